@@ -1,0 +1,90 @@
+"""A delivery: what a Git host told us, reduced to what we act on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class EventKind(StrEnum):
+    PUSH = "push"
+    TAG = "tag"
+    PULL_REQUEST = "pull-request"  # recorded; previews come later
+    PING = "ping"
+    IGNORED = "ignored"
+
+
+class DeliveryState(StrEnum):
+    RECEIVED = "received"  # in the ledger, not yet on the queue
+    ENQUEUED = "enqueued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"  # every app concerned was synced, or none was concerned
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class RefChange:
+    """One ref moved by a push. `commit` is None when the ref was deleted."""
+
+    ref: str  # "refs/heads/main", "refs/tags/v1"
+    commit: str | None
+    before: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A webhook as every host's parser gives it. Nothing in it is trusted: Git is asked again."""
+
+    host: str  # "github", "gitlab", …
+    kind: EventKind
+    name: str  # the host's own name of the event, "push", "Tag Push Hook", …
+    delivery: str  # the host's id of the delivery, or a digest of the body where it has none
+    repo_urls: tuple[str, ...] = ()  # every spelling the payload offers
+    changes: tuple[RefChange, ...] = ()
+    default_branch: str = ""
+    sender: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict; `from_json` is its inverse."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Event:
+        """Raises KeyError, TypeError or ValueError on anything `to_json` did not produce."""
+        return cls(
+            host=str(data["host"]),
+            kind=EventKind(data["kind"]),
+            name=str(data["name"]),
+            delivery=str(data["delivery"]),
+            repo_urls=tuple(str(url) for url in data["repo_urls"]),
+            changes=tuple(
+                RefChange(str(c["ref"]), c["commit"] and str(c["commit"]), c["before"] and str(c["before"]))
+                for c in data["changes"]
+            ),
+            default_branch=str(data["default_branch"]),
+            sender=str(data["sender"]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage of a delivery's time line. Times are seconds since the epoch."""
+
+    name: str  # "received", "queued", "fetched", "rendered", "planned", "applied", "synced"
+    at: float
+    took_ms: float
+    app: str = ""  # str(AppKey), empty for stages of the whole push
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An entry of the ledger."""
+
+    id: str  # ours: sortable by time, safe in URLs
+    event: Event
+    state: DeliveryState
+    received_at: float
+    outcome: str = ""
+    stages: tuple[Stage, ...] = field(default=())

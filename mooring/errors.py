@@ -1,0 +1,70 @@
+"""Every error that Mooring raises on purpose, in one tree.
+
+An edge (HTTP, Redis, Git, Kubernetes, a subprocess) converts its library's errors into these once,
+`raise … from`, with credentials already masked: whatever is in a message may be shown to anybody.
+"""
+
+from __future__ import annotations
+
+
+class MooringError(Exception):
+    """The root. `str(error)` is one line that names the thing and the next step."""
+
+
+class Refused(MooringError):
+    """The user's to fix; trying again changes nothing. Becomes a condition on the Application.
+
+    `condition` is the Argo CD condition type it is shown under; `where` is `file:line` or empty.
+    """
+
+    def __init__(self, message: str, *, condition: str = "SyncError", where: str = "") -> None:
+        super().__init__(f"{where}: {message}" if where else message)
+        self.condition = condition
+        self.where = where
+
+
+class Retryable(MooringError):
+    """May well succeed later. Goes back among the due steps; `after` is seconds until the next try."""
+
+    def __init__(self, message: str, *, after: float = 1.0) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+class Conflict(MooringError):
+    """A guarded write met an object that is not as planned (HTTP 409): read, and plan again."""
+
+
+class Superseded(MooringError):
+    """A newer commit or operation is wanted, or the claim on this one was lost: stop, write nothing."""
+
+
+class RenderFailed(Refused):
+    """The manifests could not be produced. Never means that there are none."""
+
+    def __init__(self, message: str, *, where: str = "") -> None:
+        super().__init__(message, condition="ComparisonError", where=where)
+
+
+class GitFailed(Retryable):
+    """The Git host could not be reached or answered nonsense."""
+
+
+class GitRefused(Refused):
+    """The Git host says no: wrong credential, no such repository, no such revision."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, condition="ComparisonError")
+
+
+class ClusterUnavailable(Retryable):
+    """The API server could not be reached, timed out, or asked us to come back later."""
+
+
+class ClusterRefused(Refused):
+    """The API server says no for good: invalid object, forbidden, unknown kind. `code` is the HTTP status."""
+
+    def __init__(self, message: str, *, code: int = 0, reason: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason

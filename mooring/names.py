@@ -1,0 +1,43 @@
+"""Names that outlive a process: labels, annotations, queues, tasks. Changing one is a migration."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- on objects -------------------------------------------------------------------------------
+FIELD_MANAGER: Final = "mooring"
+# KEP-3659: https://github.com/kubernetes/enhancements/tree/master/keps/sig-cli/3659-kubectl-apply-prune
+APPLYSET_PART_OF: Final = "applyset.kubernetes.io/part-of"
+APPLYSET_ID: Final = "applyset.kubernetes.io/id"
+APPLYSET_TOOLING: Final = "applyset.kubernetes.io/tooling"
+APPLYSET_GROUP_KINDS: Final = "applyset.kubernetes.io/contains-group-kinds"
+APPLYSET_NAMESPACES: Final = "applyset.kubernetes.io/additional-namespaces"
+ID: Final = "mooring.dev/id"
+STATE: Final = "mooring.dev/state"
+
+ARGO_GROUP: Final = "argoproj.io"
+ARGO_VERSION: Final = "v1alpha1"
+ARGO: Final = "argocd.argoproj.io"
+OURS: Final = "mooring.dev"
+TRACKING_ID: Final = "argocd.argoproj.io/tracking-id"
+REFRESH: Final = "argocd.argoproj.io/refresh"
+SYNC_OPTIONS: Final = "argocd.argoproj.io/sync-options"
+COMPARE_OPTIONS: Final = "argocd.argoproj.io/compare-options"
+DELETION_APPROVED: Final = "argocd.argoproj.io/deletion-approved"
+LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
+
+# --- queues and tasks -------------------------------------------------------------------------
+# The web tier may write to `intake` alone, and workers take nothing but DELIVER from it.
+INTAKE: Final = "intake"
+DEPLOY: Final = "deploy"
+RECONCILE: Final = "reconcile"
+CONTROL: Final = "control"
+
+TASK_DELIVER: Final = "mooring.deliver"  # (delivery id): which apps does this push concern?
+TASK_PUSH: Final = "mooring.push"  # (repository, revision): fetch once, sync what it touches
+TASK_SYNC: Final = "mooring.sync"  # (app): bring one app to its newest wanted state
+TASK_RECONCILE: Final = "mooring.reconcile"  # (app or ""): compare with the cluster, heal where allowed
+TASK_REFRESH: Final = "mooring.refresh"  # (app, "normal"|"hard")
+TASK_TICK: Final = "mooring.tick"  # beat: due steps, lost deliveries, orphaned work
+TASK_POLL: Final = "mooring.poll"  # beat: ask Git for pushes whose webhook was lost
+TASK_WATCH: Final = "mooring.watch"  # beat: operations and refreshes asked for on the objects

@@ -1,0 +1,1 @@
+"""The web tier: receives pushes and shows what became of them. Holds no cluster or Git credential."""
