@@ -1,0 +1,55 @@
+"""Steps that wait for a time: retries with back-off, health not yet settled, patches to be coalesced.
+
+A sorted set of due times, never Celery's ETA: an ETA sits in one worker's memory and dies with it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+
+DUE = "mooring:due"
+
+_TAKE_DUE = """
+local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, tonumber(ARGV[2]))
+if #due > 0 then redis.call('ZREM', KEYS[1], unpack(due)) end
+return due
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A task to be sent when its time comes: `task` by name, with text arguments, to `queue`."""
+
+    task: str
+    args: tuple[str, ...]
+    queue: str
+
+
+class DueSteps:
+    """The steps waiting in Redis. Equal steps are one: the later time replaces the earlier."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._take = client.register_script(_TAKE_DUE)
+
+    def put(self, step: Step, at: float) -> None:
+        """Have `step` sent at `at` (seconds since the epoch)."""
+        member = json.dumps([step.task, list(step.args), step.queue])
+        self._redis.zadd(DUE, {member: at})
+
+    def drop(self, step: Step) -> None:
+        """Forget a step that is not needed any more."""
+        self._redis.zrem(DUE, json.dumps([step.task, list(step.args), step.queue]))
+
+    def take(self, now: float, limit: int = 500) -> tuple[Step, ...]:
+        """The steps due by `now`, off the set. A step lost here is found again as an orphaned turn."""
+        taken = cast("list[bytes]", self._take([DUE], [now, limit]))
+        steps = []
+        for member in taken:
+            task, args, queue = json.loads(member)
+            steps.append(Step(task, tuple(args), queue))
+        return tuple(steps)

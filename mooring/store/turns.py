@@ -1,0 +1,178 @@
+"""Turns: at most one worker at a time on one thing, and nothing newer is ever forgotten.
+
+A thing is an application, or a repository at a revision. Whoever wants work done on it says so with
+`want`, which never waits; a worker gets the turn with `take` and gives it back with `release`. What is
+wanted and who holds the turn are compared in one Lua script, so a wish that arrives while a worker is
+busy is either seen by that worker's release or starts a turn of its own, never lost between the two.
+A burst of 200 wishes therefore costs two turns: the one that runs, and one more for all the others.
+
+The turn only saves work. What may be written is decided by the API server (see workers/apply.py), so a
+worker that loses its turn without noticing can do no harm.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import redis
+
+PREFIX = "mooring:turn:"
+OPEN = "mooring:turns"
+
+# KEYS: the turn's hash, its wishes, the set of open turns. Times are milliseconds since the epoch.
+_WANT = """
+local seq = redis.call('HINCRBY', KEYS[1], 'wanted', 1)
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('SADD', KEYS[3], ARGV[1])
+if ARGV[3] ~= '' then redis.call('RPUSH', KEYS[4], ARGV[3]) end
+local now = tonumber(ARGV[2])
+local held = tonumber(redis.call('HGET', KEYS[1], 'expires') or '0') > now
+local queued = redis.call('HEXISTS', KEYS[1], 'queued') == 1
+if held or queued then return 0 end
+redis.call('HSET', KEYS[1], 'queued', now)
+return 1
+"""
+
+_TAKE = """
+local now, token, ttl = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+local turn = redis.call('HMGET', KEYS[1], 'wanted', 'done', 'expires')
+redis.call('HDEL', KEYS[1], 'queued')
+if tonumber(turn[3] or '0') > now then return {} end
+local wanted, done = tonumber(turn[1] or '0'), tonumber(turn[2] or '0')
+if wanted <= done then redis.call('SREM', KEYS[3], ARGV[4]) return {} end
+redis.call('HSET', KEYS[1], 'holder', token, 'expires', now + ttl)
+return {wanted, redis.call('HGETALL', KEYS[2]), redis.call('LRANGE', KEYS[4], 0, -1)}
+"""
+
+_RENEW = """
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], 'expires', tonumber(ARGV[1]) + tonumber(ARGV[3]))
+return 1
+"""
+
+# A turn given back with its work done forgets the wishes it served; with newer ones, or not done, the
+# wishes stay and the caller enqueues again.
+_RELEASE = """
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[2] then return -1 end
+redis.call('HDEL', KEYS[1], 'holder', 'expires')
+local served, told, again = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
+if told > 0 then redis.call('LTRIM', KEYS[4], told, -1) end
+if served > tonumber(redis.call('HGET', KEYS[1], 'done') or '0') then
+  redis.call('HSET', KEYS[1], 'done', served)
+end
+local wanted = tonumber(redis.call('HGET', KEYS[1], 'wanted') or '0')
+if wanted > tonumber(redis.call('HGET', KEYS[1], 'done') or '0') then
+  if again == 0 then return 0 end
+  redis.call('HSET', KEYS[1], 'queued', tonumber(ARGV[1]))
+  return 1
+end
+redis.call('DEL', KEYS[2])
+redis.call('SREM', KEYS[3], ARGV[5])
+redis.call('EXPIRE', KEYS[1], 86400)
+return 0
+"""
+
+# Left by a dead worker, or its task never reached a queue. `patience` keeps a task that merely waits
+# from being sent twice (twice would do no harm: the second finds nothing to do).
+_ORPHANS = """
+local now, patience = tonumber(ARGV[1]), tonumber(ARGV[2])
+local orphans = {}
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
+  local key = ARGV[3] .. name
+  local turn = redis.call('HMGET', key, 'expires', 'queued', 'wanted', 'done', 'parked')
+  local expires, queued = tonumber(turn[1] or '0'), tonumber(turn[2] or '0')
+  if tonumber(turn[3] or '0') <= tonumber(turn[4] or '0') then
+    redis.call('SREM', KEYS[3], name)
+  elseif expires < now and queued + patience < now and tonumber(turn[5] or '0') < now then
+    redis.call('HSET', key, 'queued', now)
+    orphans[#orphans + 1] = name
+  end
+end
+return orphans
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The right to work on `name`, until `release` or until it has not been renewed for its lease."""
+
+    name: str
+    token: str
+    seq: int
+    wishes: Mapping[str, str]  # what is wanted; later wishes have replaced earlier ones field by field
+    deliveries: tuple[str, ...]  # the deliveries that this turn answers
+
+
+class Turns:
+    """Turns kept in Redis. `clock` gives seconds since the epoch."""
+
+    def __init__(self, client: redis.Redis, clock: Callable[[], float], lease_s: float = 8.0) -> None:
+        self._redis = client
+        self._clock = clock
+        self._lease_ms = int(lease_s * 1000)
+        self._want = client.register_script(_WANT)
+        self._take = client.register_script(_TAKE)
+        self._renew = client.register_script(_RENEW)
+        self._release = client.register_script(_RELEASE)
+        self._orphans = client.register_script(_ORPHANS)
+
+    def want(self, name: str, wishes: Mapping[str, str], delivery: str = "") -> bool:
+        """Ask for work on `name`. True: the caller enqueues the task that takes the turn.
+
+        False: a task is queued already, or the holder will see the wish when it gives the turn back.
+        """
+        flat: list[str] = []
+        for field, value in wishes.items():
+            flat += [field, value]
+        return bool(self._want(self._keys(name), [name, self._now(), delivery, *flat]))
+
+    def take(self, name: str) -> Turn | None:
+        """The turn, or None when somebody holds it or nothing is wanted any more."""
+        token = secrets.token_hex(8)
+        answer = cast("list[Any]", self._take(self._keys(name), [self._now(), token, self._lease_ms, name]))
+        if not answer:
+            return None
+        seq, flat, deliveries = answer
+        texts = [item.decode() for item in flat]
+        wishes = dict(zip(texts[::2], texts[1::2], strict=True))
+        return Turn(name, token, int(seq), wishes, tuple(d.decode() for d in deliveries))
+
+    def renew(self, turn: Turn) -> bool:
+        """Hold the turn for another lease. False: it is lost."""
+        return bool(self._renew(self._keys(turn.name), [self._now(), turn.token, self._lease_ms]))
+
+    def newer(self, turn: Turn) -> bool:
+        """Whether something newer than this turn's wishes is wanted, or the turn is lost."""
+        wanted, holder = cast(
+            "list[bytes | None]", self._redis.hmget(PREFIX + turn.name, ["wanted", "holder"])
+        )
+        return int(wanted or 0) > turn.seq or (holder or b"").decode() != turn.token
+
+    def release(self, turn: Turn, *, done: bool, again: bool = True) -> bool:
+        """Give the turn back. True: newer work is wanted (or this was not `done`), enqueue a task for it.
+
+        `again=False` for a caller that has put the next try among the due steps instead.
+        """
+        served, told = (turn.seq, len(turn.deliveries)) if done else (0, 0)
+        args: list[str | int] = [self._now(), turn.token, served, told, turn.name, int(again)]
+        return bool(self._release(self._keys(turn.name), args) == 1)
+
+    def park(self, name: str, until: float) -> None:
+        """Not an orphan before `until` (seconds since the epoch): its next try is among the due steps."""
+        self._redis.hset(PREFIX + name, "parked", str(int(until * 1000)))
+
+    def orphans(self, patience_s: float = 10.0) -> tuple[str, ...]:
+        """Turns that nobody holds or waits for although work is wanted; each is to be enqueued once."""
+        args: list[str | int] = [self._now(), int(patience_s * 1000), PREFIX]
+        found = cast("list[bytes]", self._orphans([OPEN, OPEN, OPEN], args))
+        return tuple(name.decode() for name in found)
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _keys(self, name: str) -> list[str]:
+        key = PREFIX + name
+        return [key, f"{key}:wishes", OPEN, f"{key}:deliveries"]
