@@ -68,3 +68,7 @@ class ClusterRefused(Refused):
         super().__init__(message)
         self.code = code
         self.reason = reason
+
+
+class StoreUnavailable(Retryable):
+    """Redis could not be reached, timed out, or is not ready to take writes."""

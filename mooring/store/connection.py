@@ -1,0 +1,73 @@
+"""The one way to Redis: how we connect, how keys begin, and what an unreachable Redis is called."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.client import Pipeline
+from redis.retry import Retry
+
+from mooring.errors import Refused, StoreUnavailable
+
+LEDGER: Final = "mooring:ledger:"
+VIEW: Final = "mooring:view:"
+QUEUE: Final = "mooring:queue:"  # Celery's `global_keyprefix`
+
+# Redis answers these while it starts, fails over or has no memory left: all pass without our doing.
+_UNAVAILABLE = (
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ClusterDownError,
+)
+
+
+class _Pipeline(Pipeline):
+    def execute(self, raise_on_error: bool = True) -> list[Any]:
+        try:
+            return super().execute(raise_on_error)
+        except _UNAVAILABLE as error:
+            raise _unavailable(error) from error
+
+
+class _Redis(redis.Redis):
+    """A client whose connection errors are `StoreUnavailable`; what a caller did wrong stays as it is."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+        except _UNAVAILABLE as error:
+            raise _unavailable(error) from error
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for `url` (`redis://`, `rediss://` or `unix://`), safe to share between threads.
+
+    It connects on first use and again after a fork. Two quick retries carry it over a dropped
+    connection; what lasts longer is for the caller to decide, who gets `StoreUnavailable` within
+    seconds. Raises Refused when `url` is not a Redis URL.
+    """
+    try:
+        return _Redis.from_url(
+            url,
+            decode_responses=False,
+            socket_connect_timeout=2,
+            socket_timeout=5,
+            health_check_interval=30,
+            retry=Retry(ExponentialBackoff(cap=0.2, base=0.05), retries=2),
+        )
+    except ValueError as error:
+        # The error may repeat the URL, and the URL may hold a password.
+        raise Refused(
+            "MOORING_REDIS_URL is not a Redis URL: write redis://host:6379/0, rediss://… or unix://…"
+        ) from error
+
+
+def _unavailable(error: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"Redis does not answer ({type(error).__name__}): {error}")

@@ -1,0 +1,216 @@
+"""The ledger: every delivery we accepted, in Redis, before its host is told so.
+
+A delivery is a hash with what it said and how far it came, a list with its time line, and an entry of
+a stream, whose id is the delivery's own. Two sorted sets say which are unfinished (scored by the time
+at which somebody must look after them) and which are finished (scored by when). Only finished ones are
+ever trimmed.
+
+    received ──▶ enqueued ──▶ running ──▶ succeeded | failed
+        ▲                                       │
+        └────────────────── reopen ─────────────┘
+
+Times inside Redis are Redis' own, so that all processes share one clock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, cast
+
+import orjson
+import redis
+
+from mooring.delivery import Delivery, DeliveryState, Event, Stage
+from mooring.store.connection import LEDGER
+
+ENQUEUE_WITHIN_S: Final = 5
+
+_DELIVERIES: Final = LEDGER + "deliveries"
+_SEEN: Final = LEDGER + "seen"
+_UNFINISHED: Final = LEDGER + "unfinished"
+_FINISHED: Final = LEDGER + "finished"
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The delivery is in the ledger, and the caller is to enqueue it."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The host sent this delivery before, and the first is on its way or has succeeded."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Nothing was written: as many deliveries as allowed are unfinished."""
+
+    unfinished: int
+
+
+class Ledger:
+    """The deliveries kept in `client`. Every method but `recent` and `overdue` is one round trip.
+
+    All methods raise StoreUnavailable when Redis does not answer.
+    """
+
+    def __init__(
+        self, client: redis.Redis, *, max_unfinished: int = 10_000, keep_finished: int = 10_000
+    ) -> None:
+        self._redis = client
+        self._max_unfinished = max_unfinished
+        self._keep_finished = keep_finished
+        self._record = client.register_script(_script("record"))
+        self._mark_enqueued = client.register_script(_script("mark_enqueued"))
+        self._begin = client.register_script(_script("begin"))
+        self._hold = client.register_script(_script("hold"))
+        self._finish = client.register_script(_script("finish"))
+        self._reopen = client.register_script(_script("reopen"))
+
+    def record(self, event: Event, now: float) -> Recorded | Duplicate | Full:
+        """Write `event`, received at `now`, unless its host sent it before or the ledger is full.
+
+        Two deliveries are the same when host and the host's id of them are. A delivery that failed may
+        be sent again and is then a new one. The time line begins with the stage "received", from `now`
+        until just before the write.
+        """
+        received = Stage("received", at=now, took_ms=round((time.time() - now) * 1000, 2))
+        answer, value = self._record(
+            [_DELIVERIES, _SEEN, _UNFINISHED],
+            [
+                LEDGER,
+                f"{event.host}:{event.delivery}",
+                orjson.dumps(event.to_json()),
+                now,
+                self._max_unfinished,
+                ENQUEUE_WITHIN_S,
+                orjson.dumps(asdict(received)),
+            ],
+        )
+        match answer:
+            case b"recorded":
+                return Recorded(value.decode())
+            case b"duplicate":
+                return Duplicate(value.decode())
+            case _:
+                return Full(int(value))
+
+    def mark_enqueued(self, id: str, *stages: Stage) -> None:
+        """Say that a task for the delivery is on the queue, and add `stages` to its time line.
+
+        Changes nothing when a worker holds the delivery already or it is finished.
+        """
+        self._mark_enqueued(
+            [_delivery(id), _stages(id), _UNFINISHED], [id, *(orjson.dumps(asdict(s)) for s in stages)]
+        )
+
+    def begin(self, id: str, worker: str, lease_s: float) -> int:
+        """Take the delivery for `worker` until `lease_s` seconds from now.
+
+        Gives the number of the attempt, from 1, so that a delivery that kills its workers can be
+        given up; 0 when it is not to be worked on: unknown, finished, or held by another worker.
+        """
+        return int(self._begin([_delivery(id), _UNFINISHED], [id, worker, lease_s]))
+
+    def renew(self, id: str, worker: str, lease_s: float) -> bool:
+        """Extend the lease to `lease_s` seconds from now. False when it is not `worker`'s any more."""
+        return bool(self._hold([_delivery(id), _UNFINISHED], [id, worker, lease_s]))
+
+    def hand_over(self, id: str, worker: str) -> bool:
+        """Keep the delivery running without a lease: tasks and waiting steps of their own finish it.
+
+        From here on those who hold the work look after it. False when it is not `worker`'s any more.
+        """
+        return bool(self._hold([_delivery(id), _UNFINISHED], [id, worker, "inf"]))
+
+    def stage(self, id: str, stage: Stage) -> None:
+        """Add `stage` to the delivery's time line."""
+        self.stages(id, [stage])
+
+    def stages(self, id: str, stages: Iterable[Stage]) -> None:
+        """Add several stages to the delivery's time line, in this order."""
+        lines = [orjson.dumps(asdict(stage)) for stage in stages]
+        if lines:
+            # Only to a list that is there: a late worker must not leave one behind that nobody trims.
+            self._redis.rpushx(_stages(id), *lines)
+
+    def finish(self, id: str, succeeded: bool, outcome: str) -> None:
+        """Close the delivery with one line on how it ended. The first end counts, later ones do not."""
+        state = DeliveryState.SUCCEEDED if succeeded else DeliveryState.FAILED
+        self._finish(
+            [_DELIVERIES, _SEEN, _UNFINISHED, _FINISHED],
+            [LEDGER, id, state.value, outcome, self._keep_finished],
+        )
+
+    def reopen(self, id: str) -> bool:
+        """Make a finished delivery a received one, for a replay; the caller enqueues it then.
+
+        False when it is unknown or not finished.
+        """
+        return bool(
+            self._reopen([_delivery(id), _stages(id), _UNFINISHED, _FINISHED], [id, ENQUEUE_WITHIN_S])
+        )
+
+    def get(self, id: str) -> Delivery | None:
+        """The delivery, or None when there is none of that id (any more)."""
+        return next(iter(self._read([id])), None)
+
+    def recent(self, limit: int) -> tuple[Delivery, ...]:
+        """The last `limit` deliveries, newest first."""
+        entries = cast("list[tuple[bytes, Any]]", self._redis.xrevrange(_DELIVERIES, count=limit))
+        return self._read([id.decode() for id, _ in entries])
+
+    def overdue(self, now: float, limit: int = 1000) -> tuple[str, ...]:
+        """Ids of deliveries that somebody must enqueue again, the longest overdue first.
+
+        Those not marked as enqueued within 5 s, and those begun by a worker whose lease has ended;
+        never one that merely waits.
+        """
+        ids = cast("list[bytes]", self._redis.zrangebyscore(_UNFINISHED, "-inf", now, start=0, num=limit))
+        return tuple(id.decode() for id in ids)
+
+    def unfinished(self) -> int:
+        """How many deliveries are not finished."""
+        return self._redis.zcard(_UNFINISHED)
+
+    def _read(self, ids: list[str]) -> tuple[Delivery, ...]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for id in ids:
+            pipeline.hgetall(_delivery(id))
+            pipeline.lrange(_stages(id), 0, -1)
+        answers = pipeline.execute()
+        return tuple(
+            _parse(id, fields, lines)
+            for id, fields, lines in zip(ids, answers[::2], answers[1::2], strict=True)
+            if fields
+        )
+
+
+def _parse(id: str, fields: dict[bytes, bytes], lines: list[bytes]) -> Delivery:
+    return Delivery(
+        id=id,
+        event=Event.from_json(orjson.loads(fields[b"event"])),
+        state=DeliveryState(fields[b"state"].decode()),
+        received_at=float(fields[b"received_at"]),
+        outcome=fields.get(b"outcome", b"").decode(),
+        stages=tuple(Stage(**orjson.loads(line)) for line in lines),
+    )
+
+
+def _delivery(id: str) -> str:
+    return f"{LEDGER}delivery:{id}"
+
+
+def _stages(id: str) -> str:
+    return f"{LEDGER}stages:{id}"
+
+
+def _script(name: str) -> str:
+    return (Path(__file__).parent / "lua" / f"ledger_{name}.lua").read_text(encoding="utf-8")
