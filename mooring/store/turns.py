@@ -44,7 +44,8 @@ if tonumber(turn[3] or '0') > now then return {} end
 local wanted, done = tonumber(turn[1] or '0'), tonumber(turn[2] or '0')
 if wanted <= done then redis.call('SREM', KEYS[3], ARGV[4]) return {} end
 redis.call('HSET', KEYS[1], 'holder', token, 'expires', now + ttl)
-return {wanted, redis.call('HGETALL', KEYS[2]), redis.call('LRANGE', KEYS[4], 0, -1)}
+local tries = redis.call('HINCRBY', KEYS[1], 'tries', 1)
+return {wanted, redis.call('HGETALL', KEYS[2]), redis.call('LRANGE', KEYS[4], 0, -1), tries}
 """
 
 _RENEW = """
@@ -62,6 +63,7 @@ local served, told, again = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[
 if told > 0 then redis.call('LTRIM', KEYS[4], told, -1) end
 if served > tonumber(redis.call('HGET', KEYS[1], 'done') or '0') then
   redis.call('HSET', KEYS[1], 'done', served)
+  redis.call('HDEL', KEYS[1], 'tries', 'parked')
 end
 local wanted = tonumber(redis.call('HGET', KEYS[1], 'wanted') or '0')
 if wanted > tonumber(redis.call('HGET', KEYS[1], 'done') or '0') then
@@ -104,6 +106,7 @@ class Turn:
     seq: int
     wishes: Mapping[str, str]  # what is wanted; later wishes have replaced earlier ones field by field
     deliveries: tuple[str, ...]  # the deliveries that this turn answers
+    tries: int  # how often it was taken since it was last done, counted before the work begins
 
 
 class Turns:
@@ -135,10 +138,10 @@ class Turns:
         answer = cast("list[Any]", self._take(self._keys(name), [self._now(), token, self._lease_ms, name]))
         if not answer:
             return None
-        seq, flat, deliveries = answer
+        seq, flat, deliveries, tries = answer
         texts = [item.decode() for item in flat]
         wishes = dict(zip(texts[::2], texts[1::2], strict=True))
-        return Turn(name, token, int(seq), wishes, tuple(d.decode() for d in deliveries))
+        return Turn(name, token, int(seq), wishes, tuple(d.decode() for d in deliveries), int(tries))
 
     def renew(self, turn: Turn) -> bool:
         """Hold the turn for another lease. False: it is lost."""

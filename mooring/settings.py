@@ -1,0 +1,86 @@
+"""What an operator can set for workers, beat and CLI: environment variables, read once, then frozen.
+
+The web tier has settings of its own (settings_web.py), so that it cannot even read these.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from mooring.errors import Refused
+
+
+def _default_state_dir() -> str:
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return str(Path(base) / "mooring")
+
+
+def _set(variable: str, default: Any, doc: str) -> Any:
+    metadata = {"variable": variable, "doc": doc}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Each field is one environment variable; its metadata says which, and what it means."""
+
+    redis_url: str = _set("MOORING_REDIS_URL", "", "Redis, e.g. `redis://:password@host:6379/0`.")
+    kubeconfig: str = _set("MOORING_KUBECONFIG", "", "kubeconfig file; empty: in-cluster, else the usual one.")
+    context: str = _set("MOORING_CONTEXT", "", "context of the kubeconfig; empty: its current one.")
+    namespace: str = _set("MOORING_NAMESPACE", "mooring", "namespace that holds the Applications.")
+    apps_dir: str = _set("MOORING_APPS_DIR", "", "read Applications from YAML files here, not from the cluster.")
+    state_dir: str = _set("MOORING_STATE_DIR", _default_state_dir, "directory for Git mirrors.")
+    git_allow_file: bool = _set("MOORING_GIT_ALLOW_FILE", False, "allow `file://` repositories (`1`).")
+    git_timeout_s: float = _set("MOORING_GIT_TIMEOUT", 90.0, "seconds until a Git command is ended.")
+    yaml_duplicate_keys: str = _set(
+        "MOORING_YAML_DUPLICATE_KEYS", "warn", "`warn` (the last wins, as kubectl has it) or `error`."
+    )
+    reconcile_s: float = _set("MOORING_RECONCILE_SECONDS", 180.0, "seconds between full reconciliations.")
+    poll_s: float = _set("MOORING_POLL_SECONDS", 180.0, "seconds between polls of Git for lost pushes.")
+    lease_s: float = _set("MOORING_LEASE_SECONDS", 8.0, "seconds after which a dead worker's work is taken over.")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Settings from the variables that are set. Raises Refused naming the variable and what is wrong."""
+        values: dict[str, Any] = {}
+        for entry in fields(cls):
+            text = environ.get(entry.metadata["variable"], "")
+            if text:
+                values[entry.name] = _read(entry.metadata["variable"], str(entry.type), text)
+        found = cls(**values)
+        if found.yaml_duplicate_keys not in ("warn", "error"):
+            raise Refused("MOORING_YAML_DUPLICATE_KEYS must be `warn` or `error`")
+        return found
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that give these settings to a child process."""
+        env: dict[str, str] = {}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if value not in ("", None, False):
+                env[entry.metadata["variable"]] = "1" if value is True else str(value)
+        return env
+
+
+def _read(variable: str, kind: str, text: str) -> str | bool | float:
+    if kind == "bool":
+        if text.lower() in ("1", "true", "yes"):
+            return True
+        if text.lower() in ("0", "false", "no"):
+            return False
+        raise Refused(f"{variable} must be 1 or 0, not {text!r}")
+    if kind == "float":
+        try:
+            value = float(text)
+        except ValueError as error:
+            raise Refused(f"{variable} must be a number of seconds, not {text!r}") from error
+        if not 0 < value < 1e9:
+            raise Refused(f"{variable} must be more than 0")
+        return value
+    return text

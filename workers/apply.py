@@ -1,0 +1,254 @@
+"""Carries out a plan: writes and deletes, each under the state that it was planned for.
+
+The API server decides. An update carries the uid and resourceVersion that were planned on, a create
+succeeds only where nothing is, a deletion names both: whatever changed meanwhile is answered with 409 and
+planned anew. So a worker that wakes up late changes nothing that exists, and what it created it takes
+back once it sees that the operation is not its own any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, Superseded
+from mooring.keys import ObjectKey
+from workers.cluster.adopt import FOREIGN_MANAGERS, migrate_managers
+from workers.cluster.api import Api, Guard
+from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
+from workers.desired import CRD, Desired
+from workers.plan import Plan, Step, Verb, Viewpoint, without_prunes, write_step
+from workers.removed import still_there
+
+# A 409 means that somebody else wrote in between; more of them in a row than this is a fight.
+_TRIES = 5
+_ESTABLISHED_S = 30.0
+# The claim is read again before writing when it was last seen longer ago than this.
+_FENCE_S = 1.0
+
+
+class Result(StrEnum):
+    CREATED = "created"
+    CONFIGURED = "configured"
+    UNCHANGED = "unchanged"
+    PRUNED = "pruned"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one object. `live` is what the server answered; `message` is for people."""
+
+    key: ObjectKey
+    version: str
+    result: Result
+    message: str = ""
+    live: Live | None = None
+    desired: Desired | None = None
+    warning: str = ""  # to be shown as a condition
+    retry: bool = False  # failed in a way that may pass
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """Every object's outcome, none lost."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failures(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.result is Result.FAILED)
+
+
+def apply(
+    plan: Plan, api: Api, executor: Executor, view: Viewpoint, holds: Callable[[], bool]
+) -> Applied:
+    """Carry out `plan`; objects of one group in parallel, groups one after the other.
+
+    `holds()` asks the API server whether the operation is still this worker's. After a failed object the
+    rest of its group is still tried, later groups are not. Raises Superseded when the operation is lost,
+    having taken back what was created.
+    """
+    fence = _Fence(holds)
+    outcomes: list[Outcome] = [_unchanged(step) for step in plan.kept]
+    outcomes += [
+        Outcome(step.key, _version(step), Result.FAILED, step.reason, step.live) for step in plan.refused
+    ]
+    created: list[Outcome] = []
+    failed = False
+    for group in plan.writes:
+        if failed:
+            outcomes += [
+                Outcome(step.key, _version(step), Result.SKIPPED, "an earlier object failed", step.live)
+                for step in group
+            ]
+            continue
+        fence.check(created, api)
+        done = list(executor.map(lambda step: _write(step, api, view), group))
+        outcomes += done
+        created += [outcome for outcome in done if outcome.result is Result.CREATED]
+        failed = any(outcome.result is Result.FAILED for outcome in done)
+        if not failed:
+            failed = _await_crds(done, api, outcomes)
+    if created:
+        fence.check(created, api, always=True)
+    if plan.prunes and (failed or plan.refused):
+        plan = without_prunes(plan)
+    for group in plan.prunes:
+        fence.check([], api, always=True)
+        outcomes += executor.map(lambda step: _prune(step, api), group)
+    return Applied(tuple(outcomes))
+
+
+class _Fence:
+    """Reads the claim again when it was not read just now."""
+
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        self._holds = holds
+        self._seen = time.monotonic()
+
+    def check(self, created: Sequence[Outcome], api: Api, *, always: bool = False) -> None:
+        """Raises Superseded when the claim is lost, after taking `created` back."""
+        if not always and time.monotonic() - self._seen < _FENCE_S:
+            return
+        if not self._holds():
+            _take_back(created, api)
+            raise Superseded("another worker has taken over this operation")
+        self._seen = time.monotonic()
+
+
+def _take_back(created: Sequence[Outcome], api: Api) -> None:
+    for outcome in created:
+        assert outcome.live is not None
+        try:
+            api.delete(outcome.live.kind, outcome.live, "background")
+        except MooringError:
+            continue  # changed since: somebody else's now
+
+
+def _write(step: Step, api: Api, view: Viewpoint) -> Outcome:
+    assert step.desired is not None
+    item = step.desired
+    try:
+        for _ in range(_TRIES):
+            try:
+                return _write_once(step, api)
+            except Conflict:
+                found = api.get(item.kind, item.key.namespace, item.key.name)
+                step = write_step(item, found, None, "", view)
+                if step.verb is Verb.REFUSE:
+                    return Outcome(item.key, item.kind.version, Result.FAILED, step.reason, found)
+        message = "somebody else keeps changing this object while we write it; it is tried again"
+        return Outcome(item.key, item.kind.version, Result.FAILED, message, step.live, retry=True)
+    except ClusterUnavailable as error:
+        return Outcome(item.key, item.kind.version, Result.FAILED, str(error), step.live, retry=True)
+    except MooringError as error:
+        return Outcome(item.key, item.kind.version, Result.FAILED, f"{item.where}: {error}", step.live)
+
+
+def _write_once(step: Step, api: Api) -> Outcome:
+    item, live = step.desired, step.live
+    assert item is not None
+    if item.options.server_side_apply is False:
+        return _merge(step, api, "")
+    if live is not None and step.adopts:
+        live = _migrated(live, api, item.kind)
+    guard = Guard.create() if live is None else Guard.update(live.uid, live.resource_version)
+    try:
+        after = api.apply(item.kind, item.body, guard=guard)
+    except ClusterRefused as error:
+        if item.options.server_side_apply is None and error.reason == "Schema":
+            return _merge(step, api, f"merged client-side, since the schema refuses it: {error}")
+        raise
+    return _written(step, after, still_there(live, after) if live is not None else "")
+
+
+def _merge(step: Step, api: Api, warning: str) -> Outcome:
+    assert step.desired is not None
+    item = step.desired
+    full = step.live
+    if full is not None and full.body is None:
+        read = api.get(item.kind, item.key.namespace, item.key.name)
+        if read is None or read.uid != full.uid or read.resource_version != full.resource_version:
+            raise Conflict(f"{item.key.title} has changed")
+        full = read
+    return _written(step, api.merge_apply(item.kind, item.body, full), warning)
+
+
+def _migrated(live: Live, api: Api, kind: Kind) -> Live:
+    """`live` with the entries of client-side managers made ours, so that removed fields really go."""
+    patch = migrate_managers(live, FOREIGN_MANAGERS)
+    if not patch:
+        return live
+    return api.json_patch(kind, live.key.namespace, live.key.name, patch)
+
+
+def _written(step: Step, after: Live, warning: str) -> Outcome:
+    item, before = step.desired, step.live
+    assert item is not None
+    result = Result.CONFIGURED
+    if before is None:
+        result = Result.CREATED
+    elif before.resource_version == after.resource_version:
+        result = Result.UNCHANGED
+    message = warning or f"{item.key.kind.lower()}/{item.key.name} {result}"
+    return Outcome(item.key, item.kind.version, result, message, after, item, warning)
+
+
+def _prune(step: Step, api: Api) -> Outcome:
+    live = step.live
+    assert live is not None
+    try:
+        api.delete(live.kind, live, "foreground")
+    except Conflict:
+        # It changed after it was judged; the next pass judges it anew.
+        message = "changed while it was about to be pruned; it is looked at again"
+        return Outcome(step.key, live.kind.version, Result.SKIPPED, message, live, retry=True)
+    except ClusterUnavailable as error:
+        return Outcome(step.key, live.kind.version, Result.FAILED, str(error), live, retry=True)
+    except MooringError as error:
+        return Outcome(step.key, live.kind.version, Result.FAILED, str(error), live)
+    return Outcome(step.key, live.kind.version, Result.PRUNED, "pruned", live)
+
+
+def _await_crds(done: Sequence[Outcome], api: Api, outcomes: list[Outcome]) -> bool:
+    """Wait until the CRDs just written serve their kinds. True when one does not get there."""
+    names = [outcome for outcome in done if (outcome.key.group, outcome.key.kind) == CRD]
+    if not any(outcome.result in (Result.CREATED, Result.CONFIGURED) for outcome in names):
+        return False
+    deadline = time.monotonic() + _ESTABLISHED_S
+    for outcome in names:
+        while not _established(outcome, api):
+            if time.monotonic() > deadline:
+                message = f"was not established within {_ESTABLISHED_S:.0f} s"
+                outcomes.append(Outcome(outcome.key, outcome.version, Result.FAILED, message, retry=True))
+                return True
+            time.sleep(0.02)
+    api.discovery.invalidate()
+    return False
+
+
+def _established(outcome: Outcome, api: Api) -> bool:
+    assert outcome.live is not None
+    crd = api.get(outcome.live.kind, "", outcome.key.name)
+    status = (crd.body or {}).get("status") if crd else None
+    conditions = status.get("conditions") if isinstance(status, dict) else None
+    return any(
+        c.get("type") == "Established" and c.get("status") == "True" for c in conditions or () if isinstance(c, dict)
+    )
+
+
+def _unchanged(step: Step) -> Outcome:
+    assert step.desired is not None
+    return Outcome(step.key, _version(step), Result.UNCHANGED, "unchanged", step.live, step.desired)
+
+
+def _version(step: Step) -> str:
+    if step.desired is not None:
+        return step.desired.kind.version
+    return step.live.kind.version if step.live is not None else ""

@@ -1,0 +1,123 @@
+"""What Git wants of one app, object by object, ready to be compared with a cluster. Pure.
+
+Rendered manifests say what people wrote; desired objects have their kind looked up, their namespace
+filled in, and our identity stamped on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from mooring.errors import Refused
+from mooring.keys import AppKey, ObjectKey
+from mooring.model.sync_options import SyncOptions, sync_options
+from workers.applyset.identity import stamp
+from workers.cluster.kinds import Kind
+from workers.render.manifest import Manifest, with_namespace
+
+CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """One object as it shall be. `digest` covers the stamped body and the options that shape its apply."""
+
+    key: ObjectKey
+    kind: Kind
+    body: dict[str, Any]
+    digest: str
+    options: SyncOptions
+    where: str  # "path:line" in the repository
+    served: bool = True  # False: its kind comes with a CRD of this same sync
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who stamps: the parts of an object's identity that are the same for all objects of an app."""
+
+    installation: str
+    app: AppKey
+    applyset: str
+
+
+FindKind = Callable[[str, str], Kind | None]
+
+
+def desired(
+    manifests: Sequence[Manifest],
+    find: FindKind,
+    default_namespace: str,
+    options: Sequence[str],
+    stamping: Stamp,
+) -> tuple[tuple[Desired, ...], tuple[str, ...]]:
+    """The desired objects of `manifests` and warnings about those given twice (the last one counts).
+
+    `options` are the app's own sync options as written. `find(api_version, kind)` looks a kind up on the server; kinds whose CRD is among the manifests need
+    not exist yet. Raises Refused for a kind that nobody knows.
+    """
+    coming = kinds_of_crds(manifests)
+    objects: dict[ObjectKey, Desired] = {}
+    warnings: list[str] = []
+    for manifest in manifests:
+        name = (manifest.api_version, manifest.key.kind)
+        kind = find(*name)
+        served = kind is not None
+        if kind is None:
+            kind = coming.get(name)
+        if kind is None:
+            raise Refused(
+                f"the cluster has no kind {name[1]} in {name[0]}: install its CustomResourceDefinition first, "
+                "or correct apiVersion and kind",
+                where=manifest.where,
+            )
+        placed = with_namespace(manifest, kind.namespaced, default_namespace)
+        if placed.key in objects:
+            warnings.append(f"{placed.key.title} is given twice: {objects[placed.key].where}, {placed.where}")
+        body = stamp(placed.body, placed.key, stamping.app, stamping.installation, stamping.applyset)
+        own = sync_options(options, annotations_of(placed.body))
+        objects[placed.key] = Desired(
+            placed.key, kind, body, _digest(body, own.server_side_apply), own, placed.where, served
+        )
+    return tuple(objects.values()), tuple(warnings)
+
+
+def kinds_of_crds(manifests: Sequence[Manifest]) -> Mapping[tuple[str, str], Kind]:
+    """The kinds that the CustomResourceDefinitions among `manifests` will serve, by apiVersion and kind."""
+    kinds: dict[tuple[str, str], Kind] = {}
+    for manifest in manifests:
+        if (manifest.key.group, manifest.key.kind) != CRD:
+            continue
+        spec = manifest.body.get("spec")
+        names = spec.get("names") if isinstance(spec, dict) else None
+        versions = spec.get("versions") if isinstance(spec, dict) else None
+        if not isinstance(spec, dict) or not isinstance(names, dict) or not isinstance(versions, list):
+            continue  # the server will say what is wrong with it
+        for version in versions:
+            if isinstance(version, dict) and version.get("served"):
+                kind = Kind(
+                    group=str(spec.get("group", "")),
+                    version=str(version.get("name", "")),
+                    kind=str(names.get("kind", "")),
+                    plural=str(names.get("plural", "")),
+                    namespaced=spec.get("scope") == "Namespaced",
+                    verbs=frozenset({"get", "list", "create", "patch", "update", "delete"}),
+                )
+                kinds[(f"{kind.group}/{kind.version}", kind.kind)] = kind
+    return kinds
+
+
+def annotations_of(body: Mapping[str, Any]) -> dict[str, str]:
+    """The annotations of a manifest that are texts; empty when it has none."""
+    metadata = body.get("metadata")
+    found = metadata.get("annotations") if isinstance(metadata, dict) else None
+    return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
+
+
+def _digest(body: Mapping[str, Any], server_side: bool | None) -> str:
+    data = orjson.dumps([body, server_side], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(data).hexdigest()[:32]

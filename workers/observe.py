@@ -1,0 +1,83 @@
+"""What a cluster has of one app: one LIST a kind by our label, one GET for whatever that did not show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from mooring.keys import ObjectKey
+from mooring.names import APPLYSET_PART_OF
+from workers.cluster.api import Api
+from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
+from workers.desired import Desired
+from workers.health import KINDS_WITH_HEALTH
+
+FindPreferred = Callable[[str, str], Kind | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """`objects` were seen; `absent` were looked for and are certainly not there. Anything else is unknown."""
+
+    objects: Mapping[ObjectKey, Live] = field(default_factory=dict)
+    absent: frozenset[ObjectKey] = frozenset()
+
+
+def observe(
+    api: Api,
+    executor: Executor,
+    wanted: Sequence[Desired],
+    inventory: Iterable[ObjectKey],
+    find: FindPreferred,
+    applyset: str,
+) -> Observed:
+    """Everything the cluster has of the objects `wanted`, those in `inventory`, and others with our label.
+
+    `find(group, kind)` gives the version to read a kind in. Raises ClusterUnavailable or ClusterRefused
+    when any request fails: a list cut short must never look like objects that are gone.
+    """
+    kinds: dict[tuple[str, str], Kind] = {}
+    keys: dict[tuple[str, str], set[ObjectKey]] = {}
+    absent: set[ObjectKey] = set()
+    for item in wanted:
+        if item.served:
+            kinds[(item.key.group, item.key.kind)] = item.kind
+            keys.setdefault((item.key.group, item.key.kind), set()).add(item.key)
+        else:
+            absent.add(item.key)
+    for key in inventory:
+        name = (key.group, key.kind)
+        if key in absent:
+            continue
+        if name not in kinds:
+            kind = find(*name)
+            if kind is None:  # discovery was complete and knows no such kind: its CRD is gone
+                absent.add(key)
+                continue
+            kinds[name] = kind
+        keys.setdefault(name, set()).add(key)
+
+    def listed(name: tuple[str, str]) -> tuple[Live, ...]:
+        namespaces = {key.namespace for key in keys[name]}
+        only = namespaces.pop() if len(namespaces) == 1 else ""
+        selector = f"{APPLYSET_PART_OF}={applyset}"
+        return api.list(kinds[name], only, selector, metadata_only=name not in KINDS_WITH_HEALTH)
+
+    objects: dict[ObjectKey, Live] = {}
+    for found in executor.map(listed, kinds):
+        objects.update((live.key, live) for live in found)
+
+    def got(key: ObjectKey) -> Live | None:
+        name = (key.group, key.kind)
+        metadata_only = name not in KINDS_WITH_HEALTH
+        return api.get(kinds[name], key.namespace, key.name, metadata_only=metadata_only)
+
+    unseen = [key for name in kinds for key in sorted(keys[name]) if key not in objects]
+    for key, live in zip(unseen, executor.map(got, unseen), strict=True):
+        if live is None:
+            absent.add(key)
+        else:
+            objects[key] = live
+    return Observed(objects, frozenset(absent))

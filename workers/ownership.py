@@ -1,0 +1,112 @@
+"""Whose an object is, and whether it may be deleted. Pure; the whole of "only our own is ever deleted".
+
+Labels alone prove nothing: controllers copy them to children, and people clone objects. An object is
+this app's own only if its annotation names this very object and app *and* our field manager put the
+label there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from mooring.keys import AppKey, ObjectKey
+from mooring.names import APPLYSET_PART_OF, ARGO, DELETION_APPROVED, ID, TRACKING_ID
+from workers.applyset.identity import parse_object_id
+from workers.applyset.inventory import Entry
+from workers.cluster.live import Live
+
+
+class Whose(StrEnum):
+    """Who an object belongs to, as far as it says so itself."""
+
+    OURS = "ours"
+    NOBODY = "nobody"  # no claim at all: may be adopted when Git names it
+    COPY = "copy"  # carries the id of another object: a clone or a controller's child
+    OTHER_APP = "other-app"
+    OTHER_INSTALLATION = "other-installation"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """`app` is the other application's key for OTHER_APP, else empty."""
+
+    whose: Whose
+    app: str = ""
+
+
+def owner(live: Live, app: AppKey, installation: str) -> Owner:
+    """Whose `live` is, seen from `app` of `installation`.
+
+    An id of another app counts only when it names this very object: a clone's id does not bind it.
+    """
+    text = live.annotations.get(ID)
+    if text is None:
+        return Owner(Whose.NOBODY)
+    said = parse_object_id(text)
+    if said is None or said.key != live.key:
+        return Owner(Whose.COPY)
+    if said.installation != installation:
+        return Owner(Whose.OTHER_INSTALLATION)
+    if said.app != str(app):
+        return Owner(Whose.OTHER_APP, said.app)
+    return Owner(Whose.OURS)
+
+
+def tracked_by_argo(live: Live, app_name: str) -> bool:
+    """Whether Argo CD's own tracking says that the app of this name owned exactly this object.
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/
+    """
+    key = live.key
+    group_kind = f"{key.group}/{key.kind}"
+    expected = f"{app_name}:{group_kind}:{key.namespace}/{key.name}"
+    return live.annotations.get(TRACKING_ID) == expected
+
+
+def why_not_ours(live: Live, app: AppKey, installation: str, applyset: str, entry: Entry | None) -> str:
+    """The first reason why `live` must not be deleted for `app`; empty when all of DESIGN's rules hold."""
+    if live.annotations.get(ID) is None:
+        return "it does not carry mooring.dev/id"
+    found = owner(live, app, installation)
+    if found.whose is Whose.COPY:
+        return "its mooring.dev/id names another object"
+    if found.whose is not Whose.OURS:
+        return f"it belongs to {found.app or 'another Mooring'}"
+    if live.labels.get(APPLYSET_PART_OF) != applyset:
+        return f"its label {APPLYSET_PART_OF} is not this app's"
+    if entry is None:
+        return "it is not in this app's inventory"
+    operation = None if entry.writer == "merge" else "Apply"
+    if not live.owns_label(APPLYSET_PART_OF, operation):
+        return f"field manager mooring does not own its label {APPLYSET_PART_OF}"
+    if live.controller_owner:
+        return "a controller owns it"
+    return ""
+
+
+def approved(annotations: Mapping[str, Any], since: str) -> bool:
+    """Whether somebody approved deletions on the Application after `since` (RFC 3339, "" for never asked).
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/#resource-pruning-with-confirmation
+    """
+    at = annotations.get(DELETION_APPROVED) or annotations.get(DELETION_APPROVED.replace(ARGO, "mooring.dev"))
+    return bool(since) and isinstance(at, str) and at >= since
+
+
+# Deleting one of these deletes what people cannot get back from Git.
+PRECIOUS = frozenset(
+    {
+        ("", "Namespace"),
+        ("apiextensions.k8s.io", "CustomResourceDefinition"),
+        ("", "PersistentVolume"),
+        ("", "PersistentVolumeClaim"),
+    }
+)
+
+
+def precious(key: ObjectKey) -> bool:
+    """Whether deleting `key` loses more than the object itself."""
+    return (key.group, key.kind) in PRECIOUS

@@ -1,0 +1,293 @@
+"""What a sync would do, object by object, and what it must leave alone. Pure: no I/O, no clock.
+
+Nothing is destroyed on doubt: an object that was not seen for certain is neither pruned nor forgotten,
+and whatever is kept from pruning is kept with a reason that people can read and answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mooring.keys import AppKey, ObjectKey
+from mooring.model.sync_options import Consent, sync_options
+from mooring.store.proofs import Proof
+from workers.applyset.inventory import Entry, Inventory
+from workers.cluster.live import Live
+from workers.cluster.order import apply_order
+from workers.desired import Desired
+from workers.observe import Observed
+from workers.ownership import Owner, Whose, owner, precious, tracked_by_argo, why_not_ours
+from workers.proof import proves
+
+
+class Verb(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    KEEP = "unchanged"  # proved to be as Git wants it
+    PRUNE = "prune"
+    REFUSE = "refuse"  # somebody else's: not written
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is to be done to one object. `adopts`: it existed before and was not ours."""
+
+    verb: Verb
+    key: ObjectKey
+    desired: Desired | None
+    live: Live | None
+    reason: str = ""
+    adopts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """An object that has left Git and stays in the cluster, and why. `condition` is "" for the usual case."""
+
+    key: ObjectKey
+    live: Live
+    reason: str
+    condition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A condition to be put on the Application."""
+
+    type: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Viewpoint:
+    """From where a plan looks: this app, and which objects other apps still render.
+
+    `renders(app, key)` says whether the application named by `str(AppKey)` still wants the object;
+    `known(name)` whether an application of that name exists here.
+    """
+
+    app: AppKey
+    installation: str
+    applyset: str
+    renders: Callable[[str, ObjectKey], bool]
+    known: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What the app and the operation allow to be deleted."""
+
+    prune: bool  # at all
+    by_hand: bool  # somebody asked for this very operation, and for pruning in it
+    approved: bool  # somebody confirmed deletions on the Application
+    allow_empty: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Writes in the order of application, deletions in the order of deletion, and what stays as it is."""
+
+    writes: tuple[tuple[Step, ...], ...]  # groups: the objects of one group may be written in parallel
+    prunes: tuple[tuple[Step, ...], ...]
+    kept: tuple[Step, ...]  # proved unchanged
+    refused: tuple[Step, ...]
+    extras: tuple[Extra, ...]
+    grow: Mapping[ObjectKey, Entry]  # to be in the inventory before the first create
+    gone: frozenset[ObjectKey]  # seen gone: leave the inventory
+    notices: tuple[Notice, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether applying this plan writes anything."""
+        return bool(self.writes or self.prunes)
+
+
+def plan(
+    wanted: Sequence[Desired],
+    observed: Observed,
+    inventory: Inventory,
+    proofs: Mapping[ObjectKey, Proof],
+    schema: Callable[[Desired], str],
+    view: Viewpoint,
+    options: Sequence[str],
+    permission: Permission,
+) -> Plan:
+    """The plan that takes the cluster from `observed` to `wanted`. `options` are the
+    app's sync options as written, `schema(desired)` the identity of the schema that reads an object."""
+    steps = [
+        write_step(item, observed.objects.get(item.key), proofs.get(item.key), schema(item), view)
+        for item in wanted
+    ]
+    writes = [step for step in steps if step.verb in (Verb.CREATE, Verb.UPDATE)]
+    refused = tuple(step for step in steps if step.verb is Verb.REFUSE)
+    grow = {
+        step.key: _entry(step, view)
+        for step in steps
+        if step.verb is not Verb.REFUSE and step.key not in inventory.entries
+    }
+    prunes, extras, gone, notices = _prunes(wanted, observed, inventory, view, options, permission)
+    notices += [Notice("SharedResourceWarning", f"{step.key.title}: {step.reason}") for step in refused]
+    return Plan(
+        writes=_groups(writes),
+        prunes=tuple(reversed(_groups(prunes))),
+        kept=tuple(step for step in steps if step.verb is Verb.KEEP),
+        refused=refused,
+        extras=tuple(extras),
+        grow=grow,
+        gone=frozenset(gone),
+        notices=tuple(notices),
+    )
+
+
+def write_step(
+    item: Desired, live: Live | None, proof: Proof | None, schema: str, view: Viewpoint
+) -> Step:
+    """What is to be done to one desired object; also used to plan anew after a 409."""
+    if live is None:
+        return Step(Verb.CREATE, item.key, item, None)
+    said = owner(live, view.app, view.installation)
+    if said.whose is Whose.OURS:
+        if proves(proof, item.digest, schema, live):
+            return Step(Verb.KEEP, item.key, item, live)
+        return Step(Verb.UPDATE, item.key, item, live)
+    reason = _why_not_written(live, said, view)
+    if reason:
+        return Step(Verb.REFUSE, item.key, item, live, reason)
+    adopts = not tracked_by_argo(live, view.app.name)
+    return Step(Verb.UPDATE, item.key, item, live, "existed before and is now ours", adopts)
+
+
+def _why_not_written(live: Live, said: Owner, view: Viewpoint) -> str:
+    if said.whose is Whose.OTHER_INSTALLATION:
+        return "belongs to another Mooring: it is not written; remove it from one of the two"
+    if said.whose is Whose.OTHER_APP and view.renders(said.app, live.key):
+        name = AppKey.parse(said.app).name if "_" in said.app else said.app
+        return f"belongs to app {name}, which still has it in Git: remove it from one of the two"
+    return ""
+
+
+def _entry(step: Step, view: Viewpoint) -> Entry:
+    merge = step.desired is not None and step.desired.options.server_side_apply is False
+    return Entry("adopted" if step.adopts else "created", "merge" if merge else "apply")
+
+
+def _prunes(
+    wanted: Sequence[Desired],
+    observed: Observed,
+    inventory: Inventory,
+    view: Viewpoint,
+    options: Sequence[str],
+    permission: Permission,
+) -> tuple[list[Step], list[Extra], set[ObjectKey], list[Notice]]:
+    names = {item.key for item in wanted}
+    candidates: list[Step] = []
+    extras: list[Extra] = []
+    gone: set[ObjectKey] = set()
+    notices: list[Notice] = []
+    for key, entry in sorted(inventory.entries.items()):
+        if key in names:
+            continue
+        if key in observed.absent:
+            gone.add(key)
+            continue
+        live = observed.objects.get(key)
+        if live is None:
+            continue  # not seen for certain
+        if owner(live, view.app, view.installation).whose in (Whose.OTHER_APP, Whose.OTHER_INSTALLATION):
+            gone.add(key)  # handed over: theirs now
+            continue
+        reason = why_not_ours(live, view.app, view.installation, view.applyset, entry)
+        if reason:
+            notices.append(Notice("OrphanedResourceWarning", f"{key.title} left Git and stays: {reason}"))
+            extras.append(Extra(key, live, reason, "OrphanedResourceWarning"))
+        elif live.deletion_timestamp:
+            extras.append(Extra(key, live, "is being deleted"))
+        else:
+            candidates.append(Step(Verb.PRUNE, key, None, live))
+    for key, live in sorted(observed.objects.items()):
+        ours = owner(live, view.app, view.installation).whose is Whose.OURS
+        if ours and key not in names and key not in inventory.entries and not live.controller_owner:
+            message = f"{key.title} says it is this app's, but is neither in Git nor in the inventory: not touched"
+            notices.append(Notice("OrphanedResourceWarning", message))
+    prunes = []
+    skip_all = _why_none(candidates, wanted, inventory, permission)
+    for step in candidates:
+        reason = skip_all or _why_kept(step, inventory.entries[step.key], options, permission)
+        if not reason:
+            prunes.append(step)
+            continue
+        assert step.live is not None
+        extras.append(Extra(step.key, step.live, reason))
+    notices += _prune_notices(extras, permission)
+    return prunes, extras, gone, notices
+
+
+NOT_ALLOWED = "left Git; pruning is not allowed by the app or the operation"
+
+
+def _why_none(
+    candidates: Sequence[Step], wanted: Sequence[Desired], inventory: Inventory, permission: Permission
+) -> str:
+    if not permission.prune:
+        return NOT_ALLOWED
+    if permission.by_hand or permission.approved:
+        return ""
+    if not wanted and candidates and not permission.allow_empty:
+        return "Git has no object at all any more, and syncPolicy.automated.allowEmpty is not set"
+    if len(candidates) > 2 and 2 * len(candidates) > len(inventory.entries):
+        return f"an automated sync does not prune {len(candidates)} of {len(inventory.entries)} objects at once"
+    return ""
+
+
+def _why_kept(step: Step, entry: Entry, options: Sequence[str], permission: Permission) -> str:
+    assert step.live is not None
+    own = sync_options(options, step.live.annotations)
+    if own.prune is Consent.NO:
+        return "its sync option Prune=false keeps it"
+    if own.prune is Consent.CONFIRM and not permission.approved:
+        return "its sync option Prune=confirm asks for a confirmation"
+    if permission.by_hand or permission.approved:
+        return ""
+    if precious(step.key):
+        return f"an automated sync does not delete a {step.key.kind}"
+    if entry.origin == "adopted":
+        return "an automated sync does not delete what it adopted rather than created"
+    return ""
+
+
+PRUNE_SKIPPED = "PruneSkipped"
+
+
+def _prune_notices(extras: Sequence[Extra], permission: Permission) -> list[Notice]:
+    by_reason: dict[str, list[str]] = {}
+    for extra in extras:
+        if not extra.condition and extra.reason not in (NOT_ALLOWED, "is being deleted"):
+            by_reason.setdefault(extra.reason, []).append(extra.key.title)
+    answer = "sync with prune to delete, or set argocd.argoproj.io/deletion-approved on the Application"
+    return [
+        Notice(PRUNE_SKIPPED, f"{_some(titles)} left Git and stays: {reason}; {answer}")
+        for reason, titles in sorted(by_reason.items())
+    ]
+
+
+def _some(titles: Sequence[str]) -> str:
+    shown = ", ".join(titles[:5])
+    return shown if len(titles) <= 5 else f"{shown} and {len(titles) - 5} more"
+
+
+def _groups(steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
+    by_key = {step.key: step for step in steps}
+    return tuple(tuple(by_key[key] for key in group) for group in apply_order(by_key))
+
+
+def without_prunes(found: Plan) -> Plan:
+    """`found` with its deletions left for later (an object before them failed)."""
+    extras = tuple(
+        Extra(step.key, step.live, "not pruned because an earlier step failed")
+        for group in found.prunes
+        for step in group
+        if step.live is not None
+    )
+    return replace(found, prunes=(), extras=found.extras + extras)

@@ -1,0 +1,60 @@
+"""Proof of no drift from metadata alone (DESIGN, mechanism 6). Pure."""
+
+from __future__ import annotations
+
+import hashlib
+
+import orjson
+
+from mooring.names import FIELD_MANAGER
+from mooring.store.proofs import Proof
+from workers.cluster.live import Live
+
+
+def record(body: str, schema: str, live: Live) -> Proof:
+    """What to remember of `live` as the server answered it after an apply of the body digest `body`."""
+    return Proof(
+        body=body,
+        schema=schema,
+        uid=live.uid,
+        resource_version=live.resource_version,
+        generation=live.generation,
+        meta=_meta(live),
+        fields=_fields(live),
+    )
+
+
+def proves(proof: Proof | None, body: str, schema: str, live: Live) -> bool:
+    """Whether `live` is certainly what an apply of `body` left behind.
+
+    The same resourceVersion proves it for every kind. For kinds that count generations, an unchanged
+    generation, metadata and managedFields entry of ours do too: only status has moved since.
+    """
+    if proof is None or proof.body != body or proof.schema != schema or proof.uid != live.uid:
+        return False
+    if proof.resource_version == live.resource_version:
+        return True
+    return (
+        live.generation > 0
+        and proof.generation == live.generation
+        and proof.meta == _meta(live)
+        and proof.fields == _fields(live)
+    )
+
+
+def _meta(live: Live) -> str:
+    return _digest([dict(live.labels), dict(live.annotations), list(live.finalizers)])
+
+
+def _fields(live: Live) -> str:
+    """Our managedFields entries without their time, which an equal-valued write may move."""
+    entries = [
+        {key: value for key, value in entry.items() if key != "time"}
+        for entry in live.managed_fields
+        if entry.get("manager") == FIELD_MANAGER
+    ]
+    return _digest(entries)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
