@@ -1,10 +1,16 @@
 // Controlplane is a whole Kubernetes control plane, and kubectl, in one binary.
 //
 // Each sub-command is the published command itself, unchanged: nothing here is a mock. One binary
-// instead of six shares the 100 MB of libraries that they have in common.
+// instead of six shares the 100 MB of libraries that they have in common. The one addition,
+// "new-key", prints a private key to sign service account tokens with, so that no machine needs
+// openssl for it.
 package main
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
 	_ "time/tzdata" // CronJob time zones work on machines without a zone database
@@ -27,9 +33,24 @@ var commands = map[string]func() *cobra.Command{
 	"kubectl":                 func() *cobra.Command { return kubectl.NewDefaultKubectlCommand() },
 }
 
+func newKey() error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	return pem.Encode(os.Stdout, &pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
+}
+
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "etcd" {
 		etcdmain.Main(os.Args[1:])
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == "new-key" {
+		if err := newKey(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
 		return
 	}
 	if len(os.Args) > 1 {
@@ -38,6 +59,6 @@ func main() {
 			os.Exit(cli.Run(construct()))
 		}
 	}
-	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubectl [flags]")
+	fmt.Fprintln(os.Stderr, "usage: controlplane etcd|kube-apiserver|kube-controller-manager|kube-scheduler|kubectl|new-key [flags]")
 	os.Exit(2)
 }
