@@ -1,0 +1,65 @@
+"""`Application`: which manifests go to which cluster, as Argo CD's users have written it down."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, Self
+
+from pydantic import PrivateAttr
+
+from mooring.errors import Refused
+from mooring.keys import AppKey
+from mooring.model.part import Metadata, Part
+from mooring.model.spec import ApplicationSpec, Operation
+from mooring.model.status import ApplicationStatus
+
+# https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
+_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
+_NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+
+
+class Application(Part):
+    """Manifests of a Git repository, kept in a namespace of a cluster."""
+
+    api_version: Literal["argoproj.io/v1alpha1"]
+    kind: Literal["Application"]
+    metadata: Metadata
+    spec: ApplicationSpec
+    status: ApplicationStatus = ApplicationStatus()
+    operation: Operation | None = None
+
+    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any], *, namespace: str = "") -> Self:
+        """Read a manifest. `namespace` is for those from files, that need not name one.
+
+        Raises Refused (condition InvalidSpecError) naming the application and the field.
+        """
+        if not isinstance(raw, dict):
+            raise Refused("an Application must be a mapping", condition="InvalidSpecError")
+        metadata = raw.get("metadata")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        namespace, name = metadata.get("namespace") or namespace, metadata.get("name")
+        title = f"Application {namespace}/{name or '(without a name)'}"
+        app = cls.read({**raw, "metadata": {**metadata, "namespace": namespace}}, title)
+        if not _NAME.match(app.metadata.name):
+            raise Refused(f"{title}: metadata.name: is not a Kubernetes name", condition="InvalidSpecError")
+        if not _NAMESPACE.match(app.metadata.namespace):
+            raise Refused(f"{title}: metadata.namespace: is not a namespace", condition="InvalidSpecError")
+        app._raw = raw
+        return app
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The very dict it was parsed from. Not to be changed."""
+        return self._raw
+
+    @property
+    def key(self) -> AppKey:
+        return AppKey(self.metadata.namespace, self.metadata.name)
+
+
+def unknown_fields(app: Application) -> tuple[str, ...]:
+    """Paths of what the manifest says and no field of ours reads. `status` is nobody's wish: left out."""
+    return tuple(path for path in app.unknown() if not path.startswith("status."))

@@ -1,0 +1,316 @@
+"""What manifests may ask for that Mooring does not do yet, and whether that stops a sync.
+
+The rule: what restricts, orders or triggers blocks, for to leave it out would do something else than was
+asked for; what only adds comfort is said once, as a condition. What we have never heard of blocks.
+To support something is to take its line out of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mooring.keys import IN_CLUSTER
+from mooring.model.annotations import annotation, annotations_of
+from mooring.model.application import Application, unknown_fields
+from mooring.model.project import AppProject
+from mooring.model.spec import ApplicationSpec, Destination, Operation, Source
+from mooring.model.sync_options import SyncOptions, sync_options
+from mooring.names import ARGO, OURS
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """Something asked for that is not done yet. `blocks`: nothing may be synced because of it."""
+
+    path: str  # "spec.sources", "metadata.annotations[argocd.argoproj.io/hook]"
+    why: str
+    blocks: bool
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.why}"
+
+
+BLOCKS, WARNS = True, False
+
+# --- tables ---------------------------------------------------------------------------------------
+_SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = (
+    ("helm", lambda s: s.helm is not None, "Helm charts cannot be rendered yet"),
+    ("chart", lambda s: s.chart, "Helm charts cannot be rendered yet"),
+    ("kustomize", lambda s: s.kustomize is not None, "Kustomize cannot be rendered yet"),
+    ("plugin", lambda s: s.plugin is not None, "plugins cannot be run yet"),
+    ("directory.jsonnet", lambda s: s.directory and s.directory.jsonnet.to_dict(), "no Jsonnet yet"),
+    ("repoURL", lambda s: s.repo_url.lower().startswith("oci:"), "OCI sources cannot be fetched yet"),
+)
+
+_SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = (
+    ("sources", lambda s: s.sources, "several sources are not supported yet: use source", BLOCKS),
+    ("sourceHydrator", lambda s: s.source_hydrator, "the source hydrator is not supported yet", BLOCKS),
+    ("source", lambda s: not s.all_sources, "is missing: nothing to deploy", BLOCKS),
+    ("ignoreDifferences", lambda s: s.ignore_differences, "fields cannot be left alone yet", BLOCKS),
+    (
+        "syncPolicy.managedNamespaceMetadata",
+        lambda s: s.sync_policy and s.sync_policy.managed_namespace_metadata,
+        "labels and annotations of the created namespace are not kept yet",
+        WARNS,
+    ),
+)
+
+_SYNC_OPTIONS: tuple[tuple[str, Callable[[SyncOptions], object], str, bool], ...] = (
+    ("Replace=true", lambda o: o.replace, "objects cannot be replaced yet", BLOCKS),
+    ("Force=true", lambda o: o.force, "objects cannot be deleted and created anew yet", BLOCKS),
+    ("PruneLast=true", lambda o: o.prune_last, "pruning does not wait for health yet", BLOCKS),
+    (
+        "PrunePropagationPolicy",
+        lambda o: o.prune_propagation_policy == "orphan",
+        "children cannot be left behind yet",
+        BLOCKS,
+    ),
+    (
+        "FailOnSharedResource=true",
+        lambda o: o.fail_on_shared_resource,
+        "another app's object is left alone, but does not fail the sync yet",
+        BLOCKS,
+    ),
+    (
+        "RespectIgnoreDifferences=true",
+        lambda o: o.respect_ignore_differences,
+        "fields cannot be left alone yet",
+        BLOCKS,
+    ),
+    (
+        "ClientSideApplyMigration=false",
+        lambda o: not o.client_side_apply_migration,
+        "fields of kubectl's client-side apply are always taken over",
+        BLOCKS,
+    ),
+    ("Validate=false", lambda o: not o.validate, "the API server always validates", WARNS),
+)
+
+# Annotations of objects, in both spellings. None: nothing is missing when it is left alone or obeyed.
+_ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
+    "hook": ("hooks are not run yet", BLOCKS),
+    "hook-delete-policy": ("hooks are not run yet", BLOCKS),
+    "sync-wave": ("waves are not ordered yet", BLOCKS),
+    "ignore-healthcheck": ("the object's health still counts", WARNS),
+    "ignore-resource-updates": ("every change of the object is looked at", WARNS),
+    "client-side-apply-migration-manager": ("only known managers' fields are taken over", BLOCKS),
+    "sync-options": None,  # judged option by option
+    "compare-options": None,  # judged option by option
+    "deletion-approved": None,  # obeyed
+    "tracking-id": None,  # who Argo CD thinks owns it
+    "installation-id": None,
+    "id": None,  # ours, written on apply
+    "state": None,
+    "managed-by-url": None,  # a link of the UI
+    # Those below speak of an Application, and say nothing where it is but one of the objects.
+    "refresh": None,
+    "hydrate": None,
+    "manifest-generate-paths": None,
+    "skip-reconcile": None,
+    "application-set-refresh": None,
+}
+_HARMLESS_PREFIXES = ("link.",)
+
+_COMPARE_OPTIONS: dict[str, tuple[str, bool] | None] = {
+    # It changes the sync status only; Argo CD prunes such objects all the same.
+    "IgnoreExtraneous": ("the object still counts for the sync status", WARNS),
+    "ServerSideDiff=true": None,  # always so
+    "ServerSideDiff=false": ("differences are always computed by the API server", WARNS),
+    "IncludeMutationWebhook=true": None,
+}
+
+# Annotations of the Application itself.
+_APP_ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
+    **dict.fromkeys(_ANNOTATIONS),  # they speak of the Application as somebody's object
+    "skip-reconcile": ("the application is not to be touched", BLOCKS),
+}
+_APP_PREFIXES: tuple[tuple[str, str], ...] = (
+    ("notifications.argoproj.io/", "notifications are not sent yet"),
+)
+_FINALIZER = "resources-finalizer.argocd.argoproj.io"
+
+_PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
+    ("syncWindows", lambda p: p.spec.sync_windows, "sync windows are not kept yet", BLOCKS),
+    ("signatureKeys", lambda p: p.spec.signature_keys, "signatures are not verified yet", BLOCKS),
+    (
+        "destinationServiceAccounts",
+        lambda p: p.spec.destination_service_accounts,
+        "no other identity can be taken on yet",
+        BLOCKS,
+    ),
+    (
+        "permitOnlyProjectScopedClusters",
+        lambda p: p.spec.permit_only_project_scoped_clusters,
+        "clusters do not belong to projects yet",
+        BLOCKS,
+    ),
+    ("orphanedResources", lambda p: p.spec.orphaned_resources, "orphans are not looked for yet", WARNS),
+    ("roles", lambda p: p.spec.roles, "nobody can sign in with a role yet", WARNS),
+)
+
+_OPERATION: tuple[tuple[str, Callable[[Operation], object], str], ...] = (
+    ("sync", lambda o: o.sync is None, "is missing: only syncs can be asked for"),
+    ("sync.dryRun", lambda o: o.sync and o.sync.dry_run, "no dry runs yet"),
+    ("sync.resources", lambda o: o.sync and o.sync.resources, "the whole app is synced, no selection yet"),
+    ("sync.manifests", lambda o: o.sync and o.sync.manifests, "local manifests are not taken"),
+    ("sync.source", lambda o: o.sync and o.sync.source, "the source cannot be replaced by an operation yet"),
+    ("sync.sources", lambda o: o.sync and o.sync.sources, "several sources are not supported yet"),
+    ("sync.revisions", lambda o: o.sync and o.sync.revisions, "several sources are not supported yet"),
+    (
+        "sync.syncStrategy",
+        lambda o: (
+            o.sync
+            and (strategy := o.sync.sync_strategy)
+            and ((strategy.apply and strategy.apply.force) or (strategy.hook and strategy.hook.force))
+        ),
+        "objects cannot be deleted and created anew yet",
+    ),
+)
+
+
+# --- judgement ------------------------------------------------------------------------------------
+def unsupported_spec(
+    app: Application, servers: Collection[str] = (IN_CLUSTER,), names: Collection[str] = ("in-cluster",)
+) -> tuple[Unsupported, ...]:
+    """What the Application asks for and is not done. `servers` and `names`: the clusters we can reach."""
+
+    def found() -> Iterator[Unsupported]:
+        for path in unknown_fields(app):
+            yield Unsupported(path, "no such field is known", path.startswith(("spec.", "operation.")))
+        spec = app.spec
+        yield from (
+            Unsupported(f"spec.{path}", why, blocks) for path, asked, why, blocks in _SPEC if asked(spec)
+        )
+        if spec.source:
+            source = spec.source
+            yield from (
+                Unsupported(f"spec.source.{path}", why, BLOCKS)
+                for path, asked, why in _SOURCE
+                if asked(source)
+            )
+        yield from _destination(spec.destination, servers, names)
+        yield from _options(sync_options(spec.sync_options), "spec.syncPolicy.syncOptions")
+        yield from _app_metadata(app)
+
+    return tuple(found())
+
+
+def unsupported_annotations(body: Mapping[str, Any]) -> tuple[Unsupported, ...]:
+    """What one rendered object's annotations ask for and is not done."""
+
+    def found() -> Iterator[Unsupported]:
+        annotations = annotations_of(body)
+        for key, value in sorted(annotations.items()):
+            path = f"metadata.annotations[{key}]"
+            if key.startswith("helm.sh/hook"):
+                yield Unsupported(path, "hooks are not run yet", BLOCKS)
+            name = _own_name(key)
+            if not name or name.startswith(_HARMLESS_PREFIXES):
+                continue
+            if name == "compare-options":
+                for option in filter(None, (text.strip() for text in value.split(","))):
+                    verdict = _COMPARE_OPTIONS.get(option, ("this option is not known", BLOCKS))
+                    if verdict:
+                        yield Unsupported(path, f"{option}: {verdict[0]}", verdict[1])
+            elif name != "sync-wave" or _wave(value) != 0:
+                verdict = _ANNOTATIONS.get(name, ("this annotation is not known", BLOCKS))
+                if verdict:
+                    yield Unsupported(path, *verdict)
+        yield from _options(sync_options((), annotations), "metadata.annotations[sync-options]")
+
+    return tuple(found())
+
+
+def unsupported_manifests(bodies: Iterable[Mapping[str, Any]]) -> tuple[Unsupported, ...]:
+    """What all rendered objects of an app ask for and is not done; paths begin with the object's name.
+
+    Waves order nothing where all objects are in the same one.
+    """
+    bodies = tuple(bodies)
+    waves = {_wave(annotation(annotations_of(body), "sync-wave")) for body in bodies}
+    return tuple(
+        Unsupported(f"{_title(body)}: {one.path}", one.why, one.blocks)
+        for body in bodies
+        for one in unsupported_annotations(body)
+        if len(waves) > 1 or "/sync-wave]" not in one.path
+    )
+
+
+def unsupported_project(project: AppProject) -> tuple[Unsupported, ...]:
+    """What the project asks for and is not done. It holds for each of its applications."""
+    prefix = f"AppProject {project.metadata.name}: "
+    unknown = (path for path in project.unknown() if not path.startswith("status."))
+    return (
+        *(Unsupported(prefix + path, "no such field is known", path.startswith("spec.")) for path in unknown),
+        *(Unsupported(f"{prefix}spec.{path}", why, b) for path, asked, why, b in _PROJECT if asked(project)),
+    )
+
+
+def unsupported_operation(operation: Operation) -> tuple[Unsupported, ...]:
+    """What an operation asks for and is not done: all of it blocks that operation."""
+    options = operation.sync.sync_options if operation.sync else ()
+    return (
+        *(
+            Unsupported(f"operation.{path}", why, BLOCKS)
+            for path, asked, why in _OPERATION
+            if asked(operation)
+        ),
+        *_options(sync_options(options), "operation.sync.syncOptions"),
+    )
+
+
+def _options(options: SyncOptions, path: str) -> Iterator[Unsupported]:
+    yield from (
+        Unsupported(path, f"{name}: {why}", b) for name, asked, why, b in _SYNC_OPTIONS if asked(options)
+    )
+    yield from (Unsupported(path, f"{text}: is not understood", BLOCKS) for text in options.not_understood)
+
+
+def _destination(
+    destination: Destination, servers: Collection[str], names: Collection[str]
+) -> Iterator[Unsupported]:
+    path = "spec.destination"
+    if bool(destination.server) == bool(destination.name):
+        yield Unsupported(path, "must have either a server or a name", BLOCKS)
+    elif destination.server and destination.server.rstrip("/") not in {url.rstrip("/") for url in servers}:
+        yield Unsupported(f"{path}.server", "is not the cluster that Mooring is connected to", BLOCKS)
+    elif destination.name and destination.name not in names:
+        yield Unsupported(f"{path}.name", "is not the cluster that Mooring is connected to", BLOCKS)
+
+
+def _app_metadata(app: Application) -> Iterator[Unsupported]:
+    for key, value in sorted(app.metadata.annotations.items()):
+        path = f"metadata.annotations[{key}]"
+        yield from (Unsupported(path, why, WARNS) for prefix, why in _APP_PREFIXES if key.startswith(prefix))
+        name = _own_name(key)
+        if not name or name.startswith(_HARMLESS_PREFIXES) or value == "false":
+            continue
+        verdict = _APP_ANNOTATIONS.get(name, ("this annotation is not known", WARNS))
+        if verdict:
+            yield Unsupported(path, *verdict)
+    if any(finalizer.startswith(_FINALIZER) for finalizer in app.metadata.finalizers):
+        yield Unsupported("metadata.finalizers", "objects are not deleted with the application yet", WARNS)
+
+
+def _own_name(key: str) -> str:
+    """`hook` out of `argocd.argoproj.io/hook` and `mooring.dev/hook`, "" for others' annotations."""
+    domain, _, name = key.partition("/")
+    if domain in (ARGO, OURS):
+        return name
+    # Argo CD's links: link.argocd.argoproj.io/<text>
+    return "link." if domain in (f"link.{ARGO}", f"link.{OURS}") else ""
+
+
+def _wave(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        return 0  # as Argo CD reads it
+
+
+def _title(body: Mapping[str, Any]) -> str:
+    metadata = body.get("metadata")
+    name = metadata.get("name", "") if isinstance(metadata, Mapping) else ""
+    return f"{body.get('kind', '')} {name}".strip()
