@@ -1,0 +1,72 @@
+"""The health of built-in kinds as Argo CD's gitops-engine judges it: one small file a kind.
+
+Pure functions of a live object; what they say is what `status.health` of an Application is made of.
+`argoproj.io/Application` has no entry on purpose: Argo CD took its health out in 1.8, so that an app of
+apps does not wait for its children. https://github.com/argoproj/argo-cd/issues/3781
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from workers.health import (
+    api_service,
+    cron_job,
+    custom_resource_definition,
+    daemon_set,
+    deployment,
+    horizontal_pod_autoscaler,
+    ingress,
+    job,
+    persistent_volume_claim,
+    pod,
+    replica_set,
+    service,
+    stateful_set,
+    workflow,
+)
+from workers.health.fields import Malformed, items, text
+from workers.health.status import Health, HealthStatus, progressing, unknown, worst
+
+__all__ = ["KINDS_WITH_HEALTH", "Health", "HealthStatus", "assess", "worst"]
+
+# Keeps a hook's object until its phase is over: such an object ends on purpose, and how it ended counts.
+HOOK_FINALIZER: Final = "argocd.argoproj.io/hook-finalizer"
+
+_ASSESS: Final[dict[tuple[str, str], Callable[[dict[str, Any]], Health]]] = {
+    ("", "PersistentVolumeClaim"): persistent_volume_claim.assess,
+    ("", "Pod"): pod.assess,
+    ("", "Service"): service.assess,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): custom_resource_definition.assess,
+    ("apiregistration.k8s.io", "APIService"): api_service.assess,
+    ("apps", "DaemonSet"): daemon_set.assess,
+    ("apps", "Deployment"): deployment.assess,
+    ("apps", "ReplicaSet"): replica_set.assess,
+    ("apps", "StatefulSet"): stateful_set.assess,
+    ("argoproj.io", "Workflow"): workflow.assess,
+    ("autoscaling", "HorizontalPodAutoscaler"): horizontal_pod_autoscaler.assess,
+    ("batch", "CronJob"): cron_job.assess,
+    ("batch", "Job"): job.assess,
+    ("extensions", "Ingress"): ingress.assess,
+    ("networking.k8s.io", "Ingress"): ingress.assess,
+}
+
+KINDS_WITH_HEALTH: Final = frozenset(_ASSESS)
+
+
+def assess(body: dict[str, Any]) -> Health | None:
+    """The health of the live object `body`; None when its kind has no health of its own.
+
+    Never raises: a field of the wrong type makes the health Unknown, and the message names the field.
+    """
+    try:
+        if text(body, "metadata", "deletionTimestamp") and HOOK_FINALIZER not in items(
+            body, "metadata", "finalizers"
+        ):
+            return progressing("Pending deletion")
+        group, slash, _ = text(body, "apiVersion").partition("/")
+        judge = _ASSESS.get((group if slash else "", text(body, "kind")))
+        return judge(body) if judge else None
+    except Malformed as error:
+        return unknown(str(error))
