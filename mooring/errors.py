@@ -72,3 +72,7 @@ class ClusterRefused(Refused):
 
 class StoreUnavailable(Retryable):
     """Redis could not be reached, timed out, or is not ready to take writes."""
+
+
+class SchemaRefused(ClusterRefused):
+    """Server-side apply cannot represent the manifest: an unknown field, a duplicate list key."""

@@ -1,0 +1,363 @@
+"""The verbs: what one identity asks of one cluster, each write guarded so that only what was planned changes.
+
+The guards (DESIGN, mechanism 2) are the API server's own: it compares uid and resourceVersion in the
+transaction that writes, so a worker that wakes up late gets a Conflict instead of its way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from mooring.errors import ClusterUnavailable, Conflict, MooringError
+from mooring.names import FIELD_MANAGER
+from workers.cluster.identity import Identity
+from workers.cluster.kinds import Discovery, Kind
+from workers.cluster.live import Live
+from workers.cluster.merge import three_way
+from workers.cluster.transport import JSON, Expired, NotFound, Response, Transport
+
+APPLY_PATCH: Final = "application/apply-patch+yaml"  # JSON is YAML
+MERGE_PATCH: Final = "application/merge-patch+json"
+JSON_PATCH: Final = "application/json-patch+json"
+METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+PAGE: Final = 500  # objects
+LIST_TRIES: Final = 3
+
+# https://kubernetes.io/docs/reference/using-api/api-concepts/#validation-for-unrecognized-or-duplicate-fields
+Validation = Literal["Strict", "Warn", "Ignore"]
+Propagation = Literal["foreground", "background", "orphan"]
+
+# Fields of metadata that only the server sets; manifests exported from a cluster still carry them.
+_SERVER_SIDE = frozenset(
+    (
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """The object was absent when planned: 409 when it is there by now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """The object was planned as this version of it: 409 when it changed, was deleted or created anew."""
+
+    uid: str
+    resource_version: str
+
+
+Guard = Create | Update
+Items = list[dict[str, Any]]  # inside the class, `list` is the verb
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One identity's view of one cluster. Safe for threads.
+
+    Every verb may raise ClusterUnavailable (try later) and ClusterRefused (the user's to fix); guarded
+    writes raise Conflict when the object is not as planned. `dry_run` asks for everything but the write.
+    """
+
+    transport: Transport
+    discovery: Discovery
+    identity: Identity
+
+    def get(self, kind: Kind, namespace: str, name: str, metadata_only: bool = False) -> Live | None:
+        """The object, or None when the server says that this very object does not exist."""
+        try:
+            answer = self._request(
+                "GET", kind, kind.path(namespace, name), accept=METADATA if metadata_only else JSON
+            )
+        except NotFound as error:
+            if error.missing == (kind.plural, name):
+                return None
+            raise
+        return Live.read(kind, answer.json(), metadata_only=metadata_only)
+
+    def list(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        label_selector: str = "",
+        metadata_only: bool = False,
+        *,
+        page: int = PAGE,
+    ) -> tuple[Live, ...]:
+        """All objects of the kind, in one namespace or (empty) in all, fetched in pages.
+
+        Never a part of them: a list that expires between two pages is begun anew, and after
+        LIST_TRIES times raises ClusterUnavailable.
+        """
+        for _ in range(LIST_TRIES):
+            items = self._pages(kind, namespace, label_selector, metadata_only, page)
+            if items is not None:
+                return tuple(Live.read(kind, item, metadata_only=metadata_only) for item in items)
+        raise ClusterUnavailable(
+            f"the list of {kind.plural} expired {LIST_TRIES} times while it was read", after=5
+        )
+
+    def _pages(
+        self, kind: Kind, namespace: str, label_selector: str, metadata_only: bool, page: int
+    ) -> Items | None:
+        """The items of all pages, or None when the server forgot the list half-way (HTTP 410)."""
+        items: Items = []
+        token = ""
+        while True:
+            query = [("limit", str(page))]
+            if label_selector:
+                query.append(("labelSelector", label_selector))
+            if token:
+                query.append(("continue", token))
+            try:
+                answer = self._request(
+                    "GET",
+                    kind,
+                    kind.path(namespace),
+                    query=query,
+                    accept=METADATA_LIST if metadata_only else JSON,
+                ).json()
+            except Expired:
+                return None
+            items += answer.get("items") or ()
+            token = answer["metadata"].get("continue", "")
+            if not token:
+                return items
+
+    def apply(
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        *,
+        guard: Guard,
+        dry_run: bool = False,
+        force: bool = True,
+        validation: Validation = "Strict",
+        metadata_only: bool = False,
+    ) -> Live:
+        """Server-side apply of the whole manifest as field manager `mooring`; the object as it is then.
+
+        Raises Conflict also when `force` is false and another manager owns a field, SchemaRefused when
+        the schema cannot take the manifest: see `merge_apply`.
+        """
+        if isinstance(guard, Update):
+            guarded = {"uid": guard.uid, "resourceVersion": guard.resource_version}
+        else:
+            # Version 1 is etcd's first, which no object has: it creates, and conflicts with whatever exists.
+            guarded = {"resourceVersion": "1"}
+        sent = _sendable(kind, body, guarded)
+        query = [*_query(dry_run, validation), ("force", "true" if force else "false")]
+        return self._write(
+            "PATCH", kind, sent, query=query, content_type=APPLY_PATCH, metadata_only=metadata_only
+        )
+
+    def merge_apply(
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        live: Live | None,
+        *,
+        last_applied: Mapping[str, Any] | None = None,
+        dry_run: bool = False,
+        validation: Validation = "Strict",
+    ) -> Live:
+        """Client-side apply, where server-side apply is not wanted or its schema refuses the manifest.
+
+        `live` must have its body; None creates. `last_applied` is the manifest applied before: by
+        default the one in the live object's annotation. See `merge.three_way` for what is merged, and
+        for its limits. Field manager `mooring` then owns fields by Update, not by Apply.
+        """
+        if live is None:
+            return self.create(kind, three_way(body, None, None), dry_run=dry_run, validation=validation)
+        patch = three_way(_sendable(kind, body, {}), live, last_applied)
+        patch["metadata"] |= {"uid": live.uid, "resourceVersion": live.resource_version}
+        return self.patch(
+            kind,
+            live.key.namespace,
+            live.key.name,
+            patch,
+            MERGE_PATCH,
+            dry_run=dry_run,
+            validation=validation,
+        )
+
+    def replace(
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        guard: Guard,
+        *,
+        dry_run: bool = False,
+        validation: Validation = "Strict",
+    ) -> Live:
+        """The whole object becomes the manifest: fields of other managers are lost."""
+        if isinstance(guard, Create):
+            return self.create(kind, body, dry_run=dry_run, validation=validation)
+        sent = _sendable(kind, body, {"uid": guard.uid, "resourceVersion": guard.resource_version})
+        return self._write("PUT", kind, sent, query=_query(dry_run, validation))
+
+    def create(
+        self,
+        kind: Kind,
+        body: Mapping[str, Any],
+        *,
+        dry_run: bool = False,
+        validation: Validation = "Strict",
+    ) -> Live:
+        """Creates `metadata.name`, or a name made from `generateName`. Conflict when it exists."""
+        sent = _sendable(kind, body, {})
+        path = kind.path(sent["metadata"].get("namespace", ""))
+        return Live.read(
+            kind, self._request("POST", kind, path, query=_query(dry_run, validation), body=sent).json()
+        )
+
+    def patch(
+        self,
+        kind: Kind,
+        namespace: str,
+        name: str,
+        patch: dict[str, Any] | Items,
+        content_type: str = MERGE_PATCH,
+        *,
+        dry_run: bool = False,
+        validation: Validation = "Strict",
+        subresource: str = "",
+    ) -> Live:
+        """A JSON merge patch or (with JSON_PATCH) a JSON patch, guarded by what it says itself.
+
+        Conflict when the object is gone: whoever patches has seen it.
+        """
+        path = kind.path(namespace, name)
+        try:
+            answer = self._request(
+                "PATCH",
+                kind,
+                f"{path}/{subresource}" if subresource else path,
+                query=_query(dry_run, validation),
+                body=patch,
+                content_type=content_type,
+            )
+        except NotFound as error:
+            raise _gone(error, kind, name) from error
+        return Live.read(kind, answer.json())
+
+    def delete(
+        self, kind: Kind, live: Live, propagation: Propagation = "foreground", *, dry_run: bool = False
+    ) -> None:
+        """Deletes this very version of this very object. Fine when it is gone, Conflict when it changed.
+
+        The object may live on for its finalizers: whoever must know reads it again.
+        """
+        options = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": propagation.capitalize(),
+            "preconditions": {"uid": live.uid, "resourceVersion": live.resource_version},
+        } | ({"dryRun": ["All"]} if dry_run else {})
+        try:
+            self._request("DELETE", kind, kind.path(live.key.namespace, live.key.name), body=options)
+        except NotFound as error:
+            if error.missing != (kind.plural, live.key.name):
+                raise
+
+    def ensure_namespace(self, name: str) -> bool:
+        """Creates the namespace when it is missing, without any mark of ours; True when it was created.
+
+        Raises ClusterUnavailable while a namespace of that name is being deleted.
+        """
+        kind = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+        live = self.get(kind, "", name, metadata_only=True)
+        if live is None:
+            try:
+                self.create(kind, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+            except Conflict:  # somebody else just did
+                return False
+            return True
+        if live.deletion_timestamp:
+            raise ClusterUnavailable(
+                f"namespace {name} is being deleted: it is created anew when gone", after=5
+            )
+        return False
+
+    def _write(
+        self,
+        method: str,
+        kind: Kind,
+        sent: dict[str, Any],
+        *,
+        query: Iterable[tuple[str, str]],
+        content_type: str = JSON,
+        metadata_only: bool = False,
+    ) -> Live:
+        metadata = sent["metadata"]
+        try:
+            answer = self._request(
+                method,
+                kind,
+                kind.path(metadata.get("namespace", ""), metadata["name"]),
+                query=query,
+                body=sent,
+                content_type=content_type,
+                accept=METADATA if metadata_only else JSON,
+            )
+        except NotFound as error:
+            raise _gone(error, kind, metadata["name"]) from error
+        return Live.read(kind, answer.json(), metadata_only=metadata_only)
+
+    def _request(
+        self,
+        method: str,
+        kind: Kind,
+        path: str,
+        *,
+        query: Iterable[tuple[str, str]] = (),
+        body: Any = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+    ) -> Response:
+        try:
+            return self.transport.request(
+                method,
+                path,
+                query=query,
+                body=body,
+                content_type=content_type,
+                accept=accept,
+                identity=self.identity,
+            )
+        except NotFound as error:
+            if error.missing == ("", ""):  # the kind itself is not served, or no longer
+                self.discovery.invalidate()
+                raise ClusterUnavailable(f"{kind.api_version} {kind.kind} is not served: {error}") from error
+            raise
+
+
+def _sendable(kind: Kind, body: Mapping[str, Any], guarded: dict[str, str]) -> dict[str, Any]:
+    """The manifest with the guard in, and without what only the server may set; `body` stays as it is."""
+    metadata = {key: value for key, value in body["metadata"].items() if key not in _SERVER_SIDE}
+    if not kind.namespaced:
+        metadata.pop("namespace", None)
+    return {**body, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata | guarded}
+
+
+def _query(dry_run: bool, validation: Validation) -> list[tuple[str, str]]:
+    query = [("fieldManager", FIELD_MANAGER), ("fieldValidation", validation)]
+    return [*query, ("dryRun", "All")] if dry_run else query
+
+
+def _gone(error: NotFound, kind: Kind, name: str) -> MooringError:
+    """What a 404 means to a write: the planned object is gone, or its namespace is not there."""
+    if error.missing == (kind.plural, name):
+        return Conflict(f"{kind.kind} {name} was deleted meanwhile")
+    return error

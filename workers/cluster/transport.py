@@ -1,0 +1,309 @@
+"""One HTTP connection pool to one API server: requests go in, answers or our own errors come out.
+
+The `kubernetes` package finds the configuration and keeps credentials fresh; its generated models are
+left aside because they cost more than the request itself. A pool must not be shared across a fork.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from threading import Lock
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import orjson
+import urllib3
+from kubernetes.client import Configuration
+from kubernetes.client.rest import RESTClientObject
+from kubernetes.config import ConfigException
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, SchemaRefused
+from workers.cluster.identity import Identity
+
+JSON: Final = "application/json"
+POOL_SIZE: Final = 32
+CONNECT_TIMEOUT: Final = 5.0  # seconds
+READ_TIMEOUT: Final = 30.0  # seconds
+LONGEST_WAIT: Final = 60.0  # seconds; a server that asks for more is asked again anyway
+RELOAD_EVERY: Final = 5.0  # seconds between two reloads of credentials that the server refused
+LONGEST_MESSAGE: Final = 1000  # characters
+
+_SECRETS = re.compile(r"/api/v1/(namespaces/[^/]+/)?secrets(/|$)")
+_RBAC = re.compile(r'secrets( "[^"]*")? is forbidden: User "')
+_SCHEMA = re.compile(r"failed to create typed patch object|field not declared in schema")
+_SCHEMA_PATH = re.compile(
+    r"(\.[\w.\[\]\"=,/-]+): (field not declared in schema|duplicate entries|expected \w+)"
+)
+_USERINFO = re.compile(r"//[^/@\s]+@")
+
+
+class NotFound(ClusterRefused):
+    """HTTP 404. `missing` is the (plural, name) that is not there, ("", "") when the kind is not served."""
+
+    def __init__(self, message: str, missing: tuple[str, str]) -> None:
+        super().__init__(message, code=404, reason="NotFound")
+        self.missing = missing
+
+
+class Expired(ClusterRefused):
+    """HTTP 410: the server has forgotten the version that a list goes on from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer below 300. Its data may be a Secret's: it is left out of `repr`."""
+
+    status: int
+    data: bytes = field(repr=False)
+
+    def json(self) -> Any:
+        """The decoded body. Raises ClusterUnavailable when it is not JSON, as a proxy's page is not."""
+        try:
+            return orjson.loads(self.data)
+        except orjson.JSONDecodeError as error:
+            raise ClusterUnavailable("the API server's answer is not JSON: is a proxy in between?") from error
+
+
+class Transport:
+    """Requests to one API server, from any number of threads of one process.
+
+    `load` gives the connection's configuration, and is called again when the server refuses a
+    credential: token files are rotated, exec plugins' certificates expire. `count` has the number of
+    requests sent per HTTP method.
+    """
+
+    def __init__(self, load: Callable[[], Configuration]) -> None:
+        self._load = load
+        self._lock = Lock()
+        self._use(load())
+        self.count: Counter[str] = Counter()
+
+    def _use(self, configuration: Configuration) -> None:
+        self._configuration = configuration
+        self._loaded_at = monotonic()
+        self._host: str = configuration.host.rstrip("/")
+        self._pool = _pool(configuration)
+
+    @property
+    def host(self) -> str:
+        """The API server's URL, without credentials."""
+        return _USERINFO.sub("//", self._host)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        identity: Identity,
+        query: Iterable[tuple[str, str]] = (),
+        body: Any = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+    ) -> Response:
+        """Sends one request. `body` is JSON-ready; `path` begins with a slash and is already quoted.
+
+        Raises Conflict (409), ClusterUnavailable (429, 5xx, network), SchemaRefused (server-side
+        apply cannot represent the body), NotFound, ClusterRefused (every other 3xx and 4xx).
+        """
+        target = f"{path}?{urlencode(list(query))}" if query else path
+        data = None if body is None else _encode(body)
+        for attempt in ("first", "with fresh credentials"):
+            pool, host, authorization = self._credentials()
+            headers = urllib3.HTTPHeaderDict({"Accept": accept, "User-Agent": "mooring"})
+            if data is not None:
+                headers["Content-Type"] = content_type
+            if authorization:
+                headers["Authorization"] = authorization
+            for name, value in identity.headers:
+                headers.add(name, value)
+            answer = self._send(pool, method, host + target, data, headers)
+            if answer.status == 401 and attempt == "first" and self._reload(pool):
+                continue  # the server authenticates first: nothing was done
+            break
+        if answer.status < 300:
+            return Response(answer.status, answer.data)
+        raise refusal(method, path, answer.status, answer.data, answer.headers.get("Retry-After"))
+
+    def _credentials(self) -> tuple[urllib3.PoolManager, str, str]:
+        with self._lock:  # refreshing may run an exec plugin, once
+            try:
+                settings = self._configuration.auth_settings()
+            except (ConfigException, OSError, ValueError) as error:
+                raise ClusterUnavailable(f"cannot refresh the credential for {self.host}: {error}") from error
+            return self._pool, self._host, settings.get("BearerToken", {}).get("value") or ""
+
+    def _reload(self, refused: urllib3.PoolManager) -> bool:
+        """True when another credential may be tried than the one `refused` used."""
+        with self._lock:
+            if self._pool is not refused:
+                return True
+            if monotonic() - self._loaded_at < RELOAD_EVERY:
+                return False
+            self._use(self._load())
+            return True
+
+    def _send(
+        self,
+        pool: urllib3.PoolManager,
+        method: str,
+        url: str,
+        data: bytes | None,
+        headers: urllib3.HTTPHeaderDict,
+    ) -> urllib3.BaseHTTPResponse:
+        """One exchange, tried once more where a failed connection cannot have done anything."""
+        for again in (True, False):
+            with self._lock:
+                self.count[method] += 1
+            try:
+                return pool.urlopen(method, url, body=data, headers=headers, retries=False, redirect=False)
+            except SSLError as error:
+                raise ClusterRefused(
+                    f"cannot trust {self.host}: {_reason(error)}; check the kubeconfig's certificates"
+                ) from error
+            except (NewConnectionError, ConnectTimeoutError) as error:  # nothing was sent
+                if not again:
+                    raise ClusterUnavailable(
+                        f"cannot reach {self.host}: {_reason(error)}", after=2
+                    ) from error
+            except ReadTimeoutError as error:
+                raise ClusterUnavailable(f"{self.host} did not answer in {READ_TIMEOUT:.0f} s") from error
+            except ProtocolError as error:  # an idle connection that the server had just closed
+                if not again or method != "GET":
+                    raise ClusterUnavailable(f"{self.host} hung up: {_reason(error)}") from error
+            except (HTTPError, OSError) as error:
+                raise ClusterUnavailable(f"cannot reach {self.host}: {_reason(error)}") from error
+        raise AssertionError("the second attempt returns or raises")
+
+
+def refusal(method: str, path: str, status: int, data: bytes, retry_after: str | None) -> MooringError:
+    """The error for an answer from 300 on. Pure; never quotes what a Secret holds.
+
+    https://kubernetes.io/docs/reference/using-api/api-concepts/#api-error-handling
+    """
+    answer = _status(data)
+    reason = str(answer.get("reason") or "")
+    raw = str(answer.get("message") or f"HTTP {status}")
+    masked = _SECRETS.match(path) is not None and not _RBAC.match(raw)
+    message = _without_values(answer, path, raw) if masked else _one_line(raw)
+
+    if _SCHEMA.search(raw):
+        return SchemaRefused(message, code=status, reason=reason)
+    if status == 409:
+        return Conflict(message)
+    if status == 429 or status >= 500:
+        return ClusterUnavailable(f"the API server asks to come back: {message}", after=_seconds(retry_after))
+    if status < 400:
+        message = f"the API server redirects {method} {path}: name its own URL in the kubeconfig"
+    elif status == 401:
+        message = f"the API server does not accept our credential ({message}): check the kubeconfig's user"
+    elif status == 403 and _cause(answer, "NamespaceTerminating"):
+        return ClusterUnavailable(message, after=5)
+    elif status == 404:
+        missing = _missing(answer)
+        return NotFound(message if missing[1] else f"the API server does not serve {path}", missing)
+    elif status == 410:
+        return Expired(message, code=status, reason=reason)
+    return ClusterRefused(message, code=status, reason=reason or f"HTTP{status}")
+
+
+def _missing(answer: dict[str, Any]) -> tuple[str, str]:
+    details = answer.get("details")
+    if not isinstance(details, dict):
+        return "", ""
+    return str(details.get("kind") or ""), str(details.get("name") or "")
+
+
+def _status(data: bytes) -> dict[str, Any]:
+    """The body as a metav1.Status; one of our own making when it is none."""
+    try:
+        answer = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        answer = None
+    if isinstance(answer, dict) and answer.get("kind") == "Status":
+        return answer
+    return {"message": data[:200].decode(errors="replace").strip()}
+
+
+def _causes(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    details = answer.get("details")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    return [cause for cause in causes or [] if isinstance(cause, dict)]
+
+
+def _cause(answer: dict[str, Any], reason: str) -> bool:
+    return any(cause.get("reason") == reason for cause in _causes(answer))
+
+
+def _without_values(answer: dict[str, Any], path: str, raw: str) -> str:
+    """Field paths and reasons only: messages about a Secret can quote the values that it holds."""
+    where = [f"{cause.get('field')} ({cause.get('reason')})" for cause in _causes(answer)]
+    where += [f"{match[1]} ({match[2]})" for match in _SCHEMA_PATH.finditer(raw)]
+    reason = answer.get("reason") or "Refused"
+    title = _missing(answer)[1] or path.rpartition("/")[2]
+    at = f" at {', '.join(where)}" if where else ""
+    return _one_line(
+        f'secret "{title}": {reason}{at}; the server\'s words are withheld as they may quote its data'
+    )
+
+
+def _one_line(text: str) -> str:
+    line = _USERINFO.sub("//", " ".join(text.split()))
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[:LONGEST_MESSAGE]}…"
+
+
+def _reason(error: Exception) -> str:
+    """The innermost words of urllib3's nested errors, without object addresses."""
+    text = str(error.args[-1] if error.args else error)
+    return _one_line(text.rpartition(">: ")[2] or text)
+
+
+def _seconds(retry_after: str | None) -> float:
+    try:
+        return min(max(float(retry_after or 1), 0.1), LONGEST_WAIT)
+    except ValueError:  # an HTTP date, from a proxy
+        return 5.0
+
+
+def _encode(body: Any) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError:  # an integer of more than 64 bits: the server shall judge it
+        return json.dumps(body).encode()
+
+
+def _pool(configuration: Configuration) -> urllib3.PoolManager:
+    """The package's own pool (proxies, SOCKS, server name), with our limits.
+
+    The certificates are read into memory here: the package keeps them in temporary files that
+    vanish with the process that wrote them, forked siblings notwithstanding.
+    """
+    configuration.connection_pool_maxsize = POOL_SIZE
+    pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+    context = urllib3.util.ssl_.create_urllib3_context()
+    context.check_hostname = bool(configuration.verify_ssl)
+    context.verify_mode = ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE
+    if configuration.ssl_ca_cert:
+        context.load_verify_locations(configuration.ssl_ca_cert)
+    else:
+        context.load_default_certs()
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    for key in ("ca_certs", "ca_cert_data", "cert_file", "key_file", "cert_reqs"):
+        pool.connection_pool_kw.pop(key, None)
+    pool.connection_pool_kw["ssl_context"] = context
+    pool.connection_pool_kw["timeout"] = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+    return pool
