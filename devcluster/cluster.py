@@ -1,4 +1,4 @@
-"""A real Kubernetes control plane on this machine: etcd, API server, controllers, scheduler, and KWOK for nodes.
+"""A real Kubernetes control plane on this machine: etcd, API server, controllers, scheduler; KWOK for nodes.
 
 Loopback only, one directory per cluster, ended only by `stop`: tests and demos come and go while it
 stays. Everything the demo and the tests say about Kubernetes is said by Kubernetes itself.
@@ -397,24 +397,30 @@ def _why(directory: Path, component: str) -> str:
     return f"{lines[-1][:300] if lines else 'it said nothing'} ({log})"
 
 
-def _request(cluster: Cluster, path: str, body: dict[str, Any] | None = None) -> Any:
+def ask(cluster: Cluster, path: str, body: dict[str, Any] | None = None, *, method: str | None = None) -> Any:
+    """One request as administrator: JSON in, JSON out (or bytes, where the server answers no JSON).
+
+    POST when there is a body, else GET, unless `method` says otherwise. Raises
+    urllib.error.HTTPError as the server answers it, OSError when there is no answer.
+    """
     request = urllib.request.Request(  # noqa: S310 - always our own https URL
         cluster.server + path,
         data=None if body is None else json.dumps(body).encode(),
         headers={"Authorization": f"Bearer {cluster.token}", "Content-Type": "application/json"},
+        method=method,
     )
     trust = ssl.create_default_context(cafile=str(cluster.ca))
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=trust)
     )
-    with opener.open(request, timeout=5) as answer:
+    with opener.open(request, timeout=10) as answer:
         content = answer.read()
     return json.loads(content) if content[:1] == b"{" else content
 
 
 def _holds(cluster: Cluster, path: str, check: Any) -> bool:
     try:
-        return bool(check(_request(cluster, path)))
+        return bool(check(ask(cluster, path)))
     except (OSError, ValueError):  # URLError and HTTPError are OSErrors; not there yet is the same as no
         return False
 
@@ -442,7 +448,7 @@ def _has_ready_nodes(cluster: Cluster) -> bool:
 
 def _create(cluster: Cluster, path: str, body: dict[str, Any]) -> None:
     try:
-        _request(cluster, path, body)
+        ask(cluster, path, body)
     except urllib.error.HTTPError as error:
         if error.code != 409:  # there since an earlier run
             raise DevclusterError(f"{path} refused: {error.read().decode(errors='replace')[:300]}") from error

@@ -1,0 +1,85 @@
+"""The real parts that stories are told on: a Kubernetes control plane, Redis, a Git host.
+
+The control plane is started once and left running: the next run takes it as it is. Every test has
+its own namespace, logical database and repository, so tests run side by side and again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import threading
+import urllib.error
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
+from devcluster.gitserver import GitServer, Repository
+from devcluster.redis import RedisServer
+
+_databases = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The shared control plane, reached as its administrator."""
+    return devcluster.start(say=print)
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A fresh namespace in which pods can be created; the cluster deletes it in its own time."""
+    name = f"test-{secrets.token_hex(5)}"
+    devcluster.ask(cluster, "/api/v1/namespaces", {"metadata": {"name": name}})
+    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    pause = threading.Event()
+    for _ in range(600):
+        try:
+            devcluster.ask(cluster, account)
+            break
+        except urllib.error.HTTPError as error:
+            if error.code != 404:
+                raise
+            pause.wait(0.05)
+    yield name
+    devcluster.ask(cluster, f"/api/v1/namespaces/{name}", method="DELETE")
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of this test process."""
+    with RedisServer(databases=256) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_url(redis_server: RedisServer) -> Iterator[str]:
+    """URL of an empty logical database that no other test uses meanwhile."""
+    url = redis_server.url_of(next(_databases) % redis_server.databases)
+    with redis.Redis.from_url(url) as client:
+        client.flushdb()
+        yield url
+        client.flushdb()
+
+
+@pytest.fixture
+def redis_client(redis_url: str) -> Iterator[redis.Redis]:
+    """A client of `redis_url`; answers are bytes."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def git_server() -> Iterator[GitServer]:
+    """A Git host over HTTP, open to anybody on this machine."""
+    with GitServer() as server:
+        yield server
+
+
+@pytest.fixture
+def git_repo(git_server: GitServer) -> Repository:
+    """A fresh, empty repository."""
+    return git_server.create(f"repo-{secrets.token_hex(5)}")
