@@ -69,5 +69,10 @@ def connect(url: str) -> redis.Redis:
         ) from error
 
 
+def broker_url(url: str) -> str:
+    """`url` as Celery's transport writes it, which has a scheme of its own for Unix sockets."""
+    return "redis+socket://" + url.removeprefix("unix://") if url.startswith("unix://") else url
+
+
 def _unavailable(error: Exception) -> StoreUnavailable:
     return StoreUnavailable(f"Redis does not answer ({type(error).__name__}): {error}")

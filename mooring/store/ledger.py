@@ -136,7 +136,7 @@ class Ledger:
 
     def stages(self, id: str, stages: Iterable[Stage]) -> None:
         """Add several stages to the delivery's time line, in this order."""
-        lines = [orjson.dumps(asdict(stage)) for stage in stages]
+        lines = [orjson.dumps(asdict(stage)).decode() for stage in stages]
         if lines:
             # Only to a list that is there: a late worker must not leave one behind that nobody trims.
             self._redis.rpushx(_stages(id), *lines)

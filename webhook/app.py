@@ -1,0 +1,81 @@
+"""The web tier's routes. Each answers from Redis, and none knows of Git or a cluster."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+import orjson
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from mooring.errors import StoreUnavailable
+from mooring.settings_web import WebSettings
+from mooring.store.connection import connect
+from mooring.store.ledger import Ledger
+from mooring.store.views import Views
+from webhook import problem
+from webhook.problem import Problem
+from webhook.queue import IntakeQueue
+from webhook.receive import Receiver
+from webhook.status import delivery_json, render
+
+_log = logging.getLogger(__name__)
+
+
+def create_app(settings: WebSettings) -> Flask:
+    """The application for any WSGI server. Connects to Redis on first use, so it may be forked after."""
+    app = Flask(__name__, static_folder=None)
+    client = connect(settings.redis_url)
+    ledger = Ledger(client, max_unfinished=settings.max_unfinished, keep_finished=settings.keep_finished)
+    receiver = Receiver(settings, ledger, IntakeQueue(settings.redis_url, settings.max_in_flight))
+
+    @app.post("/webhooks")
+    @app.post("/api/webhook")  # where hooks made for Argo CD are sent
+    def receive_from_any() -> Response:
+        return receiver.receive(request, None)
+
+    @app.post("/webhooks/<host>")
+    def receive_from(host: str) -> Response:
+        return receiver.receive(request, host)
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        client.ping()
+        return Response("ok\n", mimetype="text/plain")
+
+    @app.get("/")
+    def status() -> Response:
+        return render(Views(client).apps(), ledger.recent(25))
+
+    @app.get("/api/v1/deliveries/<id>")
+    def delivery(id: str) -> Response:
+        found = ledger.get(id)
+        if found is None:
+            raise Problem(HTTPStatus.NOT_FOUND, "no delivery of that id is kept")
+        return Response(orjson.dumps(delivery_json(found)), mimetype="application/json")
+
+    @app.errorhandler(Problem)
+    def refused(error: Problem) -> Response:
+        return problem.response(error)
+
+    @app.errorhandler(StoreUnavailable)
+    def unavailable(error: StoreUnavailable) -> Response:
+        _log.warning("%s", error)
+        return problem.response(
+            Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not answer", retry_after_s=5)
+        )
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Response:
+        answer = problem.response(Problem(HTTPStatus(error.code or 500), error.description or error.name))
+        answer.headers.extend(
+            (name, value) for name, value in error.get_headers() if name in ("Allow", "Location")
+        )
+        return answer
+
+    return app

@@ -1,0 +1,190 @@
+"""Receiving a delivery: limit, verify, parse, write it down, enqueue it, answer. Git is never waited for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import replace
+from http import HTTPStatus
+
+import limits
+import orjson
+from flask import Request, Response
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from werkzeug.exceptions import HTTPException
+
+from mooring.delivery import Event, EventKind, Stage
+from mooring.errors import StoreUnavailable
+from mooring.repourl import normalise
+from mooring.settings_web import SECRETS_DIR, Secret, WebSettings, secret_variable
+from mooring.store.ledger import Duplicate, Full, Ledger
+from webhook import hosts
+from webhook.address import client_address
+from webhook.hosts import Host
+from webhook.hosts.payload import MalformedPayload
+from webhook.problem import Problem
+from webhook.queue import IntakeQueue
+
+_log = logging.getLogger(__name__)
+
+
+class Receiver:
+    """What happens to a `POST /webhooks/…`. One for all threads of a process."""
+
+    def __init__(self, settings: WebSettings, ledger: Ledger, queue: IntakeQueue) -> None:
+        self._settings = settings
+        self._ledger = ledger
+        self._queue = queue
+        self._places = threading.BoundedSemaphore(settings.max_in_flight)
+        # Per process, in memory: a forger is slowed down just as well, and Redis hears nothing of it.
+        self._failures = MovingWindowRateLimiter(MemoryStorage())
+        self._allowed_failures = limits.RateLimitItemPerMinute(settings.max_failures_per_minute)
+
+    def receive(self, request: Request, host_name: str | None) -> Response:
+        """Answer a delivery from the host of that name, or from the one its headers tell.
+
+        202 with our id means that it is in the ledger. Raises Problem for everything that is not.
+        """
+        if not self._places.acquire(blocking=False):
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "as many deliveries are being received as MOORING_MAX_IN_FLIGHT allows: send it again",
+                retry_after_s=1,
+            )
+        try:
+            return self._receive(request, time.time(), _host(request, host_name))
+        finally:
+            self._places.release()
+
+    def _receive(self, request: Request, now: float, host: Host) -> Response:
+        secrets = self._settings.secrets.get(host.NAME, ())
+        if not secrets and host.NAME not in self._settings.allow_unsigned:
+            raise Problem(
+                HTTPStatus.FORBIDDEN,
+                f"no webhook secret is set for {host.NAME}: set {secret_variable(host.NAME)}, or write it "
+                f"into the file {host.NAME} in the directory {SECRETS_DIR}",
+            )
+        body = _body(request, self._settings.max_body_bytes)
+        try:
+            event = _verified(host, request, body, secrets) if secrets else host.parse(request.headers, body)
+        except MalformedPayload as error:
+            raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error
+        if event is None:
+            raise self._forged(request, host)
+
+        match event.kind:
+            case EventKind.PING:
+                return _answer(HTTPStatus.OK, message="pong")
+            case EventKind.IGNORED:
+                return _answer(HTTPStatus.ACCEPTED, message=f"ignored: {event.name}")
+        return self._keep(event, now)
+
+    def _keep(self, event: Event, now: float) -> Response:
+        try:
+            kept = self._ledger.record(event, now)
+        except StoreUnavailable as error:
+            _log.warning("a delivery from %s was turned away: %s", event.host, error)
+            raise Problem(
+                HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not answer: send it again", retry_after_s=5
+            ) from error
+        match kept:
+            case Full(unfinished):
+                raise Problem(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    f"{unfinished} deliveries are unfinished, as many as MOORING_MAX_UNFINISHED allows: "
+                    "see that workers are running, then send it again",
+                    retry_after_s=30,
+                )
+            case Duplicate(id):
+                return _answer(HTTPStatus.ACCEPTED, id=id, message="received before")
+        self._enqueue(kept.id)
+        return _answer(HTTPStatus.ACCEPTED, id=kept.id)
+
+    def _enqueue(self, id: str) -> None:
+        began = time.time()
+        try:
+            self._queue.put(id)
+            took_ms = round((time.time() - began) * 1000, 2)
+            self._ledger.mark_enqueued(id, Stage("enqueued", began, took_ms))
+        except StoreUnavailable as error:
+            # It is in the ledger, so beat finds it there and enqueues it within seconds.
+            _log.warning("delivery %s was kept but not enqueued: %s", id, error)
+
+    def _forged(self, request: Request, host: Host) -> Problem:
+        address = client_address(
+            request.remote_addr or "",
+            request.headers.get("X-Forwarded-For", ""),
+            self._settings.trusted_proxies,
+        )
+        # Only answers to failures change: a host's good deliveries may come from the same address.
+        if not self._failures.hit(self._allowed_failures, address):
+            return Problem(
+                HTTPStatus.TOO_MANY_REQUESTS, "too many deliveries failed verification", retry_after_s=60
+            )
+        _log.warning("a delivery from %s for %s failed verification", address, host.NAME)
+        return Problem(
+            HTTPStatus.UNAUTHORIZED,
+            f"the delivery does not verify: the secret set at {host.NAME} is none that is set here",
+        )
+
+
+def _host(request: Request, name: str | None) -> Host:
+    if name is not None:
+        if host := hosts.BY_NAME.get(name):
+            return host
+        raise Problem(
+            HTTPStatus.NOT_FOUND, f"no such host here: the hosts are {', '.join(sorted(hosts.BY_NAME))}"
+        )
+    if host := hosts.sender(request.headers):
+        return host
+    raise Problem(
+        HTTPStatus.BAD_REQUEST,
+        "the headers do not tell which host sent this: send it to /webhooks/<host>, one of "
+        f"{', '.join(sorted(hosts.BY_NAME))}",
+    )
+
+
+def _body(request: Request, limit: int) -> bytes:
+    """The body, of which no more than `limit` bytes are ever read, whether its length is told or not."""
+    request.max_content_length = limit
+    # A client that stalls must not keep its place: hosts give up after 10 s themselves.
+    if connection := request.environ.get("gunicorn.socket"):
+        connection.settimeout(10)
+    try:
+        return request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:  # whatever the server raises when the client's framing is broken
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body could not be read to its end") from error
+
+
+def _verified(host: Host, request: Request, body: bytes, secrets: tuple[Secret, ...]) -> Event | None:
+    """The event, or None when no secret vouches for it.
+
+    A repository's own secret vouches for nothing but that repository: other URLs that the payload names
+    are dropped. To look for it, the payload is read before it is verified, and then only as many
+    signatures are computed as that repository has secrets.
+    """
+    headers = request.headers
+    if host.verify(headers, body, tuple(secret.value for secret in secrets if not secret.repository)):
+        return host.parse(headers, body)
+
+    bound = [secret for secret in secrets if secret.repository]
+    if not bound:
+        return None
+    try:
+        event = host.parse(headers, body)
+    except MalformedPayload:
+        return None
+    for repository in dict.fromkeys(map(normalise, event.repo_urls)):
+        own = tuple(secret.value for secret in bound if normalise(secret.repository) == repository)
+        if own and host.verify(headers, body, own):
+            urls = tuple(url for url in event.repo_urls if normalise(url) == repository)
+            return replace(event, repo_urls=urls)
+    return None
+
+
+def _answer(status: HTTPStatus, **content: str) -> Response:
+    return Response(orjson.dumps(content), status, mimetype="application/json")
