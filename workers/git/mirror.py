@@ -1,0 +1,452 @@
+"""A bare mirror per repository *and credential*, and the one question a push asks of it.
+
+Two Applications share a mirror only when they open the same repository with the same credential, so
+an app without access never reads what another team's credential fetched.
+
+A commit in a mirror is whole: packs appear in one rename, and loose objects are written children
+first (`unpack-objects --strict`). What a killed git left behind is swept away before the next repair,
+and a mirror that turns out to be damaged is cloned anew: the truth is at the host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import itertools
+import json
+import logging
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final
+from urllib.request import getproxies, proxy_bypass
+
+import git
+from git.refs import SymbolicReference
+
+from mooring.errors import GitFailed, GitRefused, MooringError
+from mooring.revision import is_commit, is_range, resolve
+from workers.git import smarthttp
+from workers.git.credentials import Credential
+from workers.git.process import LocalDamage, UnknownCommit, environment, network_environment, run
+from workers.git.remote import Remote, parse
+from workers.git.tree import COMMIT_ID, TreeReader
+
+_log = logging.getLogger(__name__)
+FETCH_TIMEOUT: Final = 120.0
+_KEPT: Final = "refs/mooring/kept"
+_SEEN: Final = "refs/mooring/seen"  # where the host's refs were when last asked: what we tell it we have
+_MAX_HAVES: Final = 64
+_MAX_LOOSE_PACK: Final = 1000  # objects; more stay one pack
+_MAX_OPEN: Final = 64
+# https://git-scm.com/docs/git-check-ref-format
+_NO_REF: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^[./-]|\.lock(/|$)|[./]$|^@$")
+_LEFTOVERS: Final = (
+    "*.lock",
+    "refs/**/*.lock",
+    "objects/**/*.lock",
+    "objects/pack/tmp_*",
+    "objects/pack/.tmp-*",
+    "objects/??/tmp_obj_*",
+    "objects/tmp_*",
+    "objects/incoming-*",
+)
+
+
+class Mirror:
+    """One repository on disk as one credential sees it. Safe to use from threads and processes."""
+
+    _open: ClassVar[dict[Path, Mirror]] = {}
+    _open_lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, home: Path, remote: Remote, credential: Credential) -> None:
+        self.home = home
+        self.remote = remote
+        self.credential = credential
+        self.git_dir = home / "mirror.git"
+        self._doubt = home / "doubt"
+        self.tree = TreeReader(self.git_dir, self._doubt)
+        self._http: smarthttp.SmartHttp | None = None
+        self._http_lock = threading.Lock()
+
+    @classmethod
+    def open(cls, root: Path, url: str, credential: Credential, *, allow_file: bool = False) -> Mirror:
+        """The mirror of `url` under `root`, made (empty) when it is not there; one object a process.
+
+        Raises GitRefused when `url` is none that git may be given.
+        """
+        remote = parse(url, allow_file=allow_file)
+        name = hashlib.sha256(f"{remote.url}\0{credential.identity}".encode()).hexdigest()[:40]
+        home = root / name
+        with cls._open_lock:
+            mirror = cls._open.pop(home, None)
+            if mirror is None or not mirror.git_dir.is_dir():
+                if mirror is not None:
+                    mirror.close()
+                mirror = cls(home, remote, credential)
+                mirror._create()
+            cls._open[home] = mirror  # the last one opened is the last one closed
+            for old in list(cls._open)[:-_MAX_OPEN]:
+                cls._open.pop(old).close()
+        return mirror
+
+    @classmethod
+    def close_all(cls) -> None:
+        """Ends the readers and connections of this process."""
+        with cls._open_lock:
+            while cls._open:
+                cls._open.popitem()[1].close()
+
+    @classmethod
+    def _forget_all(cls) -> None:
+        # In a forked child: pipes and connections are its parent's, so they are dropped, not ended.
+        cls._open, cls._open_lock = {}, threading.Lock()
+
+    def close(self) -> None:
+        self.tree.close()
+
+    def has(self, commit: str) -> bool:
+        """Whether the commit is here, with everything in it."""
+        return self.tree.has_commit(commit)
+
+    # --- asking the host ----------------------------------------------------------------------
+
+    def list_refs(self, names: Sequence[str] = (), timeout: float = FETCH_TIMEOUT) -> dict[str, str]:
+        """Commit by full ref name (`HEAD`, `refs/heads/main`) as the host has them now; tags peeled.
+
+        `names` limits it to refs that begin so; none means all. Raises GitFailed or GitRefused.
+        """
+        deadline = time.monotonic() + timeout
+        for name in names:
+            check_ref(name.removesuffix("/"))
+        if (client := self._client(deadline)) is not None:
+            with contextlib.suppress(smarthttp.NotSpoken):
+                return client.refs(names, deadline)
+        # git's patterns match whole names from the right; a prefix that ends in / needs a star.
+        patterns = [f"{name}*" if name.endswith("/") else name for name in names]
+        patterns += [f"{name}^{{}}" for name in names if not name.endswith("/")]
+        out = self._remote_git(["ls-remote", "--quiet", "--", self._url, *patterns], deadline)
+        refs: dict[str, str] = {}
+        for line in out.decode(errors="replace").splitlines():
+            commit, _, name = line.partition("\t")
+            if COMMIT_ID.fullmatch(commit):
+                refs[name.removesuffix("^{}")] = commit  # a peeled tag comes right after the tag
+        return refs
+
+    def ref_commit(self, ref: str, timeout: float = FETCH_TIMEOUT) -> str | None:
+        """The commit that the host says the full ref name is at; None when it has no such ref."""
+        return self.list_refs([ref], timeout).get(ref)
+
+    def fetch_commit(self, commit: str, timeout: float = FETCH_TIMEOUT, *, or_refs: bool = True) -> None:
+        """Brings the commit, with its whole history, here; nothing when it is here already.
+
+        `or_refs`: when the host does not hand it out by id, bring all branches and tags. Raises
+        UnknownCommit when the host does not have it, GitRefused when it refuses us, GitFailed when it
+        may work later.
+        """
+        deadline = time.monotonic() + timeout
+        if self._doubt.exists():
+            self._clone_anew(commit, deadline)
+        elif self.has(commit):
+            return
+        try:
+            self._fetch(commit, deadline)
+        except UnknownCommit:
+            if not or_refs:
+                raise
+            self.fetch_refs(timeout=deadline - time.monotonic())
+        except LocalDamage:
+            self._repair(commit, deadline)
+        if not self.has(commit):
+            raise UnknownCommit(f"the Git host does not hand out commit {commit}")
+
+    def fetch_refs(
+        self, patterns: Sequence[str] = ("refs/heads/*", "refs/tags/*"), timeout: float = FETCH_TIMEOUT
+    ) -> None:
+        """Brings everything that the refs name here. For hosts that do not hand out commits by id."""
+        for pattern in patterns:
+            check_ref(pattern.removesuffix("/*"))
+        self._git_fetch([f"+{p}:{_SEEN}/{p}" for p in patterns], time.monotonic() + timeout)
+
+    # --- what stays -----------------------------------------------------------------------------
+
+    def keep(self, commit: str) -> None:
+        """Keeps the commit and all it names, until `drop_kept`. It must be here."""
+        if not self.has(commit):
+            raise GitFailed(f"commit {commit} is not in the mirror")
+        self._write_ref(f"{_KEPT}/{commit}", commit)
+
+    def kept(self) -> frozenset[str]:
+        """The commits that are kept."""
+        return frozenset(commit for name, commit in self._refs(_KEPT) if name.endswith(f"/{commit}"))
+
+    def drop_kept(self, except_for: Collection[str]) -> None:
+        """Keeps no other commits than these any longer."""
+        with self._locked(exclusive=True, deadline=time.monotonic() + 10):
+            repo = git.Repo(self.git_dir)
+            for commit in self.kept() - set(except_for):
+                SymbolicReference.delete(repo, f"{_KEPT}/{commit}")
+
+    def note_seen(self, ref: str, commit: str) -> None:
+        """Remembers where the host's ref is, so that the next fetch brings only what is new."""
+        self._write_ref(f"{_SEEN}/by-name/{hashlib.sha256(ref.encode()).hexdigest()[:16]}", commit)
+
+    def maintain(self, timeout: float = 3600) -> None:
+        """Packs what is loose and drops what is neither kept nor at a ref and older than a day."""
+        deadline = time.monotonic() + timeout
+        with self._locked(exclusive=True, deadline=deadline) as fd:
+            self._sweep()
+            run([*self._here, "gc", "--quiet", "--prune=1.day.ago"], deadline=deadline, keep_fds=[fd])
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    @property
+    def _here(self) -> list[str]:
+        return ["--git-dir", str(self.git_dir)]
+
+    @property
+    def _url(self) -> str:
+        return self._http.remote.url if self._http is not None else self.remote.url
+
+    def _client(self, deadline: float) -> smarthttp.SmartHttp | None:
+        """Our own client, where the host is asked over HTTP and without a proxy in between."""
+        if self.remote.endpoint.scheme not in ("http", "https") or _proxied(self.remote):
+            return None
+        with self._http_lock:
+            if self._http is None:
+                self._http = smarthttp.connect(self.remote, self.credential, deadline)
+            return self._http
+
+    def _fetch(self, commit: str, deadline: float) -> None:
+        haves, client = self._haves(), self._client(deadline)
+        if client is not None and haves:
+            try:
+                self._unpack(client, commit, haves, deadline)
+                return
+            except GitFailed as error:  # what our short way cannot do, git's long one may
+                if time.monotonic() >= deadline:
+                    raise
+                _log.info("fetching %s with git itself: %s", self.remote.url, error)
+        self._git_fetch([commit], deadline)
+
+    def _unpack(
+        self, client: smarthttp.SmartHttp, commit: str, haves: Sequence[str], deadline: float
+    ) -> None:
+        chunks = client.pack(commit, haves, deadline)
+        with contextlib.closing(chunks), self._locked(exclusive=False, deadline=deadline) as fd:
+            # https://git-scm.com/docs/pack-format: "PACK", version, number of objects
+            head = b""
+            for chunk in chunks:
+                head += chunk
+                if len(head) >= 12:
+                    break
+            few = int.from_bytes(head[8:12], "big") <= _MAX_LOOSE_PACK
+            how = ["unpack-objects", "-q"] if few else ["index-pack", "--stdin", "--fix-thin"]
+            stdin = itertools.chain([head], chunks)
+            run([*self._here, *how, "--strict"], deadline=deadline, stdin=stdin, keep_fds=[fd])
+
+    def _git_fetch(self, refspecs: Sequence[str], deadline: float, into: Path | None = None) -> None:
+        how = [
+            "--quiet",
+            "--no-tags",
+            "--no-write-fetch-head",
+            "--no-auto-maintenance",
+            "--no-recurse-submodules",
+            "--no-show-forced-updates",
+            "--refmap=",
+        ]
+        args = ["--git-dir", str(into or self.git_dir), "fetch", *how, "--", self._url, *refspecs]
+        if into is not None:  # the caller holds the lock
+            self._remote_git(args, deadline)
+            return
+        with self._locked(exclusive=False, deadline=deadline) as fd:
+            self._remote_git(args, deadline, fd)
+
+    def _remote_git(self, args: Sequence[str], deadline: float, *keep_fds: int) -> bytes:
+        with network_environment(self.remote, self.credential) as env:
+            return run(args, deadline=deadline, env=env, keep_fds=keep_fds, credential=self.credential)
+
+    def _haves(self) -> list[str]:
+        refs = [*self._refs(_SEEN), *self._refs(_KEPT)]
+        return list(dict.fromkeys(commit for _name, commit in refs))[:_MAX_HAVES]
+
+    def _refs(self, prefix: str) -> Iterator[tuple[str, str]]:
+        repo = git.Repo(self.git_dir)
+        for ref in git.Reference.iter_items(repo, prefix):
+            with contextlib.suppress(ValueError, OSError):  # gone or half written meanwhile
+                name = str(ref.path)
+                yield name, SymbolicReference.dereference_recursive(repo, name)
+
+    def _write_ref(self, name: str, commit: str) -> None:
+        # Written as git does it, by rename: two who write the same ref at once both succeed.
+        path = self.git_dir / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            if path.read_text().strip() == commit:
+                return
+        scratch = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.lock")
+        scratch.write_text(f"{commit}\n")
+        scratch.rename(path)
+
+    @contextlib.contextmanager
+    def _locked(self, *, exclusive: bool, deadline: float) -> Iterator[int]:
+        """Holds the mirror's lock, for all processes of the machine; yields its file descriptor.
+
+        Fetches share it (git may add objects side by side); repair and maintenance have it alone. A
+        child that inherits the descriptor holds the lock even when its parent was killed.
+        """
+        fd = os.open(self.home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+            while True:
+                try:
+                    fcntl.flock(fd, how | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as error:
+                    if time.monotonic() >= deadline:
+                        raise GitFailed(f"the mirror of {self.remote.url} is busy") from error
+                    time.sleep(0.02)
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _create(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self.git_dir.is_dir():
+            return
+        with self._locked(exclusive=True, deadline=time.monotonic() + 10):
+            if not self.git_dir.is_dir():
+                self._initialise()
+
+    def _initialise(self) -> None:
+        about = {"repository": self.remote.url, "credential": self.credential.kind.value}
+        (self.home / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+        self._empty().rename(self.git_dir)
+
+    def _empty(self) -> Path:
+        fresh = self.home / "fresh.git"
+        shutil.rmtree(fresh, ignore_errors=True)
+        args = ["init", "--quiet", "--bare", "--template=", "--", str(fresh)]
+        run(args, env=environment({"init.defaultBranch": "main"}), deadline=time.monotonic() + 10)
+        return fresh
+
+    def _sweep(self) -> None:
+        """Removes what a killed git left. Only under the exclusive lock: then nobody else writes."""
+        for pattern in _LEFTOVERS:
+            for path in self.git_dir.glob(pattern):
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def _repair(self, commit: str, deadline: float) -> None:
+        """Sweeps and tries again; when that is not enough, clones anew."""
+        with self._locked(exclusive=True, deadline=deadline):
+            self._sweep()
+        try:
+            self._git_fetch([commit], deadline)
+        except LocalDamage:
+            self._clone_anew(commit, deadline)
+
+    def _clone_anew(self, commit: str, deadline: float) -> None:
+        """Clones `commit` and the kept ones beside the doubtful mirror, then puts them in its place."""
+        with self._locked(exclusive=True, deadline=deadline):
+            fresh = self._empty()
+            self._git_fetch([commit], deadline, fresh)
+            for kept in self.kept():
+                with contextlib.suppress(GitRefused):  # gone at the host: nothing can bring it back
+                    self._git_fetch([f"+{kept}:{_KEPT}/{kept}"], deadline, fresh)
+            doubtful = self.home / "doubtful.git"
+            shutil.rmtree(doubtful, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):
+                self.git_dir.rename(doubtful)
+            fresh.rename(self.git_dir)
+            self._doubt.unlink(missing_ok=True)
+            shutil.rmtree(doubtful, ignore_errors=True)
+        self.tree.close()
+
+
+# A forked child must not share pipes and connections with its parent.
+os.register_at_fork(after_in_child=Mirror._forget_all)
+
+
+def check_ref(name: str) -> str:
+    """`name` when it may be a ref's, whole or in part. Raises GitRefused otherwise."""
+    if not name or len(name) > 1024 or _NO_REF.search(name):
+        raise GitRefused(f"{name[:80]!r} is not a branch, a tag or a commit")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where the host says that a revision is. `ref` is "" for a revision that is a commit id."""
+
+    ref: str
+    commit: str
+
+
+def checkout(
+    mirror: Mirror,
+    revision: str,
+    hint: str | None = None,
+    *,
+    timeout: float = FETCH_TIMEOUT,
+    resolve: Callable[[str, Mapping[str, str]], str | None] = resolve,
+) -> Found:
+    """The commit that the *host* says `revision` is at, fetched into the mirror.
+
+    `hint` is the commit that a delivery names. It is fetched while the host is asked, which saves
+    time when it is true, and nothing else: a pull-request head, a forgery or a force-push back is
+    fetched in vain. Raises GitRefused when there is no such revision; GitFailed when it may work later.
+    """
+    deadline = time.monotonic() + timeout
+    revision = revision.strip() or "HEAD"
+    if is_commit(revision):
+        mirror.fetch_commit(revision.lower(), timeout)
+        return Found("", revision.lower())
+    names = _names(revision)
+    if hint is None or not COMMIT_ID.fullmatch(hint) or mirror.has(hint) or not mirror._haves():
+        refs = mirror.list_refs(names, timeout)
+        found = _found(revision, refs, resolve)
+    else:
+        # Not a `with`: when the host names another commit, a hint that hangs is not waited for.
+        pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hint")
+        hinted = pool.submit(mirror.fetch_commit, hint, timeout, or_refs=False)
+        pool.shutdown(wait=False)
+        found = _found(revision, mirror.list_refs(names, timeout), resolve)
+        if found.commit == hint:
+            with contextlib.suppress(TimeoutError, MooringError):  # tried once more, thoroughly, below
+                hinted.result(max(deadline - time.monotonic(), 0))
+    mirror.fetch_commit(found.commit, max(deadline - time.monotonic(), 0.001))
+    mirror.note_seen(found.ref, found.commit)
+    return found
+
+
+def _names(revision: str) -> list[str]:
+    """The refs to ask the host for: as few as tell what `revision` is."""
+    if is_range(revision):
+        return ["refs/tags/"]
+    check_ref(revision)
+    if revision == "HEAD" or revision.startswith("refs/"):
+        return [revision]
+    return [f"refs/heads/{revision}", f"refs/tags/{revision}"]
+
+
+def _found(
+    revision: str, refs: Mapping[str, str], resolve: Callable[[str, Mapping[str, str]], str | None]
+) -> Found:
+    ref = resolve(revision, refs)
+    if ref is None or not COMMIT_ID.fullmatch(refs[ref]):
+        raise GitRefused(f"the repository has no branch, tag or version {revision!r}")
+    return Found(ref, refs[ref])
+
+
+def _proxied(remote: Remote) -> bool:
+    return remote.endpoint.scheme in getproxies() and not proxy_bypass(remote.endpoint.host)

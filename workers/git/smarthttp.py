@@ -1,0 +1,259 @@
+"""Asks a Git host over HTTP without starting git: refs, and the pack of one commit.
+
+`git fetch` spends three times as long on its own start-up, a capability request and a walk of the
+local refs as the host spends on the answer. Over a kept connection, Git's protocol version 2 needs
+one request. Redirects are not followed, hosts are verified, and the credential goes to the one
+endpoint the connection is bound to.
+
+https://git-scm.com/docs/protocol-v2
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
+from typing import IO, Final, cast
+from urllib.parse import quote, urlsplit
+
+from mooring.errors import GitFailed, GitRefused, MooringError
+from workers.git.credentials import Credential
+from workers.git.process import UnknownCommit, memory_file, tidy
+from workers.git.remote import Remote
+
+_FLUSH, _DELIM = b"0000", b"0001"
+_MAX_REFS: Final = 1_000_000
+_IDLE: Final = 4
+
+
+class NotSpoken(GitFailed):
+    """The host does not speak version 2 of the protocol, or not as we do: use git itself."""
+
+
+class SmartHttp:
+    """One repository over HTTP. Safe to use from several threads."""
+
+    def __init__(self, remote: Remote, credential: Credential) -> None:
+        self.remote = remote
+        self._credential = credential
+        self._idle: list[http.client.HTTPConnection] = []
+        self._speaks: bool | None = None
+        self._tls = _tls(credential) if remote.endpoint.scheme == "https" else None
+
+    def refs(self, prefixes: Sequence[str], deadline: float) -> dict[str, str]:
+        """Commit by full ref name (annotated tags peeled), of the refs that begin with `prefixes`.
+
+        None given: all refs. Raises NotSpoken, GitFailed, GitRefused.
+        """
+        self.discover(deadline)
+        body = [_line("command=ls-refs"), _DELIM, _line("peel")]
+        body += [_line(f"ref-prefix {prefix}") for prefix in prefixes]
+        refs: dict[str, str] = {}
+        with self._ask(b"".join([*body, _FLUSH]), deadline) as lines:
+            for line in lines:
+                commit, _, rest = line.decode(errors="replace").rstrip("\n").partition(" ")
+                name, *attributes = rest.split(" ")
+                peeled = [a.removeprefix("peeled:") for a in attributes if a.startswith("peeled:")]
+                refs[name] = peeled[0] if peeled else commit
+                if len(refs) > _MAX_REFS:
+                    raise GitRefused(f"{self.remote.url} has more than {_MAX_REFS} refs")
+        return refs
+
+    def pack(self, want: str, haves: Sequence[str], deadline: float) -> Generator[bytes]:
+        """The pack with everything that `want` needs beyond `haves`, in chunks, thin.
+
+        Raises UnknownCommit when the host does not have (or show) it; NotSpoken, GitFailed, GitRefused.
+        """
+        self.discover(deadline)
+        body = [_line("command=fetch"), _DELIM, _line("thin-pack"), _line("ofs-delta"), _line("no-progress")]
+        body += [_line(f"want {want}"), *(_line(f"have {have}") for have in haves), _line("done"), _FLUSH]
+        with self._ask(b"".join(body), deadline) as lines:
+            if next(lines, b"") != b"packfile\n":
+                raise NotSpoken(f"{self.remote.url} sent no pack")
+            for line in lines:
+                band, data = line[:1], line[1:]
+                if band == b"\1":
+                    yield data
+                elif band == b"\3":
+                    raise GitFailed(f"the Git host gave up: {self._clean(data)}")
+
+    def discover(self, deadline: float) -> None:
+        """Learns, once, whether the host speaks version 2. Raises NotSpoken when it does not."""
+        if self._speaks is None:
+            with self._exchange("GET", "/info/refs?service=git-upload-pack", None, deadline) as response:
+                first = next(_lines(response), b"")
+                if first.startswith(b"# service="):  # some hosts announce the service first, and a flush
+                    response.read(4)
+                    first = next(_lines(response), b"")
+                words = set[bytes]()
+                if first.strip() == b"version 2":
+                    words = {line.strip().partition(b"=")[0] for line in _lines(response)}
+                self._speaks = {b"ls-refs", b"fetch"} <= words
+        if not self._speaks:
+            raise NotSpoken(f"{self.remote.url} does not speak version 2 of Git's protocol")
+
+    @contextlib.contextmanager
+    def _ask(self, body: bytes, deadline: float) -> Iterator[Iterator[bytes]]:
+        with self._exchange("POST", "/git-upload-pack", body, deadline) as response:
+            yield self._without_errors(_lines(response))
+
+    def _without_errors(self, lines: Iterator[bytes]) -> Iterator[bytes]:
+        for line in lines:
+            if line.startswith(b"ERR "):
+                reason = self._clean(line[4:])
+                if "not our ref" in reason:
+                    raise UnknownCommit(f"the Git host does not know it: {reason}")
+                raise GitFailed(f"the Git host gave up: {reason}")
+            yield line
+
+    @contextlib.contextmanager
+    def _exchange(self, method: str, tail: str, body: bytes | None, deadline: float) -> Iterator[IO[bytes]]:
+        connection, kept = self._connection(deadline)
+        sockets: list[socket.socket] = []
+        # Socket time-outs start anew with each byte; a host that trickles is cut by this.
+        timer = threading.Timer(max(deadline - time.monotonic(), 0), _cut, (connection, sockets))
+        timer.daemon = True
+        timer.start()
+        whole = False
+        try:
+            try:
+                response = self._send(connection, sockets, method, tail, body)
+            except (ConnectionError, http.client.BadStatusLine):
+                if not kept:
+                    raise
+                connection.close()  # the host had closed the kept connection; nothing was answered
+                response = self._send(connection, sockets, method, tail, body)
+            if response.status != 200:
+                raise self._no(response)
+            reader = cast(IO[bytes], io.BufferedReader(response, 1 << 17))
+            yield reader
+            whole = not reader.read(1)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if time.monotonic() >= deadline:
+                raise GitFailed(f"{self.remote.url} did not answer in time") from error
+            if isinstance(error, ssl.SSLCertVerificationError):
+                raise GitRefused(f"{self.remote.url}: {error.verify_message}") from error
+            raise GitFailed(
+                f"{self.remote.url} cannot be asked: {self._clean(str(error).encode())}"
+            ) from error
+        finally:
+            timer.cancel()
+            if whole and connection.sock is not None and len(self._idle) < _IDLE:
+                self._idle.append(connection)
+            else:
+                connection.close()
+
+    def _connection(self, deadline: float) -> tuple[http.client.HTTPConnection, bool]:
+        end, wait = self.remote.endpoint, max(deadline - time.monotonic(), 0.001)
+        with contextlib.suppress(IndexError):
+            connection = self._idle.pop()
+            connection.timeout = wait
+            connection.sock.settimeout(wait)
+            return connection, True
+        if self._tls is not None:
+            return http.client.HTTPSConnection(end.host, end.port, timeout=wait, context=self._tls), False
+        return http.client.HTTPConnection(end.host, end.port, timeout=wait), False
+
+    def _send(
+        self,
+        connection: http.client.HTTPConnection,
+        sockets: list[socket.socket],
+        method: str,
+        tail: str,
+        body: bytes | None,
+    ) -> http.client.HTTPResponse:
+        headers = {"Git-Protocol": "version=2", "User-Agent": "git/2 (mooring)", "Accept": "*/*"}
+        if self._credential.authorization:
+            headers["Authorization"] = self._credential.authorization
+        if body is not None:
+            headers["Content-Type"] = "application/x-git-upload-pack-request"
+            headers["Accept"] = "application/x-git-upload-pack-result"
+        if connection.sock is None:
+            connection.connect()
+        sockets[:] = [connection.sock]
+        connection.request(method, quote(self.remote.path, safe="/%:@~+,;=") + tail, body, headers)
+        return connection.getresponse()
+
+    def _no(self, response: http.client.HTTPResponse) -> MooringError:
+        status, url = response.status, self.remote.url
+        if 300 <= status < 400:
+            target = urlsplit(response.headers.get("Location", ""))
+            wanted = f"{self.remote.path}.git/info/refs"
+            if target.path == wanted and target.netloc in ("", urlsplit(self.remote.origin).netloc):
+                return _Renamed(url)
+            to = tidy(f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}")[:200]
+            return GitRefused(f"{url} answers with a redirect to {to}; put the final URL in repoURL")
+        if status in (401, 403) and "Retry-After" not in response.headers:
+            return GitRefused(f"{url}: the Git host refuses the credential (HTTP {status}); check its Secret")
+        if status in (404, 410):
+            return GitRefused(f"{url}: no such repository, or the credential may not see it (HTTP {status})")
+        if status in (400, 405, 415, 501):
+            return NotSpoken(f"{url}: HTTP {status}")
+        after = response.headers.get("Retry-After", "")
+        failed = GitFailed(f"{url}: the Git host answers HTTP {status}")
+        failed.after = min(float(after), 300.0) if after.isdigit() else 1.0
+        return failed
+
+    def _clean(self, text: bytes) -> str:
+        return " ".join(tidy(text.decode(errors="replace"), self._credential).split())[:300]
+
+
+class _Renamed(GitRefused):
+    """The host says that the same repository's path ends in `.git` (as GitLab does)."""
+
+
+def connect(remote: Remote, credential: Credential, deadline: float) -> SmartHttp:
+    """A client for `remote`, under the name the host itself gives it: with or without `.git`."""
+    client = SmartHttp(remote, credential)
+    try:
+        client.discover(deadline)
+    except _Renamed:
+        client = SmartHttp(replace(remote, path=f"{remote.path}.git"), credential)
+    except NotSpoken:
+        pass  # known now: each question answers so at once
+    return client
+
+
+def _tls(credential: Credential) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if credential.insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if credential.tls_cert:
+        with memory_file(credential.tls_cert) as cert, memory_file(credential.tls_key) as key:
+            context.load_cert_chain(cert, key)
+    return context
+
+
+def _cut(connection: http.client.HTTPConnection, sockets: Sequence[socket.socket]) -> None:
+    # The connection forgets its socket when the host says `Connection: close`; `sockets` does not.
+    for sock in {connection.sock, *sockets} - {None}:
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS: no farewell to wait for
+
+
+def _line(text: str) -> bytes:
+    data = f"{text}\n".encode()
+    return b"%04x%s" % (len(data) + 4, data)
+
+
+def _lines(reader: IO[bytes]) -> Iterator[bytes]:
+    """The pkt-lines up to the closing flush packet. Raises ValueError when they are cut short."""
+    while True:
+        head = reader.read(4)
+        size = int(head, 16) if len(head) == 4 else -1
+        if size == 0:
+            return
+        if size >= 4:
+            data = reader.read(size - 4)
+            if len(data) != size - 4:
+                raise ValueError("the answer was cut short")
+            yield data
+        elif size not in (1, 2):
+            raise ValueError("the answer is not in Git's protocol, or was cut short")
