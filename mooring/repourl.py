@@ -17,7 +17,8 @@ from mooring.errors import Refused
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>.*)\Z", re.DOTALL)
 # user@host:path, where git takes no `/` before the colon: https://git-scm.com/docs/git-clone#_git_urls
-_SCP = re.compile(r"(?:(?P<user>[^/:]*)@)?(?P<host>\[[^\]/]*\]|[^/:@]+):(?P<path>.*)\Z", re.DOTALL)
+_SCP = re.compile(r"(?:(?P<user>[^/:]*)@)?(?P<host>\[[^\]/]*\]|[^/:@?#]+):(?P<path>.*)\Z", re.DOTALL)
+_HOST = re.compile(r"\[[0-9a-f:.]+\]|[^\s:@/?#]+")  # with `*` and the like, in the patterns of projects
 _TRANSPORT_HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
 _SCHEMES = frozenset({"https", "http", "ssh", "git+ssh", "ssh+git", "git"})
 _DEFAULT_PORTS = {"ssh": {"22"}, "web": {"80", "443", "9418"}}
@@ -52,24 +53,28 @@ def _split(url: str) -> _Parts:
     if url.startswith(("/", ".", "~")):
         return _Parts("file", path=url)
     if match := _SCP.match(url):
-        return _Parts("ssh", match["user"] or "", match["host"].lower(), "", match["path"])
+        return _Parts("ssh", match["user"] or "", _host_port(match["host"])[0], "", match["path"])
     return _Parts("", path=url)
 
 
 def _host_port(text: str) -> tuple[str, str]:
     match = re.fullmatch(r"(\[[^\]]*\]|[^:]*)(?::(\d*))?", text)
-    return (match[1].lower().rstrip("."), match[2] or "") if match else (text.lower(), "")
+    host, port = (match[1], match[2] or "") if match else (text, "")
+    return host.lower().strip(". "), port
 
 
 @lru_cache(maxsize=4096)
 def normalise(url: str) -> str:
-    """The one spelling of a repository's URL, without credentials. Never raises; idempotent."""
+    """The one spelling of a repository's URL, without credentials. Never raises; idempotent.
+
+    What is no URL at all comes back as it is; `check_repo_url` refuses it.
+    """
     url = url.strip()
     parts = _split(url)
-    if not parts.scheme:
-        return _path(url).lstrip("/")
     if parts.scheme == "file":
         return "file://" + _path(parts.path)
+    if not parts.scheme or not _HOST.fullmatch(parts.host):
+        return url  # no URL: equal to itself alone
     ssh = "ssh" in parts.scheme
     port = parts.port.lstrip("0")
     if port in _DEFAULT_PORTS["ssh" if ssh else "web"] or (port == "443" and parts.host in _SSH_OVER_HTTPS):
@@ -99,12 +104,11 @@ def _without_git(path: str) -> str:
 def _azure(host: str, path: str) -> tuple[str, str]:
     """Azure DevOps has four spellings. https://learn.microsoft.com/azure/devops/repos/git/clone"""
     steps = path.strip("/").split("/")
-    old = host.removesuffix(".visualstudio.com")
-    if old != host:
+    if old := re.fullmatch(r"([a-z0-9-]+)\.visualstudio\.com", host):
         if steps[0].lower() == "defaultcollection":
             del steps[0]
         # SSH of the old name: vs-ssh.visualstudio.com:v3/organisation/project/repository
-        host, steps = "dev.azure.com", steps if old in ("vs-ssh", "ssh") else [old, *steps]
+        host, steps = "dev.azure.com", steps if old[1] in ("vs-ssh", "ssh") else [old[1], *steps]
     if host != "dev.azure.com":
         return host, path
     if steps[0] == "v3" and len(steps) == 4:
@@ -141,8 +145,8 @@ def check_repo_url(url: str, allow_file: bool) -> None:
     shown = masked(url)
     if any(ord(c) < 32 or ord(c) == 127 for c in url):
         raise _refused("the repository URL has a control character in it: remove it")
-    if not url or url != url.strip():
-        raise _refused(f"repository URL {shown!r} is empty or has blanks around it")
+    if not url or url.split() != [url]:
+        raise _refused(f"repository URL {shown!r} is empty or has blanks in it: write them as %20")
     if _TRANSPORT_HELPER.match(url):
         raise _refused(f"repository URL {shown!r} names a git transport helper: use https:// or ssh://")
     parts = _split(url)

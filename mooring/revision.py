@@ -12,10 +12,12 @@ from functools import lru_cache
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z", re.IGNORECASE)
 _REST = r"(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z.-]+)?"
-_VERSION = re.compile(rf"v?(?P<major>\d+)(?:\.(?P<minor>\d+))?(?:\.(?P<patch>\d+))?{_REST}", re.ASCII)
+_VERSION = re.compile(
+    rf"v?(?P<major>\d{1, 18})(?:\.(?P<minor>\d{1, 18}))?(?:\.(?P<patch>\d{1, 18}))?{_REST}", re.ASCII
+)
 _COMPARATOR = re.compile(
     r"(?P<op>=|!=|>|<|>=|=>|<=|=<|~>|~|\^|)\s*"
-    rf"v?(?P<major>\d+|[xX*])(?:\.(?P<minor>\d+|[xX*]))?(?:\.(?P<patch>\d+|[xX*]))?{_REST}",
+    rf"v?(?P<major>\d{1, 18}|[xX*])(?:\.(?P<minor>\d{1, 18}|[xX*]))?(?:\.(?P<patch>\d{1, 18}|[xX*]))?{_REST}",
     re.ASCII,
 )
 # Blanks bind an operator to its version and otherwise separate, like commas.

@@ -68,7 +68,7 @@ class SyncWindow(Part):
     clusters: tuple[str, ...] = ()
     manual_sync: Bool = False
     time_zone: str = ""
-    use_and_operator: Bool = False
+    and_operator: Bool = False
     description: str = ""
     sync_overrun: Bool = False
 

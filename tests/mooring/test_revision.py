@@ -115,6 +115,10 @@ def test_among_plain_versions_the_greatest_wins(versions: list[tuple[int, int, i
     assert resolve(">=0.0.0", refs) == "refs/tags/v{}.{}.{}".format(*max(versions))
 
 
+def test_a_number_too_long_for_a_version_is_no_version() -> None:
+    assert not concerns("1.*", f"refs/tags/1.{'9' * 5000}", "main")
+
+
 @given(st.text(), st.text(), st.text())
 def test_no_revision_and_no_push_can_break_the_question(target: str, ref: str, branch: str) -> None:
     assert concerns(target, ref, branch) in (True, False)

@@ -1,0 +1,162 @@
+"""Applications are read whole, and what is wrong with one is said by name and path."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mooring.errors import Refused
+from mooring.keys import AppKey
+from mooring.model.application import Application, unknown_fields
+from mooring.model.spec import Source
+from tests.mooring.model.manifests import EVERYTHING, SHOP
+
+
+def _with(path: str, value: Any) -> dict[str, Any]:
+    raw = copy.deepcopy(SHOP)
+    *parents, last = path.split(".")
+    node = raw
+    for step in parents:
+        node = node.setdefault(step, {})
+    node[last] = value
+    return raw
+
+
+def test_an_ordinary_application_is_read() -> None:
+    app = Application.parse(SHOP)
+    assert app.key == AppKey("mooring", "shop")
+    assert app.raw is SHOP
+    assert app.spec.source is not None and app.spec.source.directory is not None
+    assert app.spec.source.repo_url == "https://git.example.org/acme/deploy.git"
+    assert app.spec.source.directory.recurse
+    assert app.spec.automated is not None and app.spec.automated.prune and app.spec.automated.self_heal
+    assert app.spec.history_limit == 3
+    assert app.spec.all_sources == (app.spec.source,)
+    assert unknown_fields(app) == ()
+
+
+def test_nothing_of_argo_cds_schema_is_lost_or_unknown() -> None:
+    app = Application.parse(EVERYTHING)
+    assert unknown_fields(app) == ()
+    assert app.to_dict() == EVERYTHING
+
+
+def test_what_is_written_back_is_read_the_same() -> None:
+    app = Application.parse(SHOP)
+    assert Application.parse(json.loads(json.dumps(app.to_dict()))).to_dict() == app.to_dict()
+
+
+def test_unknown_fields_are_listed_and_kept() -> None:
+    raw = _with("spec.source.repo_url", "python's spelling is not the manifest's")
+    raw["spec"]["syncPolicy"]["automated"]["pruen"] = True
+    raw["spec"]["info"][0]["colour"] = "red"
+    raw["data"] = {}
+    raw["status"] = {"from-the-future": 1}
+    app = Application.parse(raw)
+    assert set(unknown_fields(app)) == {
+        "data",
+        "spec.source.repo_url",
+        "spec.syncPolicy.automated.pruen",
+        "spec.info[0].colour",
+    }
+    assert app.to_dict()["spec"]["syncPolicy"]["automated"]["pruen"] is True
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("spec.syncPolicy.automated.prune", "true"),
+        ("spec.syncPolicy.automated.prune", 1),
+        ("spec.syncPolicy.syncOptions", "CreateNamespace=true"),
+        ("spec.revisionHistoryLimit", "3"),
+        ("spec.revisionHistoryLimit", True),
+        ("spec.source.path", 7),
+        ("spec.source.directory", []),
+        ("spec.destination", "in-cluster"),
+        ("spec.project", None),
+        ("metadata.annotations", {"a": 1}),
+        ("metadata.name", "UPPER"),
+        ("metadata.name", "a_b"),
+        ("metadata.name", ""),
+        ("metadata.name", "x" * 254),
+        ("metadata.namespace", "a.b"),
+        ("kind", "ApplicationSet"),
+        ("apiVersion", "argoproj.io/v2"),
+    ],
+)
+def test_a_wrong_field_is_named(path: str, value: Any) -> None:
+    with pytest.raises(Refused) as refused:
+        Application.parse(_with(path, value))
+    assert path in str(refused.value)
+    assert "Application " in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert refused.value.condition == "InvalidSpecError"
+
+
+def test_a_refusal_shows_no_value() -> None:
+    with pytest.raises(Refused) as refused:
+        Application.parse(_with("spec.source.repoURL", ["https://user:s3cr3t@host"]))
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_null_is_the_same_as_absent() -> None:
+    raw = _with("spec.syncPolicy", None)
+    raw["status"] = raw["operation"] = raw["spec"]["source"]["directory"] = None
+    app = Application.parse(raw)
+    assert app.spec.automated is None and app.operation is None
+
+
+def test_automated_may_be_switched_off() -> None:
+    assert Application.parse(_with("spec.syncPolicy.automated", {})).spec.automated is not None
+    assert Application.parse(_with("spec.syncPolicy.automated", {"enabled": False})).spec.automated is None
+
+
+def test_a_file_need_not_name_a_namespace() -> None:
+    raw = _with("metadata.namespace", None)
+    assert Application.parse(raw, namespace="mooring").key == AppKey("mooring", "shop")
+    with pytest.raises(Refused, match=r"metadata\.namespace"):
+        Application.parse(raw)
+
+
+def test_the_empty_project_is_the_default_one() -> None:
+    assert Application.parse(_with("spec.project", "")).spec.project_name == "default"
+
+
+def test_a_value_is_never_changed() -> None:
+    app = Application.parse(SHOP)
+    with pytest.raises(ValueError):
+        app.spec.project = "other"
+    before = copy.deepcopy(SHOP)
+    app.to_dict()["spec"]["project"] = "other"
+    assert before == SHOP
+
+
+def test_a_hydrated_source_is_the_one_that_is_deployed() -> None:
+    (source,) = Application.parse(EVERYTHING).spec.all_sources
+    assert source == Source(repo_url="https://git.example.org/a", path="shop", target_revision="env/prod")
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(
+    st.sampled_from(
+        ["metadata", "spec", "status", "operation", "spec.source", "spec.syncPolicy", "metadata.name"]
+    ),
+    _JSON,
+)
+def test_nothing_but_a_refusal_ever_comes_of_a_broken_manifest(path: str, value: Any) -> None:
+    try:
+        app = Application.parse(_with(path, value))
+    except Refused:
+        return
+    assert Application.parse(app.to_dict()).to_dict() == app.to_dict()

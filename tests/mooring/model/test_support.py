@@ -1,0 +1,176 @@
+"""What is not done yet is said, and stops the sync where leaving it out would do something else."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from mooring.model.application import Application
+from mooring.model.project import AppProject
+from mooring.model.spec import Operation
+from mooring.model.support import (
+    unsupported_annotations,
+    unsupported_manifests,
+    unsupported_operation,
+    unsupported_project,
+    unsupported_spec,
+)
+from tests.mooring.model.manifests import EVERYTHING, PROJECT, SHOP
+
+
+def _app(**spec: Any) -> Application:
+    raw = copy.deepcopy(SHOP)
+    raw["spec"].update(spec)
+    return Application.parse(raw)
+
+
+def _object(name: str = "a", **annotations: str) -> dict[str, Any]:
+    return {"kind": "ConfigMap", "metadata": {"name": name, "annotations": annotations}}
+
+
+def test_a_plain_directory_is_all_supported() -> None:
+    assert unsupported_spec(_app()) == ()
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "blocks"),
+    [
+        ({"sources": [{"repoURL": "https://a/b"}]}, "spec.sources", True),
+        ({"source": None}, "spec.source", True),
+        ({"source": {"repoURL": "https://a/b", "chart": "x"}}, "spec.source.chart", True),
+        ({"source": {"repoURL": "https://a/b", "helm": {}}}, "spec.source.helm", True),
+        ({"source": {"repoURL": "https://a/b", "kustomize": {}}}, "spec.source.kustomize", True),
+        ({"source": {"repoURL": "https://a/b", "plugin": {}}}, "spec.source.plugin", True),
+        ({"source": {"repoURL": "oci://a/b"}}, "spec.source.repoURL", True),
+        ({"ignoreDifferences": [{"kind": "Deployment"}]}, "spec.ignoreDifferences", True),
+        ({"destination": {"server": "https://elsewhere"}}, "spec.destination.server", True),
+        ({"destination": {"name": "elsewhere"}}, "spec.destination.name", True),
+        ({"destination": {}}, "spec.destination", True),
+        ({"syncPolicy": {"syncOptions": ["Replace=true"]}}, "spec.syncPolicy.syncOptions", True),
+        ({"syncPolicy": {"syncOptions": ["Validate=false"]}}, "spec.syncPolicy.syncOptions", False),
+        ({"syncPolicy": {"syncOptions": ["Unheard=of"]}}, "spec.syncPolicy.syncOptions", True),
+        (
+            {"syncPolicy": {"managedNamespaceMetadata": {"labels": {"a": "b"}}}},
+            "spec.syncPolicy.managedNamespaceMetadata",
+            False,
+        ),
+        ({"newInArgoCd9": 1}, "spec.newInArgoCd9", True),
+    ],
+)
+def test_fields_that_are_not_done_yet(spec: dict[str, Any], path: str, blocks: bool) -> None:
+    assert [(one.path, one.blocks) for one in unsupported_spec(_app(**spec))] == [(path, blocks)]
+
+
+def test_jsonnet_only_blocks_where_it_is_asked_for() -> None:
+    source = {"repoURL": "https://a/b", "directory": {"jsonnet": {}}}
+    assert unsupported_spec(_app(source=source)) == ()
+    source["directory"] = {"jsonnet": {"libs": ["vendor"]}}
+    assert [one.path for one in unsupported_spec(_app(source=source))] == ["spec.source.directory.jsonnet"]
+
+
+def test_our_cluster_may_be_named_by_its_own_url() -> None:
+    app = _app(destination={"server": "https://10.0.0.1:6443/"})
+    assert unsupported_spec(app, servers=("https://10.0.0.1:6443",)) == ()
+    assert unsupported_spec(_app(destination={"name": "in-cluster"})) == ()
+
+
+def test_a_skipped_application_is_not_touched() -> None:
+    raw = copy.deepcopy(SHOP)
+    raw["metadata"]["annotations"] = {
+        "argocd.argoproj.io/skip-reconcile": "true",
+        "notifications.argoproj.io/subscribe.on-deployed.slack": "shop",
+        "argocd.argoproj.io/sync-wave": "3",
+        "example.org/anything": "x",
+    }
+    raw["metadata"]["finalizers"] = ["resources-finalizer.argocd.argoproj.io"]
+    found = {one.path: one.blocks for one in unsupported_spec(Application.parse(raw))}
+    assert found == {
+        "metadata.annotations[argocd.argoproj.io/skip-reconcile]": True,
+        "metadata.annotations[notifications.argoproj.io/subscribe.on-deployed.slack]": False,
+        "metadata.finalizers": False,
+    }
+
+
+@pytest.mark.parametrize("domain", ["argocd.argoproj.io", "mooring.dev"])
+@pytest.mark.parametrize(
+    ("name", "value", "verdicts"),
+    [
+        ("hook", "PreSync", [True]),
+        ("hook-delete-policy", "HookSucceeded", [True]),
+        ("sync-wave", "0", []),
+        ("sync-wave", "-1", [True]),
+        ("sync-options", "Prune=false,Delete=confirm", []),
+        ("sync-options", "Replace=true,Force=true", [True, True]),
+        ("sync-options", "PruneLast=true", [True]),
+        ("compare-options", "IgnoreExtraneous", [False]),
+        ("compare-options", "ServerSideDiff=true", []),
+        ("compare-options", "Unheard=of", [True]),
+        ("ignore-healthcheck", "true", [False]),
+        ("tracking-id", "shop:apps/Deployment:shop/web", []),
+        ("deletion-approved", "2026-01-01T00:00:00Z", []),
+        ("unheard-of", "x", [True]),
+    ],
+)
+def test_annotations_in_both_spellings(domain: str, name: str, value: str, verdicts: list[bool]) -> None:
+    found = unsupported_annotations(_object(**{f"{domain}/{name}": value}))
+    assert [one.blocks for one in found] == verdicts
+
+
+@pytest.mark.parametrize("key", ["helm.sh/hook", "helm.sh/hook-weight", "helm.sh/hook-delete-policy"])
+def test_helm_hooks_block(key: str) -> None:
+    assert [one.blocks for one in unsupported_annotations(_object(**{key: "1"}))] == [True]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"metadata": None}, {"metadata": {"annotations": None}}, {"metadata": {"annotations": []}}]
+)
+def test_objects_without_annotations_ask_for_nothing(body: dict[str, Any]) -> None:
+    assert unsupported_annotations(body) == ()
+
+
+def test_others_annotations_are_none_of_our_business() -> None:
+    others = {"link.argocd.argoproj.io/docs": "https://x", "helm.sh/chart": "a-1", "example.org/hook": "x"}
+    assert unsupported_annotations(_object(**others)) == ()
+
+
+def test_waves_that_are_all_equal_order_nothing() -> None:
+    wave = "argocd.argoproj.io/sync-wave"
+    assert (
+        unsupported_manifests([_object("a", **{wave: "2"}), _object("b", **{"mooring.dev/sync-wave": "2"})])
+        == ()
+    )
+    mixed = unsupported_manifests([_object("a", **{wave: "2"}), _object("b")])
+    assert [(one.path, one.blocks) for one in mixed] == [(f"ConfigMap a: metadata.annotations[{wave}]", True)]
+
+
+def test_projects_say_what_is_not_kept_yet() -> None:
+    found = {
+        one.path.removeprefix("AppProject shop: spec."): one.blocks
+        for one in unsupported_project(AppProject.parse(PROJECT))
+    }
+    assert found == {
+        "syncWindows": True,
+        "signatureKeys": True,
+        "destinationServiceAccounts": True,
+        "permitOnlyProjectScopedClusters": True,
+        "orphanedResources": False,
+        "roles": False,
+    }
+
+
+def test_an_ordinary_operation_is_done() -> None:
+    asked = {"sync": {"prune": True, "revision": "abc", "syncStrategy": {"hook": {}}}, "info": []}
+    assert unsupported_operation(Operation.model_validate(asked)) == ()
+
+
+def test_an_operation_that_asks_for_more_is_blocked() -> None:
+    operation = Application.parse(EVERYTHING).operation
+    assert operation is not None
+    found = unsupported_operation(operation)
+    assert all(one.blocks for one in found)
+    assert {"operation.sync.dryRun", "operation.sync.resources", "operation.sync.manifests"} <= {
+        one.path for one in found
+    }
+    assert [one.path for one in unsupported_operation(Operation())] == ["operation.sync"]
