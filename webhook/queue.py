@@ -40,9 +40,8 @@ class IntakeQueue:
                 TASK_DELIVER,
                 args=[delivery_id],
                 argsrepr=f"[{delivery_id}]",
-                # The anonymous exchange leads to the queue of that name, without any binding to look up.
-                exchange="",
-                routing_key=INTAKE,
+                queue=INTAKE,
+                declare=(),  # the list in Redis needs no bindings, and we touch no other key
                 ignore_result=True,
                 retry=False,
             )

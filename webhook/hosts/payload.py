@@ -92,7 +92,7 @@ def text(data: JsonObject, *path: str) -> str:
         return ""
     if not isinstance(value, str):
         raise MalformedPayload(f"{_dotted(path)} is not a text")
-    return value[:2048]
+    return value
 
 
 def event(
@@ -115,7 +115,7 @@ def event(
         raise MalformedPayload("the payload names no repository")
     if not all(_URL.match(url) for url in found):
         raise MalformedPayload("the payload names a repository that is not a URL")
-    return Event(host, kind, name, delivery, found, changes, default_branch, sender)
+    return Event(host, kind, name, delivery, found, changes, default_branch[:1000], sender[:200])
 
 
 def change(ref: str, after: str, before: str) -> RefChange:

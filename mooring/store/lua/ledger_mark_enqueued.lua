@@ -7,7 +7,8 @@ for i = 2, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
 if state == 'running' then
   -- A quick worker may have begun before its sender came to say so; only a lapsed lease is reset.
   local lease_end = tonumber(redis.call('ZSCORE', KEYS[3], ARGV[1]))
-  if lease_end > tonumber(redis.call('TIME')[1]) then return 0 end
+  local time = redis.call('TIME')
+  if lease_end > time[1] + time[2] / 1000000 then return 0 end
 elseif state ~= 'received' then
   return 0
 end
