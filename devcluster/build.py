@@ -69,7 +69,20 @@ CONTROLPLANE = Program(
     ),
 )
 KWOK = Program("kwok", "sigs.k8s.io/kwok/cmd/kwok", "2 to 5 minutes on 2 cores")
-PROGRAMS = {program.name: program for program in (CONTROLPLANE, KWOK)}
+# The fallbacks of `tool`.
+HELM = Program(
+    "helm",
+    "helm.sh/helm/v4/cmd/helm",
+    "2 to 5 minutes on 2 cores",
+    (("helm.sh/helm/v4/internal/version.version", "v4.3.1"),),
+)
+KUSTOMIZE = Program(
+    "kustomize",
+    "sigs.k8s.io/kustomize/kustomize/v5",
+    "1 minute on 2 cores",
+    (("sigs.k8s.io/kustomize/api/provenance.version", "v5.8.0"),),
+)
+PROGRAMS = {program.name: program for program in (CONTROLPLANE, KWOK, HELM, KUSTOMIZE)}
 
 
 def tool(name: str, say: Say) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,7 +69,14 @@ def start(argv: list[str], log: Path, *, cwd: Path) -> Started:
         )
     # The child stays: no one waits for it here, and Popen's warning about that would be wrong.
     child.returncode = 0
-    return Started(child.pid, psutil.Process(child.pid).create_time(), tuple(argv))
+    process = psutil.Process(child.pid)
+    pause = threading.Event()
+    # For a moment inside exec a process has no command line, and would not match its own record.
+    for _ in range(1000):
+        if process.status() == psutil.STATUS_ZOMBIE or process.cmdline():
+            break
+        pause.wait(0.001)
+    return Started(child.pid, process.create_time(), tuple(argv))
 
 
 def stop(started: Started, *, patience: float = 10.0) -> None:

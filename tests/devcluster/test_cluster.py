@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,33 @@ def test_a_damaged_record_is_no_process(tmp_path: Path) -> None:
 def test_a_name_that_would_leave_the_directory_is_refused(name: str) -> None:
     with pytest.raises(DevclusterError, match="not a cluster name"):
         devcluster.stop(name, delete=True)
+
+
+def test_objects_are_kept_by_a_stop_and_lost_with_the_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    settings = "/api/v1/namespaces/default/configmaps"
+    try:
+        first = devcluster.start("second")
+        devcluster.ask(first, settings, {"metadata": {"name": "kept"}})
+        assert devcluster.stop("second")
+        assert not devcluster.status("second").ready
+
+        again = devcluster.start("second")
+        assert again.token == first.token
+        assert devcluster.ask(again, f"{settings}/kept")["metadata"]["name"] == "kept"
+
+        etcd = devcluster.status("second").pids["etcd"]
+        assert etcd is not None
+        psutil.Process(etcd).kill()
+        psutil.wait_procs([psutil.Process(etcd)])
+        fresh = devcluster.start("second")
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            devcluster.ask(fresh, f"{settings}/kept")
+    finally:
+        devcluster.stop("second", delete=True)
+    assert not fresh.directory.exists()
 
 
 def test_what_does_not_run_is_said_with_the_next_step(
