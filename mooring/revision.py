@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z", re.IGNORECASE)
+_NUMBER = r"\d{1,18}"  # a push can name a tag of any length
 _REST = r"(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z.-]+)?"
 _VERSION = re.compile(
-    rf"v?(?P<major>\d{1, 18})(?:\.(?P<minor>\d{1, 18}))?(?:\.(?P<patch>\d{1, 18}))?{_REST}", re.ASCII
+    rf"v?(?P<major>{_NUMBER})(?:\.(?P<minor>{_NUMBER}))?(?:\.(?P<patch>{_NUMBER}))?{_REST}", re.ASCII
 )
 _COMPARATOR = re.compile(
     r"(?P<op>=|!=|>|<|>=|=>|<=|=<|~>|~|\^|)\s*"
-    rf"v?(?P<major>\d{1, 18}|[xX*])(?:\.(?P<minor>\d{1, 18}|[xX*]))?(?:\.(?P<patch>\d{1, 18}|[xX*]))?{_REST}",
+    rf"v?(?P<major>{_NUMBER}|[xX*])(?:\.(?P<minor>{_NUMBER}|[xX*]))?(?:\.(?P<patch>{_NUMBER}|[xX*]))?{_REST}",
     re.ASCII,
 )
 # Blanks bind an operator to its version and otherwise separate, like commas.
