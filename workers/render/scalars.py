@@ -20,8 +20,8 @@ INT64: Final = range(-(2**63), 2**63)
 _UINT64: Final = range(2**64)
 
 _WORDS: Final[dict[str, Scalar]] = {
-    **dict.fromkeys("y Y yes Yes YES true True TRUE on On ON".split(), True),
-    **dict.fromkeys("n N no No NO false False FALSE off Off OFF".split(), False),
+    **dict.fromkeys(["y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"], True),
+    **dict.fromkeys(["n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"], False),
     **dict.fromkeys(["", "~", "null", "Null", "NULL"], None),
     **dict.fromkeys([".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"], math.inf),
     **dict.fromkeys(["-.inf", "-.Inf", "-.INF"], -math.inf),
@@ -133,8 +133,7 @@ def _float_key(value: float) -> str:
         or precision == 8
     )
     mantissa, _, exponent = digits.partition("e")
-    power, places = int(exponent), len(mantissa.lstrip("-").replace(".", ""))
-    # Go leaves plain digits for exponents between -4 and 20 (21 digits), as it has no precision to go by.
-    if -4 <= power < max(places, 21 if places > 21 else 6):
+    power = int(exponent)
+    if -4 <= power < 6:
         return f"{Decimal(digits):f}"
     return f"{mantissa}e{'-' if power < 0 else '+'}{abs(power):02d}"

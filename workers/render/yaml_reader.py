@@ -36,6 +36,9 @@ _ENCODINGS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+# The stubs have one class for all events, without the attributes of any.
+_Parser = Any
+_Event = Any
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 
 
@@ -67,12 +70,8 @@ def read_documents(
 
 
 def _decode(data: bytes, path: str) -> str:
-    for mark, encoding in _ENCODINGS:
-        if data.startswith(mark):
-            data = data[len(mark) :]
-            break
-    else:
-        encoding = "utf-8"
+    mark, encoding = next((pair for pair in _ENCODINGS if data.startswith(pair[0])), (b"", "utf-8"))
+    data = data[len(mark) :]
     try:
         return data.decode(encoding)
     except UnicodeDecodeError as error:
@@ -90,14 +89,14 @@ class _NotJson(ValueError):
 def _json_stream(text: str, path: str) -> tuple[list[Document], int]:
     # kubectl tries JSON on whatever begins with a brace, and goes on with YAML where that ends.
     documents: list[Document] = []
-    position = 0
+    position, line, counted = 0, 1, 0
     while True:
         start = _JSON_SPACE.match(text, position).end()  # type: ignore[union-attr]  # matches always
         if start == len(text):
             return documents, start
         if not documents and text[start] != "{":
             return [], 0
-        line = 1 + text.count("\n", 0, start)
+        line, counted = line + text.count("\n", counted, start), start
         try:
             body, end = _JSON.raw_decode(text, start)
             orjson.dumps(body)  # refuses lone surrogates
@@ -153,7 +152,11 @@ def _too_deep(where: str) -> RenderFailed:
 # --- YAML -------------------------------------------------------------------------------------
 def _chunks(text: str, path: str, line: int) -> Iterator[tuple[int, str]]:
     # Cut at `---` as k8s.io/apimachinery/pkg/util/yaml does, before any YAML is understood. It is why
-    # kubectl has no %YAML directives: they would be a document of their own.
+    # kubectl has no %YAML directives: they would be a document of their own. Each line ends with one \n
+    # then, the last one too, which a block scalar sees.
+    text = text.replace("\r\n", "\n")
+    if not text.endswith("\n"):
+        text += "\n"
     start = 0
     for separator in _SEPARATOR.finditer(text):
         if separator.start() > start:
@@ -214,10 +217,8 @@ class _Reader:
             before = chunk.encode()[: max(error.position, 0)]
             where = self._where(before.count(b"\n"))
             raise RenderFailed(f"is not YAML: {error.reason}", where=where) from error
-        except ValueError as error:  # from scalars, marked by _document
-            raise RenderFailed(str(error), where=self._where(0)) from error
 
-    def _document(self, parser: CParser) -> Document | None:
+    def _document(self, parser: _Parser) -> Document | None:
         parser.get_event()  # the stream's start
         if type(parser.get_event()) is yaml.StreamEndEvent:
             return None
@@ -233,7 +234,7 @@ class _Reader:
             self._refuse(f"a document must be a mapping, this one is {kind}", line)
         return Document(value, self._first + line)
 
-    def _nothing_follows(self, parser: CParser) -> None:
+    def _nothing_follows(self, parser: _Parser) -> None:
         try:
             event = parser.get_event()
         except yaml.MarkedYAMLError as error:
@@ -245,7 +246,7 @@ class _Reader:
         if type(event) is not yaml.StreamEndEvent:
             self._refuse("a new document must begin with '---', not after '...'", event.start_mark.line)
 
-    def _value(self, parser: CParser) -> Any:
+    def _value(self, parser: _Parser) -> Any:
         """The next whole value: a scalar, or a collection with all that is in it."""
         get_event = parser.get_event
         anchors: dict[str, Any] = {}
@@ -255,7 +256,7 @@ class _Reader:
             event = get_event()
             kind = type(event)
             if kind is yaml.ScalarEvent:
-                value = self._scalar(event)
+                value: Any = self._scalar(event)
                 if event.anchor is not None:
                     anchors[event.anchor] = value
                 if (
@@ -278,9 +279,13 @@ class _Reader:
             elif kind is yaml.AliasEvent:
                 value = anchors.get(event.anchor, _MISSING)
                 if value is _MISSING:
-                    self._refuse(f"no anchor &{event.anchor} comes before *{event.anchor}", event.start_mark.line)
+                    self._refuse(
+                        f"no anchor &{event.anchor} comes before *{event.anchor}", event.start_mark.line
+                    )
                 if value is _OPEN:
-                    self._refuse(f"*{event.anchor} is inside of &{event.anchor} itself", event.start_mark.line)
+                    self._refuse(
+                        f"*{event.anchor} is inside of &{event.anchor} itself", event.start_mark.line
+                    )
                 if frame is not None and frame.key is _MERGE and type(value) is not dict:
                     self._refuse("'<<' takes a mapping, or a list of mappings", event.start_mark.line)
                 value = self._copy(value, len(stack), event.start_mark.line)
@@ -304,17 +309,17 @@ class _Reader:
                 self._set(frame, self._wire(value, event))
                 frame.key = _NO_KEY
 
-    def _scalar(self, event: yaml.ScalarEvent) -> scalars.Scalar:
+    def _scalar(self, event: _Event) -> scalars.Scalar:
         text: str = event.value
         if event.tag is not None:
             try:
                 return scalars.tagged(event.tag, text)
             except ValueError as error:
-                self._refuse(f"{_short(text)} {error}", event.start_mark.line)
+                self._refuse(f"a value {error}", event.start_mark.line)
         # `! 'text'` counts as implicit, but only an unquoted scalar is looked at for its meaning.
         return scalars.plain(text) if event.implicit[0] and not event.style else text
 
-    def _wire(self, value: Any, event: yaml.Event) -> Any:
+    def _wire(self, value: Any, event: _Event) -> Any:
         if type(value) is int or type(value) is float:
             try:
                 return scalars.on_the_wire(value)
@@ -322,7 +327,7 @@ class _Reader:
                 self._refuse(f"{value} {error}; quote it", event.start_mark.line)
         return value
 
-    def _key(self, value: Any, event: yaml.Event) -> str:
+    def _key(self, value: Any, event: _Event) -> str:
         if type(value) is str:
             return value
         if isinstance(value, dict | list):
