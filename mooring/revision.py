@@ -35,7 +35,7 @@ class _Version:
     def order(self) -> tuple[object, ...]:
         """https://semver.org/#spec-item-11"""
         steps = tuple(
-            (0, int(step), "") if step.isdecimal() else (1, 0, step)
+            (0, len(step.lstrip("0")), step.lstrip("0")) if step.isdecimal() else (1, 0, step)
             for step in (self.prerelease.split(".") if self.prerelease else ())
         )
         return (*self.numbers, not self.prerelease, steps)

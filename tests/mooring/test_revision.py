@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +119,14 @@ def test_among_plain_versions_the_greatest_wins(versions: list[tuple[int, int, i
 
 def test_a_number_too_long_for_a_version_is_no_version() -> None:
     assert not concerns("1.*", f"refs/tags/1.{'9' * 5000}", "main")
+    assert concerns(">=1.0.0-1", f"refs/tags/1.0.0-{'9' * 5000}", "main")
+
+
+def test_prereleases_are_ordered_as_semver_says() -> None:
+    ordered = ["alpha", "alpha.1", "alpha.beta", "beta", "beta.2", "beta.11", "rc.1"]
+    for low, high in pairwise(ordered):
+        refs = {f"refs/tags/1.0.0-{high}": "x", f"refs/tags/1.0.0-{low}": "x"}
+        assert resolve(">=1.0.0-0", refs) == f"refs/tags/1.0.0-{high}"
 
 
 @given(st.text(), st.text(), st.text())
