@@ -94,6 +94,10 @@ def start(name: str = DEFAULT, *, say: Say = lambda _: None) -> Cluster:
     with places.exclusive(_lock(name)):
         running = _running(name)
         if running is not None:
+            if _older(directory, controlplane):
+                say(
+                    f"devcluster {name}: runs an older build; `mooring devcluster stop`, then start renews it"
+                )
             return running
         _end(directory)
         return _start(name, directory, controlplane, kwok, say)
@@ -150,6 +154,11 @@ def _record(directory: Path, component: str) -> Path:
 def _alive(directory: Path) -> dict[str, Started | None]:
     records = {component: Started.load(_record(directory, component)) for component in COMPONENTS}
     return {component: found if found and found.process() else None for component, found in records.items()}
+
+
+def _older(directory: Path, controlplane: Path) -> bool:
+    record = Started.load(_record(directory, "kube-apiserver"))
+    return record is not None and record.argv[0] != str(controlplane)
 
 
 def _running(name: str) -> Cluster | None:

@@ -79,7 +79,7 @@ def start(argv: list[str], log: Path, *, cwd: Path) -> Started:
     return Started(child.pid, process.create_time(), tuple(argv))
 
 
-def stop(started: Started, *, patience: float = 10.0) -> None:
+def stop(started: Started, *, patience: float = 5.0) -> None:
     """Ends that process (SIGTERM, after `patience` seconds SIGKILL) and waits; no other is touched."""
     process = started.process()
     if process is None:
