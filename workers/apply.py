@@ -14,10 +14,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, Superseded
+from mooring.errors import ClusterUnavailable, Conflict, MooringError, SchemaRefused, Superseded
 from mooring.keys import ObjectKey
-from workers.cluster.adopt import FOREIGN_MANAGERS, migrate_managers
-from workers.cluster.api import Api, Guard
+from workers.cluster.adopt import migrate_managers
+from workers.cluster.api import JSON_PATCH, Api, Create, Guard, Update
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import CRD, Desired
@@ -65,9 +65,7 @@ class Applied:
         return tuple(outcome for outcome in self.outcomes if outcome.result is Result.FAILED)
 
 
-def apply(
-    plan: Plan, api: Api, executor: Executor, view: Viewpoint, holds: Callable[[], bool]
-) -> Applied:
+def apply(plan: Plan, api: Api, executor: Executor, view: Viewpoint, holds: Callable[[], bool]) -> Applied:
     """Carry out `plan`; objects of one group in parallel, groups one after the other.
 
     `holds()` asks the API server whether the operation is still this worker's. After a failed object the
@@ -158,11 +156,11 @@ def _write_once(step: Step, api: Api) -> Outcome:
         return _merge(step, api, "")
     if live is not None and step.adopts:
         live = _migrated(live, api, item.kind)
-    guard = Guard.create() if live is None else Guard.update(live.uid, live.resource_version)
+    guard: Guard = Create() if live is None else Update(live.uid, live.resource_version)
     try:
         after = api.apply(item.kind, item.body, guard=guard)
-    except ClusterRefused as error:
-        if item.options.server_side_apply is None and error.reason == "Schema":
+    except SchemaRefused as error:
+        if item.options.server_side_apply is None:
             return _merge(step, api, f"merged client-side, since the schema refuses it: {error}")
         raise
     return _written(step, after, still_there(live, after) if live is not None else "")
@@ -182,10 +180,10 @@ def _merge(step: Step, api: Api, warning: str) -> Outcome:
 
 def _migrated(live: Live, api: Api, kind: Kind) -> Live:
     """`live` with the entries of client-side managers made ours, so that removed fields really go."""
-    patch = migrate_managers(live, FOREIGN_MANAGERS)
+    patch = migrate_managers(live)
     if not patch:
         return live
-    return api.json_patch(kind, live.key.namespace, live.key.name, patch)
+    return api.patch(kind, live.key.namespace, live.key.name, patch, JSON_PATCH)
 
 
 def _written(step: Step, after: Live, warning: str) -> Outcome:
@@ -204,7 +202,7 @@ def _prune(step: Step, api: Api) -> Outcome:
     live = step.live
     assert live is not None
     try:
-        api.delete(live.kind, live, "foreground")
+        api.delete(live.kind, live, step.propagation)
     except Conflict:
         # It changed after it was judged; the next pass judges it anew.
         message = "changed while it was about to be pruned; it is looked at again"
@@ -239,7 +237,9 @@ def _established(outcome: Outcome, api: Api) -> bool:
     status = (crd.body or {}).get("status") if crd else None
     conditions = status.get("conditions") if isinstance(status, dict) else None
     return any(
-        c.get("type") == "Established" and c.get("status") == "True" for c in conditions or () if isinstance(c, dict)
+        c.get("type") == "Established" and c.get("status") == "True"
+        for c in conditions or ()
+        if isinstance(c, dict)
     )
 
 

@@ -15,6 +15,7 @@ import orjson
 
 from mooring.errors import Refused
 from mooring.keys import AppKey, ObjectKey
+from mooring.model.annotations import annotations_of
 from mooring.model.sync_options import SyncOptions, sync_options
 from workers.applyset.identity import stamp
 from workers.cluster.kinds import Kind
@@ -57,8 +58,9 @@ def desired(
 ) -> tuple[tuple[Desired, ...], tuple[str, ...]]:
     """The desired objects of `manifests` and warnings about those given twice (the last one counts).
 
-    `options` are the app's own sync options as written. `find(api_version, kind)` looks a kind up on the server; kinds whose CRD is among the manifests need
-    not exist yet. Raises Refused for a kind that nobody knows.
+    `options` are the app's own sync options as written. `find(api_version, kind)` looks a kind up on the
+    server; kinds whose CRD is among the manifests need not exist yet. Raises Refused for a kind that
+    nobody knows.
     """
     coming = kinds_of_crds(manifests)
     objects: dict[ObjectKey, Desired] = {}
@@ -71,8 +73,8 @@ def desired(
             kind = coming.get(name)
         if kind is None:
             raise Refused(
-                f"the cluster has no kind {name[1]} in {name[0]}: install its CustomResourceDefinition first, "
-                "or correct apiVersion and kind",
+                f"the cluster has no kind {name[1]} in {name[0]}: install its CustomResourceDefinition "
+                "first, or correct apiVersion and kind",
                 where=manifest.where,
             )
         placed = with_namespace(manifest, kind.namespaced, default_namespace)
@@ -109,13 +111,6 @@ def kinds_of_crds(manifests: Sequence[Manifest]) -> Mapping[tuple[str, str], Kin
                 )
                 kinds[(f"{kind.group}/{kind.version}", kind.kind)] = kind
     return kinds
-
-
-def annotations_of(body: Mapping[str, Any]) -> dict[str, str]:
-    """The annotations of a manifest that are texts; empty when it has none."""
-    metadata = body.get("metadata")
-    found = metadata.get("annotations") if isinstance(metadata, dict) else None
-    return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
 
 
 def _digest(body: Mapping[str, Any], server_side: bool | None) -> str:

@@ -6,7 +6,7 @@ and whatever is kept from pruning is kept with a reason that people can read and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -14,8 +14,9 @@ from mooring.keys import AppKey, ObjectKey
 from mooring.model.sync_options import Consent, sync_options
 from mooring.store.proofs import Proof
 from workers.applyset.inventory import Entry, Inventory
+from workers.cluster.api import Propagation
 from workers.cluster.live import Live
-from workers.cluster.order import apply_order
+from workers.cluster.order import Groups, apply_order, prune_order
 from workers.desired import Desired
 from workers.observe import Observed
 from workers.ownership import Owner, Whose, owner, precious, tracked_by_argo, why_not_ours
@@ -40,6 +41,7 @@ class Step:
     live: Live | None
     reason: str = ""
     adopts: bool = False
+    propagation: Propagation = "foreground"  # of a deletion
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,13 @@ class Notice:
 class Viewpoint:
     """From where a plan looks: this app, and which objects other apps still render.
 
-    `renders(app, key)` says whether the application named by `str(AppKey)` still wants the object;
-    `known(name)` whether an application of that name exists here.
+    `renders(app, key)` says whether the application named by `str(AppKey)` still wants the object.
     """
 
     app: AppKey
     installation: str
     applyset: str
     renders: Callable[[str, ObjectKey], bool]
-    known: Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def plan(
     notices += [Notice("SharedResourceWarning", f"{step.key.title}: {step.reason}") for step in refused]
     return Plan(
         writes=_groups(writes),
-        prunes=tuple(reversed(_groups(prunes))),
+        prunes=_groups(prunes, prune_order),
         kept=tuple(step for step in steps if step.verb is Verb.KEEP),
         refused=refused,
         extras=tuple(extras),
@@ -141,9 +141,7 @@ def plan(
     )
 
 
-def write_step(
-    item: Desired, live: Live | None, proof: Proof | None, schema: str, view: Viewpoint
-) -> Step:
+def write_step(item: Desired, live: Live | None, proof: Proof | None, schema: str, view: Viewpoint) -> Step:
     """What is to be done to one desired object; also used to plan anew after a 409."""
     if live is None:
         return Step(Verb.CREATE, item.key, item, None)
@@ -205,11 +203,15 @@ def _prunes(
         elif live.deletion_timestamp:
             extras.append(Extra(key, live, "is being deleted"))
         else:
-            candidates.append(Step(Verb.PRUNE, key, None, live))
+            background = sync_options(options, live.annotations).prune_propagation_policy == "background"
+            how: Propagation = "background" if background else "foreground"
+            candidates.append(Step(Verb.PRUNE, key, None, live, propagation=how))
     for key, live in sorted(observed.objects.items()):
         ours = owner(live, view.app, view.installation).whose is Whose.OURS
         if ours and key not in names and key not in inventory.entries and not live.controller_owner:
-            message = f"{key.title} says it is this app's, but is neither in Git nor in the inventory: not touched"
+            message = (
+                f"{key.title} says it is this app's, but is neither in Git nor in the inventory: not touched"
+            )
             notices.append(Notice("OrphanedResourceWarning", message))
     prunes = []
     skip_all = _why_none(candidates, wanted, inventory, permission)
@@ -237,7 +239,9 @@ def _why_none(
     if not wanted and candidates and not permission.allow_empty:
         return "Git has no object at all any more, and syncPolicy.automated.allowEmpty is not set"
     if len(candidates) > 2 and 2 * len(candidates) > len(inventory.entries):
-        return f"an automated sync does not prune {len(candidates)} of {len(inventory.entries)} objects at once"
+        return (
+            f"an automated sync does not prune {len(candidates)} of {len(inventory.entries)} objects at once"
+        )
     return ""
 
 
@@ -277,9 +281,11 @@ def _some(titles: Sequence[str]) -> str:
     return shown if len(titles) <= 5 else f"{shown} and {len(titles) - 5} more"
 
 
-def _groups(steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
+def _groups(
+    steps: Sequence[Step], order: Callable[[Iterable[ObjectKey]], Groups] = apply_order
+) -> tuple[tuple[Step, ...], ...]:
     by_key = {step.key: step for step in steps}
-    return tuple(tuple(by_key[key] for key in group) for group in apply_order(by_key))
+    return tuple(tuple(by_key[key] for key in group) for group in order(by_key))
 
 
 def without_prunes(found: Plan) -> Plan:

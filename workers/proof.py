@@ -18,7 +18,7 @@ def record(body: str, schema: str, live: Live) -> Proof:
         schema=schema,
         uid=live.uid,
         resource_version=live.resource_version,
-        generation=live.generation,
+        generation=live.generation or 0,
         meta=_meta(live),
         fields=_fields(live),
     )
@@ -35,7 +35,7 @@ def proves(proof: Proof | None, body: str, schema: str, live: Live) -> bool:
     if proof.resource_version == live.resource_version:
         return True
     return (
-        live.generation > 0
+        bool(live.generation)
         and proof.generation == live.generation
         and proof.meta == _meta(live)
         and proof.fields == _fields(live)

@@ -44,5 +44,18 @@ class ReadSet:
         return cls(data["inputs"], tuple(sorted(data["paths"].items())))
 
 
+def remember(read_set: ReadSet) -> str:
+    """As text, to be kept with the application."""
+    return orjson.dumps(read_set.to_json()).decode()
+
+
+def recall(text: str) -> ReadSet:
+    """Inverse of `remember`. Raises ValueError on anything else."""
+    try:
+        return ReadSet.from_json(orjson.loads(text))
+    except (KeyError, AttributeError, TypeError) as error:
+        raise ValueError("not a read-set") from error
+
+
 def _digest(value: Any) -> str:
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]

@@ -1,0 +1,47 @@
+# Everything here sets up what it needs; nothing is installed outside .venv and the user's cache.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+ONCE ?=
+DEMO_FLAGS := $(if $(ONCE),--once)
+
+.PHONY: help setup test lint demo format clean
+help:
+	@echo "make demo          see a push land in a real cluster (ONCE=1: and end)"
+	@echo "make test          lint, and every test on real parts"
+	@echo "make bench-NAME    one of: $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/__init__.py benchmarks/report.py,$(wildcard benchmarks/*.py)))"
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12"; exit 1; }
+	@echo "Setting up $(VENV) (about a minute, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY)
+	@$(BIN)/mooring demo $(DEMO_FLAGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: $(READY) lint
+	$(BIN)/mooring devcluster build
+	$(BIN)/coverage erase
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
+
+bench-%: $(READY)
+	$(BIN)/python -m benchmarks.$*
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,93 @@
+"""Celery beat under a lease: any number may be started, one at a time sends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import sys
+import threading
+import time
+from datetime import timedelta
+from typing import Any
+
+import redis
+from celery import Celery
+from celery.beat import Scheduler, Service
+
+from mooring.errors import MooringError
+from mooring.names import CONTROL, DEPLOY, RECONCILE, TASK_POLL, TASK_RECONCILE, TASK_TICK, TASK_WATCH
+from mooring.settings import Settings
+from mooring.store.connection import connect
+from workers.celery_app import make
+
+log = logging.getLogger("mooring")
+_LEASE = "mooring:lease:beat"
+_TTL_S = 10
+_TICK_S = 1.0
+_WATCH_S = 2.0
+
+_RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+
+def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    """What is sent how often. A message that nobody took in time expires: the next one does its work."""
+
+    def entry(task: str, every: float, queue: str, *args: str) -> dict[str, Any]:
+        return {
+            "task": task,
+            "schedule": timedelta(seconds=every),
+            "args": list(args),
+            "options": {"queue": queue, "expires": max(every * 3, 5.0), "ignore_result": True},
+        }
+
+    return {
+        "tick": entry(TASK_TICK, _TICK_S, CONTROL),
+        "watch": entry(TASK_WATCH, _WATCH_S, CONTROL),
+        "reconcile": entry(TASK_RECONCILE, settings.reconcile_s, RECONCILE, "", "reconcile"),
+        "poll": entry(TASK_POLL, settings.poll_s, DEPLOY),
+    }
+
+
+def main() -> None:
+    """Wait for the lease, then send until the process is ended or the lease is lost."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    settings = Settings.from_env(os.environ)
+    try:
+        client = connect(settings.redis_url)
+        token = secrets.token_hex(8)
+        while not client.set(_LEASE, token, nx=True, px=_TTL_S * 1000):
+            time.sleep(1)
+    except MooringError as error:
+        sys.exit(f"mooring beat: {error}")
+    log.info("beat holds the lease")
+    threading.Thread(target=_hold, args=(client, token), daemon=True, name="beat lease").start()
+    app: Celery = make("mooring-beat", settings.redis_url)
+    app.conf.beat_schedule = schedule(settings)
+    for name in ("poll", "reconcile"):  # what was lost while nobody sent is looked for at once
+        found = app.conf.beat_schedule[name]
+        app.send_task(found["task"], args=found["args"], **found["options"])
+    Service(app, max_interval=_TICK_S, scheduler_cls=Scheduler).start()
+
+
+def _hold(client: redis.Redis, token: str) -> None:
+    renew = client.register_script(_RENEW)
+    missed = 0
+    while True:
+        time.sleep(_TTL_S / 4)
+        try:
+            held = bool(renew([_LEASE], [token, _TTL_S * 1000]))
+            missed = 0
+        except MooringError:
+            missed += 1
+            held = missed < 3
+        if not held:
+            log.error("beat has lost its lease and ends; whoever holds it goes on")
+            os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Whether to sync, and by whose wish. Pure: the rules of automation in one place.
+
+https://argo-cd.readthedocs.io/en/stable/user-guide/auto_sync/#automated-sync-semantics
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mooring.model.application import Application
+from mooring.model.spec import Initiator, Operation, Retry, SyncOperation
+from workers.plan import Permission
+
+
+class Mode(StrEnum):
+    COMPARE = "compare"  # say how things are, write nothing
+    HEAL = "heal"  # compare, then put back exactly what has drifted
+    SYNC = "sync"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`operation` is what is to be claimed for SYNC and HEAL. `resumes`: it was claimed before."""
+
+    mode: Mode
+    operation: Operation
+    permission: Permission
+    resumes: bool = False
+    by_hand: bool = False
+
+
+def asked(app: Application) -> Operation | None:
+    """The operation that somebody asked for: on the object, or moved into its state and not ended yet."""
+    if app.operation is not None:
+        return app.operation
+    state = app.status.operation_state
+    if state is not None and state.phase == "Running" and not state.operation.initiated_by.automated:
+        return state.operation
+    return None
+
+
+def decide(app: Application, commit: str, *, may_sync: bool, approved: bool) -> Decision:
+    """What to do about `app` at `commit`. `may_sync` is False when something unsupported forbids writing."""
+    state = app.status.operation_state
+    wanted = asked(app)
+    rules = app.spec.automated
+    if wanted is not None:
+        prune = bool(wanted.sync and wanted.sync.prune)
+        permission = Permission(prune, by_hand=prune, approved=approved)
+        resumes = app.operation is None
+        return Decision(Mode.SYNC if may_sync else Mode.COMPARE, wanted, permission, resumes, by_hand=True)
+    permission = Permission(
+        prune=bool(rules and rules.prune),
+        by_hand=False,
+        approved=approved,
+        allow_empty=bool(rules and rules.allow_empty),
+    )
+    retry = app.spec.sync_policy.retry if app.spec.sync_policy else None
+    automatic = Operation(
+        sync=SyncOperation(revision=commit, prune=permission.prune, sync_options=app.spec.sync_options),
+        initiated_by=Initiator(automated=True),
+        retry=retry or Retry(),
+    )
+    if rules is None or not may_sync:
+        return Decision(Mode.COMPARE, automatic, permission)
+    tried = state.sync_result.revision if state and state.sync_result else ""
+    if state is not None and state.phase == "Running" and tried == commit:
+        return Decision(Mode.SYNC, automatic, permission, resumes=True)
+    if tried != commit or _changed(app):
+        return Decision(Mode.SYNC, automatic, permission)
+    return Decision(Mode.HEAL if rules.self_heal else Mode.COMPARE, automatic, permission)
+
+
+def _changed(app: Application) -> bool:
+    """Whether source or destination are not those of the last comparison any more."""
+    compared = app.status.sync.compared_to if app.status.sync else None
+    return (
+        compared is None or compared.source != app.spec.source or compared.destination != app.spec.destination
+    )

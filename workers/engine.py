@@ -1,0 +1,90 @@
+"""What every stage works with, connected once per worker process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from mooring.keys import ClusterRef
+from mooring.settings import Settings
+from mooring.store.connection import connect as connect_redis
+from mooring.store.due import DueSteps, Step
+from mooring.store.ledger import Ledger
+from mooring.store.outstanding import Outstanding
+from mooring.store.proofs import Proofs
+from mooring.store.turns import Turns
+from mooring.store.views import Views
+from workers.apps.directory import DirectoryApplications
+from workers.apps.home import HomeApplications
+from workers.apps.store import Applications
+from workers.cluster.api import Api
+from workers.cluster.connect import connect as connect_cluster
+from workers.installation import Installation, ensure
+
+# Enough for the objects of one kind-order group; the API server queues what is more.
+_PARALLEL = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """Connections and stores. `send` puts a task on its queue; `clock` gives seconds since the epoch."""
+
+    settings: Settings
+    send: Callable[[Step], None]
+    redis: redis.Redis
+    ledger: Ledger
+    turns: Turns
+    due: DueSteps
+    outstanding: Outstanding
+    proofs: Proofs
+    views: Views
+    api: Api
+    cluster: ClusterRef
+    applications: Applications
+    installation: Installation
+    executor: Executor
+    mirrors: Path
+    worker: str
+    clock: Callable[[], float] = time.time
+
+
+def start(settings: Settings, send: Callable[[Step], None]) -> Engine:
+    """Connect to Redis and the cluster, and make sure of the installation's identity.
+
+    Raises Refused when a setting is wrong or the installation's Secret is missing, ClusterUnavailable or
+    StoreUnavailable when one of the two does not answer.
+    """
+    client = connect_redis(settings.redis_url)
+    cluster = connect_cluster(settings.kubeconfig or None, settings.context or None)
+    api = cluster.api()
+    installation = ensure(api, settings.namespace)
+    applications: Applications
+    if settings.apps_dir:
+        applications = DirectoryApplications(Path(settings.apps_dir), api, settings.namespace, installation)
+    else:
+        applications = HomeApplications(api, settings.namespace)
+    return Engine(
+        settings=settings,
+        send=send,
+        redis=client,
+        ledger=Ledger(client),
+        turns=Turns(client, time.time, settings.lease_s),
+        due=DueSteps(client),
+        outstanding=Outstanding(client),
+        proofs=Proofs(client),
+        views=Views(client),
+        api=api,
+        cluster=cluster.ref,
+        applications=applications,
+        installation=installation,
+        executor=ThreadPoolExecutor(_PARALLEL, thread_name_prefix="apply"),
+        mirrors=Path(settings.state_dir) / "mirrors",
+        worker=f"{socket.gethostname()}:{os.getpid()}",
+    )

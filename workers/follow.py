@@ -1,0 +1,102 @@
+"""One fetch for all applications that follow a repository at a revision; then: whom does it touch?"""
+
+from __future__ import annotations
+
+from mooring.delivery import Stage
+from mooring.errors import MooringError, Refused
+from mooring.keys import AppKey
+from mooring.model.application import Application
+from mooring.store.turns import Turn
+from workers import checkout
+from workers.engine import Engine
+from workers.git.mirror import Mirror
+from workers.push import group
+from workers.render.readset import recall
+
+Wishes = dict[str, str]
+_MOVED = "mooring:moved:"
+
+
+def followers(engine: Engine, name: str) -> list[Application]:
+    """The applications that the turn `name` is about."""
+    apps = engine.applications.list().apps
+    return [app for app in apps if (wanted := group(app)) is not None and wanted.name == name]
+
+
+def follow(engine: Engine, turn: Turn) -> tuple[list[tuple[AppKey, Wishes]], list[AppKey]]:
+    """The applications that the newest commit touches, with what to wish for them, and the untouched ones.
+
+    An app whose project does not permit the repository counts as touched: its own sync says why. Raises
+    GitRefused and GitFailed from the fetch.
+    """
+    started = engine.clock()
+    permitted: list[Application] = []
+    touched: list[tuple[AppKey, Wishes]] = []
+    for app in followers(engine, turn.name):
+        try:
+            checkout.source_of(app, engine.applications.project(app.spec.project_name))
+            permitted.append(app)
+        except Refused:
+            touched.append((app.key, {"look": "1"}))
+    if not permitted:
+        return touched, []
+    # One question to the host per credential; nearly always there is one.
+    commits: dict[str, str] = {}
+    untouched: list[AppKey] = []
+    for app in permitted:
+        source = app.spec.source
+        assert source is not None
+        mirror = checkout.mirror_of(engine, source)
+        where = str(mirror.home)
+        if where not in commits:
+            mirror, commits[where] = checkout.resolve(engine, source, hint=turn.wishes.get("hint", ""))
+            _tell_stage(engine, turn, "fetched", started, commits[where])
+        commit = commits[where]
+        if _touches(engine, app, commit, checkout.mirror_of(engine, source)):
+            touched.append((app.key, {"commit": commit, "follows": turn.name}))
+        elif app.status.sync is not None and app.status.sync.revision != commit:
+            untouched.append(app.key)
+    if untouched:
+        engine.redis.set(_MOVED + turn.name, commits[where], ex=3600)
+    return touched, untouched
+
+
+def moved(engine: Engine, name: str) -> None:
+    """Write the new commit into the status of the apps that it did not touch: one patch each, no more."""
+    value = engine.redis.get(_MOVED + name)
+    if not isinstance(value, bytes):
+        return
+    commit = value.decode()
+    for app in followers(engine, name):
+        source, sync = app.spec.source, app.status.sync
+        assert source is not None
+        mirror = checkout.mirror_of(engine, source)
+        if sync is None or sync.revision == commit or not mirror.has(commit):
+            continue
+        if not _touches(engine, app, commit, mirror):
+            engine.applications.moved(app, commit)
+
+
+def _touches(engine: Engine, app: Application, commit: str, mirror: Mirror) -> bool:
+    """Whether anything that the app's last render read is different in `commit`, or its last try failed."""
+    state = engine.applications.state(app)
+    operation = app.status.operation_state
+    if not state.inputs or (operation is not None and operation.phase != "Succeeded"):
+        return True
+    if app.status.sync is None or app.status.sync.status == "Unknown":
+        return True
+    assert app.spec.source is not None
+    try:
+        compared = app.status.sync.compared_to
+        if compared is None or compared.source != app.spec.source:
+            return True
+        read = recall(state.inputs)
+        return read.at(mirror.tree.tree_id, commit) != read
+    except (MooringError, ValueError):
+        return True
+
+
+def _tell_stage(engine: Engine, turn: Turn, name: str, since: float, note: str) -> None:
+    now = engine.clock()
+    for delivery in turn.deliveries:
+        engine.ledger.stage(delivery, Stage(name, now, round((now - since) * 1000, 2), "", note))

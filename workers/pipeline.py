@@ -1,0 +1,170 @@
+"""A push's whole journey.
+
+    deliver ─▶ push ─▶ sync:  checkout ─▶ render ─▶ observe ─▶ plan ─▶ apply ─▶ report
+                         ▲
+                         └─ drift reconciliation, refreshes and operations enter here
+
+Each function may run twice, on two workers: turns keep them apart to save work, the API server keeps
+what they write right.
+"""
+
+from __future__ import annotations
+
+from mooring.delivery import EventKind, Stage
+from mooring.errors import Conflict, Refused, Retryable, Superseded
+from mooring.keys import AppKey
+from mooring.names import DEPLOY, RECONCILE, TASK_MOVED, TASK_PUSH, TASK_RECONCILE, TASK_SYNC
+from mooring.store.due import Step
+from mooring.store.turns import Turn
+from workers import bring, follow
+from workers.engine import Engine
+from workers.holding import Holding
+from workers.push import concerned
+
+_LEASE_S = 10.0
+# A task taken this often without an end has taken its worker down with it each time.
+_POISON = 8
+_MAX_WAIT_S = 300.0
+
+
+def deliver(engine: Engine, id: str) -> None:
+    """Find out which applications the delivery `id` concerns, and want them pushed."""
+    attempt = engine.ledger.begin(id, engine.worker, _LEASE_S)
+    delivery = engine.ledger.get(id) if attempt else None
+    if delivery is None:
+        return
+    if attempt > _POISON:
+        engine.ledger.finish(id, False, "given up: every worker that took it died; replay it to try again")
+        return
+    event = delivery.event
+    if event.kind not in (EventKind.PUSH, EventKind.TAG):
+        engine.ledger.finish(id, True, f"recorded: {event.kind}")
+        return
+    groups = concerned(event, engine.applications.list().apps)
+    if not groups:
+        engine.ledger.finish(id, True, "no Application follows this repository and revision")
+        return
+    engine.outstanding.add([id], [wanted.name for wanted in groups])
+    engine.ledger.stage(id, _stage(engine, "queued", delivery.received_at))
+    for wanted in groups:
+        wishes = {"repo": wanted.repo, "revision": wanted.revision, "hint": wanted.hint}
+        if engine.turns.want(wanted.name, wishes, id):
+            engine.send(Step(TASK_PUSH, (wanted.name,), DEPLOY))
+    engine.ledger.hand_over(id, engine.worker)
+
+
+def push(engine: Engine, name: str) -> None:
+    """Fetch what the turn `name` wants, once, and sync the applications it touches."""
+    turn = engine.turns.take(name)
+    if turn is None:
+        return
+    with Holding(engine.turns, turn, engine.settings.lease_s):
+        try:
+            touched, untouched = follow.follow(engine, turn)
+        except Retryable as error:
+            _later(engine, turn, Step(TASK_PUSH, (name,), DEPLOY), error)
+            return
+        except Refused:
+            # Each follower looks for itself, so that each shows the reason as its own condition.
+            touched = [(app.key, {"look": "1"}) for app in follow.followers(engine, name)]
+            untouched = []
+        engine.outstanding.add(turn.deliveries, [_part(key) for key, _ in touched])
+        ready = [key for key, wishes in touched if _want_app(engine, key, wishes, turn.deliveries)]
+        if untouched:
+            engine.due.put(Step(TASK_MOVED, (name,), RECONCILE), engine.clock() + 1.0)
+        _close(engine, turn, name)
+    _again(engine, turn, Step(TASK_PUSH, (name,), DEPLOY))
+    for key in ready[1:]:
+        engine.send(Step(TASK_SYNC, (str(key),), DEPLOY))
+    if ready:
+        sync(engine, str(ready[0]))  # here and now: a queue's hop is a tenth of the whole journey
+
+
+def sync(engine: Engine, name: str) -> None:
+    """Bring the application `name` (str(AppKey)) to what is wanted of it now."""
+    key = AppKey.parse(name)
+    turn = engine.turns.take(_part(key))
+    if turn is None:
+        return
+    step = Step(TASK_SYNC, (name,), DEPLOY)
+    if turn.tries > _POISON:
+        _close(engine, turn, turn.name, "given up: every worker that took it died")
+        engine.turns.release(turn, done=True)
+        return
+    with Holding(engine.turns, turn, engine.settings.lease_s):
+        try:
+            ending = bring.bring(engine, key, turn)
+        except Superseded:
+            ending = bring.Ending("superseded by a newer commit or operation")
+        except Conflict as error:
+            _later(engine, turn, step, Retryable(str(error), after=0.1))  # read and decide anew
+            return
+        except Retryable as error:
+            bring.waiting(engine, key, error)
+            _later(engine, turn, step, error)
+            return
+    if ending.look_again_s:
+        engine.due.put(
+            Step(TASK_RECONCILE, (name, ending.why), RECONCILE), engine.clock() + ending.look_again_s
+        )
+    _close(engine, turn, turn.name, ending.failure)
+    _again(engine, turn, step)
+
+
+def reconcile(engine: Engine, name: str, why: str) -> None:
+    """Look at one application, or at all when `name` is empty. `why` is recorded with the wish."""
+    if not name:
+        listing = engine.applications.list()
+        engine.views.keep_only({app.key for app in listing.apps})
+        for app in listing.apps:
+            if engine.turns.want(_part(app.key), {why: "1"}):
+                engine.send(Step(TASK_SYNC, (str(app.key),), RECONCILE))
+        return
+    if engine.turns.want(_part(AppKey.parse(name)), {why: "1"}):
+        sync(engine, name)
+
+
+def _want_app(engine: Engine, key: AppKey, wishes: dict[str, str], deliveries: tuple[str, ...]) -> bool:
+    first, *more = deliveries or ("",)
+    ready = engine.turns.want(_part(key), wishes, first)
+    for delivery in more:
+        ready = engine.turns.want(_part(key), {}, delivery) or ready
+    return ready
+
+
+def _part(key: AppKey) -> str:
+    return f"app:{key}"
+
+
+def _later(engine: Engine, turn: Turn, step: Step, error: Retryable) -> None:
+    wait = min(max(error.after, 0.1) * 2 ** min(turn.tries - 1, 16), _MAX_WAIT_S)
+    until = engine.clock() + wait
+    engine.due.put(step, until)
+    engine.turns.park(turn.name, until + 10)
+    for delivery in turn.deliveries:
+        engine.ledger.stage(delivery, Stage("waiting", engine.clock(), wait * 1000, _app(turn), str(error)))
+    engine.turns.release(turn, done=False, again=False)
+
+
+def _close(engine: Engine, turn: Turn, part: str, failure: str = "") -> None:
+    """Tell the turn's deliveries that `part` has ended; finish those that wait for nothing more."""
+    for delivery in turn.deliveries:
+        failures = engine.outstanding.done(delivery, part, failure)
+        if failures is None:
+            continue
+        outcome = "; ".join(f"{name}: {why}" for name, why in sorted(failures.items())) or "synced"
+        engine.ledger.finish(delivery, not failures, outcome)
+
+
+def _again(engine: Engine, turn: Turn, step: Step) -> None:
+    if engine.turns.release(turn, done=True):
+        engine.send(step)
+
+
+def _stage(engine: Engine, name: str, since: float) -> Stage:
+    now = engine.clock()
+    return Stage(name, now, round((now - since) * 1000, 2))
+
+
+def _app(turn: Turn) -> str:
+    return turn.name.removeprefix("app:") if turn.name.startswith("app:") else ""

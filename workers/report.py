@@ -1,0 +1,301 @@
+"""What is said about an app afterwards: status in Argo CD's schema, built from what was seen. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mooring.model.application import Application
+from mooring.model.spec import Operation
+from mooring.model.status import (
+    ApplicationStatus,
+    ComparedTo,
+    HealthStatus,
+    OperationState,
+    ResourceResult,
+    ResourceStatus,
+    RevisionHistory,
+    Summary,
+    SyncResult,
+    SyncStatus,
+)
+from workers.apply import Applied, Outcome, Result
+from workers.apps.conditions import merge_conditions
+from workers.cluster.live import Live
+from workers.desired import Desired
+from workers.health import Health, assess, worst
+from workers.health import HealthStatus as Word
+from workers.plan import Extra, Notice, Plan
+
+SYNCED, OUT_OF_SYNC, UNKNOWN = "Synced", "OutOfSync", "Unknown"
+_HISTORY = 10  # Argo CD's default of spec.revisionHistoryLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One desired object as it is now: `live` None means missing."""
+
+    desired: Desired
+    live: Live | None
+    synced: bool
+
+
+def seen_after_apply(plan: Plan, applied: Applied) -> tuple[Seen, ...]:
+    """Every desired object as an apply has left it."""
+    live = {outcome.key: outcome for outcome in applied.outcomes}
+    found = []
+    steps = [*plan.kept, *plan.refused, *(step for group in plan.writes for step in group)]
+    for step in steps:
+        assert step.desired is not None
+        outcome = live[step.key]
+        synced = outcome.result in (Result.CREATED, Result.CONFIGURED, Result.UNCHANGED)
+        found.append(Seen(step.desired, outcome.live or step.live, synced))
+    return tuple(found)
+
+
+def left_over(plan: Plan, applied: Applied) -> tuple[Extra, ...]:
+    """What has left Git and is still there after an apply."""
+    kept = [
+        Extra(outcome.key, outcome.live, outcome.message)
+        for outcome in applied.outcomes
+        if outcome.desired is None
+        and outcome.live is not None
+        and outcome.result in (Result.SKIPPED, Result.FAILED)
+        and any(outcome.key == step.key for group in plan.prunes for step in group)
+    ]
+    known = {extra.key for extra in kept}
+    planned = {step.key for group in plan.prunes for step in group}
+    return (
+        *plan.extras,
+        *kept,
+        *(
+            Extra(step.key, step.live, "not pruned because an earlier step failed")
+            for group in plan.prunes
+            for step in group
+            if step.live is not None
+            and step.key in planned - known
+            and not any(outcome.key == step.key for outcome in applied.outcomes)
+        ),
+    )
+
+
+def status(
+    app: Application,
+    revision: str,
+    seen: Sequence[Seen],
+    extras: Sequence[Extra],
+    notices: Iterable[Notice],
+    operation: OperationState | None,
+    now: str,
+) -> ApplicationStatus:
+    """The whole new status. `revision` is the commit that was compared, `now` RFC 3339."""
+    resources = sorted(
+        [_resource(item) for item in seen] + [_extra(extra) for extra in extras],
+        key=lambda r: (r.group, r.kind, r.namespace, r.name),
+    )
+    synced = all(resource.status == SYNCED for resource in resources)
+    source = app.spec.source
+    return app.status.model_copy(
+        update={
+            "resources": tuple(resources),
+            "sync": SyncStatus(
+                status=SYNCED if synced else OUT_OF_SYNC,
+                revision=revision,
+                compared_to=ComparedTo(source=source, destination=app.spec.destination),
+            ),
+            "health": _health(app, resources, now),
+            "conditions": conditions(app, notices, now),
+            "operation_state": operation,
+            "history": _history(app, operation, now),
+            "reconciled_at": now,
+            "source_type": "Directory",
+            "summary": Summary(images=tuple(sorted(_images(item.desired.body for item in seen)))),
+        }
+    )
+
+
+def failed_status(
+    app: Application, notices: Iterable[Notice], operation: OperationState | None, now: str
+) -> ApplicationStatus:
+    """The status when nothing could be compared: what was known of the objects stays, sync is Unknown."""
+    before = app.status.sync
+    source, destination = app.spec.source, app.spec.destination
+    sync = SyncStatus(
+        status=UNKNOWN,
+        revision=before.revision if before else "",
+        compared_to=ComparedTo(source=source, destination=destination),
+    )
+    return app.status.model_copy(
+        update={
+            "sync": sync,
+            "conditions": conditions(app, notices, now),
+            "operation_state": operation,
+            "reconciled_at": now,
+        }
+    )
+
+
+def conditions(app: Application, notices: Iterable[Notice], now: str) -> tuple[Any, ...]:
+    """The conditions to show, keeping the time of those that already stood there."""
+    return merge_conditions(app.status.conditions, [(n.type, n.message) for n in notices], now)
+
+
+def running(operation: Operation, revision: str, started: str, retries: int = 0) -> OperationState:
+    """The state of an operation that has just been claimed."""
+    return OperationState(
+        operation=operation,
+        phase="Running",
+        started_at=started,
+        message="applying",
+        sync_result=SyncResult(revision=revision),
+        retry_count=retries,
+    )
+
+
+def finished(
+    state: OperationState, app: Application, revision: str, plan: Plan, applied: Applied, now: str
+) -> OperationState:
+    """The state of an operation whose plan was carried out."""
+    failures = applied.failures
+    skipped = [extra for extra in plan.extras if not extra.condition]
+    if failures:
+        message = "; ".join(f"{failure.key.title}: {failure.message}" for failure in failures[:3])
+        if len(failures) > 3:
+            message += f"; and {len(failures) - 3} more"
+    else:
+        message = "successfully synced (all tasks run)"
+    results = [_result(outcome) for outcome in applied.outcomes]
+    results += [
+        ResourceResult(
+            group=extra.key.group,
+            version=extra.live.kind.version,
+            kind=extra.key.kind,
+            namespace=extra.key.namespace,
+            name=extra.key.name,
+            status="PruneSkipped",
+            message=extra.reason,
+            sync_phase="Sync",
+        )
+        for extra in skipped
+    ]
+    return state.model_copy(
+        update={
+            "phase": "Failed" if failures else "Succeeded",
+            "message": message,
+            "finished_at": now,
+            "sync_result": SyncResult(revision=revision, source=app.spec.source, resources=tuple(results)),
+        }
+    )
+
+
+def ended(state: OperationState, phase: str, message: str, now: str) -> OperationState:
+    """The state of an operation that ended before its plan was carried out."""
+    return state.model_copy(update={"phase": phase, "message": message, "finished_at": now})
+
+
+_WORDS = {Result.PRUNED: "Pruned", Result.FAILED: "SyncFailed", Result.SKIPPED: "SyncFailed"}
+
+
+def _result(outcome: Outcome) -> ResourceResult:
+    key = outcome.key
+    return ResourceResult(
+        group=key.group,
+        version=outcome.version,
+        kind=key.kind,
+        namespace=key.namespace,
+        name=key.name,
+        status=_WORDS.get(outcome.result, SYNCED),
+        message=outcome.message,
+        hook_phase="Failed" if outcome.result is Result.FAILED else "Succeeded",
+        sync_phase="Sync",
+    )
+
+
+def _resource(item: Seen) -> ResourceStatus:
+    key = item.desired.key
+    found: Health | None
+    if item.live is None:
+        found = Health(Word.MISSING, "")
+    else:
+        found = assess(item.live.body) if item.live.body is not None else None
+    return ResourceStatus(
+        group=key.group,
+        version=item.desired.kind.version,
+        kind=key.kind,
+        namespace=key.namespace,
+        name=key.name,
+        status=SYNCED if item.synced else OUT_OF_SYNC,
+        health=HealthStatus(status=found.status, message=found.message) if found else None,
+    )
+
+
+def _extra(extra: Extra) -> ResourceStatus:
+    key = extra.key
+    found = assess(extra.live.body) if extra.live.body is not None else None
+    return ResourceStatus(
+        group=key.group,
+        version=extra.live.kind.version,
+        kind=key.kind,
+        namespace=key.namespace,
+        name=key.name,
+        status=OUT_OF_SYNC,
+        requires_pruning=True,
+        health=HealthStatus(status=found.status, message=found.message) if found else None,
+    )
+
+
+def _health(app: Application, resources: Iterable[ResourceStatus], now: str) -> HealthStatus:
+    """The worst of the objects that are there; Missing only when the app should have some and has none."""
+    wanted = [resource for resource in resources if not resource.requires_pruning]
+    healths = [resource.health for resource in wanted if resource.health and resource.health.status]
+    missing = [health for health in healths if health.status == Word.MISSING]
+    if wanted and len(missing) == len(wanted):
+        word = Word.MISSING
+    else:
+        there = [Health(Word(h.status), h.message) for h in healths if h.status != Word.MISSING]
+        word = worst(there).status
+    before = app.status.health
+    since = before.last_transition_time if before.status == word and before.last_transition_time else now
+    return HealthStatus(status=word, last_transition_time=since)
+
+
+def _history(app: Application, operation: OperationState | None, now: str) -> tuple[RevisionHistory, ...]:
+    history = app.status.history
+    if operation is None or operation.phase != "Succeeded" or operation.sync_result is None:
+        return history
+    before = app.status.operation_state
+    if before is not None and before.finished_at and before.started_at == operation.started_at:
+        return history  # told already
+    entry = RevisionHistory(
+        id=max((item.id for item in history), default=-1) + 1,
+        revision=operation.sync_result.revision,
+        deployed_at=now,
+        deploy_started_at=operation.started_at,
+        source=app.spec.source,
+        initiated_by=operation.operation.initiated_by,
+    )
+    limit = app.spec.revision_history_limit
+    return (*history, entry)[-(_HISTORY if limit is None else max(limit, 1)) :]
+
+
+def _images(bodies: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Container images of pods and of whatever holds a pod template."""
+    images: set[str] = set()
+    for body in bodies:
+        spec: Any = body.get("spec")
+        if body.get("kind") == "CronJob" and isinstance(spec, dict):
+            spec = (
+                (spec.get("jobTemplate") or {}).get("spec")
+                if isinstance(spec.get("jobTemplate"), dict)
+                else None
+            )
+        if isinstance(spec, dict) and isinstance(spec.get("template"), dict):
+            spec = spec["template"].get("spec")
+        if not isinstance(spec, dict):
+            continue
+        for name in ("initContainers", "containers"):
+            for container in spec.get(name) or ():
+                if isinstance(container, dict) and isinstance(container.get("image"), str):
+                    images.add(container["image"])
+    return images

@@ -1,0 +1,43 @@
+"""When a failed sync is tried again, as spec.syncPolicy.retry says it. Pure.
+
+https://argo-cd.readthedocs.io/en/stable/user-guide/auto_sync/#automatic-retry-refresh-on-new-revisions
+"""
+
+from __future__ import annotations
+
+import re
+
+from mooring.model.spec import Retry
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+# What may pass by itself (an API server away, an object that somebody keeps changing) is tried again
+# even where the app asks for no retries, but not for ever.
+_PASSING_TRIES = 10
+
+
+def next_try(retry: Retry, tried: int, passing: bool) -> float | None:
+    """Seconds until the next try after `tried` retries, or None when it is not to be tried again."""
+    backoff = retry.backoff
+    first = seconds(backoff.duration if backoff else "", 5.0)
+    most = seconds(backoff.max_duration if backoff else "", 180.0)
+    factor = (backoff.factor if backoff else None) or 2
+    limit = _PASSING_TRIES if passing and retry.limit == 0 else retry.limit
+    if 0 <= limit <= tried:
+        return None
+    if passing and retry.limit == 0:
+        first = 1.0
+    return min(first * float(factor) ** min(tried, 30), most)
+
+
+def seconds(text: str, default: float) -> float:
+    """A duration as Go writes it (`1h30m`, `500ms`) or plain seconds; `default` when empty or unreadable."""
+    text = text.strip()
+    if not text:
+        return default
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    parts = _PART.findall(text)
+    if "".join(number + unit for number, unit in parts) != text:
+        return default
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)

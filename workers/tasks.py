@@ -1,0 +1,93 @@
+"""The Celery tasks: three-line views over the pipeline (decode, call, encode).
+
+However they are triggered (webhook, beat, CLI, `celery call`, Flower), arguments are untrusted text. Every
+exception becomes a recorded outcome or a due step; what is left over is logged and found again by beat.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import wraps
+
+from celery import Celery
+
+from mooring.errors import MooringError
+from mooring.names import (
+    TASK_DELIVER,
+    TASK_MOVED,
+    TASK_POLL,
+    TASK_PUSH,
+    TASK_RECONCILE,
+    TASK_SYNC,
+    TASK_TICK,
+    TASK_WATCH,
+)
+from workers import follow, pipeline, upkeep
+from workers.engine import Engine
+
+log = logging.getLogger("mooring")
+Run = Callable[..., None]
+
+
+def intake_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
+    """The one task that the web tier may ask for."""
+
+    @app.task(name=TASK_DELIVER)  # type: ignore[untyped-decorator]
+    @_recorded
+    def deliver(id: str) -> None:
+        pipeline.deliver(engine(), str(id))
+
+
+def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
+    """All others."""
+
+    @app.task(name=TASK_PUSH)  # type: ignore[untyped-decorator]
+    @_recorded
+    def push(name: str) -> None:
+        pipeline.push(engine(), str(name))
+
+    @app.task(name=TASK_SYNC)  # type: ignore[untyped-decorator]
+    @_recorded
+    def sync(name: str) -> None:
+        pipeline.sync(engine(), str(name))
+
+    @app.task(name=TASK_RECONCILE)  # type: ignore[untyped-decorator]
+    @_recorded
+    def reconcile(name: str = "", why: str = "reconcile") -> None:
+        pipeline.reconcile(engine(), str(name), str(why))
+
+    @app.task(name=TASK_MOVED)  # type: ignore[untyped-decorator]
+    @_recorded
+    def moved(name: str) -> None:
+        follow.moved(engine(), str(name))
+
+    @app.task(name=TASK_TICK)  # type: ignore[untyped-decorator]
+    @_recorded
+    def tick() -> None:
+        upkeep.tick(engine())
+
+    @app.task(name=TASK_POLL)  # type: ignore[untyped-decorator]
+    @_recorded
+    def poll() -> None:
+        upkeep.poll(engine())
+
+    @app.task(name=TASK_WATCH)  # type: ignore[untyped-decorator]
+    @_recorded
+    def watch() -> None:
+        upkeep.watch(engine())
+
+
+def _recorded(run: Run) -> Run:
+    """`run` without exceptions: Celery would log their arguments, and cannot know what to do about them."""
+
+    @wraps(run)
+    def recorded(*args: str, **kwargs: str) -> None:
+        try:
+            run(*args, **kwargs)
+        except MooringError as error:
+            log.warning("%s%s: %s", run.__name__, args, error)
+        except Exception:
+            log.exception("%s%s failed; beat takes it up again", run.__name__, args)
+
+    return recorded

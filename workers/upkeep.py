@@ -1,0 +1,64 @@
+"""What beat asks for: nothing that was lost stays lost."""
+
+from __future__ import annotations
+
+from mooring.delivery import Stage
+from mooring.model.application import Application
+from mooring.names import (
+    DEPLOY,
+    INTAKE,
+    REFRESH,
+    TASK_DELIVER,
+    TASK_PUSH,
+    TASK_SYNC,
+)
+from mooring.store.connection import QUEUE
+from mooring.store.due import Step
+from workers.engine import Engine
+from workers.push import group
+
+
+def tick(engine: Engine) -> None:
+    """Send the steps that are due, the deliveries that never reached a worker, and orphaned turns."""
+    for step in engine.due.take(engine.clock()):
+        engine.send(step)
+    waiting = engine.redis.llen(QUEUE + INTAKE)
+    if not waiting:  # else they merely wait their turn
+        for id in engine.ledger.overdue(engine.clock()):
+            engine.send(Step(TASK_DELIVER, (id,), INTAKE))
+            engine.ledger.mark_enqueued(id, Stage("enqueued again", engine.clock(), 0.0))
+    for name in engine.turns.orphans():
+        if name.startswith("push:"):
+            engine.send(Step(TASK_PUSH, (name,), DEPLOY))
+        elif name.startswith("app:"):
+            engine.send(Step(TASK_SYNC, (name.removeprefix("app:"),), DEPLOY))
+
+
+def poll(engine: Engine) -> None:
+    """Ask Git once for each repository and revision that is followed: most hosts never redeliver."""
+    groups = {wanted for app in engine.applications.list().apps if (wanted := group(app)) is not None}
+    for wanted in groups:
+        wishes = {"repo": wanted.repo, "revision": wanted.revision, "hint": ""}
+        if engine.turns.want(wanted.name, wishes):
+            engine.send(Step(TASK_PUSH, (wanted.name,), DEPLOY))
+
+
+def watch(engine: Engine) -> None:
+    """Take up what was asked for on the objects themselves, and applications never looked at."""
+    for app in engine.applications.list().apps:
+        wishes = _wishes(app)
+        if wishes and engine.turns.want(f"app:{app.key}", wishes):
+            engine.send(Step(TASK_SYNC, (str(app.key),), DEPLOY))
+
+
+def _wishes(app: Application) -> dict[str, str]:
+    wishes: dict[str, str] = {}
+    if app.operation is not None:
+        wishes["operation"] = "1"
+    refresh = app.metadata.annotations.get(REFRESH)
+    if refresh:
+        wishes["refresh"] = "hard" if refresh == "hard" else "normal"
+    compared = app.status.sync.compared_to if app.status.sync else None
+    if compared is None or compared.source != app.spec.source or compared.destination != app.spec.destination:
+        wishes["look"] = "1"
+    return wishes
