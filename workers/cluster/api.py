@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from mooring.errors import ClusterUnavailable, Conflict, MooringError
+from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError
 from mooring.names import FIELD_MANAGER
 from workers.cluster.identity import Identity
 from workers.cluster.kinds import Discovery, Kind
@@ -181,7 +181,8 @@ class Api:
         if live is None:
             return self.create(kind, three_way(body, None, None), dry_run=dry_run, validation=validation)
         patch = three_way(_sendable(kind, body, {}), live, last_applied)
-        patch["metadata"] |= {"uid": live.uid, "resourceVersion": live.resource_version}
+        guarded = {"uid": live.uid, "resourceVersion": live.resource_version}
+        patch["metadata"] = patch.get("metadata", {}) | guarded
         return self.patch(
             kind,
             live.key.namespace,
@@ -218,9 +219,12 @@ class Api:
         """Creates `metadata.name`, or a name made from `generateName`. Conflict when it exists."""
         sent = _sendable(kind, body, {})
         path = kind.path(sent["metadata"].get("namespace", ""))
-        return Live.read(
-            kind, self._request("POST", kind, path, query=_query(dry_run, validation), body=sent).json()
-        )
+        name = sent["metadata"].get("name") or sent["metadata"].get("generateName", "")
+        try:
+            answer = self._request("POST", kind, path, query=_query(dry_run, validation), body=sent)
+        except NotFound as error:
+            raise _gone(error, kind, name) from error
+        return Live.read(kind, answer.json())
 
     def patch(
         self,
@@ -346,8 +350,13 @@ class Api:
 def _sendable(kind: Kind, body: Mapping[str, Any], guarded: dict[str, str]) -> dict[str, Any]:
     """The manifest with the guard in, and without what only the server may set; `body` stays as it is."""
     metadata = {key: value for key, value in body["metadata"].items() if key not in _SERVER_SIDE}
+    metadata = {key: value for key, value in body["metadata"].items() if key not in _SERVER_SIDE}
     if not kind.namespaced:
         metadata.pop("namespace", None)
+    elif not metadata.get("namespace"):
+        raise ClusterRefused(
+            f"{kind.kind} {metadata.get('name', '')} needs a namespace: give it metadata.namespace"
+        )
     return {**body, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata | guarded}
 
 
@@ -360,4 +369,11 @@ def _gone(error: NotFound, kind: Kind, name: str) -> MooringError:
     """What a 404 means to a write: the planned object is gone, or its namespace is not there."""
     if error.missing == (kind.plural, name):
         return Conflict(f"{kind.kind} {name} was deleted meanwhile")
+    if error.missing[0] == "namespaces":
+        return ClusterRefused(
+            f"{kind.kind} {name}: namespace {error.missing[1]} does not exist: create it, "
+            "or set the sync option CreateNamespace=true",
+            code=404,
+            reason="NotFound",
+        )
     return error

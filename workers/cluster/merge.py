@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
-
-import orjson
 
 from mooring.names import LAST_APPLIED
 from workers.cluster.live import Live
@@ -28,9 +27,10 @@ def three_way(
         for key, value in (wanted["metadata"].get("annotations") or {}).items()
         if key != LAST_APPLIED
     }
+    wanted["metadata"].pop("annotations", None)
     if annotations:
         wanted["metadata"]["annotations"] = annotations
-    recorded = orjson.dumps(wanted, option=orjson.OPT_SORT_KEYS).decode() + "\n"
+    recorded = json.dumps(wanted, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
     final = {
         **wanted,
         "metadata": {**wanted["metadata"], "annotations": annotations | {LAST_APPLIED: recorded}},
@@ -45,8 +45,8 @@ def three_way(
 def last_applied_of(live: Live) -> dict[str, Any]:
     """The manifest in the annotation of kubectl; empty when there is none that can be read."""
     try:
-        manifest = orjson.loads(live.annotations.get(LAST_APPLIED, "{}"))
-    except orjson.JSONDecodeError:
+        manifest = json.loads(live.annotations.get(LAST_APPLIED, "{}"))
+    except json.JSONDecodeError:
         return {}
     return manifest if isinstance(manifest, dict) else {}
 

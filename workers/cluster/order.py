@@ -67,7 +67,8 @@ def apply_order(keys: Iterable[ObjectKey]) -> Groups:
         # A CRD is called <plural>.<group>.
         # https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
         group = crd.name.partition(".")[2]
-        first = min((ranks[key] for key in keys if key.group == group and key != crd), default=ranks[crd])
+        defined = [ranks[key] for key in keys if group and key.group == group and key.kind != _CRD]
+        first = min(defined, default=ranks[crd])
         ranks[crd] = min(ranks[crd], first - 0.5)
     ordered = sorted(keys, key=lambda key: (ranks[key], key.name, key))
     return tuple(tuple(group) for _, group in groupby(ordered, key=ranks.__getitem__))

@@ -44,7 +44,12 @@ LONGEST_MESSAGE: Final = 1000  # characters
 
 _SECRETS = re.compile(r"/api/v1/(namespaces/[^/]+/)?secrets(/|$)")
 _RBAC = re.compile(r'secrets( "[^"]*")? is forbidden: User "')
-_SCHEMA = re.compile(r"failed to create typed patch object|field not declared in schema")
+_SCHEMA = re.compile(
+    r"field not declared in schema|duplicate entries|failed to create typed live object"
+    r"|strict decoding error: unknown field"
+)
+# Server-side apply answers 500 to a manifest that it cannot read at all.
+_UNREADABLE = re.compile(r"failed to create typed patch object|unable to convert unstructured object")
 _SCHEMA_PATH = re.compile(
     r"(\.[\w.\[\]\"=,/-]+): (field not declared in schema|duplicate entries|expected \w+)"
 )
@@ -202,6 +207,8 @@ def refusal(method: str, path: str, status: int, data: bytes, retry_after: str |
 
     if _SCHEMA.search(raw):
         return SchemaRefused(message, code=status, reason=reason)
+    if _UNREADABLE.search(raw):
+        return ClusterRefused(message, code=status, reason=reason or "Unreadable")
     if status == 409:
         return Conflict(message)
     if status == 429 or status >= 500:
@@ -252,12 +259,10 @@ def _without_values(answer: dict[str, Any], path: str, raw: str) -> str:
     """Field paths and reasons only: messages about a Secret can quote the values that it holds."""
     where = [f"{cause.get('field')} ({cause.get('reason')})" for cause in _causes(answer)]
     where += [f"{match[1]} ({match[2]})" for match in _SCHEMA_PATH.finditer(raw)]
-    reason = answer.get("reason") or "Refused"
-    title = _missing(answer)[1] or path.rpartition("/")[2]
+    title = f"secret {_missing(answer)[1] or path.rpartition('secrets')[2].strip('/')}".rstrip()
     at = f" at {', '.join(where)}" if where else ""
-    return _one_line(
-        f'secret "{title}": {reason}{at}; the server\'s words are withheld as they may quote its data'
-    )
+    reason = answer.get("reason") or "unreadable"
+    return _one_line(f"{title}: {reason}{at} (the server's words are withheld: they may quote its data)")
 
 
 def _one_line(text: str) -> str:

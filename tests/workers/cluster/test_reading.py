@@ -1,0 +1,143 @@
+"""Reads against a real API server: a failed or partial answer never means that something is gone."""
+
+from __future__ import annotations
+
+import secrets as random
+from typing import Any
+
+import orjson
+import pytest
+
+from mooring.errors import ClusterRefused, ClusterUnavailable
+from workers.cluster.api import Api, Create
+from workers.cluster.connect import Cluster
+from workers.cluster.identity import Identity
+from workers.cluster.kinds import Kind
+from workers.cluster.transport import Response, Transport, refusal
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def seven(api: Api, namespace: str, config_maps: Kind) -> set[str]:
+    """The names of seven ConfigMaps labelled `set=seven`; the namespace has another one of its own."""
+    names = {f"m{i}" for i in range(7)}
+    for name in names:
+        metadata = {"name": name, "namespace": namespace, "labels": {"set": "seven"}}
+        api.apply(config_maps, {"metadata": metadata, "data": {"k": "v"}}, guard=Create())
+    return names
+
+
+@pytest.mark.parametrize("metadata_only", [False, True])
+def test_a_list_has_every_page(
+    api: Api, namespace: str, config_maps: Kind, seven: set[str], metadata_only: bool
+) -> None:
+    before = api.transport.count["GET"]
+    listed = api.list(config_maps, namespace, "set=seven", metadata_only, page=3)
+    assert {live.key.name for live in listed} == seven
+    assert all((live.body is None) == metadata_only for live in listed)
+    assert all(live.uid and live.resource_version and live.managed_fields for live in listed)
+    assert api.transport.count["GET"] > before
+    one = api.get(config_maps, namespace, listed[0].key.name, metadata_only)
+    assert one == listed[0]
+
+
+def test_a_list_of_all_namespaces_has_ours(
+    api: Api, namespace: str, config_maps: Kind, seven: set[str]
+) -> None:
+    listed = api.list(config_maps, label_selector="set=seven", metadata_only=True, page=5)
+    assert {live.key.name for live in listed if live.key.namespace == namespace} == seven
+
+
+class Forgetful(Transport):
+    """A connection whose server forgets the list before its second page, `times` times."""
+
+    times = 1
+    ANSWER = orjson.dumps(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "message": "The provided continue parameter is too old to display a consistent list result.",
+            "reason": "Expired",
+            "code": 410,
+        }
+    )
+
+    def request(self, method: str, path: str, **options: Any) -> Response:
+        if self.times and any(key == "continue" for key, _ in options.get("query", ())):
+            self.times -= 1
+            raise refusal(method, path, 410, self.ANSWER, None)
+        return super().request(method, path, **options)
+
+
+def test_a_list_forgotten_half_way_is_begun_anew_and_never_cut_short(
+    connection: Cluster, namespace: str, config_maps: Kind, seven: set[str]
+) -> None:
+    transport = Forgetful(connection.transport._load)
+    api = Api(transport, connection.discovery, Identity())
+    listed = api.list(config_maps, namespace, "set=seven", page=3)
+    assert sorted(live.key.name for live in listed) == sorted(seven)
+    transport.times = 100
+    with pytest.raises(ClusterUnavailable, match="expired"):
+        api.list(config_maps, namespace, "set=seven", page=3)
+
+
+def test_a_kind_that_is_not_served_says_nothing_of_its_objects(api: Api, namespace: str) -> None:
+    for unserved in (
+        Kind("apps", "v1", "Boat", "boats", namespaced=True),
+        Kind("boats.example.com", "v1", "Boat", "boats", namespaced=True),
+    ):
+        with pytest.raises(ClusterUnavailable, match="not served"):
+            api.get(unserved, namespace, "boat")
+        with pytest.raises(ClusterUnavailable, match="not served"):
+            api.list(unserved, namespace)
+
+
+def test_a_missing_object_is_none_even_where_the_namespace_is_missing(api: Api, config_maps: Kind) -> None:
+    assert api.get(config_maps, f"test-{random.token_hex(5)}", "settings") is None
+
+
+def test_every_call_acts_for_somebody(connection: Cluster, namespace: str, config_maps: Kind) -> None:
+    stranger = connection.api(Identity("bøb ☃", ("crew",)))
+    with pytest.raises(ClusterRefused, match="bøb ☃") as refused:
+        stranger.get(config_maps, namespace, "settings")
+    assert refused.value.code == 403
+    admin = connection.api(Identity("bob", ("system:masters", "crew")))
+    assert admin.get(config_maps, namespace, "settings") is None
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"data": {"k": "hunter2-is-not-base64!"}},
+        {"data": {"k": 7112277112277}},
+        {"data": {"bad key": "aHVudGVyMg=="}},
+        {"stringData": {"k": ["hunter2"]}},
+        {"data": {"k": "aHVudGVyMg=="}, "type": "kubernetes.io/dockerconfigjson"},
+        {"data": {".dockerconfigjson": "aHVudGVyMg=="}, "type": "kubernetes.io/dockerconfigjson"},
+    ],
+)
+@pytest.mark.parametrize("verb", ["apply", "create", "merge_apply"])
+def test_a_refused_secret_is_never_quoted(
+    api: Api, namespace: str, secrets: Kind, broken: dict[str, Any], verb: str
+) -> None:
+    body = {"metadata": {"name": "login", "namespace": namespace}, **broken}
+    with pytest.raises(ClusterRefused) as refused:
+        if verb == "apply":
+            api.apply(secrets, body, guard=Create())
+        elif verb == "create":
+            api.create(secrets, body)
+        else:
+            api.merge_apply(secrets, body, None)
+    message = str(refused.value)
+    assert message.startswith("secret")
+    assert not any(part in message for part in ("hunter2", "aHVud", "711227"))
+
+
+def test_a_secret_is_never_printed(api: Api, namespace: str, secrets: Kind) -> None:
+    body = {"metadata": {"name": "login", "namespace": namespace}, "data": {"k": "aHVudGVyMg=="}}
+    live = api.merge_apply(secrets, body, None)
+    assert live.body is not None
+    assert live.body["data"] == {"k": "aHVudGVyMg=="}
+    assert "aHVud" not in repr(live)
