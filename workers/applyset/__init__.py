@@ -1,0 +1,1 @@
+"""Which objects an app has in a cluster, written down where they are: an ApplySet parent per app."""

@@ -1,0 +1,69 @@
+"""Reads and writes ApplySet parents. Every write is guarded by the version that was read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from mooring.errors import Conflict
+from mooring.keys import AppKey, ObjectKey
+from workers.applyset import parent as parents
+from workers.applyset.inventory import Entry, Inventory
+from workers.applyset.parent import Parent
+from workers.cluster.api import Api
+from workers.cluster.kinds import Kind
+from workers.installation import Installation
+
+CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
+# Without a home cluster the parent holds the app's status too, which is written more often.
+_TRIES: Final = 5
+
+
+def read(api: Api, namespace: str, app: AppKey, installation: Installation) -> Parent:
+    """The parent of `app` in Mooring's `namespace` of the cluster; an empty one where none exists.
+
+    Raises Refused when there is one that is not ours or cannot be understood.
+    """
+    return _read(api, Parent(app, installation.id, namespace))
+
+
+def grow(api: Api, parent: Parent, entries: Mapping[ObjectKey, Entry]) -> Parent:
+    """Adds `entries`, with their kinds and namespaces, in one write, before the first of them is created.
+
+    No request when all of them are there. Raises Conflict when the inventory was changed by somebody
+    else since `parent` was read.
+    """
+    return _write(api, parent, parent.inventory.with_(entries))
+
+
+def shrink(api: Api, parent: Parent, gone: Iterable[ObjectKey]) -> Parent:
+    """Removes the entries of objects that were *seen* gone. Raises Conflict as `grow` does."""
+    return _write(api, parent, parent.inventory.without(gone))
+
+
+def _read(api: Api, absent: Parent) -> Parent:
+    live = api.get(CONFIG_MAP, absent.namespace, absent.name)
+    return absent if live is None else parents.read(absent, live.body or {})
+
+
+def _write(api: Api, parent: Parent, inventory: Inventory) -> Parent:
+    if inventory == parent.inventory:
+        return parent
+    wanted = parent.with_inventory(inventory)
+    base = parent
+    for _ in range(_TRIES):
+        try:
+            if base.uid:
+                patch = parents.fields(wanted)
+                patch["metadata"] |= {"uid": base.uid, "resourceVersion": base.resource_version}
+                live = api.patch(CONFIG_MAP, parent.namespace, parent.name, patch)
+            else:
+                live = api.create(CONFIG_MAP, parents.manifest(wanted))
+        except Conflict:
+            base = _read(api, Parent(parent.app, parent.installation, parent.namespace))
+            anew = parent.uid and base.uid != parent.uid
+            if anew or not base.uid or base.inventory != parent.inventory:
+                raise
+            continue
+        return parents.read(wanted, live.body or {})
+    raise Conflict(f"ConfigMap {parent.namespace}/{parent.name} keeps changing")

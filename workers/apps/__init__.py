@@ -1,0 +1,1 @@
+"""Which Applications exist, and what is said about them: in the home cluster, or in files and a ConfigMap."""

@@ -1,0 +1,40 @@
+"""Conditions in Argo CD's words: what a person should know about an app. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from mooring.model.status import Condition
+
+# https://argo-cd.readthedocs.io/en/stable/operator-manual/argocd-cm-yaml/ names none of them; they are the
+# constants of pkg/apis/application/v1alpha1, and other programs show them by these names.
+DELETION_ERROR: Final = "DeletionError"
+INVALID_SPEC: Final = "InvalidSpecError"
+COMPARISON_ERROR: Final = "ComparisonError"
+SYNC_ERROR: Final = "SyncError"
+UNKNOWN_ERROR: Final = "UnknownError"
+SHARED_RESOURCE: Final = "SharedResourceWarning"
+REPEATED_RESOURCE: Final = "RepeatedResourceWarning"
+EXCLUDED_RESOURCE: Final = "ExcludedResourceWarning"
+ORPHANED_RESOURCE: Final = "OrphanedResourceWarning"
+
+
+def merge_conditions(
+    before: Iterable[Condition], now: Iterable[tuple[str, str]], at: str
+) -> tuple[Condition, ...]:
+    """The conditions `now`, given as (type, message), each once; sorted, so that their order is no change.
+
+    One that stood there before with the same words keeps its lastTransitionTime, a new one gets `at`
+    (RFC 3339). Those of `before` that are not among `now` are over.
+    """
+    since = {(condition.type, condition.message): condition.last_transition_time for condition in before}
+    return tuple(
+        Condition(type=type_, message=message, last_transition_time=since.get((type_, message)) or at)
+        for type_, message in sorted(set(now))
+    )
+
+
+def is_error(condition: Condition) -> bool:
+    """Whether it says that something failed, and not only that something is worth knowing."""
+    return condition.type.endswith("Error")

@@ -1,0 +1,30 @@
+"""Answers that may be a second old: the apps of one push all ask for the same in the same moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from time import monotonic
+from typing import Final, Generic, TypeVar
+
+T = TypeVar("T")
+MAX_AGE: Final = 1.0  # seconds
+
+
+class Fresh(Generic[T]):
+    """What `ask` answered, asked again once that is older than MAX_AGE. Safe for threads.
+
+    Errors of `ask` go to the caller and are not kept.
+    """
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        self._ask = ask
+        self._lock = Lock()
+        self._known: tuple[float, T] | None = None
+
+    def get(self) -> T:
+        with self._lock:
+            if self._known is None or monotonic() - self._known[0] > MAX_AGE:
+                asked = monotonic()
+                self._known = (asked, self._ask())
+            return self._known[1]

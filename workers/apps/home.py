@@ -1,0 +1,107 @@
+"""Applications as objects of the home cluster, where Argo CD's users and tools expect them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from mooring.errors import ClusterUnavailable, MooringError, Refused
+from mooring.keys import AppKey
+from mooring.model.application import Application
+from mooring.names import ARGO_GROUP, ARGO_VERSION
+from workers.apps.conditions import INVALID_SPEC
+from workers.apps.events import now_text
+from workers.apps.patches import Patch
+from workers.apps.projects import Projects
+from workers.apps.recorded import RecordedApplications
+from workers.apps.store import Broken, Listing
+from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
+
+APPLICATION: Final = Kind(ARGO_GROUP, ARGO_VERSION, "Application", "applications", namespaced=True)
+PROJECT: Final = Kind(ARGO_GROUP, ARGO_VERSION, "AppProject", "appprojects", namespaced=True)
+_log = logging.getLogger(__name__)
+list_ = list  # the method of that name hides the type inside the class
+
+
+class HomeApplications(RecordedApplications):
+    """The Applications and AppProjects of one namespace of the home cluster."""
+
+    def list(self) -> Listing:
+        apps: list_[Application] = []
+        broken: list_[Broken] = []
+        for live in self._objects(APPLICATION):
+            try:
+                apps.append(_parse(live))
+            except Refused as error:
+                broken.append(Broken(AppKey(live.key.namespace, live.key.name), str(error)))
+                self._show_broken(live, str(error))
+        return Listing(tuple(apps), tuple(broken))
+
+    def get(self, key: AppKey) -> Application | None:
+        if key.namespace != self._namespace:
+            return None
+        live = self._api.get(APPLICATION, key.namespace, key.name)
+        return None if live is None else _parse(live)
+
+    def _record(self, key: AppKey) -> Live | None:
+        return self._api.get(APPLICATION, key.namespace, key.name, metadata_only=True)
+
+    def _write(self, app: Application, patch: Patch) -> Application:
+        return _parse(self._patch(app.metadata.namespace, app.metadata.name, patch, app.metadata))
+
+    def _patch(self, namespace: str, name: str, patch: Patch, seen: Any) -> Live:
+        guard = {"uid": seen.uid, "resourceVersion": seen.resource_version}
+        return self._api.patch(
+            APPLICATION,
+            namespace,
+            name,
+            {**patch, "metadata": {**patch.get("metadata", {}), **guard}},
+            validation="Ignore",  # a CRD older than our model prunes what it does not know
+        )
+
+    def _reference(self, app: Application) -> Mapping[str, str]:
+        return {
+            "apiVersion": APPLICATION.api_version,
+            "kind": APPLICATION.kind,
+            "namespace": app.metadata.namespace,
+            "name": app.metadata.name,
+            "uid": app.metadata.uid,
+            "resourceVersion": app.metadata.resource_version,
+        }
+
+    def _read_projects(self) -> Projects:
+        return Projects.read(live.body or {} for live in self._objects(PROJECT))
+
+    def _objects(self, kind: Kind) -> tuple[Live, ...]:
+        try:
+            return self._api.list(kind, self._namespace)
+        except ClusterUnavailable as error:
+            if self._api.discovery.find(kind.api_version, kind.kind) is None:
+                raise ClusterUnavailable(
+                    f"the cluster has no kind {kind.kind}: run `mooring crds install`", after=5
+                ) from error
+            raise
+
+    def _show_broken(self, live: Live, message: str) -> None:
+        """Puts the condition where people look, once."""
+        status = (live.body or {}).get("status")
+        conditions = status.get("conditions") if isinstance(status, dict) else None
+        others = [c for c in conditions or () if isinstance(c, dict) and c.get("type") != INVALID_SPEC]
+        shown = any(isinstance(c, dict) and c.get("message") == message for c in conditions or ())
+        if shown:
+            return
+        condition = {"type": INVALID_SPEC, "message": message, "lastTransitionTime": now_text()}
+        try:
+            patch = {"status": {"conditions": [*others, condition]}}
+            self._patch(live.key.namespace, live.key.name, patch, live)
+        except MooringError as error:
+            _log.warning("cannot show on application %s that it is broken: %s", live.key.name, error)
+
+
+def _parse(live: Live) -> Application:
+    body = dict(live.body or {})
+    # Nobody reads them, and they are half of the object.
+    body["metadata"] = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    return Application.parse(body)

@@ -1,0 +1,73 @@
+"""What is written about an app, as merge patches on the Application. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from mooring.model.application import Application
+from mooring.model.status import ApplicationStatus, OperationState
+from mooring.names import ARGO, OURS, REFRESH, STATE
+from workers.apps.state import State
+from workers.mergepatch import difference, without_nulls
+
+REFRESHES: Final = (REFRESH, REFRESH.replace(ARGO, OURS))
+# Seldom enough that a thousand idle apps cost a write in four seconds, often enough for an alert on
+# "has not been looked at for hours".
+RECONCILED_EVERY: Final = timedelta(hours=1)
+
+Patch = dict[str, Any]
+
+
+def state_of(app: Application) -> State:
+    return State.from_json(app.metadata.annotations.get(STATE))
+
+
+def status_patch(app: Application, status: ApplicationStatus) -> Patch:
+    """The patch of the whole Application that makes its status `status`; empty when there is no change.
+
+    A cluster whose CRD is older than the model prunes what it does not know; that is then sent each
+    time, and the API server finds that it changes nothing.
+    """
+    before: Patch = without_nulls(app.raw.get("status") or {})
+    patch = difference(before, without_nulls(status.to_dict()))
+    if patch.keys() == {"reconciledAt"} and not _due(before.get("reconciledAt"), patch["reconciledAt"]):
+        return {}
+    return {"status": patch} if patch else {}
+
+
+def _due(before: Any, now: Any) -> bool:
+    try:
+        return datetime.fromisoformat(now) - datetime.fromisoformat(before) >= RECONCILED_EVERY
+    except (TypeError, ValueError):
+        return True
+
+
+def state_patch(app: Application, state: State) -> Patch:
+    """The patch that makes the annotation hold `state`; empty when it does."""
+    value = state.to_json()
+    if value == app.metadata.annotations.get(STATE, ""):
+        return {}
+    return {"metadata": {"annotations": {STATE: value or None}}}
+
+
+def claim_patch(app: Application, state: OperationState, claim: State) -> Patch:
+    """Operation begun, claim written, and the wish taken off the object when this is what was wished for."""
+    patch = status_patch(app, app.status.model_copy(update={"operation_state": state}))
+    patch |= state_patch(app, claim)
+    if app.operation is not None and app.operation == state.operation:
+        patch["operation"] = None
+    return patch
+
+
+def moved_patch(app: Application, revision: str) -> Patch:
+    """The app is at another commit that changes nothing for it."""
+    if app.status.sync is None or app.status.sync.revision == revision:
+        return {}
+    return {"status": {"sync": {"revision": revision}}}
+
+
+def refresh_patch(app: Application) -> Patch:
+    """Takes off every wish for a refresh."""
+    asked = {name: None for name in REFRESHES if name in app.metadata.annotations}
+    return {"metadata": {"annotations": asked}} if asked else {}

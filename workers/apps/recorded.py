@@ -1,0 +1,199 @@
+"""What is the same wherever Applications live: claims, reports, and what guards them.
+
+Every write names the version that was read. So two workers never both get an operation, and one that
+wakes up late finds out instead of overwriting what is newer than it.
+"""
+
+from __future__ import annotations
+
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final, Literal
+
+from mooring.errors import ClusterUnavailable, Conflict, Refused, Superseded
+from mooring.keys import AppKey
+from mooring.model.application import Application
+from mooring.model.project import AppProject, default_project
+from mooring.model.spec import Operation
+from mooring.model.status import ApplicationStatus, OperationState
+from mooring.names import REFRESH, STATE
+from workers.apps import events
+from workers.apps.fresh import Fresh
+from workers.apps.patches import (
+    REFRESHES,
+    Patch,
+    claim_patch,
+    moved_patch,
+    refresh_patch,
+    state_of,
+    state_patch,
+    status_patch,
+)
+from workers.apps.projects import Projects
+from workers.apps.repositories import repo_secrets
+from workers.apps.state import State
+from workers.apps.store import Claim
+from workers.cluster.api import Api
+from workers.cluster.live import Live
+from workers.git.credentials import RepoSecret
+
+_TRIES: Final = 5
+
+
+class RecordedApplications(ABC):
+    """The half of `store.Applications` that needs little from where the Applications live."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        self._api = api
+        self._namespace = namespace
+        self._fresh_projects = Fresh(self._read_projects)
+        self._fresh_secrets = Fresh(lambda: repo_secrets(api, namespace))
+
+    @abstractmethod
+    def get(self, key: AppKey) -> Application | None:
+        """See `store.Applications`."""
+
+    @abstractmethod
+    def _record(self, key: AppKey) -> Live | None:
+        """The metadata of the object that holds the app's status and claim; None when the app is gone."""
+
+    @abstractmethod
+    def _write(self, app: Application, patch: Patch) -> Application:
+        """`app` after the merge patch; Conflict when it is not the version that was read any more."""
+
+    @abstractmethod
+    def _reference(self, app: Application) -> Mapping[str, str]:
+        """The ObjectReference that Events about `app` carry."""
+
+    @abstractmethod
+    def _read_projects(self) -> Projects:
+        """All AppProjects."""
+
+    def state(self, app: Application) -> State:
+        return state_of(app)
+
+    def claim(self, app: Application, state: OperationState) -> Claim:
+        id_ = uuid.uuid4().hex
+        after = self._write(app, claim_patch(app, state, replace(state_of(app), claim=id_)))
+        return Claim(app.key, id_, after.metadata.uid, after, state)
+
+    def holds(self, claim: Claim) -> bool:
+        live = self._record(claim.key)
+        return (
+            live is not None
+            and live.uid == claim.uid
+            and live.deletion_timestamp is None
+            and State.from_json(live.annotations.get(STATE)).claim == claim.id
+        )
+
+    def report(
+        self, app: Application, status: ApplicationStatus, state: State, claim: Claim | None = None
+    ) -> Application:
+        uid, claim_id = (claim.uid, claim.id) if claim else (app.metadata.uid, state_of(app).claim)
+
+        def patch(current: Application) -> Patch:
+            new = status
+            if claim is None:
+                new = status.model_copy(update={"operation_state": current.status.operation_state})
+            return status_patch(current, new) | state_patch(current, replace(state, claim=claim_id))
+
+        def still(current: Application) -> bool:
+            mine = current.metadata.uid == uid and state_of(current).claim == claim_id
+            return mine and (claim is not None or current.status == app.status)
+
+        if not still(app):
+            raise Superseded(f"application {app.key}: the claim is another's")
+        return self._settle(app, patch, still)
+
+    def moved(self, app: Application, revision: str) -> None:
+        def patch(current: Application) -> Patch:
+            change = moved_patch(current, revision)
+            state = state_of(current)
+            if change and state.inputs:
+                change |= state_patch(current, replace(state, commit=revision))
+            return change
+
+        def still(current: Application) -> bool:
+            return current.metadata.uid == app.metadata.uid and current.status == app.status
+
+        try:
+            self._settle(app, patch, still)
+        except Superseded:
+            return  # whoever wrote the status knows better where the app is
+
+    def clear_refresh(self, app: Application) -> Application:
+        wish = refresh_patch(app)
+
+        def still(current: Application) -> bool:
+            return current.metadata.uid == app.metadata.uid and _wishes(current) == _wishes(app)
+
+        if not wish:
+            return app
+        try:
+            return self._settle(app, refresh_patch, still)
+        except Superseded:
+            return self.get(app.key) or app
+
+    def ask_operation(self, app: Application, operation: Operation) -> Application:
+        def patch(current: Application) -> Patch:
+            if current.operation is not None:
+                raise Refused(f"application {app.key}: another operation waits already: wait for its end")
+            return {"operation": operation.to_dict()}
+
+        return self._settle(app, patch, lambda current: current.metadata.uid == app.metadata.uid)
+
+    def ask_refresh(self, app: Application, how: Literal["normal", "hard"]) -> Application:
+        def patch(current: Application) -> Patch:
+            return {"metadata": {"annotations": {REFRESH: how}}}
+
+        return self._settle(app, patch, lambda current: current.metadata.uid == app.metadata.uid)
+
+    def event(self, app: Application, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        events.write(self._api, self._reference(app), type_, reason, message)
+
+    def projects(self) -> Mapping[str, AppProject]:
+        found = dict(self._fresh_projects.get().good)
+        found.setdefault("default", default_project(self._namespace))
+        return found
+
+    def project(self, name: str) -> AppProject:
+        projects = self._fresh_projects.get()
+        if name in projects.broken:
+            raise Refused(projects.broken[name], condition="InvalidSpecError")
+        if name in projects.good:
+            return projects.good[name]
+        if name == "default":
+            return default_project(self._namespace)
+        raise Refused(
+            f"project {name} does not exist: create the AppProject, or correct spec.project",
+            condition="InvalidSpecError",
+        )
+
+    def repo_secrets(self) -> tuple[RepoSecret, ...]:
+        return self._fresh_secrets.get()
+
+    def _settle(
+        self, app: Application, patch: Callable[[Application], Patch], still: Callable[[Application], bool]
+    ) -> Application:
+        """Writes what `patch` makes of the app as it is, as long as `still` says that it may be written.
+
+        Raises Superseded when it says no, or the app is gone.
+        """
+        for _ in range(_TRIES):
+            change = patch(app)
+            if not change:
+                return app
+            try:
+                return self._write(app, change)
+            except Conflict as error:
+                current = self.get(app.key)
+                if current is None or not still(current):
+                    raise Superseded(f"application {app.key} was written by somebody else") from error
+                app = current
+        raise ClusterUnavailable(f"application {app.key} keeps changing while its status is written")
+
+
+def _wishes(app: Application) -> Patch:
+    return {name: app.metadata.annotations.get(name) for name in REFRESHES}

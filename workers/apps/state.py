@@ -1,0 +1,49 @@
+"""What we must remember of an app and Argo CD's schema cannot hold: the annotation `mooring.dev/state`.
+
+Anybody who may edit the Application may write anything into it. So it can only cost us work: garbage
+reads as "nothing remembered", and nothing in here permits anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+LONGEST: Final = 64 * 1024  # characters; all annotations of an object together may have 256 KiB
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`claim` is the id of the newest claim. `inputs` is the digest of what the last successful render
+    read, `commit` the newest one at which that is still so. `others` are fields of other versions of
+    Mooring: they are kept."""
+
+    claim: str = ""
+    inputs: str = ""
+    commit: str = ""
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The annotation's value; "" when there is nothing to remember."""
+        own = {"claim": self.claim, "inputs": self.inputs, "commit": self.commit}
+        fields = {**self.others, **{name: text for name, text in own.items() if text}}
+        return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode() if fields else ""
+
+    @classmethod
+    def from_json(cls, text: object) -> State:
+        """Inverse of `to_json`. Never raises: a field that makes no sense is as if it were not there."""
+        if not isinstance(text, str) or len(text) > LONGEST:
+            return cls()
+        try:
+            fields = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return cls()
+        if not isinstance(fields, dict):
+            return cls()
+        own = {name: fields.pop(name, "") for name in ("claim", "inputs", "commit")}
+        return cls(
+            **{name: text if isinstance(text, str) else "" for name, text in own.items()}, others=fields
+        )

@@ -1,0 +1,125 @@
+"""What the rest of the engine asks about Applications, wherever they live."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from mooring.keys import AppKey
+from mooring.model.application import Application
+from mooring.model.project import AppProject
+from mooring.model.spec import Operation
+from mooring.model.status import ApplicationStatus, OperationState
+from workers.apps.state import State
+from workers.git.credentials import RepoSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """An Application that cannot be read, and why. `key` is None where not even its name is known."""
+
+    key: AppKey | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All Applications: those that can be read, and the others."""
+
+    apps: tuple[Application, ...]
+    broken: tuple[Broken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to carry out one operation, until somebody claims the next one.
+
+    `app` is as it was right after, `state` what was written into its status.operationState.
+    """
+
+    key: AppKey
+    id: str
+    uid: str
+    app: Application
+    state: OperationState
+
+
+class Applications(Protocol):
+    """The Applications of one installation. Safe for threads.
+
+    Every method may raise ClusterUnavailable and ClusterRefused. Writes are guarded: see each.
+    """
+
+    def list(self) -> Listing:
+        """All of them. One that cannot be read is listed as broken and shown an InvalidSpecError."""
+        ...
+
+    def get(self, key: AppKey) -> Application | None:
+        """One of them, None when there is none. Raises Refused when it cannot be read."""
+        ...
+
+    def state(self, app: Application) -> State:
+        """What we remember of `app`, as it was read."""
+        ...
+
+    def claim(self, app: Application, state: OperationState) -> Claim:
+        """Takes the operation `state` (phase Running): one write that succeeds only if `app` is unchanged.
+
+        When `state.operation` is the one that waits in `app.operation`, it is taken off there. Raises
+        Conflict when `app` has changed since it was read: read, and decide again.
+        """
+        ...
+
+    def holds(self, claim: Claim) -> bool:
+        """Whether `claim` is still the newest one. False also when the app is gone, going, or another."""
+        ...
+
+    def report(
+        self, app: Application, status: ApplicationStatus, state: State, claim: Claim | None = None
+    ) -> Application:
+        """Makes `status` and `state` those of the app; no request when that changes nothing.
+
+        `reconciledAt` alone is no change, except once an hour. The claim's id in `state` is not looked at:
+        only `claim` changes it. With a `claim`, raises Superseded when it is not held any more, and wins
+        over every other writer. Without one, `operationState` stays as it is, and Superseded is raised
+        when anybody has written the app's status or claimed an operation since `app` was read: what they
+        know is newer.
+        """
+        ...
+
+    def moved(self, app: Application, revision: str) -> None:
+        """Sets status.sync.revision, and the state's commit, of an app that `revision` does not touch.
+
+        Nothing is written for an app that was never compared, nor when its status was written since it
+        was read.
+        """
+        ...
+
+    def clear_refresh(self, app: Application) -> Application:
+        """Removes the wish for a refresh that `app` had when it was read; a newer wish stays."""
+        ...
+
+    def ask_operation(self, app: Application, operation: Operation) -> Application:
+        """Wishes for `operation`. Raises Refused when another one waits already."""
+        ...
+
+    def ask_refresh(self, app: Application, how: Literal["normal", "hard"]) -> Application:
+        """Wishes for a refresh."""
+        ...
+
+    def event(self, app: Application, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Writes a Kubernetes Event about the app. Never raises: an event is a comfort."""
+        ...
+
+    def projects(self) -> Mapping[str, AppProject]:
+        """The projects that can be read, by name; always with `default`. Up to a second old."""
+        ...
+
+    def project(self, name: str) -> AppProject:
+        """The project. Raises Refused (InvalidSpecError) when it is missing or cannot be read."""
+        ...
+
+    def repo_secrets(self) -> tuple[RepoSecret, ...]:
+        """Argo CD's `repository` and `repo-creds` Secrets of the home namespace. Up to a second old."""
+        ...
