@@ -406,7 +406,14 @@ def _why(directory: Path, component: str) -> str:
     return f"{lines[-1][:300] if lines else 'it said nothing'} ({log})"
 
 
-def ask(cluster: Cluster, path: str, body: dict[str, Any] | None = None, *, method: str | None = None) -> Any:
+def ask(
+    cluster: Cluster,
+    path: str,
+    body: dict[str, Any] | None = None,
+    *,
+    method: str | None = None,
+    content_type: str = "application/json",
+) -> Any:
     """One request as administrator: JSON in, JSON out (or bytes, where the server answers no JSON).
 
     POST when there is a body, else GET, unless `method` says otherwise. Raises
@@ -415,7 +422,7 @@ def ask(cluster: Cluster, path: str, body: dict[str, Any] | None = None, *, meth
     request = urllib.request.Request(  # noqa: S310 - always our own https URL
         cluster.server + path,
         data=None if body is None else json.dumps(body).encode(),
-        headers={"Authorization": f"Bearer {cluster.token}", "Content-Type": "application/json"},
+        headers={"Authorization": f"Bearer {cluster.token}", "Content-Type": content_type},
         method=method,
     )
     trust = ssl.create_default_context(cafile=str(cluster.ca))

@@ -150,13 +150,13 @@ def _look(engine: Engine, checked: Checked, turn: Turn) -> Scene:
             raise Refused(str(one), condition="SyncError")
     # Everything that does not depend on the manifests is read while they are fetched and rendered.
     reading_parent = engine.executor.submit(
-        parents.read, engine.api, engine.settings.namespace, app.key, engine.installation.id
+        parents.read, engine.api, engine.settings.namespace, app.key, engine.installation
     )
     hard = turn.wishes.get("refresh") == "hard"
     known = {} if hard else engine.proofs.load(engine.cluster, app.key)
     commit, rendered = _render(engine, checked, operation, turn)
     parent = reading_parent.result()
-    stamping = Stamp(engine.installation.id, app.key, parent.id)
+    stamping = Stamp(engine.installation.id, app.key, parent.applyset)
     wanted, twice = desired(
         rendered.manifests,
         engine.api.discovery.find,
@@ -178,12 +178,12 @@ def _look(engine: Engine, checked: Checked, turn: Turn) -> Scene:
         wanted,
         parent.inventory.entries,
         engine.api.discovery.preferred,
-        parent.id,
+        parent.applyset,
     )
     may_sync = checked.may_sync and not any(one.blocks for one in asks)
     since = next((c.last_transition_time for c in app.status.conditions if c.type == PRUNE_SKIPPED), "")
     decision = decide(app, commit, may_sync=may_sync, approved=approved(app.metadata.annotations, since))
-    view = _viewpoint(engine, app, parent.id)
+    view = _viewpoint(engine, app, parent.applyset)
     schema = _schemas(engine, wanted)
     found = plan(
         wanted,

@@ -1,0 +1,57 @@
+"""One Mooring a test module: starting five processes for each test would be most of its time."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
+from devcluster.redis import RedisServer
+from mooring.model.crd import crds
+from tests.stories.ship import Ship, until
+
+
+@pytest.fixture(scope="module")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis that a story may kill."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ship(
+    cluster: Cluster, own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ship]:
+    """A running Mooring with a home namespace of its own."""
+    home = f"home-{secrets.token_hex(4)}"
+    devcluster.ask(cluster, "/api/v1/namespaces", {"metadata": {"name": home}})
+    install_crds(cluster)
+    directory: Path = tmp_path_factory.mktemp("ship")
+    found = Ship(cluster, home, own_redis.url, directory)
+    found.start()
+    yield found
+    found.stop()
+    devcluster.ask(cluster, f"/api/v1/namespaces/{home}", method="DELETE")
+
+
+def install_crds(cluster: Cluster) -> None:
+    """Ours, unless the cluster has them; other tests may be doing the same."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    for crd in crds():
+        with contextlib.suppress(urllib.error.HTTPError):
+            devcluster.ask(cluster, path, crd)
+
+    def served() -> bool:
+        with contextlib.suppress(urllib.error.HTTPError):
+            for plural in ("applications", "appprojects"):
+                devcluster.ask(cluster, f"/apis/argoproj.io/v1alpha1/{plural}")
+            return True
+        return False
+
+    until("the CRDs to be served", served)

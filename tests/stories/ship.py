@@ -1,0 +1,246 @@
+"""A whole Mooring of real processes, for one story: web, three workers, beat, its own home namespace."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import itertools
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
+from devcluster.gitserver import Repository
+
+SECRET = "a webhook secret of the tests"
+PATIENCE_S = 60.0
+APPS = "/apis/argoproj.io/v1alpha1/namespaces/{}/applications"
+T = TypeVar("T")
+_numbers = itertools.count(1)
+
+
+def until(what: str, look: Callable[[], T | None], patience: float = PATIENCE_S) -> T:
+    """The first answer of `look` that is not None or False; fails naming `what` was waited for."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = look()
+        if found is not None and found is not False:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:.0f} s in vain for: {what}")
+        time.sleep(0.05)
+
+
+@dataclass
+class Ship:
+    """The processes and what a story does with them."""
+
+    cluster: Cluster
+    home: str
+    redis_url: str
+    directory: Path
+    children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    port: int = 0
+
+    # --- processes ----------------------------------------------------------------------------
+    def start(self, *names: str) -> None:
+        """Start these processes (all when none is named) and wait until the web tier answers."""
+        for name in names or ("web", "intake", "deploy", "reconcile", "beat"):
+            self._spawn(name)
+        if "web" in self.children:
+            until("the web tier", self._answers)
+
+    def _spawn(self, name: str) -> None:
+        kind = name.partition("-")[0]
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "LANG": "C.UTF-8",
+            "MOORING_REDIS_URL": self.redis_url,
+        }
+        if kind == "web":
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+            environ["MOORING_WEBHOOK_GITHUB_SECRET"] = SECRET
+            code = (
+                "import os; from mooring.settings_web import WebSettings; from webhook.serve import run;"
+                f"run(WebSettings.from_env(os.environ), '127.0.0.1', {self.port}, 1)"
+            )
+            argv = [sys.executable, "-c", code]
+        else:
+            environ |= {
+                "MOORING_KUBECONFIG": str(self.cluster.kubeconfig),
+                "MOORING_NAMESPACE": self.home,
+                "MOORING_STATE_DIR": str(self.directory / f"state-{name}"),
+                "MOORING_RECONCILE_SECONDS": "3600",
+                "MOORING_POLL_SECONDS": "3600",
+                **self.settings,
+            }
+            module = ["workers.beat"] if kind == "beat" else ["workers.run", kind]
+            argv = [sys.executable, "-m", *module]
+        log = (self.directory / f"{name}.log").open("ab")
+        self.children[name] = subprocess.Popen(
+            argv, env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def kill(self, name: str) -> None:
+        """kill -9, as a machine that goes down."""
+        child = self.children.pop(name)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+    def stop(self) -> None:
+        for child in self.children.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+        for child in self.children.values():
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+
+    def log(self, name: str) -> str:
+        return (self.directory / f"{name}.log").read_text(errors="replace")
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status == 200
+        return False
+
+    # --- the cluster ----------------------------------------------------------------------------
+    def ask(self, path: str, body: Any = None, method: str | None = None, **options: Any) -> Any:
+        return devcluster.ask(self.cluster, path, body, method=method, **options)
+
+    def find(self, path: str) -> Any:
+        """The object, or None when it is not there."""
+        try:
+            return self.ask(path)
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def configmap(self, namespace: str, name: str) -> Any:
+        return self.find(f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+
+    def app(self, name: str) -> Any:
+        return self.find(f"{APPS.format(self.home)}/{name}")
+
+    def create_app(
+        self, name: str, repo: Repository, namespace: str, *, path: str = ".", auto: bool = True, **more: Any
+    ) -> None:
+        """An Application that follows `main`; `more` goes into syncPolicy.automated."""
+        policy = {"automated": {"prune": True, **more}} if auto else {}
+        self.ask(
+            APPS.format(self.home),
+            {
+                "apiVersion": "argoproj.io/v1alpha1",
+                "kind": "Application",
+                "metadata": {"name": name, "namespace": self.home},
+                "spec": {
+                    "project": "default",
+                    "source": {"repoURL": repo.url, "path": path, "targetRevision": "main"},
+                    "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
+                    "syncPolicy": policy,
+                },
+            },
+        )
+
+    def patch_app(self, name: str, patch: Any) -> Any:
+        path = f"{APPS.format(self.home)}/{name}"
+        return self.ask(path, patch, method="PATCH", content_type="application/merge-patch+json")
+
+    def condition(self, name: str, text: str) -> Any:
+        """Waits for a condition whose message holds `text`."""
+
+        def look() -> Any:
+            found = (self.app(name) or {}).get("status", {}).get("conditions", [])
+            return next((c for c in found if text in c["message"]), None)
+
+        return until(f"a condition of {name} that says {text!r}", look)
+
+    def synced(self, name: str, commit: str, *, status: str = "Synced") -> Any:
+        """Waits until the app is compared at `commit` with this result."""
+
+        def look() -> Any:
+            app = self.app(name)
+            sync = (app or {}).get("status", {}).get("sync", {})
+            return app if sync.get("revision") == commit and sync.get("status") == status else None
+
+        return until(f"{name} {status} at {commit[:8]}", look)
+
+    # --- the Git host -----------------------------------------------------------------------------
+    def deliver(
+        self,
+        repo: Repository,
+        commit: str,
+        *,
+        ref: str = "refs/heads/main",
+        id: str = "",
+        before: str = "0" * 40,
+        secret: str = SECRET,
+    ) -> str:
+        """A signed GitHub push. The delivery's id of ours."""
+        payload = {
+            "ref": ref,
+            "before": before,
+            "after": commit,
+            "repository": {
+                "full_name": "team/repo",
+                "clone_url": repo.url,
+                "html_url": repo.url.removesuffix(".git"),
+                "default_branch": "main",
+            },
+            "pusher": {"name": "sailor"},
+            "commits": [],
+        }
+        body = json.dumps(payload).encode()
+        signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/webhooks/github",
+            body,
+            {
+                "Content-Type": "application/json",
+                "X-GitHub-Event": "push",
+                "X-GitHub-Delivery": id or f"{secrets.token_hex(8)}-{next(_numbers)}",
+                "X-Hub-Signature-256": f"sha256={signature}",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(json.load(answer)["id"])
+
+    def delivery(self, id: str) -> Any:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/deliveries/{id}", timeout=10) as answer:
+            return json.load(answer)
+
+    def finished(self, id: str) -> Any:
+        """Waits until the delivery has an end."""
+
+        def look() -> Any:
+            found = self.delivery(id)
+            return found if found["state"] in ("succeeded", "failed") else None
+
+        return until(f"the end of delivery {id}", look)
+
+
+def configmap(name: str, **data: str) -> str:
+    """A manifest."""
+    lines = "".join(f"  {key}: {json.dumps(value)}\n" for key, value in data.items())
+    return f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n{lines}"

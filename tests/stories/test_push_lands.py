@@ -1,0 +1,99 @@
+"""A push lands in a cluster, and nothing else is touched."""
+
+from __future__ import annotations
+
+import pytest
+
+from devcluster.gitserver import Repository
+from tests.stories.ship import Ship, configmap, until
+
+pytestmark = pytest.mark.cluster
+
+
+def test_a_new_application_is_deployed_and_a_push_changes_it(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"web.yaml": configmap("web", colour="blue"), "other.yaml": configmap("other")})
+    ship.create_app("lands", git_repo, namespace)
+    ship.synced("lands", first)
+    assert ship.configmap(namespace, "web")["data"] == {"colour": "blue"}
+    untouched = ship.configmap(namespace, "other")["metadata"]["resourceVersion"]
+
+    second = git_repo.commit({"web.yaml": configmap("web", colour="green")})
+    delivery = ship.deliver(git_repo, second)
+
+    until("the new value", lambda: ship.configmap(namespace, "web")["data"]["colour"] == "green")
+    ship.synced("lands", second)
+    assert ship.configmap(namespace, "other")["metadata"]["resourceVersion"] == untouched
+    told = ship.finished(delivery)
+    assert told["state"] == "succeeded"
+    assert {"received", "fetched", "rendered", "planned", "applied", "synced"} <= {s["name"] for s in told["stages"]}
+
+
+def test_a_file_renamed_with_its_object_is_pruned(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    files = {f"{name}.yaml": configmap(name) for name in ("one", "two", "three", "four")}
+    ship.create_app("renames", git_repo, namespace)
+    ship.synced("renames", git_repo.commit(files))
+
+    commit = git_repo.commit({"one.yaml": None, "uno.yaml": configmap("uno")})
+    ship.deliver(git_repo, commit)
+
+    ship.synced("renames", commit)
+    assert ship.configmap(namespace, "uno")
+    until("the old one to be gone", lambda: ship.configmap(namespace, "one") is None)
+    assert ship.configmap(namespace, "two")
+
+
+def test_broken_yaml_leaves_the_cluster_as_it_was_and_names_file_and_line(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b", v="1")})
+    ship.create_app("broken", git_repo, namespace)
+    ship.synced("broken", first)
+
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2"), "b.yaml": "kind: ConfigMap\n  bad: [\n"})
+    told = ship.finished(ship.deliver(git_repo, commit))
+
+    assert told["state"] == "failed"
+    assert "b.yaml:2" in ship.condition("broken", "b.yaml")["message"]
+    assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
+    assert ship.configmap(namespace, "b")["data"] == {"v": "1"}
+
+
+def test_without_automation_a_push_only_shows_that_the_app_is_out_of_sync(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("by-hand", git_repo, namespace, auto=False)
+    ship.synced("by-hand", commit, status="OutOfSync")
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+    ship.deliver(git_repo, commit)
+    ship.synced("by-hand", commit, status="OutOfSync")
+    assert ship.configmap(namespace, "a") is None
+
+    ship.patch_app("by-hand", {"operation": {"sync": {"revision": commit}, "initiatedBy": {"username": "me"}}})
+
+    app = ship.synced("by-hand", commit)
+    assert "operation" not in app
+    assert app["status"]["operationState"]["phase"] == "Succeeded"
+    assert app["status"]["operationState"]["operation"]["initiatedBy"]["username"] == "me"
+    assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+
+
+def test_a_push_that_touches_another_path_only_moves_the_revision(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"x/a.yaml": configmap("xa"), "y/a.yaml": configmap("ya", v="1")})
+    ship.create_app("path-x", git_repo, namespace, path="x")
+    ship.create_app("path-y", git_repo, namespace, path="y")
+    x = ship.synced("path-x", first)
+    ship.synced("path-y", first)
+
+    second = git_repo.commit({"y/a.yaml": configmap("ya", v="2")})
+    ship.deliver(git_repo, second)
+
+    ship.synced("path-y", second)
+    moved = ship.synced("path-x", second)
+    assert moved["status"]["reconciledAt"] == x["status"]["reconciledAt"]
+    assert moved["status"]["operationState"] == x["status"]["operationState"]
+    assert moved["status"]["history"] == x["status"]["history"]
