@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from typing import Any, Final, Literal, NoReturn
 
 import orjson
 import yaml
-from yaml.cyaml import CParser
+from yaml._yaml import CParser
 
 from mooring.errors import RenderFailed
 from workers.render import scalars
@@ -102,6 +103,8 @@ def _json_stream(text: str, path: str) -> tuple[list[Document], int]:
             orjson.dumps(body)  # refuses lone surrogates
         except RecursionError as error:
             raise _too_deep(f"{path}:{line}") from error
+        except OverflowError as error:
+            raise RenderFailed("has a number that no float64 can hold", where=f"{path}:{line}") from error
         except (ValueError, TypeError) as error:
             if len(documents) > 1:
                 raise RenderFailed(f"is not JSON: {error}", where=f"{path}:{line}") from error
@@ -121,8 +124,15 @@ def _json_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return body
 
 
+def _json_float(text: str) -> int | float:
+    value = float(text)
+    if math.isinf(value):
+        raise OverflowError
+    return scalars.on_the_wire(value)
+
+
 def _json_int(text: str) -> int | float:
-    return scalars.on_the_wire(int(text) if len(text) < 25 else float(text))
+    return scalars.on_the_wire(int(text)) if len(text) < 25 else _json_float(text)
 
 
 def _json_constant(text: str) -> NoReturn:
@@ -131,7 +141,7 @@ def _json_constant(text: str) -> NoReturn:
 
 _JSON: Final = json.JSONDecoder(
     object_pairs_hook=_json_object,
-    parse_float=lambda text: scalars.on_the_wire(float(text)),
+    parse_float=_json_float,
     parse_int=_json_int,
     parse_constant=_json_constant,
 )
