@@ -178,9 +178,10 @@ class Api:
         default the one in the live object's annotation. See `merge.three_way` for what is merged, and
         for its limits. Field manager `mooring` then owns fields by Update, not by Apply.
         """
+        wanted = _sendable(kind, body, {})
+        patch = three_way(wanted, live, last_applied)
         if live is None:
-            return self.create(kind, three_way(body, None, None), dry_run=dry_run, validation=validation)
-        patch = three_way(_sendable(kind, body, {}), live, last_applied)
+            return self.create(kind, patch, dry_run=dry_run, validation=validation)
         guarded = {"uid": live.uid, "resourceVersion": live.resource_version}
         patch["metadata"] = patch.get("metadata", {}) | guarded
         return self.patch(

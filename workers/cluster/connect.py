@@ -57,7 +57,7 @@ def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluste
     else:
         raise ClusterRefused("no cluster to connect to: give --kubeconfig, set KUBECONFIG, or run in a pod")
     transport = Transport(load)
-    discovery = Discovery(transport)
+    discovery = Discovery(transport, own)
     cluster = Cluster(server_ref(transport.host) if paths else IN_CLUSTER, transport, discovery, own)
     transport.request("GET", "/version", identity=own)
     return cluster

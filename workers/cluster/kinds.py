@@ -13,7 +13,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from mooring.errors import ClusterRefused, ClusterUnavailable
-from workers.cluster.identity import MOORING
+from workers.cluster.identity import MOORING, Identity
 from workers.cluster.transport import Transport
 
 ACCEPT: Final = ",".join(
@@ -75,10 +75,15 @@ class _Known:
 
 
 class Discovery:
-    """What one API server serves. Safe for threads; every method may raise ClusterUnavailable."""
+    """What one API server serves, asked as `identity`. Safe for threads.
 
-    def __init__(self, transport: Transport) -> None:
+    Every method may raise ClusterUnavailable. A server that has just started may not know its custom
+    resources yet: None means that it does not serve the kind, never that the kind's objects are gone.
+    """
+
+    def __init__(self, transport: Transport, identity: Identity = MOORING) -> None:
         self._transport = transport
+        self._identity = identity
         self._lock = Lock()
         self._known: _Known | None = None
 
@@ -137,10 +142,10 @@ class Discovery:
             return known
 
     def _ask(self) -> _Known:
-        version = self._transport.request("GET", "/version", identity=MOORING).json()["gitVersion"]
+        version = self._transport.request("GET", "/version", identity=self._identity).json()["gitVersion"]
         groups: list[Any] = []
         for path in ("/api", "/apis"):
-            answer = self._transport.request("GET", path, accept=ACCEPT, identity=MOORING).json()
+            answer = self._transport.request("GET", path, accept=ACCEPT, identity=self._identity).json()
             if answer.get("kind") != "APIGroupDiscoveryList":
                 raise ClusterRefused(
                     f"Kubernetes {version} has no aggregated discovery: 1.27 or newer is needed"

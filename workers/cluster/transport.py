@@ -158,7 +158,12 @@ class Transport:
                 return True
             if monotonic() - self._loaded_at < RELOAD_EVERY:
                 return False
-            self._use(self._load())
+            try:
+                self._use(self._load())
+            except (
+                ClusterRefused
+            ) as error:  # it worked before: a file is being replaced, a plugin has no network
+                raise ClusterUnavailable(str(error), after=RELOAD_EVERY) from error
             return True
 
     def _send(

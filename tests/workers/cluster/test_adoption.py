@@ -148,7 +148,7 @@ def test_what_the_server_gave_a_service_outlives_its_adoption(
 
 
 names = st.sampled_from(["f:a", "f:b", 'k:{"name":"x"}'])
-fields = st.recursive(
+fields: st.SearchStrategy[dict[str, Any]] = st.recursive(
     st.just({}),
     lambda inner: st.dictionaries(names, inner, max_size=3).flatmap(
         lambda node: st.sampled_from([node, {".": {}, **node}]) if node else st.just(node)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 import yaml
 
 from devcluster.cluster import Cluster as ControlPlane
@@ -98,6 +99,7 @@ def test_a_refused_token_is_said_and_not_shown(changed: Write) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
 def test_a_server_with_another_certificate_is_not_trusted(changed: Write) -> None:
     def forget_the_authority(config: dict[str, Any]) -> None:
         server(config).pop("certificate-authority-data", None)
@@ -165,6 +167,10 @@ def test_a_rotated_token_is_read_again(
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda _: connected.api().get(kinds, "", "default"), range(16)))
     assert all(found)
+    token.unlink()  # as while it is being replaced
+    expire(connected)
+    with pytest.raises(ClusterUnavailable, match="cannot be read"):
+        connected.api().get(kinds, "", "default")
     token.write_text("revoked")
     expire(connected)
     with pytest.raises(ClusterRefused, match="credential"):
@@ -259,6 +265,17 @@ def delete(api: Api, kind: Kind, name: str) -> None:
             api.delete(kind, live, "background")
         except Conflict:
             continue
+
+
+@pytest.mark.cluster
+def test_connections_are_kept(connection: Cluster, config_maps: Kind) -> None:
+    own = connect_anew(connection)
+    for _ in range(20):
+        own.api().get(config_maps, "default", "kube-root-ca.crt", metadata_only=True)
+    pool = own.transport._pool.connection_from_url(own.transport.host)
+    assert isinstance(pool, urllib3.HTTPConnectionPool)
+    assert pool.num_requests == 20
+    assert pool.num_connections == 1
 
 
 @pytest.mark.cluster
