@@ -6,17 +6,19 @@ between requests. benchmarks/README.md has the figures that this was chosen by.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from mooring.settings_web import WebSettings
 from webhook.app import create_app
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
 
 class _Server(BaseApplication):  # type: ignore[misc]
-    def __init__(self, app: Flask, options: dict[str, Any]) -> None:
+    def __init__(self, app: WSGIApplication, options: dict[str, Any]) -> None:
         self._app = app
         self._options = options
         super().__init__()
@@ -25,7 +27,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         for name, value in self._options.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> WSGIApplication:
         return self._app
 
 
@@ -34,9 +36,15 @@ def run(settings: WebSettings, host: str, port: int, workers: int) -> None:
 
     Never returns: it ends the process with SystemExit, as gunicorn does.
     """
+    # Made before the fork: started once, and its memory shared.
+    serve(create_app(settings), settings, host, port, workers)
+
+
+def serve(app: WSGIApplication, settings: WebSettings, host: str, port: int, workers: int) -> None:
+    """Serve any application as `run` serves ours."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     _Server(
-        create_app(settings),  # before the fork: started once, and its memory shared
+        app,
         {
             "bind": address,
             "workers": workers,

@@ -12,11 +12,9 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
-import payloads
 import pytest
 import redis
 from flask.testing import FlaskClient
-from payloads import NEW, OLD, SECRETS, ZEROS, Sent
 from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 
 from mooring.delivery import DeliveryState, EventKind
@@ -24,6 +22,8 @@ from mooring.names import TASK_DELIVER
 from mooring.settings_web import HOSTS, Secret, WebSettings, secret_variable
 from mooring.store.connection import connect
 from mooring.store.ledger import Ledger
+from tests.webhook import payloads
+from tests.webhook.payloads import NEW, OLD, SECRETS, ZEROS, Sent
 from webhook.app import create_app
 
 _deliveries = (f"delivery-{n}" for n in itertools.count())
