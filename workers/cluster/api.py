@@ -258,17 +258,28 @@ class Api:
         return Live.read(kind, answer.json())
 
     def delete(
-        self, kind: Kind, live: Live, propagation: Propagation = "foreground", *, dry_run: bool = False
+        self,
+        kind: Kind,
+        live: Live,
+        propagation: Propagation = "foreground",
+        *,
+        any_version: bool = False,
+        dry_run: bool = False,
     ) -> None:
         """Deletes this very version of this very object. Fine when it is gone, Conflict when it changed.
 
-        The object may live on for its finalizers: whoever must know reads it again.
+        With `any_version` the uid alone decides: what was just created can be taken back although its
+        controller has written to it since. The object may live on for its finalizers: whoever must
+        know reads it again.
         """
+        preconditions = {"uid": live.uid}
+        if not any_version:
+            preconditions["resourceVersion"] = live.resource_version
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "propagationPolicy": propagation.capitalize(),
-            "preconditions": {"uid": live.uid, "resourceVersion": live.resource_version},
+            "preconditions": preconditions,
         } | ({"dryRun": ["All"]} if dry_run else {})
         try:
             self._request("DELETE", kind, kind.path(live.key.namespace, live.key.name), body=options)
@@ -371,10 +382,9 @@ def _gone(error: NotFound, kind: Kind, name: str) -> MooringError:
     if error.missing == (kind.plural, name):
         return Conflict(f"{kind.kind} {name} was deleted meanwhile")
     if error.missing[0] == "namespaces":
-        return ClusterRefused(
+        return NotFound(
             f"{kind.kind} {name}: namespace {error.missing[1]} does not exist: create it, "
             "or set the sync option CreateNamespace=true",
-            code=404,
-            reason="NotFound",
+            error.missing,
         )
     return error

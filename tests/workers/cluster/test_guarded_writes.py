@@ -14,6 +14,7 @@ from workers.cluster.api import Api, Create, Update, Validation
 from workers.cluster.connect import Cluster
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
+from workers.cluster.transport import NotFound
 
 pytestmark = pytest.mark.cluster
 
@@ -105,6 +106,21 @@ def test_a_late_delete_spares_a_changed_and_a_recreated_object(
     api.apply(config_maps, config_map(namespace, color="green"), guard=Create())
     with pytest.raises(Conflict):
         api.delete(config_maps, changed, "background")
+    assert api.get(config_maps, namespace, "settings") is not None
+
+
+def test_what_was_created_is_taken_back_by_its_uid_whatever_its_controller_wrote(
+    api: Api, namespace: str, config_maps: Kind
+) -> None:
+    created = api.apply(config_maps, config_map(namespace, color="red"), guard=Create())
+    written = api.patch(config_maps, namespace, "settings", {"metadata": {"annotations": {"a": "b"}}})
+    with pytest.raises(Conflict):
+        api.delete(config_maps, created, "background")
+    api.delete(config_maps, created, "background", any_version=True)
+    assert api.get(config_maps, namespace, "settings") is None
+    api.apply(config_maps, config_map(namespace, color="green"), guard=Create())
+    with pytest.raises(Conflict):
+        api.delete(config_maps, written, "background", any_version=True)
     assert api.get(config_maps, namespace, "settings") is not None
 
 
@@ -341,8 +357,13 @@ def test_a_namespace_is_created_once_and_bears_no_mark_of_ours(
     name = f"test-{random.token_hex(5)}"
     namespaces = connection.discovery.find("v1", "Namespace")
     assert namespaces is not None
-    with pytest.raises(ClusterRefused, match="CreateNamespace=true"):
-        api.apply(config_maps, config_map(name), guard=Create())
+    for write in (
+        lambda: api.apply(config_maps, config_map(name), guard=Create()),
+        lambda: api.create(config_maps, config_map(name)),
+    ):
+        with pytest.raises(NotFound, match="CreateNamespace=true") as refused:
+            write()
+        assert refused.value.missing == ("namespaces", name)
     assert api.ensure_namespace(name)
     assert not api.ensure_namespace(name)
     live = api.get(namespaces, "", name)
