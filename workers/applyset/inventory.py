@@ -53,8 +53,7 @@ class Inventory:
         return tuple(sorted({key.namespace for key in self.entries if key.namespace}))
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-ready: `{"version": 1, "objects": {"<group>/<kind>": {"<namespace>/<name>": "created apply"}}}`,
-        in this order of nesting because a few kinds make up thousands of objects."""
+        """`{"version": 1, "objects": {"<group>/<kind>": {"<namespace>/<name>": "created apply"}}}`."""
         objects: dict[str, dict[str, str]] = {}
         for key, entry in self.entries.items():
             names = objects.setdefault(f"{key.group}/{key.kind}", {})
