@@ -330,6 +330,43 @@ def test_a_three_way_merge_removes_what_was_dropped_and_keeps_what_others_set(
         api.merge_apply(config_maps, config_map(namespace, color="late"), other)
 
 
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "Job", "Service"])
+def test_a_three_way_merge_of_an_unchanged_manifest_changes_nothing(
+    connection: Cluster, api: Api, namespace: str, kind: str
+) -> None:
+    pod = {
+        "metadata": {"labels": {"app": "web"}},
+        "spec": {
+            "restartPolicy": "Never" if kind == "Job" else "Always",
+            "containers": [{"name": "c", "image": "i", "ports": [{"containerPort": 80}]}],
+        },
+    }
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    selector = {"matchLabels": {"app": "web"}}
+    api_version, spec = {
+        "Deployment": ("apps/v1", {"replicas": 0, "selector": selector, "template": pod}),
+        "StatefulSet": (
+            "apps/v1",
+            {"replicas": 0, "selector": selector, "template": pod, "volumeClaimTemplates": [claim]},
+        ),
+        "Job": ("batch/v1", {"template": pod, "suspend": True}),
+        "Service": ("v1", {"type": "NodePort", "selector": {"app": "web"}, "ports": [{"port": 80}]}),
+    }[kind]
+    found = connection.discovery.find(api_version, kind)
+    assert found is not None
+    body = {"metadata": {"name": "web", "namespace": namespace}, "spec": spec}
+    created = api.merge_apply(found, body, None)
+    again = merged_over_the_live_one(api, found, body, "Strict")
+    assert created.body is not None
+    assert again.body is not None
+    assert again.body["spec"] == created.body["spec"]
+    assert again.generation == created.generation
+    assert again.annotations[LAST_APPLIED] == created.annotations[LAST_APPLIED]
+
+
 def test_a_replace_takes_the_manifest_as_a_whole(api: Api, namespace: str, config_maps: Kind) -> None:
     created = api.replace(config_maps, config_map(namespace, color="red"), Create())
     other = api.patch(config_maps, namespace, "settings", {"data": {"extra": "lost"}})
@@ -357,13 +394,11 @@ def test_a_namespace_is_created_once_and_bears_no_mark_of_ours(
     name = f"test-{random.token_hex(5)}"
     namespaces = connection.discovery.find("v1", "Namespace")
     assert namespaces is not None
-    for write in (
-        lambda: api.apply(config_maps, config_map(name), guard=Create()),
-        lambda: api.create(config_maps, config_map(name)),
-    ):
-        with pytest.raises(NotFound, match="CreateNamespace=true") as refused:
-            write()
-        assert refused.value.missing == ("namespaces", name)
+    with pytest.raises(NotFound, match="CreateNamespace=true") as refused:
+        api.apply(config_maps, config_map(name), guard=Create())
+    assert refused.value.missing == ("namespaces", name)
+    with pytest.raises(NotFound, match="CreateNamespace=true"):
+        api.create(config_maps, config_map(name))
     assert api.ensure_namespace(name)
     assert not api.ensure_namespace(name)
     live = api.get(namespaces, "", name)
