@@ -17,10 +17,10 @@ from enum import StrEnum
 from mooring.errors import ClusterUnavailable, Conflict, MooringError, SchemaRefused, Superseded
 from mooring.keys import ObjectKey
 from workers.cluster.adopt import migrate_managers
-from workers.cluster.api import JSON_PATCH, Api, Create, Guard, Update
+from workers.cluster.api import JSON_PATCH, Api, Create, Guard, Update, Validation
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
-from workers.desired import CRD, Desired
+from workers.desired import CRD, Desired, kinds_of_crd
 from workers.plan import Plan, Step, Verb, Viewpoint, without_prunes, write_step
 from workers.removed import still_there
 
@@ -124,9 +124,10 @@ def _take_back(created: Sequence[Outcome], api: Api) -> None:
     for outcome in created:
         assert outcome.live is not None
         try:
-            api.delete(outcome.live.kind, outcome.live, "background")
+            # Whatever status a controller has written since: by its uid it is still what we made.
+            api.delete(outcome.live.kind, outcome.live, "background", any_version=True)
         except MooringError:
-            continue  # changed since: somebody else's now
+            continue  # gone, or out of reach: then the newer operation prunes it
 
 
 def _write(step: Step, api: Api, view: Viewpoint) -> Outcome:
@@ -153,7 +154,7 @@ def _write_once(step: Step, api: Api) -> Outcome:
     item, live = step.desired, step.live
     assert item is not None
     if item.options.server_side_apply is False:
-        return _merge(step, api, "")
+        return _merge(step, api, "", "Strict")
     if live is not None and step.adopts:
         live = _migrated(live, api, item.kind)
     guard: Guard = Create() if live is None else Update(live.uid, live.resource_version)
@@ -161,12 +162,12 @@ def _write_once(step: Step, api: Api) -> Outcome:
         after = api.apply(item.kind, item.body, guard=guard)
     except SchemaRefused as error:
         if item.options.server_side_apply is None:
-            return _merge(step, api, f"merged client-side, since the schema refuses it: {error}")
+            return _merge(step, api, f"merged client-side, since the schema refuses it: {error}", "Warn")
         raise
     return _written(step, after, still_there(live, after) if live is not None else "")
 
 
-def _merge(step: Step, api: Api, warning: str) -> Outcome:
+def _merge(step: Step, api: Api, warning: str, validation: Validation) -> Outcome:
     assert step.desired is not None
     item = step.desired
     full = step.live
@@ -175,7 +176,7 @@ def _merge(step: Step, api: Api, warning: str) -> Outcome:
         if read is None or read.uid != full.uid or read.resource_version != full.resource_version:
             raise Conflict(f"{item.key.title} has changed")
         full = read
-    return _written(step, api.merge_apply(item.kind, item.body, full), warning)
+    return _written(step, api.merge_apply(item.kind, item.body, full, validation=validation), warning)
 
 
 def _migrated(live: Live, api: Api, kind: Kind) -> Live:
@@ -227,7 +228,8 @@ def _await_crds(done: Sequence[Outcome], api: Api, outcomes: list[Outcome]) -> b
                 outcomes.append(Outcome(outcome.key, outcome.version, Result.FAILED, message, retry=True))
                 return True
             time.sleep(0.02)
-    api.discovery.invalidate()
+        for kind in kinds_of_crd(outcome.live.body if outcome.live else None):
+            api.discovery.await_kind(kind.api_version, kind.kind)
     return False
 
 

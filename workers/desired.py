@@ -92,25 +92,30 @@ def kinds_of_crds(manifests: Sequence[Manifest]) -> Mapping[tuple[str, str], Kin
     """The kinds that the CustomResourceDefinitions among `manifests` will serve, by apiVersion and kind."""
     kinds: dict[tuple[str, str], Kind] = {}
     for manifest in manifests:
-        if (manifest.key.group, manifest.key.kind) != CRD:
-            continue
-        spec = manifest.body.get("spec")
-        names = spec.get("names") if isinstance(spec, dict) else None
-        versions = spec.get("versions") if isinstance(spec, dict) else None
-        if not isinstance(spec, dict) or not isinstance(names, dict) or not isinstance(versions, list):
-            continue  # the server will say what is wrong with it
-        for version in versions:
-            if isinstance(version, dict) and version.get("served"):
-                kind = Kind(
-                    group=str(spec.get("group", "")),
-                    version=str(version.get("name", "")),
-                    kind=str(names.get("kind", "")),
-                    plural=str(names.get("plural", "")),
-                    namespaced=spec.get("scope") == "Namespaced",
-                    verbs=frozenset({"get", "list", "create", "patch", "update", "delete"}),
-                )
-                kinds[(f"{kind.group}/{kind.version}", kind.kind)] = kind
+        if (manifest.key.group, manifest.key.kind) == CRD:
+            kinds |= {(kind.api_version, kind.kind): kind for kind in kinds_of_crd(manifest.body)}
     return kinds
+
+
+def kinds_of_crd(body: Mapping[str, Any] | None) -> tuple[Kind, ...]:
+    """The kinds that one CustomResourceDefinition serves; none where it is not valid (the server will say)."""
+    spec = body.get("spec") if body else None
+    names = spec.get("names") if isinstance(spec, dict) else None
+    versions = spec.get("versions") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(names, dict) or not isinstance(versions, list):
+        return ()
+    return tuple(
+        Kind(
+            group=str(spec.get("group", "")),
+            version=str(version.get("name", "")),
+            kind=str(names.get("kind", "")),
+            plural=str(names.get("plural", "")),
+            namespaced=spec.get("scope") == "Namespaced",
+            verbs=frozenset({"get", "list", "create", "patch", "update", "delete"}),
+        )
+        for version in versions
+        if isinstance(version, dict) and version.get("served")
+    )
 
 
 def _digest(body: Mapping[str, Any], server_side: bool | None) -> str:

@@ -71,8 +71,9 @@ def moved(engine: Engine, name: str) -> None:
         source, sync = app.spec.source, app.status.sync
         assert source is not None
         mirror = checkout.mirror_of(engine, source)
-        if sync is None or sync.revision == commit or not mirror.has(commit):
+        if sync is None or sync.revision == commit:
             continue
+        mirror.fetch_commit(commit)  # another worker may have followed the push
         if not _touches(engine, app, commit, mirror):
             engine.applications.moved(app, commit)
 

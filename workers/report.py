@@ -264,8 +264,8 @@ def _history(app: Application, operation: OperationState | None, now: str) -> tu
     history = app.status.history
     if operation is None or operation.phase != "Succeeded" or operation.sync_result is None:
         return history
-    before = app.status.operation_state
-    if before is not None and before.finished_at and before.started_at == operation.started_at:
+    revision = operation.sync_result.revision
+    if history and (history[-1].revision, history[-1].deploy_started_at) == (revision, operation.started_at):
         return history  # told already
     entry = RevisionHistory(
         id=max((item.id for item in history), default=-1) + 1,

@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import redis
+
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
@@ -186,6 +188,11 @@ class Ship:
 
         return until(f"{name} {status} at {commit[:8]}", look)
 
+    def quiet(self) -> None:
+        """Waits until nobody works on anything."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            until("the end of all work", lambda: client.scard("mooring:turns") == 0)
+
     # --- the Git host -----------------------------------------------------------------------------
     def deliver(
         self,
@@ -227,7 +234,9 @@ class Ship:
             return str(json.load(answer)["id"])
 
     def delivery(self, id: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/deliveries/{id}", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.port}/api/v1/deliveries/{id}", timeout=10
+        ) as answer:
             return json.load(answer)
 
     def finished(self, id: str) -> Any:

@@ -18,6 +18,7 @@ def test_a_new_application_is_deployed_and_a_push_changes_it(
     ship.synced("lands", first)
     assert ship.configmap(namespace, "web")["data"] == {"colour": "blue"}
     untouched = ship.configmap(namespace, "other")["metadata"]["resourceVersion"]
+    ship.quiet()
 
     second = git_repo.commit({"web.yaml": configmap("web", colour="green")})
     delivery = ship.deliver(git_repo, second)
@@ -27,7 +28,9 @@ def test_a_new_application_is_deployed_and_a_push_changes_it(
     assert ship.configmap(namespace, "other")["metadata"]["resourceVersion"] == untouched
     told = ship.finished(delivery)
     assert told["state"] == "succeeded"
-    assert {"received", "fetched", "rendered", "planned", "applied", "synced"} <= {s["name"] for s in told["stages"]}
+    assert {"received", "fetched", "rendered", "planned", "applied", "synced"} <= {
+        s["name"] for s in told["stages"]
+    }
 
 
 def test_a_file_renamed_with_its_object_is_pruned(ship: Ship, git_repo: Repository, namespace: str) -> None:
@@ -54,7 +57,7 @@ def test_broken_yaml_leaves_the_cluster_as_it_was_and_names_file_and_line(
     commit = git_repo.commit({"a.yaml": configmap("a", v="2"), "b.yaml": "kind: ConfigMap\n  bad: [\n"})
     told = ship.finished(ship.deliver(git_repo, commit))
 
-    assert told["state"] == "failed"
+    assert told["state"] == "failed", told
     assert "b.yaml:2" in ship.condition("broken", "b.yaml")["message"]
     assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
     assert ship.configmap(namespace, "b")["data"] == {"v": "1"}
@@ -71,7 +74,9 @@ def test_without_automation_a_push_only_shows_that_the_app_is_out_of_sync(
     ship.synced("by-hand", commit, status="OutOfSync")
     assert ship.configmap(namespace, "a") is None
 
-    ship.patch_app("by-hand", {"operation": {"sync": {"revision": commit}, "initiatedBy": {"username": "me"}}})
+    ship.patch_app(
+        "by-hand", {"operation": {"sync": {"revision": commit}, "initiatedBy": {"username": "me"}}}
+    )
 
     app = ship.synced("by-hand", commit)
     assert "operation" not in app

@@ -16,17 +16,13 @@ from workers.render.globs import matches
 from workers.render.manifest import Manifest, manifests_of
 from workers.render.readset import ReadSet
 from workers.render.source import Limits, Parameters, Rendered, Tree
-from workers.render.yaml_reader import read_documents
+from workers.render.yaml_reader import NotAMapping, read_documents
 
 VERSION: Final = 1  # to be raised whenever the same files give other manifests
 
 _MANIFEST_FILE: Final = re.compile(r"\.(yaml|yml|json|jsonnet)\Z")
 _SKIP_MARKER: Final = b"+argocd:skip-file-rendering"
-# Looks like a manifest, broken or not: then it must be one. JSON's quotes count too.
-_LOOKS_LIKE: Final = tuple(
-    re.compile(rb"(?:^|[\s{,\"'])" + name + rb"[\"']?[ \t]*:")
-    for name in (b"apiVersion", b"kind", b"metadata")
-)
+_SIGNS: Final = frozenset(("apiVersion", "kind"))  # one of them, and it must be a manifest
 _AT_ONCE: Final = 20  # files in memory before the total is looked at again
 
 
@@ -77,17 +73,17 @@ def render_directory(source: Source, tree: Tree, commit: str, parameters: Parame
 
 
 def _read(data: bytes, path: str, parameters: Parameters) -> tuple[list[Manifest], list[str]]:
-    # Like Argo CD, a YAML file that is nothing like a manifest (Helm values, CI settings) is passed over.
-    # A .json file is taken at its word: one object.
+    # Like Argo CD, a YAML file that is nothing like a manifest (Helm values, CI settings) is passed over,
+    # but only once it was read and holds neither apiVersion nor kind: what cannot be read may have been a
+    # manifest a commit ago, and to leave it out would be to prune it. A .json file is taken at its word.
     is_json = path.endswith(".json")
-    must_be = is_json or all(sign.search(data) for sign in _LOOKS_LIKE)
     try:
         documents, warnings = read_documents(data, path, parameters.duplicate_keys)
-    except RenderFailed as error:
-        if must_be:
+    except NotAMapping:
+        if is_json or b"apiVersion" in data:
             raise
-        return [], [f"left out, as it looks like no manifest: {error}"]
-    if not must_be and not any("kind" in document.body for document in documents):
+        return [], []
+    if not is_json and not any(_SIGNS & document.body.keys() for document in documents):
         return [], []
     if is_json and len(documents) != 1:
         raise RenderFailed(f"a JSON file must hold one object, this one holds {len(documents)}", where=path)

@@ -43,6 +43,10 @@ _Event = Any
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 
 
+class NotAMapping(RenderFailed):
+    """A document that can be read and is no object: a list or a scalar."""
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One YAML document or JSON object: plain dicts, lists, strings, numbers, booleans and None."""
@@ -241,7 +245,7 @@ class _Reader:
             return None
         if not isinstance(value, dict):
             kind = "a list" if isinstance(value, list) else "a single value"
-            self._refuse(f"a document must be a mapping, this one is {kind}", line)
+            raise NotAMapping(f"a document must be a mapping, this one is {kind}", where=self._where(line))
         return Document(value, self._first + line)
 
     def _nothing_follows(self, parser: _Parser) -> None:
