@@ -10,9 +10,8 @@ from mooring.errors import ClusterUnavailable, MooringError, Refused
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.names import ARGO_GROUP, ARGO_VERSION
-from workers.apps.conditions import INVALID_SPEC
 from workers.apps.events import now_text
-from workers.apps.patches import Patch
+from workers.apps.patches import Patch, broken_patch
 from workers.apps.projects import Projects
 from workers.apps.recorded import RecordedApplications
 from workers.apps.store import Broken, Listing
@@ -86,16 +85,9 @@ class HomeApplications(RecordedApplications):
 
     def _show_broken(self, live: Live, message: str) -> None:
         """Puts the condition where people look, once."""
-        status = (live.body or {}).get("status")
-        conditions = status.get("conditions") if isinstance(status, dict) else None
-        others = [c for c in conditions or () if isinstance(c, dict) and c.get("type") != INVALID_SPEC]
-        shown = any(isinstance(c, dict) and c.get("message") == message for c in conditions or ())
-        if shown:
-            return
-        condition = {"type": INVALID_SPEC, "message": message, "lastTransitionTime": now_text()}
         try:
-            patch = {"status": {"conditions": [*others, condition]}}
-            self._patch(live.key.namespace, live.key.name, patch, live)
+            if patch := broken_patch(live.body or {}, message, now_text()):
+                self._patch(live.key.namespace, live.key.name, patch, live)
         except MooringError as error:
             _log.warning("cannot show on application %s that it is broken: %s", live.key.name, error)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from mooring.model.application import Application
 from mooring.model.status import ApplicationStatus, OperationState
 from mooring.names import ARGO, OURS, REFRESH, STATE
+from workers.apps.conditions import INVALID_SPEC
 from workers.apps.state import State
 from workers.mergepatch import difference, without_nulls
 
@@ -71,3 +73,15 @@ def refresh_patch(app: Application) -> Patch:
     """Takes off every wish for a refresh."""
     asked = {name: None for name in REFRESHES if name in app.metadata.annotations}
     return {"metadata": {"annotations": asked}} if asked else {}
+
+
+def broken_patch(raw: Mapping[str, Any], message: str, now: str) -> Patch:
+    """Says on an Application that cannot be read why that is; empty when it says so already."""
+    status = raw.get("status")
+    conditions = status.get("conditions") if isinstance(status, Mapping) else None
+    known = [one for one in conditions if isinstance(one, Mapping)] if isinstance(conditions, list) else []
+    wanted = {"type": INVALID_SPEC, "message": message}
+    if any(wanted.items() <= one.items() for one in known):
+        return {}
+    others = [one for one in known if one.get("type") != INVALID_SPEC]
+    return {"status": {"conditions": [*others, {**wanted, "lastTransitionTime": now}]}}

@@ -103,8 +103,11 @@ class RecordedApplications(ABC):
             mine = current.metadata.uid == uid and state_of(current).claim == claim_id
             return mine and (claim is not None or current.status == app.status)
 
-        if not still(app):
-            raise Superseded(f"application {app.key}: the claim is another's")
+        if not still(app):  # read before the claim was made, or by one who has lost it
+            current = self.get(app.key)
+            if current is None or not still(current):
+                raise Superseded(f"application {app.key}: the claim is another's, or the app is gone")
+            app = current
         return self._settle(app, patch, still)
 
     def moved(self, app: Application, revision: str) -> None:

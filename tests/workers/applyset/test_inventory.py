@@ -18,7 +18,7 @@ from workers.applyset.inventory import Entry, Inventory
 from workers.applyset.packing import COMPRESS_ABOVE, LARGEST, pack, unpack
 from workers.applyset.parent import Parent, manifest, read
 
-PART = st.text(st.characters(exclude_characters="/", exclude_categories=("Cs",)), max_size=12)
+PART = st.text(st.characters(exclude_characters="/", codec="utf-8"), max_size=12)
 NAME = PART.filter(bool)
 KEYS = st.builds(ObjectKey, group=PART, kind=NAME, namespace=PART, name=NAME)
 ENTRIES = st.builds(Entry, st.sampled_from(("created", "adopted")), st.sampled_from(("apply", "merge")))

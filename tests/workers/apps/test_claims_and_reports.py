@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -60,12 +60,14 @@ def compared(app: Application, revision: str = "c1", word: str = "Synced", **mor
     )
 
 
-def put_on(world: World, operation: Operation | None = None, refresh: str = "") -> Application:
+def put_on(
+    world: World, operation: Operation | None = None, refresh: Literal["", "normal", "hard"] = ""
+) -> Application:
     """As somebody with kubectl would."""
     app = world.read()
     if operation is not None:
         app = world.apps.ask_operation(app, operation)
-    if refresh == "hard" or refresh == "normal":
+    if refresh:
         app = world.apps.ask_refresh(app, refresh)
     return app
 
@@ -383,3 +385,11 @@ def test_a_claim_names_the_app_it_is_of(world: World) -> None:
     claim = world.apps.claim(world.make(), running())
     assert claim.key == AppKey(world.namespace, "shop")
     assert not world.apps.holds(replace(claim, uid="another"))
+
+
+def test_a_report_may_begin_from_what_was_read_before_the_claim(world: World) -> None:
+    app = world.make()
+    claim = world.apps.claim(app, running())
+    done = compared(app, operation_state=ended(claim.state))
+    assert world.apps.report(app, done, State(), claim).status == done
+    assert world.read().status == done
