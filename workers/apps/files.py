@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -19,6 +20,8 @@ from workers.render.yaml_reader import read_documents
 _SUFFIXES: Final = frozenset({".yaml", ".yml", ".json"})
 # What is written down elsewhere; a manifest exported from a cluster still has it.
 _NOT_FROM_FILES: Final = frozenset({STATE, *REFRESHES})
+
+_log = logging.getLogger(__name__)
 
 Manifest = dict[str, Any]
 
@@ -98,6 +101,8 @@ class Files:
             if len(found_at) > 1:  # which of them is meant must not depend on the names of files
                 del manifests[key]
                 broken.append(Broken(key, f"application {key} is in {' and '.join(found_at)}: remove one"))
+        for one in broken:  # there is no object to show it on
+            _log.warning("left out of %s: %s", self._directory, one.message)
         return Written(manifests, tuple(broken), Projects.read(projects))
 
     def _application(self, body: Manifest) -> tuple[AppKey, Manifest]:
