@@ -16,28 +16,20 @@ import argparse
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from benchmarks.intake_load import SECRET
+from benchmarks.processes import WEB_PROCESSES, redis_with_aof, running, serving, until, web
 from benchmarks.report import percentile, report
-from devcluster.redis import RedisServer
 from mooring.delivery import DeliveryState
 from mooring.errors import StoreUnavailable
 from mooring.store.connection import connect
 from mooring.store.ledger import Ledger
-
-WEB_PROCESSES = 2
 
 
 def main() -> None:
@@ -48,11 +40,11 @@ def main() -> None:
     options = parser.parse_args()
     lost = 0
 
-    with redis_with_aof() as server, web(server.url) as port, worker(server.url):
+    with redis_with_aof() as server, web(server.url, SECRET) as port, worker(server.url):
         load(port, rate=100, seconds=3)  # connections made, code warm
         steady = load(port, rate=options.rate, seconds=options.seconds)
         lost += unfinished(server.url, steady["accepted"])
-    with redis_with_aof() as server, web(server.url) as port, worker(server.url):
+    with redis_with_aof() as server, web(server.url, SECRET) as port, worker(server.url):
         most = load(port, seconds=10)
         lost += unfinished(server.url, most["accepted"])
     with redis_with_aof() as server, bare_web(server.url) as port:
@@ -93,7 +85,7 @@ def main() -> None:
 
 def crash() -> tuple[int, int, int]:
     """Deliveries accepted, lost, and turned away while the worker and Redis are killed."""
-    with redis_with_aof() as server, web(server.url) as port:
+    with redis_with_aof() as server, web(server.url, SECRET) as port:
         first, second = threading.Event(), threading.Event()
         result: dict[str, Any] = {}
         sender = threading.Thread(target=lambda: result.update(load(port, rate=200, seconds=20)))
@@ -111,33 +103,6 @@ def crash() -> tuple[int, int, int]:
 
 
 @contextmanager
-def redis_with_aof() -> Iterator[RedisServer]:
-    """A Redis that writes down what it is told."""
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        RedisServer(Path(directory), append_only=True) as server,
-    ):
-        yield server
-
-
-@contextmanager
-def web(redis_url: str) -> Iterator[int]:
-    """Our web tier; gives its port."""
-    environ = {
-        "MOORING_REDIS_URL": redis_url,
-        "MOORING_WEBHOOK_GITHUB_SECRET": SECRET.decode(),
-        "MOORING_MAX_UNFINISHED": "200000",
-        "MOORING_KEEP_FINISHED": "200000",
-    }
-    code = (
-        "import os, sys; from mooring.settings_web import WebSettings; from webhook.serve import run; "
-        f"run(WebSettings.from_env(os.environ), '127.0.0.1', int(sys.argv[1]), {WEB_PROCESSES})"
-    )
-    with _serving(code, environ) as port:
-        yield port
-
-
-@contextmanager
 def bare_web(redis_url: str) -> Iterator[int]:
     """The bare application under the same server; gives its port."""
     code = (
@@ -146,17 +111,7 @@ def bare_web(redis_url: str) -> Iterator[int]:
         "app = bare(os.environ['MOORING_REDIS_URL']); "
         f"serve(app, WebSettings(), '127.0.0.1', int(sys.argv[1]), {WEB_PROCESSES})"
     )
-    with _serving(code, {"MOORING_REDIS_URL": redis_url}) as port:
-        yield port
-
-
-@contextmanager
-def _serving(code: str, environ: dict[str, str]) -> Iterator[int]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    with _process([sys.executable, "-c", code, str(port)], environ):
-        _until(lambda: _answers(port), f"nothing answers on port {port}")
+    with serving(code, {"MOORING_REDIS_URL": redis_url}) as port:
         yield port
 
 
@@ -165,25 +120,8 @@ def worker(redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
     """A Celery worker that drains `intake`."""
     argv = [sys.executable, "-m", "celery", "-A", "benchmarks.intake_worker", "worker"]
     argv += ["-Q", "intake", "-c", "2", "--loglevel", "ERROR", "--without-gossip", "--without-mingle"]
-    with _process(argv, {"MOORING_REDIS_URL": redis_url}) as child:
+    with running(argv, {"MOORING_REDIS_URL": redis_url}) as child:
         yield child
-
-
-@contextmanager
-def _process(argv: list[str], environ: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    child = subprocess.Popen(
-        argv, env={**os.environ, **environ}, start_new_session=True, stdout=sys.stderr, stderr=sys.stderr
-    )
-    try:
-        yield child
-    finally:
-        if child.poll() is None:
-            child.terminate()
-            try:
-                child.wait(30)
-            except subprocess.TimeoutExpired:
-                os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
 
 
 def load(port: int, *, seconds: float, rate: float = 0) -> dict[str, Any]:
@@ -207,30 +145,11 @@ def unfinished(redis_url: str, ids: list[str]) -> int:
             return False
 
     try:
-        _until(idle, "", 120)
+        until(idle, "", 120)
     except TimeoutError:
         print(f"{ledger.unfinished()} deliveries are unfinished", file=sys.stderr)
     found = (ledger.get(id) for id in ids)
     return sum(1 for delivery in found if delivery is None or delivery.state is not DeliveryState.SUCCEEDED)
-
-
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
-            return True
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-
-
-def _until(done: Any, message: str, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not done():
-        if time.monotonic() > deadline:
-            raise TimeoutError(message)
-        pause.wait(0.05)
 
 
 if __name__ == "__main__":
