@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from mooring.delivery import Stage
 from mooring.errors import MooringError, Refused, Retryable, Superseded
 from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
 from mooring.model.application import Application
@@ -28,6 +27,7 @@ from workers import checkout, report
 from workers.apply import Applied, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
+from workers.apps.state import spec_digest
 from workers.apps.store import Claim
 from workers.compare import Compared, compare
 from workers.decide import Decision, Mode, asked, decide
@@ -43,6 +43,7 @@ from workers.render.render import render
 from workers.render.source import Parameters, Rendered
 from workers.render.yaml_reader import DuplicateKeys
 from workers.retry import next_try
+from workers.timeline import Timeline
 
 # How long after a change of health the next look is worth its requests, in seconds.
 _LOOK_AGAIN = (1.0, 60.0)
@@ -84,7 +85,7 @@ class Scene:
     decision: Decision
 
 
-def bring(engine: Engine, key: AppKey, turn: Turn) -> Ending:
+def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
     """Bring the application `key` to what `turn` wishes.
 
     What is the user's to fix becomes a condition and the ending's failure. Raises Retryable when it is to
@@ -95,11 +96,11 @@ def bring(engine: Engine, key: AppKey, turn: Turn) -> Ending:
         return Ending("the Application is gone")
     try:
         checked = _check(engine, app)
-        scene = _look(engine, checked, turn)
+        scene = _look(engine, checked, turn, line)
     except Refused as error:
         return _refused(engine, app, error)
     go = _sync if scene.decision.mode is Mode.SYNC else _compare
-    ending = go(engine, scene, turn)
+    ending = go(engine, scene, turn, line)
     if "refresh" in turn.wishes or app.metadata.annotations.get("argocd.argoproj.io/refresh"):
         engine.applications.clear_refresh(app)
     return ending
@@ -113,6 +114,13 @@ def waiting(engine: Engine, key: AppKey, error: Retryable) -> None:
             _report_failure(engine, app, [Notice("ComparisonError", str(error))], app.status.operation_state)
     except MooringError:
         return
+
+
+def give_up(engine: Engine, key: AppKey, why: str) -> None:
+    """End the operation of an app whose workers died over it, so that nobody waits for it for ever."""
+    app = engine.applications.get(key)
+    if app is not None:
+        _refused(engine, app, Refused(why))
 
 
 # --- looking --------------------------------------------------------------------------------------
@@ -142,7 +150,7 @@ def _check(engine: Engine, app: Application) -> Checked:
     return Checked(app, project, tuple(notices), may_sync=not blocking)
 
 
-def _look(engine: Engine, checked: Checked, turn: Turn) -> Scene:
+def _look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     app = checked.app
     operation = asked(app)
     if operation is not None:
@@ -155,6 +163,7 @@ def _look(engine: Engine, checked: Checked, turn: Turn) -> Scene:
     hard = turn.wishes.get("refresh") == "hard"
     known = {} if hard else engine.proofs.load(engine.cluster, app.key)
     commit, rendered = _render(engine, checked, operation, turn)
+    line.ended("rendered")
     parent = reading_parent.result()
     stamping = Stamp(engine.installation.id, app.key, parent.applyset)
     wanted, twice = desired(
@@ -169,7 +178,7 @@ def _look(engine: Engine, checked: Checked, turn: Turn) -> Scene:
     notices = [
         *checked.notices,
         *(Notice("RepeatedResourceWarning", text) for text in twice),
-        *(Notice("Warning", text) for text in rendered.warnings),
+        *(Notice("RenderWarning", text) for text in rendered.warnings),
         *(Notice("SyncError" if one.blocks else "Unsupported", str(one)) for one in asks),
     ]
     observed = observe(
@@ -195,7 +204,7 @@ def _look(engine: Engine, checked: Checked, turn: Turn) -> Scene:
         _options(app, operation),
         decision.permission,
     )
-    _stage(engine, turn, app.key, "planned")
+    line.ended("planned")
     return Scene(
         app=app,
         commit=commit,
@@ -237,7 +246,6 @@ def _render(
         mirror, commit = checkout.resolve(engine, source)
     duplicate_keys: DuplicateKeys = "error" if engine.settings.yaml_duplicate_keys == "error" else "warn"
     rendered = render(source, mirror.tree, commit, Parameters(app.metadata.name, duplicate_keys))
-    _stage(engine, turn, app.key, "rendered")
     return commit, rendered
 
 
@@ -324,18 +332,18 @@ def _may_be_custom(item: Desired) -> bool:
 # --- writing --------------------------------------------------------------------------------------
 
 
-def _sync(engine: Engine, scene: Scene, turn: Turn) -> Ending:
+def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     app, decision = scene.app, scene.decision
     state = app.status.operation_state
     if not scene.plan.changes and not decision.by_hand and not decision.resumes:
-        return _conclude(engine, scene, turn, None, report.seen_after_apply(scene.plan, Applied(())), ())
+        return _conclude(engine, scene, line, None, report.seen_after_apply(scene.plan, Applied(())), ())
     started = state.started_at if state and decision.resumes else _now()
     retries = state.retry_count if state and decision.resumes else 0
     claim = engine.applications.claim(app, report.running(decision.operation, scene.commit, started, retries))
     if engine.turns.newer(turn) and not decision.by_hand:
         raise Superseded("a newer commit is wanted")
     applied, parent = _write(engine, scene, claim)
-    _stage(engine, turn, app.key, "applied")
+    line.ended("applied")
     finished = report.finished(claim.state, app, scene.commit, scene.plan, applied, _now())
     ending = Ending()
     if applied.failures:
@@ -351,7 +359,7 @@ def _sync(engine: Engine, scene: Scene, turn: Turn) -> Ending:
     after = _conclude(
         engine,
         scene,
-        turn,
+        line,
         finished,
         report.seen_after_apply(scene.plan, applied),
         report.left_over(scene.plan, applied),
@@ -402,14 +410,14 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
     return applied, parent
 
 
-def _compare(engine: Engine, scene: Scene, turn: Turn) -> Ending:
+def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
     engine.proofs.save(engine.cluster, scene.app.key, found.proofs)
     scene = replace(scene, notices=(*scene.notices, *found.notices))
     if scene.decision.mode is Mode.HEAL and (found.drifted or scene.plan.prunes):
         healing = replace(scene, plan=_only(scene.plan, found))
-        return _sync(engine, healing, turn)
-    return _conclude(engine, scene, turn, scene.app.status.operation_state, found.seen, scene.plan.extras)
+        return _sync(engine, healing, turn, line)
+    return _conclude(engine, scene, line, scene.app.status.operation_state, found.seen, scene.plan.extras)
 
 
 def _only(found: Plan, compared: Compared) -> Plan:
@@ -429,7 +437,7 @@ def _only(found: Plan, compared: Compared) -> Plan:
 def _conclude(
     engine: Engine,
     scene: Scene,
-    turn: Turn,
+    line: Timeline,
     operation: OperationState | None,
     seen: Sequence[report.Seen],
     extras: Sequence[Extra],
@@ -449,8 +457,9 @@ def _conclude(
             notices.append(Notice("SyncError", operation.message))
     status = report.status(scene.app, scene.commit, seen, extras, notices, operation, _now())
     state = replace(engine.applications.state(scene.app), inputs=scene.inputs, commit=scene.commit)
+    state = replace(state, spec=spec_digest(scene.app))
     app = engine.applications.report(scene.app, status, state, claim)
-    _stage(engine, turn, app.key, "synced" if status.sync and status.sync.status == "Synced" else "compared")
+    line.ended("synced" if status.sync and status.sync.status == "Synced" else "compared")
     _show(engine, app)
     if status.health.status == "Progressing":
         since = datetime.fromisoformat(status.health.last_transition_time)
@@ -487,7 +496,8 @@ def _report_failure(
     claim: Claim | None = None,
 ) -> None:
     status = report.failed_status(app, notices, operation, _now())
-    _show(engine, engine.applications.report(app, status, engine.applications.state(app), claim))
+    state = replace(engine.applications.state(app), spec=spec_digest(app))
+    _show(engine, engine.applications.report(app, status, state, claim))
 
 
 def _show(engine: Engine, app: Application) -> None:
@@ -509,16 +519,6 @@ def _show(engine: Engine, app: Application) -> None:
             updated_at=engine.clock(),
         )
     )
-
-
-def _stage(engine: Engine, turn: Turn, key: AppKey, name: str) -> None:
-    """Add to the time line of the deliveries that this turn answers."""
-    if not turn.deliveries:
-        return
-    now = engine.clock()
-    stage = Stage(name, now, 0.0, str(key))
-    for delivery in turn.deliveries:
-        engine.ledger.stage(delivery, stage)
 
 
 def _now() -> str:

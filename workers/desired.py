@@ -98,7 +98,7 @@ def kinds_of_crds(manifests: Sequence[Manifest]) -> Mapping[tuple[str, str], Kin
 
 
 def kinds_of_crd(body: Mapping[str, Any] | None) -> tuple[Kind, ...]:
-    """The kinds that one CustomResourceDefinition serves; none where it is not valid (the server will say)."""
+    """The kinds that one CustomResourceDefinition serves; none where it is not valid."""
     spec = body.get("spec") if body else None
     names = spec.get("names") if isinstance(spec, dict) else None
     versions = spec.get("versions") if isinstance(spec, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from mooring.delivery import Stage
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey
 from mooring.model.application import Application
@@ -12,6 +11,7 @@ from workers.engine import Engine
 from workers.git.mirror import Mirror
 from workers.push import group
 from workers.render.readset import recall
+from workers.timeline import Timeline
 
 Wishes = dict[str, str]
 _MOVED = "mooring:moved:"
@@ -23,13 +23,12 @@ def followers(engine: Engine, name: str) -> list[Application]:
     return [app for app in apps if (wanted := group(app)) is not None and wanted.name == name]
 
 
-def follow(engine: Engine, turn: Turn) -> tuple[list[tuple[AppKey, Wishes]], list[AppKey]]:
+def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKey, Wishes]], list[AppKey]]:
     """The applications that the newest commit touches, with what to wish for them, and the untouched ones.
 
     An app whose project does not permit the repository counts as touched: its own sync says why. Raises
     GitRefused and GitFailed from the fetch.
     """
-    started = engine.clock()
     permitted: list[Application] = []
     touched: list[tuple[AppKey, Wishes]] = []
     for app in followers(engine, turn.name):
@@ -50,7 +49,7 @@ def follow(engine: Engine, turn: Turn) -> tuple[list[tuple[AppKey, Wishes]], lis
         where = str(mirror.home)
         if where not in commits:
             mirror, commits[where] = checkout.resolve(engine, source, hint=turn.wishes.get("hint", ""))
-            _tell_stage(engine, turn, "fetched", started, commits[where])
+            line.ended("fetched", commits[where])
         commit = commits[where]
         if _touches(engine, app, commit, checkout.mirror_of(engine, source)):
             touched.append((app.key, {"commit": commit, "follows": turn.name}))
@@ -95,9 +94,3 @@ def _touches(engine: Engine, app: Application, commit: str, mirror: Mirror) -> b
         return read.at(mirror.tree.tree_id, commit) != read
     except (MooringError, ValueError):
         return True
-
-
-def _tell_stage(engine: Engine, turn: Turn, name: str, since: float, note: str) -> None:
-    now = engine.clock()
-    for delivery in turn.deliveries:
-        engine.ledger.stage(delivery, Stage(name, now, round((now - since) * 1000, 2), "", note))

@@ -10,7 +10,7 @@ what they write right.
 
 from __future__ import annotations
 
-from mooring.delivery import EventKind, Stage
+from mooring.delivery import EventKind
 from mooring.errors import Conflict, Refused, Retryable, Superseded
 from mooring.keys import AppKey
 from mooring.names import DEPLOY, RECONCILE, TASK_MOVED, TASK_PUSH, TASK_RECONCILE, TASK_SYNC
@@ -20,10 +20,12 @@ from workers import bring, follow
 from workers.engine import Engine
 from workers.holding import Holding
 from workers.push import concerned
+from workers.timeline import Timeline
 
 _LEASE_S = 10.0
 # A task taken this often without an end has taken its worker down with it each time.
 _POISON = 8
+_GIVEN_UP = "given up: every worker that took it died; look at the workers' logs, then sync by hand"
 _MAX_WAIT_S = 300.0
 
 
@@ -45,7 +47,7 @@ def deliver(engine: Engine, id: str) -> None:
         engine.ledger.finish(id, True, "no Application follows this repository and revision")
         return
     engine.outstanding.add([id], [wanted.name for wanted in groups])
-    engine.ledger.stage(id, _stage(engine, "queued", delivery.received_at))
+    Timeline(engine.ledger, [id], engine.clock, since=delivery.received_at).ended("queued")
     for wanted in groups:
         wishes = {"repo": wanted.repo, "revision": wanted.revision, "hint": wanted.hint}
         if engine.turns.want(wanted.name, wishes, id):
@@ -58,11 +60,16 @@ def push(engine: Engine, name: str) -> None:
     turn = engine.turns.take(name)
     if turn is None:
         return
+    line = Timeline(engine.ledger, turn.deliveries, engine.clock)
+    if turn.tries > _POISON:
+        _close(engine, turn, name, _GIVEN_UP)
+        engine.turns.release(turn, done=True, again=False)
+        return
     with Holding(engine.turns, turn, engine.settings.lease_s):
         try:
-            touched, untouched = follow.follow(engine, turn)
+            touched, untouched = follow.follow(engine, turn, line)
         except Retryable as error:
-            _later(engine, turn, Step(TASK_PUSH, (name,), DEPLOY), error)
+            _later(engine, turn, Step(TASK_PUSH, (name,), DEPLOY), error, line)
             return
         except Refused:
             # Each follower looks for itself, so that each shows the reason as its own condition.
@@ -88,20 +95,25 @@ def sync(engine: Engine, name: str) -> None:
         return
     step = Step(TASK_SYNC, (name,), DEPLOY)
     if turn.tries > _POISON:
-        _close(engine, turn, turn.name, "given up: every worker that took it died")
-        engine.turns.release(turn, done=True)
+        bring.give_up(engine, key, _GIVEN_UP)
+        _close(engine, turn, turn.name, _GIVEN_UP)
+        engine.turns.release(turn, done=True, again=False)
         return
+    line = Timeline(engine.ledger, turn.deliveries, engine.clock, str(key))
     with Holding(engine.turns, turn, engine.settings.lease_s):
         try:
-            ending = bring.bring(engine, key, turn)
+            ending = bring.bring(engine, key, turn, line)
         except Superseded:
-            ending = bring.Ending("superseded by a newer commit or operation")
+            # The next turn answers this one's deliveries too.
+            if engine.turns.release(turn, done=False):
+                engine.send(step)
+            return
         except Conflict as error:
-            _later(engine, turn, step, Retryable(str(error), after=0.1))  # read and decide anew
+            _later(engine, turn, step, Retryable(str(error), after=0.1), line)  # read and decide anew
             return
         except Retryable as error:
             bring.waiting(engine, key, error)
-            _later(engine, turn, step, error)
+            _later(engine, turn, step, error, line)
             return
     if ending.look_again_s:
         engine.due.put(
@@ -136,13 +148,12 @@ def _part(key: AppKey) -> str:
     return f"app:{key}"
 
 
-def _later(engine: Engine, turn: Turn, step: Step, error: Retryable) -> None:
+def _later(engine: Engine, turn: Turn, step: Step, error: Retryable, line: Timeline) -> None:
     wait = min(max(error.after, 0.1) * 2 ** min(turn.tries - 1, 16), _MAX_WAIT_S)
     until = engine.clock() + wait
     engine.due.put(step, until)
     engine.turns.park(turn.name, until + 10)
-    for delivery in turn.deliveries:
-        engine.ledger.stage(delivery, Stage("waiting", engine.clock(), wait * 1000, _app(turn), str(error)))
+    line.waits(wait, str(error))
     engine.turns.release(turn, done=False, again=False)
 
 
@@ -159,12 +170,3 @@ def _close(engine: Engine, turn: Turn, part: str, failure: str = "") -> None:
 def _again(engine: Engine, turn: Turn, step: Step) -> None:
     if engine.turns.release(turn, done=True):
         engine.send(step)
-
-
-def _stage(engine: Engine, name: str, since: float) -> Stage:
-    now = engine.clock()
-    return Stage(name, now, round((now - since) * 1000, 2))
-
-
-def _app(turn: Turn) -> str:
-    return turn.name.removeprefix("app:") if turn.name.startswith("app:") else ""

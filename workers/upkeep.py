@@ -14,6 +14,7 @@ from mooring.names import (
 )
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
+from workers.apps.state import spec_digest
 from workers.engine import Engine
 from workers.push import group
 
@@ -46,19 +47,18 @@ def poll(engine: Engine) -> None:
 def watch(engine: Engine) -> None:
     """Take up what was asked for on the objects themselves, and applications never looked at."""
     for app in engine.applications.list().apps:
-        wishes = _wishes(app)
+        wishes = _wishes(engine, app)
         if wishes and engine.turns.want(f"app:{app.key}", wishes):
             engine.send(Step(TASK_SYNC, (str(app.key),), DEPLOY))
 
 
-def _wishes(app: Application) -> dict[str, str]:
+def _wishes(engine: Engine, app: Application) -> dict[str, str]:
     wishes: dict[str, str] = {}
     if app.operation is not None:
         wishes["operation"] = "1"
     refresh = app.metadata.annotations.get(REFRESH)
     if refresh:
         wishes["refresh"] = "hard" if refresh == "hard" else "normal"
-    compared = app.status.sync.compared_to if app.status.sync else None
-    if compared is None or compared.source != app.spec.source or compared.destination != app.spec.destination:
+    if engine.applications.state(app).spec != spec_digest(app):
         wishes["look"] = "1"
     return wishes

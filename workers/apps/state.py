@@ -6,11 +6,14 @@ reads as "nothing remembered", and nothing in here permits anything.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+
+from mooring.model.application import Application
 
 LONGEST: Final = 64 * 1024  # characters; all annotations of an object together may have 256 KiB
 
@@ -18,17 +21,19 @@ LONGEST: Final = 64 * 1024  # characters; all annotations of an object together 
 @dataclass(frozen=True, slots=True)
 class State:
     """`claim` is the id of the newest claim. `inputs` is the digest of what the last successful render
-    read, `commit` the newest one at which that is still so. `others` are fields of other versions of
+    read, `commit` the newest one at which that is still so, `spec` the digest of the spec that was last
+    looked at: an edit of it is seen by it (generation counts status writes too). `others` are fields of other versions of
     Mooring: they are kept."""
 
     claim: str = ""
     inputs: str = ""
     commit: str = ""
+    spec: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The annotation's value; "" when there is nothing to remember."""
-        own = {"claim": self.claim, "inputs": self.inputs, "commit": self.commit}
+        own = {"claim": self.claim, "inputs": self.inputs, "commit": self.commit, "spec": self.spec}
         fields = {**self.others, **{name: text for name, text in own.items() if text}}
         return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode() if fields else ""
 
@@ -43,7 +48,13 @@ class State:
             return cls()
         if not isinstance(fields, dict):
             return cls()
-        own = {name: fields.pop(name, "") for name in ("claim", "inputs", "commit")}
+        own = {name: fields.pop(name, "") for name in ("claim", "inputs", "commit", "spec")}
         return cls(
             **{name: text if isinstance(text, str) else "" for name, text in own.items()}, others=fields
         )
+
+
+def spec_digest(app: Application) -> str:
+    """What `State.spec` holds once this spec was looked at; 32 hexadecimal digits."""
+    data = orjson.dumps(app.spec.to_dict(), option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(data).hexdigest()[:32]
