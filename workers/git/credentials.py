@@ -138,8 +138,11 @@ def credential_for(
 
 
 def _endpoint_or_none(secret: RepoSecret) -> Endpoint | None:
+    url = secret.data.get("url", "")
+    if secret.kind == "repo-creds":  # may be a host without a path
+        url = url.rstrip("/") + ("/x" if "://" in url else "x")
     try:
-        return endpoint_of(secret.data.get("url", ""))
+        return endpoint_of(url)
     except GitRefused:
         return None  # somebody else's broken Secret must not stop this repository
 

@@ -154,7 +154,7 @@ class Mirror:
         deadline = time.monotonic() + timeout
         if self._doubt.exists():
             self._clone_anew(commit, deadline)
-        elif self.has(commit):
+        if self.has(commit):
             return
         try:
             self._fetch(commit, deadline)
@@ -162,10 +162,12 @@ class Mirror:
             if not or_refs:
                 raise
             self.fetch_refs(timeout=deadline - time.monotonic())
+            if not self.has(commit):
+                raise
         except LocalDamage:
             self._repair(commit, deadline)
-        if not self.has(commit):
-            raise UnknownCommit(f"the Git host does not hand out commit {commit}")
+        if not self.has(commit):  # the host was told that we have what we lack
+            self._clone_anew(commit, deadline)
 
     def fetch_refs(
         self, patterns: Sequence[str] = ("refs/heads/*", "refs/tags/*"), timeout: float = FETCH_TIMEOUT

@@ -193,10 +193,9 @@ def run(
         if child.returncode is None:
             _kill_group(child)
             child.wait()
-        for pipe in (child.stdin, child.stdout, child.stderr):
+        if child.stdin is not None:
             with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
+                child.stdin.close()
     if code == 0:
         return bytes(out)
     if code < 0 and time.monotonic() >= deadline:
@@ -218,8 +217,9 @@ def _kill_group(child: subprocess.Popen[bytes]) -> None:
 
 
 def _drain(child: subprocess.Popen[bytes], pipe: IO[bytes] | None, into: bytearray, limit: int) -> None:
+    # Closed here and nowhere else: a descriptor closed under a reader may be somebody else's by then.
     assert pipe is not None
-    with contextlib.suppress(OSError, ValueError):  # closed by `run` when it gives up
+    with pipe:
         while chunk := os.read(pipe.fileno(), 65536):
             if len(into) + len(chunk) > limit:
                 _kill_group(child)

@@ -137,9 +137,7 @@ class TreeReader:
         for id_, (kind, _found, size) in zip(wanted, self._info(wanted), strict=True):
             if not kind:
                 self._doubt.touch()
-                raise LocalDamage(
-                    f"object {id_} is missing in the mirror; the next fetch clones it anew"
-                )
+                raise LocalDamage(f"object {id_} is missing in the mirror; the next fetch clones it anew")
             if size > limit:
                 raise GitRefused(f"object {id_} has {size} bytes, more than the limit of {limit}")
         return dict(zip(wanted, self._contents(wanted), strict=True))

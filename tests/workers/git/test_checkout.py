@@ -95,7 +95,17 @@ def test_branches_tags_ranges_head_and_commit_ids_are_found(repo: Repository, mi
 
 @pytest.mark.parametrize(
     "revision",
-    ["--upload-pack=touch /tmp/owned", "-x", "a..b", "a b", "main\n", "x^{tree}", "a:b", "refs/heads/*", "@{-1}"],
+    [
+        "--upload-pack=touch /tmp/owned",
+        "-x",
+        "a..b",
+        "a b",
+        "main\n",
+        "x^{tree}",
+        "a:b",
+        "refs/heads/*",
+        "@{-1}",
+    ],
 )
 def test_a_revision_never_becomes_an_option_or_an_expression(
     repo: Repository, mirror_of: MirrorOf, revision: str
@@ -112,9 +122,7 @@ def test_a_branch_that_is_not_there_is_refused_by_name(repo: Repository, mirror_
         checkout(mirror_of(repo), "nosuch")
 
 
-def test_the_same_story_over_git_itself(
-    repo: Repository, mirror_of: MirrorOf, tmp_path: object
-) -> None:
+def test_the_same_story_over_git_itself(repo: Repository, mirror_of: MirrorOf, tmp_path: object) -> None:
     """What is not HTTP goes through `git fetch` and `git ls-remote`."""
     from workers.git.credentials import Credential
 

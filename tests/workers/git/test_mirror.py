@@ -25,6 +25,12 @@ MirrorOf = Callable[[Repository], Mirror]
 PASSWORD = "hunter2-very-secret"
 
 
+def end(server: socket.socket) -> None:
+    """Ends a server whose thread waits in `accept`: closing alone would leave it there."""
+    server.shutdown(socket.SHUT_RDWR)
+    server.close()
+
+
 @contextmanager
 def listening(answer: bytes | None = None) -> Iterator[tuple[str, list[bytes]]]:
     """A server that answers every connection so, or never: its URL, and what it was sent."""
@@ -48,7 +54,7 @@ def listening(answer: bytes | None = None) -> Iterator[tuple[str, list[bytes]]]:
     try:
         yield f"http://127.0.0.1:{server.getsockname()[1]}/team/app.git", received
     finally:
-        server.close()
+        end(server)
         for connection in held:
             connection.close()
 
@@ -93,7 +99,7 @@ def test_a_host_that_trickles_is_cut_too(tmp_path: Path) -> None:
             checkout(Mirror.open(tmp_path, url, Credential()), "main", timeout=1)
     finally:
         stop.set()
-        server.close()
+        end(server)
 
 
 def test_a_redirect_is_refused_and_the_credential_stays_here(tmp_path: Path) -> None:
@@ -142,7 +148,7 @@ def test_a_repository_whose_path_really_ends_in_git_is_found(
         url = target.replace(host.url, f"http://127.0.0.1:{port}")
         client = connect(parse(url), Credential(), time.monotonic() + 10)
     finally:
-        server.close()
+        end(server)
     assert client.remote.url == f"{url}.git"
 
 
