@@ -1,4 +1,4 @@
-"""Receiving a delivery: limit, verify, parse, write it down, enqueue it, answer. Git is never waited for."""
+"""Receiving a delivery: limit, verify, parse, write it down, answer, enqueue. Git is never waited for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import orjson
 from flask import Request, Response
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from mooring.delivery import Event, EventKind, Stage
 from mooring.errors import StoreUnavailable
@@ -99,8 +99,10 @@ class Receiver:
                 )
             case Duplicate(id):
                 return _answer(HTTPStatus.ACCEPTED, id=id, message="received before")
-        self._enqueue(kept.id)
-        return _answer(HTTPStatus.ACCEPTED, id=kept.id)
+        answer = _answer(HTTPStatus.ACCEPTED, id=kept.id)
+        # With the answer on its way: it says that the delivery is in the ledger, which it is.
+        answer.call_on_close(lambda: self._enqueue(kept.id))
+        return answer
 
     def _enqueue(self, id: str) -> None:
         began = time.time()
@@ -148,16 +150,22 @@ def _host(request: Request, name: str | None) -> Host:
 
 def _body(request: Request, limit: int) -> bytes:
     """The body, of which no more than `limit` bytes are ever read, whether its length is told or not."""
-    request.max_content_length = limit
+    if (request.content_length or 0) > limit:
+        raise RequestEntityTooLarge
+    # One more than allowed: of a chunked body werkzeug reads this much and then says nothing.
+    request.max_content_length = limit + 1
     # A client that stalls must not keep its place: hosts give up after 10 s themselves.
     if connection := request.environ.get("gunicorn.socket"):
         connection.settimeout(10)
     try:
-        return request.get_data(cache=False)
+        body = request.get_data(cache=False)
     except HTTPException:
         raise
     except Exception as error:  # whatever the server raises when the client's framing is broken
         raise Problem(HTTPStatus.BAD_REQUEST, "the body could not be read to its end") from error
+    if len(body) > limit:
+        raise RequestEntityTooLarge
+    return body
 
 
 def _verified(host: Host, request: Request, body: bytes, secrets: tuple[Secret, ...]) -> Event | None:

@@ -54,7 +54,7 @@ def ledger(redis_url: str) -> Ledger:
 
 
 def post(web: FlaskClient, path: str, request: Sent, **more: Any) -> TestResponse:
-    return web.post(path, data=request.body, headers=request.headers, **more)
+    return web.post(path, data=request.body, headers=request.headers, buffered=True, **more)
 
 
 def deliver(web: FlaskClient, request: Sent, host: str = "github", **more: Any) -> TestResponse:
