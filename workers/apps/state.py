@@ -22,8 +22,8 @@ LONGEST: Final = 64 * 1024  # characters; all annotations of an object together 
 class State:
     """`claim` is the id of the newest claim. `inputs` is the digest of what the last successful render
     read, `commit` the newest one at which that is still so, `spec` the digest of the spec that was last
-    looked at: an edit of it is seen by it (generation counts status writes too). `others` are fields of other versions of
-    Mooring: they are kept."""
+    looked at: an edit of it is seen by it (generation counts status writes too). `others` are fields of
+    other versions of Mooring: they are kept."""
 
     claim: str = ""
     inputs: str = ""

@@ -306,7 +306,7 @@ def test_fields_of_other_versions_in_the_state_are_kept_by_a_claim(world: World)
     app = world.make()
     app = world.apps.report(app, compared(app), State(inputs="tree", others={"later": [1]}))
     claim = world.apps.claim(app, running())
-    assert world.apps.state(claim.app) == State(claim.id, "tree", "", {"later": [1]})
+    assert world.apps.state(claim.app) == State(claim.id, "tree", others={"later": [1]})
 
 
 def test_an_untouched_app_moves_in_one_patch(world: World) -> None:
