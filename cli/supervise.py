@@ -71,7 +71,7 @@ def start(argv: Sequence[str], env: Mapping[str, str], **options: Any) -> subpro
 
 
 def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
-    """SIGTERM; after `patience_s` seconds SIGKILL to its process group, which is the one that `start` made."""
+    """SIGTERM; after `patience_s` seconds SIGKILL to the process group that `start` made."""
     with suppress(ProcessLookupError):
         process.send_signal(signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):

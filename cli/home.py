@@ -1,0 +1,106 @@
+"""The way from a command line to the cluster that holds the Applications, and to Redis."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cli import embedded
+from mooring.errors import Refused
+from mooring.settings import Settings
+
+if TYPE_CHECKING:
+    import redis
+
+    from workers.apps.store import Applications
+    from workers.cluster.api import Api
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--kubeconfig", metavar="FILE", default="", help="kubeconfig of the home cluster."),
+    click.option("--context", metavar="NAME", default="", help="Context of the kubeconfig."),
+    click.option(
+        "-N",
+        "--app-namespace",
+        "--namespace",
+        "namespace",
+        metavar="NAMESPACE",
+        default="",
+        help="Namespace that holds the Applications.  [default: mooring]",
+    ),
+)
+
+
+def home_options(command: Command) -> Command:
+    """Adds --kubeconfig, --context and --namespace; the command gets a Settings as its first argument."""
+
+    @wraps(command)
+    def wrapped(*args: Any, kubeconfig: str, context: str, namespace: str, **rest: Any) -> Any:
+        return command(chosen(kubeconfig, context, namespace), *args, **rest)
+
+    for option in reversed(_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[return-value]
+
+
+def chosen(kubeconfig: str = "", context: str = "", namespace: str = "") -> Settings:
+    """The settings of the environment, with what the command line says in their place."""
+    settings = Settings.from_env(os.environ)
+    return replace(
+        settings,
+        kubeconfig=kubeconfig or settings.kubeconfig,
+        context=context or settings.context,
+        namespace=namespace or settings.namespace,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The home cluster, connected."""
+
+    settings: Settings
+    server: str
+    api: Api
+    applications: Applications
+
+
+def connect(settings: Settings) -> Home:
+    """Raises ClusterRefused and ClusterUnavailable saying what is wrong with the way to the cluster."""
+    from workers.apps.home import HomeApplications
+    from workers.cluster.connect import connect as connect_cluster
+
+    cluster = connect_cluster(settings.kubeconfig or None, settings.context or None)
+    api = cluster.api()
+    applications: Applications
+    if settings.apps_dir:
+        from workers.apps.directory import DirectoryApplications
+        from workers.installation import ensure
+
+        installation = ensure(api, settings.namespace)
+        directory = Path(settings.apps_dir)
+        applications = DirectoryApplications(directory, api, settings.namespace, installation)
+    else:
+        applications = HomeApplications(api, settings.namespace)
+    return Home(settings, cluster.ref, api, applications)
+
+
+def redis_url(settings: Settings) -> str:
+    """MOORING_REDIS_URL, or the embedded Redis of a `mooring up` that runs. Raises Refused without one."""
+    url = settings.redis_url or embedded.find(Path(settings.state_dir))
+    if not url:
+        raise Refused("no Redis to ask: set MOORING_REDIS_URL, or start `mooring up` on this machine")
+    return url
+
+
+def redis_client(settings: Settings) -> redis.Redis:
+    """A client of `redis_url`."""
+    from mooring.store.connection import connect as connect_redis
+
+    return connect_redis(redis_url(settings))

@@ -1,0 +1,52 @@
+"""Which processes a Mooring consists of, and what each of them is told."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from cli.supervise import Child
+from mooring.settings import Settings
+from mooring.settings_web import HOSTS, SECRETS_DIR, secret_variable, settings
+
+POOLS: Final = ("intake", "deploy", "reconcile")
+# -P: whatever lies in the current directory is not imported.
+_PYTHON: Final = (sys.executable, "-P", "-m")
+_LINES: Final = {"PYTHONUNBUFFERED": "1"}  # lines come when they are written
+
+
+def web(environ: Mapping[str, str], redis_url: str, host: str, port: int) -> Child:
+    """The web tier: faces the network, so it is told its own settings and nothing else."""
+    arguments = ("cli.main", "web", "--host", host, "--port", str(port))
+    env = {**web_environment(environ), **_LINES, "MOORING_REDIS_URL": redis_url}
+    return Child("web", (*_PYTHON, *arguments), env)
+
+
+def workers(environ: Mapping[str, str], settings: Settings) -> tuple[Child, ...]:
+    """One Celery worker a pool."""
+    env = engine_environment(environ, settings)
+    return tuple(Child(pool, (*_PYTHON, "workers.run", pool), env) for pool in POOLS)
+
+
+def beat(environ: Mapping[str, str], settings: Settings) -> Child:
+    """Celery beat."""
+    return Child("beat", (*_PYTHON, "workers.beat"), engine_environment(environ, settings))
+
+
+def web_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables of `environ` that the web tier may know: no kubeconfig, no Git credential, no HOME."""
+    allowed = {
+        "PATH",
+        "LANG",
+        SECRETS_DIR,
+        *(setting.env for setting, _ in settings()),
+        *(secret_variable(host) for host in HOSTS),
+    }
+    return {name: value for name, value in environ.items() if name in allowed}
+
+
+def engine_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
+    """Everything but the webhook secrets, which only the web tier needs."""
+    kept = {name: value for name, value in environ.items() if not name.startswith("MOORING_WEBHOOK_")}
+    return {**kept, **settings.to_env(), **_LINES}

@@ -1,0 +1,148 @@
+"""`mooring up`, and its parts alone: `web`, `worker`, `beat`."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from cli import embedded, processes, supervise
+from cli.home import connect, home_options, redis_url
+from mooring.errors import Refused, StoreUnavailable
+from mooring.settings import Settings
+from mooring.settings_web import HOSTS, SECRETS_DIR, WebSettings, secret_variable
+
+_host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+_port = click.option("--port", default=8080, show_default=True, type=click.IntRange(1, 65535), help="Port.")
+_drain = click.option(
+    "--drain",
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long what is being worked on may take when it is all to end.",
+)
+
+
+@click.command()
+@home_options
+@click.option("--apps", "apps_dir", metavar="DIR", help="Read Applications from YAML files here.")
+@_host
+@_port
+@_drain
+def up(settings: Settings, apps_dir: str | None, host: str, port: int, drain: float) -> None:
+    """Run web, workers and beat as one group in the foreground.
+
+    Redis is embedded unless MOORING_REDIS_URL is set. Whoever dies is started again; SIGTERM and Ctrl-C
+    let them finish what they are doing. All settings are in docs/cli.md.
+    """
+    if apps_dir:
+        settings = replace(settings, apps_dir=str(Path(apps_dir).absolute()))
+    web_settings = WebSettings.from_env(os.environ)
+    server = _check_cluster(settings)
+    _check_port(host, port)
+    with _redis(settings) as url:
+        settings = replace(settings, redis_url=url)
+        _tell(settings, web_settings, server, host, port)
+        children = (
+            processes.web(os.environ, url, host, port),
+            *processes.workers(os.environ, settings),
+            processes.beat(os.environ, settings),
+        )
+        supervise.run(children, drain_s=drain)
+
+
+@click.command()
+@_host
+@_port
+@click.option("--processes", "count", default=1, show_default=True, type=click.IntRange(1), help="How many.")
+def web(host: str, port: int, count: int) -> None:
+    """Run the web tier: receives pushes, serves the status page. Knows Redis and webhook secrets only."""
+    from webhook.serve import run
+
+    run(WebSettings.from_env(os.environ), host, port, count)
+
+
+@click.command()
+@home_options
+@_drain
+def worker(settings: Settings, drain: float) -> None:
+    """Run the three pools of workers: intake, deploy and reconcile. Needs MOORING_REDIS_URL."""
+    settings = replace(settings, redis_url=redis_url(settings))
+    _check_cluster(settings)
+    supervise.run(processes.workers(os.environ, settings), drain_s=drain)
+
+
+@click.command()
+@home_options
+def beat(settings: Settings) -> None:
+    """Run beat, which asks for what is due. Any number may run, one at a time asks."""
+    child = processes.beat(os.environ, replace(settings, redis_url=redis_url(settings)))
+    os.execve(child.argv[0], list(child.argv), dict(child.env))  # noqa: S606 - our own interpreter
+
+
+@contextmanager
+def _redis(settings: Settings) -> Iterator[str]:
+    if not settings.redis_url:
+        with embedded.running(Path(settings.state_dir)) as url:
+            yield url
+        return
+    from mooring.store.connection import connect as connect_redis
+
+    try:
+        connect_redis(settings.redis_url).ping()
+    except StoreUnavailable as error:
+        raise StoreUnavailable(
+            f"{error}: is MOORING_REDIS_URL right? Unset it to use an embedded Redis"
+        ) from error
+    yield settings.redis_url
+
+
+def _check_cluster(settings: Settings) -> str:
+    """The URL of the home cluster, which has what we need. Raises what is wrong with it."""
+    home = connect(settings)
+    if not settings.apps_dir and home.api.discovery.find("argoproj.io/v1alpha1", "Application") is None:
+        raise Refused(
+            f"{home.server} has no kind Application: run `mooring crds install`, or give --apps DIR"
+        )
+    return home.server
+
+
+def _check_port(host: str, port: int) -> None:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        raise Refused(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
+        ) from error
+
+
+def _tell(settings: Settings, web_settings: WebSettings, server: str, host: str, port: int) -> None:
+    where = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
+    base = f"http://{where}:{port}"
+    ready = [name for name in HOSTS if web_settings.secrets.get(name) or name in web_settings.allow_unsigned]
+    missing = [name for name in HOSTS if name not in ready]
+    held = f"files in {settings.apps_dir}" if settings.apps_dir else f"namespace {settings.namespace}"
+    redis = "embedded" if "MOORING_REDIS_URL" not in os.environ else "MOORING_REDIS_URL"
+    lines = [
+        ("status page", f"{base}/"),
+        ("webhooks", f"{base}/webhooks/<host>   e.g. {base}/webhooks/{(ready or HOSTS)[0]}"),
+        ("cluster", f"{server}, Applications in {held}"),
+        ("redis", redis),
+        ("accepting", ", ".join(ready) if ready else click.style("no pushes: no secret is set", fg="yellow")),
+    ]
+    for name, text in lines:
+        click.echo(f"{click.style(name.ljust(12), bold=True)} {text}")
+    if missing:
+        example = secret_variable(missing[0])
+        click.echo(
+            f"{'':12} pushes of {', '.join(missing)} are refused until their secret is set:\n"
+            f"{'':12} e.g. {example}, or a file `{missing[0]}` in {SECRETS_DIR}"
+        )
