@@ -24,7 +24,8 @@ OPEN = "mooring:turns"
 
 # KEYS: the turn's hash, its wishes, the set of open turns. Times are milliseconds since the epoch.
 _WANT = """
-local seq = redis.call('HINCRBY', KEYS[1], 'wanted', 1)
+redis.call('HINCRBY', KEYS[1], 'wanted', 1)
+redis.call('PERSIST', KEYS[1])
 for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('SADD', KEYS[3], ARGV[1])
 if ARGV[3] ~= '' then redis.call('RPUSH', KEYS[4], ARGV[3]) end
@@ -44,6 +45,7 @@ if tonumber(turn[3] or '0') > now then return {} end
 local wanted, done = tonumber(turn[1] or '0'), tonumber(turn[2] or '0')
 if wanted <= done then redis.call('SREM', KEYS[3], ARGV[4]) return {} end
 redis.call('HSET', KEYS[1], 'holder', token, 'expires', now + ttl)
+redis.call('HDEL', KEYS[1], 'parked')
 local tries = redis.call('HINCRBY', KEYS[1], 'tries', 1)
 return {wanted, redis.call('HGETALL', KEYS[2]), redis.call('LRANGE', KEYS[4], 0, -1), tries}
 """
@@ -164,7 +166,10 @@ class Turns:
         return bool(self._release(self._keys(turn.name), args) == 1)
 
     def park(self, name: str, until: float) -> None:
-        """Not an orphan before `until` (seconds since the epoch): its next try is among the due steps."""
+        """Not an orphan before `until` (seconds since the epoch): its next try is among the due steps.
+
+        Whoever takes the turn earlier ends that: its death is to be seen by its lease.
+        """
         self._redis.hset(PREFIX + name, "parked", str(int(until * 1000)))
 
     def orphans(self, patience_s: float = 10.0) -> tuple[str, ...]:
