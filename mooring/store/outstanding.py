@@ -15,7 +15,8 @@ _KEEP_S = 7 * 86400
 
 _DONE = """
 redis.call('SREM', KEYS[1], ARGV[1])
-if ARGV[2] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2]) end
+if ARGV[2] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+else redis.call('HDEL', KEYS[2], ARGV[1]) end
 redis.call('EXPIRE', KEYS[2], tonumber(ARGV[3]))
 if redis.call('SCARD', KEYS[1]) > 0 then return {0} end
 return {1, redis.call('HGETALL', KEYS[2])}
@@ -41,7 +42,10 @@ class Outstanding:
         pipe.execute()
 
     def done(self, delivery: str, part: str, failure: str = "") -> dict[str, str] | None:
-        """`part` has ended. None while others are open, else the failures by part (empty: all well)."""
+        """`part` has ended. None while others are open, else the failures by part (empty: all well).
+
+        A failure it had before counts no more when there is none now: deliveries may be replayed.
+        """
         keys = [PREFIX + delivery, f"{PREFIX}{delivery}:failures"]
         answer = cast("list[list[bytes]]", self._done(keys, [part, failure, _KEEP_S]))
         if len(answer) == 1:
