@@ -1,0 +1,55 @@
+"""Stories of steps that wait for their time."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from mooring.store.due import DueSteps, Step
+
+SYNC = Step("mooring.sync", ("mooring_shop",), "deploy")
+LOOK = Step("mooring.reconcile", ("mooring_shop", "health"), "reconcile")
+
+
+@pytest.fixture
+def due(redis_client: redis.Redis) -> DueSteps:
+    return DueSteps(redis_client)
+
+
+def test_a_step_is_given_out_at_its_time_and_once(due: DueSteps) -> None:
+    due.put(SYNC, 100.5)
+    assert due.take(100.4) == ()
+    assert due.take(100.5) == (SYNC,)
+    assert due.take(1000) == ()
+
+
+def test_the_earliest_come_first_and_the_rest_stays(due: DueSteps) -> None:
+    steps = [Step("t", (str(number),), "q") for number in range(5)]
+    for number, step in enumerate(reversed(steps)):
+        due.put(step, 10 - number)
+    assert due.take(100, limit=2) == tuple(steps[:2])
+    assert due.take(100) == tuple(steps[2:])
+
+
+def test_an_equal_step_moves_to_its_new_time(due: DueSteps) -> None:
+    due.put(SYNC, 10)
+    due.put(SYNC, 20)
+    due.put(LOOK, 10)
+    assert due.take(10) == (LOOK,)
+    assert due.take(20) == (SYNC,)
+
+
+def test_a_dropped_step_never_comes(due: DueSteps) -> None:
+    due.put(SYNC, 10)
+    due.drop(SYNC)
+    due.drop(SYNC)
+    assert due.take(100) == ()
+
+
+def test_two_takers_share_the_steps(due: DueSteps, redis_client: redis.Redis) -> None:
+    steps = {Step("t", (f"ä {number}",), "q") for number in range(20)}
+    for step in steps:
+        due.put(step, 1)
+    one, other = due.take(2, limit=12), DueSteps(redis_client).take(2, limit=12)
+    assert (len(one), len(other)) == (12, 8)
+    assert {*one, *other} == steps
