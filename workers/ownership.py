@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -93,7 +94,17 @@ def approved(annotations: Mapping[str, Any], since: str) -> bool:
     https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/#resource-pruning-with-confirmation
     """
     at = annotations.get(DELETION_APPROVED) or annotations.get(DELETION_APPROVED.replace(ARGO, "mooring.dev"))
-    return bool(since) and isinstance(at, str) and at >= since
+    said, asked = _moment(at), _moment(since)
+    return said is not None and asked is not None and said >= asked
+
+
+def _moment(text: object) -> datetime | None:
+    """The moment that `text` names; None for anything that is not one moment, as "yes" is not."""
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 # Deleting one of these deletes what people cannot get back from Git.
