@@ -43,7 +43,8 @@ def take(turns: Turns, name: str = APP) -> Turn:
 
 def test_a_burst_of_200_wishes_costs_two_turns_and_the_second_sees_the_newest(turns: Turns) -> None:
     assert turns.want(APP, {"commit": "0"})
-    tasks, runs = 1, []
+    tasks = 1
+    runs: list[Turn] = []
     for number in range(1, 200):
         if tasks and len(runs) == 0 and number == 3:  # the first task arrives while the burst goes on
             runs.append(take(turns))

@@ -1,0 +1,89 @@
+"""What proves that an object has not drifted, and what does not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mooring.names import APPLYSET_PART_OF
+from mooring.store.proofs import Proof
+from tests.workers.objects import key, managed, ours
+from workers.cluster.live import Live
+from workers.proof import proves, record
+
+WEB = key("web", "Deployment", "apps")
+LIVE = ours(WEB)
+PROOF = record("body", "v1.37.2", LIVE)
+LATER = replace(LIVE, resource_version="43")  # status has moved
+
+
+def holds(live: Live, proof: Proof | None = PROOF, body: str = "body", schema: str = "v1.37.2") -> bool:
+    return proves(proof, body, schema, live)
+
+
+def test_the_very_version_that_was_recorded_is_proof() -> None:
+    assert holds(LIVE)
+    without_generation = replace(LIVE, generation=None)
+    assert holds(without_generation, record("body", "v1.37.2", without_generation))
+
+
+def test_a_status_that_moved_is_no_drift() -> None:
+    assert holds(LATER)
+    noted = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"}
+    assert holds(replace(LATER, managed_fields=(*LIVE.managed_fields, noted)))
+
+
+def test_the_time_of_our_entry_is_no_drift() -> None:
+    touched = managed(APPLYSET_PART_OF) | {"time": "2027-01-01T00:00:00Z"}
+    assert holds(replace(LATER, managed_fields=(touched,)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"generation": 4},
+        {"generation": None},
+        {"generation": 0},
+        {"labels": {}},
+        {"labels": {**LIVE.labels, "more": "x"}},
+        {"annotations": {}},
+        {"finalizers": ("x/y",)},
+        {"managed_fields": ()},
+        {"managed_fields": (managed(APPLYSET_PART_OF, "more"),)},
+        {"managed_fields": (*LIVE.managed_fields, managed("more", operation="Update"))},
+    ],
+)
+def test_anything_else_that_moved_is_looked_at(change: dict[str, Any]) -> None:
+    assert not holds(replace(LATER, **change))
+
+
+def test_a_kind_without_generation_is_proved_by_its_version_alone() -> None:
+    config = replace(ours(key("settings")), generation=None)
+    proof = record("body", "v1.37.2", config)
+    assert holds(config, proof)
+    assert not holds(replace(config, resource_version="43"), proof)
+
+
+@pytest.mark.parametrize("live", [LIVE, LATER])
+def test_another_body_schema_or_object_is_never_proved(live: Live) -> None:
+    assert not holds(live, body="another")
+    assert not holds(live, schema="v1.38.0")
+    assert not holds(replace(live, uid="made anew"))
+    assert not holds(live, proof=None)
+
+
+@given(
+    st.builds(Proof, *[st.text(max_size=3)] * 4, st.integers(0, 4), st.text(max_size=3), st.text(max_size=3))
+)
+def test_no_made_up_record_proves_anything(proof: Proof) -> None:
+    assert not holds(LIVE, proof)
+
+
+def test_the_order_of_labels_is_no_change() -> None:
+    labels = {"a": "1", "b": "2", **LIVE.labels}
+    one, other = replace(LIVE, labels=labels), replace(LATER, labels=dict(reversed(labels.items())))
+    assert holds(other, record("body", "v1.37.2", one))
