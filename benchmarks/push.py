@@ -225,6 +225,7 @@ def _stages(sent: float, delivery: Any) -> dict[str, float]:
 def _bare(
     loop: Bare, repo: Repository, options: argparse.Namespace, count: int, into: dict[str, list[Times]]
 ) -> None:
+    loop.connect_again()
     for turn in range(-2, count):
         for kind, run in (("git", loop.by_git), ("mirror", loop.by_mirror)):
             number = turn % options.apps

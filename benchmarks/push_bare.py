@@ -70,6 +70,10 @@ class Bare:
 
         return self._timed({"fetch": lambda: checkout(self._mirror, "main", commit), "read": read}, name)
 
+    def connect_again(self) -> None:
+        """Opens the connection anew with the next request: the server closes one that was long idle."""
+        self._connection.close()
+
     def apply(self, body: dict[str, Any]) -> None:
         """One server-side apply. Raises ClusterUnavailable when it fails."""
         path = f"/api/v1/namespaces/{self._namespace}/configmaps/{body['metadata']['name']}"
