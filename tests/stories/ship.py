@@ -26,6 +26,9 @@ import redis
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
+from mooring.keys import AppKey
+from mooring.names import RECONCILE, TASK_RECONCILE
+from workers.celery_app import make
 
 SECRET = "a webhook secret of the tests"
 PATIENCE_S = 60.0
@@ -146,21 +149,35 @@ class Ship:
         return self.find(f"{APPS.format(self.home)}/{name}")
 
     def create_app(
-        self, name: str, repo: Repository, namespace: str, *, path: str = ".", auto: bool = True, **more: Any
+        self,
+        name: str,
+        repo: Repository,
+        namespace: str,
+        *,
+        path: str = ".",
+        auto: bool = True,
+        policy: Mapping[str, Any] | None = None,
+        spec: Mapping[str, Any] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        **more: Any,
     ) -> None:
-        """An Application that follows `main`; `more` goes into syncPolicy.automated."""
-        policy = {"automated": {"prune": True, **more}} if auto else {}
+        """An Application that follows `main`.
+
+        `more` goes into syncPolicy.automated, `policy` into syncPolicy; `spec` replaces fields of the spec.
+        """
+        automated = {"automated": {"prune": True, **more}} if auto else {}
         self.ask(
             APPS.format(self.home),
             {
                 "apiVersion": "argoproj.io/v1alpha1",
                 "kind": "Application",
-                "metadata": {"name": name, "namespace": self.home},
+                "metadata": {"name": name, "namespace": self.home, "annotations": dict(annotations or {})},
                 "spec": {
                     "project": "default",
                     "source": {"repoURL": repo.url, "path": path, "targetRevision": "main"},
                     "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
-                    "syncPolicy": policy,
+                    "syncPolicy": {**automated, **(policy or {})},
+                    **(spec or {}),
                 },
             },
         )
@@ -187,6 +204,74 @@ class Ship:
             return app if sync.get("revision") == commit and sync.get("status") == status else None
 
         return until(f"{name} {status} at {commit[:8]}", look)
+
+    def unsaid(self, name: str, text: str) -> None:
+        """Waits until no condition's message holds `text`."""
+
+        def look() -> bool:
+            found = self.app(name).get("status", {}).get("conditions", [])
+            return not any(text in c["message"] for c in found)
+
+        until(f"no condition of {name} that says {text!r}", look)
+
+    def resource(self, app: str, name: str, kind: str = "ConfigMap") -> Any:
+        """What the app's status says of one object now, or None."""
+        found = self.app(app).get("status", {}).get("resources", [])
+        return next((r for r in found if (r["kind"], r["name"]) == (kind, name)), None)
+
+    def operate(self, name: str, **sync: Any) -> Any:
+        """An operation put on the object as `argocd app sync` does; the app once it has ended."""
+        self.patch_app(name, {"operation": {"sync": sync, "initiatedBy": {"username": "sailor"}}})
+        return self.ended(name)
+
+    def ended(self, name: str) -> Any:
+        """Waits until no operation is asked for or running; the app then."""
+
+        def look() -> Any:
+            app = self.app(name)
+            phase = app.get("status", {}).get("operationState", {}).get("phase", "Running")
+            return app if "operation" not in app and phase != "Running" else None
+
+        return until(f"the end of the operation of {name}", look)
+
+    def refresh(self, name: str, how: str = "normal") -> Any:
+        """Asks for a refresh as `argocd app get --refresh` does; the app once it has been looked at."""
+        key = "argocd.argoproj.io/refresh"
+        self.patch_app(name, {"metadata": {"annotations": {key: how}}})
+
+        def look() -> Any:
+            app = self.app(name)
+            return app if key not in app["metadata"].get("annotations", {}) else None
+
+        return until(f"the refresh of {name}", look)
+
+    def reconcile(self, name: str) -> Any:
+        """Calls the reconciliation of one app as `celery call` does; the app once that has ended."""
+        key = AppKey(self.home, name)
+        with redis.Redis.from_url(self.redis_url) as client:
+
+            def done() -> int:
+                return int(client.hget(f"mooring:turn:app:{key}", "done") or 0)
+
+            before = done()
+            with make("stories", self.redis_url) as celery:
+                celery.send_task(TASK_RECONCILE, args=[str(key), "reconcile"], queue=RECONCILE)
+            until(f"the reconciliation of {name}", lambda: done() > before)
+        return self.app(name)
+
+    def pushed(self, repo: Repository, files: Mapping[str, Any]) -> str:
+        """Commits `files`, delivers that as a push and waits for its end; the commit."""
+        commit = repo.commit(files)
+        self.finished(self.deliver(repo, commit))
+        return commit
+
+    def kubectl(self, *args: str, given: str = "") -> str:
+        """What kubectl prints. Fails with what it says when it fails."""
+        done = subprocess.run(
+            [*self.cluster.kubectl, *args], input=given, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def quiet(self) -> None:
         """Waits until nobody works on anything."""
