@@ -17,6 +17,7 @@ from workers.cluster.api import Create, Update
 from workers.cluster.kinds import Kind
 
 CRD = Kind("apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False)
+NAMESPACE = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 
 
 class Step(StrEnum):

@@ -13,14 +13,14 @@ from mooring.settings_web import HOSTS, SECRETS_DIR, secret_variable, settings
 POOLS: Final = ("intake", "deploy", "reconcile")
 # -P: whatever lies in the current directory is not imported.
 _PYTHON: Final = (sys.executable, "-P", "-m")
+MOORING: Final = (*_PYTHON, "cli.main")
 _LINES: Final = {"PYTHONUNBUFFERED": "1"}  # lines come when they are written
 
 
 def web(environ: Mapping[str, str], redis_url: str, host: str, port: int) -> Child:
     """The web tier: faces the network, so it is told its own settings and nothing else."""
-    arguments = ("cli.main", "web", "--host", host, "--port", str(port))
     env = {**web_environment(environ), **_LINES, "MOORING_REDIS_URL": redis_url}
-    return Child("web", (*_PYTHON, *arguments), env)
+    return Child("web", (*MOORING, "web", "--host", host, "--port", str(port)), env)
 
 
 def workers(environ: Mapping[str, str], settings: Settings) -> tuple[Child, ...]:

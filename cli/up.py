@@ -104,11 +104,17 @@ def _redis(settings: Settings) -> Iterator[str]:
 
 def _check_cluster(settings: Settings) -> str:
     """The URL of the home cluster, which has what we need. Raises what is wrong with it."""
+    from cli.crds import NAMESPACE
+
     home = connect(settings)
     if not settings.apps_dir and home.api.discovery.find("argoproj.io/v1alpha1", "Application") is None:
         raise Refused(
             f"{home.server} has no kind Application: run `mooring crds install`, or give --apps DIR"
         )
+    if not settings.apps_dir and home.api.get(NAMESPACE, "", settings.namespace, True) is None:
+        raise Refused(f"{home.server} has no namespace {settings.namespace}: run `mooring crds install`")
+    if settings.apps_dir:
+        home.api.ensure_namespace(settings.namespace)
     return home.server
 
 
