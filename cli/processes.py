@@ -10,7 +10,7 @@ from cli.supervise import Child
 from mooring.settings import Settings
 from mooring.settings_web import HOSTS, SECRETS_DIR, secret_variable, settings
 
-POOLS: Final = ("intake", "deploy", "reconcile")
+POOLS: Final = ("intake", "deploy", "slow", "reconcile")
 # -P: whatever lies in the current directory is not imported.
 _PYTHON: Final = (sys.executable, "-P", "-m")
 MOORING: Final = (*_PYTHON, "cli.main")

@@ -71,7 +71,7 @@ def web(host: str, port: int, count: int) -> None:
 @home_options
 @_drain
 def worker(settings: Settings, drain: float) -> None:
-    """Run the three pools of workers: intake, deploy and reconcile. Needs MOORING_REDIS_URL."""
+    """Run the four pools of workers: intake, deploy, slow and reconcile. Needs MOORING_REDIS_URL."""
     settings = replace(settings, redis_url=redis_url(settings))
     _check_cluster(settings)
     supervise.run(processes.workers(os.environ, settings), drain_s=drain)

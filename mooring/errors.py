@@ -50,6 +50,10 @@ class GitFailed(Retryable):
     """The Git host could not be reached or answered nonsense."""
 
 
+class TooSlow(GitFailed):
+    """Not done within the patience of this worker: it goes on in a pool where nobody waits behind it."""
+
+
 class GitRefused(Refused):
     """The Git host says no: wrong credential, no such repository, no such revision."""
 

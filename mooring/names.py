@@ -32,6 +32,7 @@ INTAKE: Final = "intake"
 DEPLOY: Final = "deploy"
 RECONCILE: Final = "reconcile"
 CONTROL: Final = "control"
+SLOW: Final = "slow"  # fetches that have outlasted the patience of the processes that deploy
 
 TASK_DELIVER: Final = "mooring.deliver"  # (delivery id): which apps does this push concern?
 TASK_PUSH: Final = "mooring.push"  # (repository, revision): fetch once, sync what it touches

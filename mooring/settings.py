@@ -31,10 +31,14 @@ class Settings:
     """Each field is one environment variable; its metadata says which, and what it means."""
 
     redis_url: str = _set("MOORING_REDIS_URL", "", "Redis, e.g. `redis://:password@host:6379/0`.")
-    kubeconfig: str = _set("MOORING_KUBECONFIG", "", "kubeconfig file; empty: in-cluster, else the usual one.")
+    kubeconfig: str = _set(
+        "MOORING_KUBECONFIG", "", "kubeconfig file; empty: found as kubectl does it."
+    )
     context: str = _set("MOORING_CONTEXT", "", "context of the kubeconfig; empty: its current one.")
     namespace: str = _set("MOORING_NAMESPACE", "mooring", "namespace that holds the Applications.")
-    apps_dir: str = _set("MOORING_APPS_DIR", "", "read Applications from YAML files here, not from the cluster.")
+    apps_dir: str = _set(
+        "MOORING_APPS_DIR", "", "read Applications from YAML files in this directory."
+    )
     state_dir: str = _set("MOORING_STATE_DIR", _default_state_dir, "directory for Git mirrors.")
     git_allow_file: bool = _set("MOORING_GIT_ALLOW_FILE", False, "allow `file://` repositories (`1`).")
     git_timeout_s: float = _set("MOORING_GIT_TIMEOUT", 90.0, "seconds until a Git command is ended.")
@@ -43,7 +47,9 @@ class Settings:
     )
     reconcile_s: float = _set("MOORING_RECONCILE_SECONDS", 180.0, "seconds between full reconciliations.")
     poll_s: float = _set("MOORING_POLL_SECONDS", 180.0, "seconds between polls of Git for lost pushes.")
-    lease_s: float = _set("MOORING_LEASE_SECONDS", 8.0, "seconds after which a dead worker's work is taken over.")
+    lease_s: float = _set(
+        "MOORING_LEASE_SECONDS", 8.0, "seconds until a dead worker's work is taken over."
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

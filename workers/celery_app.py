@@ -14,7 +14,7 @@ from typing import Any
 from celery import Celery
 from celery.signals import worker_process_init
 
-from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE
+from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 
@@ -52,7 +52,7 @@ def make(name: str, redis_url: str) -> Celery:
     return app
 
 
-QUEUES = {"intake": (INTAKE,), "deploy": (DEPLOY, CONTROL), "reconcile": (RECONCILE,)}
+QUEUES = {"intake": (INTAKE,), "deploy": (DEPLOY, CONTROL), "slow": (SLOW,), "reconcile": (RECONCILE,)}
 
 
 def send(app: Celery, step: Step) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from mooring.errors import Refused
+import time
+
+from mooring.errors import GitFailed, Refused, TooSlow
 from mooring.model.application import Application
 from mooring.model.project import AppProject
 from mooring.model.spec import Source
@@ -35,9 +37,16 @@ def mirror_of(engine: Engine, source: Source) -> Mirror:
 def resolve(engine: Engine, source: Source, revision: str = "", hint: str = "") -> tuple[Mirror, str]:
     """The mirror, and the commit that the host says `revision` (else the source's) is at; it is fetched.
 
-    Raises GitRefused, GitFailed.
+    Raises GitRefused, GitFailed; TooSlow when only this worker's patience was at its end.
     """
     mirror = mirror_of(engine, source)
+    patience = engine.git_patience_s
     wanted = revision or source.target_revision or "HEAD"
-    found = checkout(mirror, wanted, hint or None, timeout=engine.settings.git_timeout_s)
+    began = time.monotonic()
+    try:
+        found = checkout(mirror, wanted, hint or None, timeout=patience)
+    except GitFailed as error:
+        if patience < engine.settings.git_timeout_s and time.monotonic() - began >= patience:
+            raise TooSlow(str(error)) from error
+        raise
     return mirror, found.commit

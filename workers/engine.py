@@ -52,10 +52,11 @@ class Engine:
     executor: Executor
     mirrors: Path
     worker: str
+    git_patience_s: float  # how long this process waits for a Git host
     clock: Callable[[], float] = time.time
 
 
-def start(settings: Settings, send: Callable[[Step], None]) -> Engine:
+def start(settings: Settings, send: Callable[[Step], None], git_patience_s: float = 0.0) -> Engine:
     """Connect to Redis and the cluster, and make sure of the installation's identity.
 
     Raises Refused when a setting is wrong or the installation's Secret is missing, ClusterUnavailable or
@@ -86,5 +87,6 @@ def start(settings: Settings, send: Callable[[Step], None]) -> Engine:
         installation=installation,
         executor=ThreadPoolExecutor(_PARALLEL, thread_name_prefix="apply"),
         mirrors=Path(settings.state_dir) / "mirrors",
+        git_patience_s=git_patience_s or settings.git_timeout_s,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )

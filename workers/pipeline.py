@@ -11,9 +11,9 @@ what they write right.
 from __future__ import annotations
 
 from mooring.delivery import EventKind
-from mooring.errors import Conflict, Refused, Retryable, Superseded
+from mooring.errors import Conflict, Refused, Retryable, Superseded, TooSlow
 from mooring.keys import AppKey
-from mooring.names import DEPLOY, RECONCILE, TASK_MOVED, TASK_PUSH, TASK_RECONCILE, TASK_SYNC
+from mooring.names import DEPLOY, RECONCILE, SLOW, TASK_MOVED, TASK_PUSH, TASK_RECONCILE, TASK_SYNC
 from mooring.store.due import Step
 from mooring.store.turns import Turn
 from workers import bring, follow
@@ -27,6 +27,8 @@ _LEASE_S = 10.0
 _POISON = 8
 _GIVEN_UP = "given up: every worker that took it died; look at the workers' logs, then sync by hand"
 _MAX_WAIT_S = 300.0
+# About two hours of an unreachable Git host or cluster. The poll takes it up again after that.
+_MAX_WAITS = 30
 
 
 def deliver(engine: Engine, id: str) -> None:
@@ -112,7 +114,8 @@ def sync(engine: Engine, name: str) -> None:
             _later(engine, turn, step, Retryable(str(error), after=0.1), line)  # read and decide anew
             return
         except Retryable as error:
-            bring.waiting(engine, key, error)
+            if not isinstance(error, TooSlow):
+                bring.waiting(engine, key, error)
             _later(engine, turn, step, error, line)
             return
     if ending.look_again_s:
@@ -149,12 +152,22 @@ def _part(key: AppKey) -> str:
 
 
 def _later(engine: Engine, turn: Turn, step: Step, error: Retryable, line: Timeline) -> None:
-    wait = min(max(error.after, 0.1) * 2 ** min(turn.tries - 1, 16), _MAX_WAIT_S)
+    """Put the turn off; its next try is among the due steps, or at once in the pool for what is slow."""
+    if turn.waits >= _MAX_WAITS:
+        _close(engine, turn, turn.name, f"given up after {turn.waits} tries: {error}")
+        _again(engine, turn, step)
+        return
+    slow = isinstance(error, TooSlow)
+    wait = 0.0 if slow else min(max(error.after, 0.1) * 2 ** min(turn.waits, 16), _MAX_WAIT_S)
     until = engine.clock() + wait
-    engine.due.put(step, until)
-    engine.turns.park(turn.name, until + 10)
-    line.waits(wait, str(error))
-    engine.turns.release(turn, done=False, again=False)
+    if not slow:
+        engine.due.put(step, until)
+        line.waits(wait, str(error))
+    engine.turns.park(turn.name, until + (engine.settings.git_timeout_s if slow else 10.0))
+    if engine.turns.release(turn, done=False, again=False):
+        engine.send(step)
+    elif slow:
+        engine.send(Step(step.task, step.args, SLOW))
 
 
 def _close(engine: Engine, turn: Turn, part: str, failure: str = "") -> None:

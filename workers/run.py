@@ -1,7 +1,7 @@
-"""One Celery worker: `python -m workers.run intake|deploy|reconcile`.
+"""One Celery worker: `python -m workers.run intake|deploy|slow|reconcile`.
 
-Three of them, so that a slow reconciliation never occupies the processes that deploy, and so that what
-the web tier may put on a queue meets a worker that knows a single task.
+Four of them, so that a slow Git host or a long reconciliation never occupies the processes that deploy,
+and so that what the web tier may put on a queue meets a worker that knows a single task.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from workers.tasks import engine_tasks, intake_tasks
 
 # Processes of each pool. Intake runs in one process without a pool: its tasks are short, and a pool's
 # hop would cost more than they do.
-_PROCESSES = {"deploy": 2, "reconcile": 1}
+_PROCESSES = {"deploy": 2, "slow": 2, "reconcile": 1}
+# Seconds that a Git host may hold up a process that deploys.
+_PATIENCE_S = 2.0
 
 
 class Bare(Request):  # type: ignore[misc]
@@ -49,10 +51,11 @@ def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
     """The Celery application of `pool` with its tasks, and its engine, which is started on first use."""
     app = make(f"mooring-{pool}", settings.redis_url)
     running: list[Engine] = []
+    patience = min(_PATIENCE_S, settings.git_timeout_s) if pool == "deploy" else settings.git_timeout_s
 
     def engine() -> Engine:
         if not running:
-            running.append(start(settings, lambda step: send(app, step)))
+            running.append(start(settings, lambda step: send(app, step), patience))
         return running[0]
 
     if pool == "intake":

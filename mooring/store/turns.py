@@ -47,7 +47,8 @@ if wanted <= done then redis.call('SREM', KEYS[3], ARGV[4]) return {} end
 redis.call('HSET', KEYS[1], 'holder', token, 'expires', now + ttl)
 redis.call('HDEL', KEYS[1], 'parked')
 local tries = redis.call('HINCRBY', KEYS[1], 'tries', 1)
-return {wanted, redis.call('HGETALL', KEYS[2]), redis.call('LRANGE', KEYS[4], 0, -1), tries}
+local waits = tonumber(redis.call('HGET', KEYS[1], 'waits') or '0')
+return {wanted, redis.call('HGETALL', KEYS[2]), redis.call('LRANGE', KEYS[4], 0, -1), tries, waits}
 """
 
 _RENEW = """
@@ -60,16 +61,20 @@ return 1
 # wishes stay and the caller enqueues again.
 _RELEASE = """
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[2] then return -1 end
-redis.call('HDEL', KEYS[1], 'holder', 'expires')
-local served, told, again = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
-if told > 0 then redis.call('LTRIM', KEYS[4], told, -1) end
-if served > tonumber(redis.call('HGET', KEYS[1], 'done') or '0') then
-  redis.call('HSET', KEYS[1], 'done', served)
-  redis.call('HDEL', KEYS[1], 'tries', 'parked')
-end
+-- The holder lived to give it back: whatever is counted as a death was none.
+redis.call('HDEL', KEYS[1], 'holder', 'expires', 'tries')
+local seq, told, again = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
+local done = tonumber(redis.call('HGET', KEYS[1], 'done') or '0')
 local wanted = tonumber(redis.call('HGET', KEYS[1], 'wanted') or '0')
-if wanted > tonumber(redis.call('HGET', KEYS[1], 'done') or '0') then
-  if again == 0 then return 0 end
+if told > 0 then redis.call('LTRIM', KEYS[4], told, -1) end
+if ARGV[7] == '1' then
+  if seq > done then redis.call('HSET', KEYS[1], 'done', seq) done = seq end
+  redis.call('HDEL', KEYS[1], 'parked', 'waits')
+elseif again == 0 then
+  redis.call('HINCRBY', KEYS[1], 'waits', 1)
+end
+if wanted > done then
+  if again == 0 and wanted <= seq then return 0 end
   redis.call('HSET', KEYS[1], 'queued', tonumber(ARGV[1]))
   return 1
 end
@@ -108,7 +113,8 @@ class Turn:
     seq: int
     wishes: Mapping[str, str]  # what is wanted; later wishes have replaced earlier ones field by field
     deliveries: tuple[str, ...]  # the deliveries that this turn answers
-    tries: int  # how often it was taken since it was last done, counted before the work begins
+    tries: int  # how often it was taken since it was last given back, counted before the work begins
+    waits: int = 0  # how often it was put off since it was last done
 
 
 class Turns:
@@ -140,10 +146,11 @@ class Turns:
         answer = cast("list[Any]", self._take(self._keys(name), [self._now(), token, self._lease_ms, name]))
         if not answer:
             return None
-        seq, flat, deliveries, tries = answer
+        seq, flat, deliveries, tries, waits = answer
         texts = [item.decode() for item in flat]
         wishes = dict(zip(texts[::2], texts[1::2], strict=True))
-        return Turn(name, token, int(seq), wishes, tuple(d.decode() for d in deliveries), int(tries))
+        told = tuple(delivery.decode() for delivery in deliveries)
+        return Turn(name, token, int(seq), wishes, told, int(tries), int(waits))
 
     def renew(self, turn: Turn) -> bool:
         """Hold the turn for another lease. False: it is lost."""
@@ -159,10 +166,11 @@ class Turns:
     def release(self, turn: Turn, *, done: bool, again: bool = True) -> bool:
         """Give the turn back. True: newer work is wanted (or this was not `done`), enqueue a task for it.
 
-        `again=False` for a caller that has put the next try among the due steps instead.
+        `again=False` for a caller that has put the next try among the due steps instead: True then only
+        when something newer is wanted, which does not wait for that.
         """
-        served, told = (turn.seq, len(turn.deliveries)) if done else (0, 0)
-        args: list[str | int] = [self._now(), turn.token, served, told, turn.name, int(again)]
+        told = len(turn.deliveries) if done else 0
+        args: list[str | int] = [self._now(), turn.token, turn.seq, told, turn.name, int(again), int(done)]
         return bool(self._release(self._keys(turn.name), args) == 1)
 
     def park(self, name: str, until: float) -> None:

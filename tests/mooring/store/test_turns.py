@@ -140,14 +140,33 @@ def test_wishes_are_kept_until_they_are_served(turns: Turns) -> None:
     assert take(turns).wishes == {"look": "1"}
 
 
-def test_tries_count_takes_since_the_last_end(turns: Turns) -> None:
+def test_tries_count_the_holders_that_never_gave_the_turn_back(turns: Turns, clock: Clock) -> None:
+    turns.want(APP, {})
     for number in (1, 2, 3):
-        turns.want(APP, {})
         turn = take(turns)
         assert turn.tries == number
-        turns.release(turn, done=number == 3)
-    turns.want(APP, {})
+        clock.now += LEASE + 1  # its holder died
+    turns.release(take(turns), done=False)
     assert take(turns).tries == 1
+
+
+def test_waits_count_how_often_a_turn_was_put_off(turns: Turns) -> None:
+    turns.want(APP, {})
+    for number in (0, 1, 2):
+        turn = take(turns)
+        assert (turn.waits, turn.tries) == (number, 1)
+        assert not turns.release(turn, done=False, again=False)
+    turns.release(take(turns), done=True)
+    turns.want(APP, {})
+    assert take(turns).waits == 0
+
+
+def test_a_turn_that_is_put_off_does_not_hold_up_what_is_newer(turns: Turns) -> None:
+    turns.want(APP, {"commit": "a"})
+    turn = take(turns)
+    assert not turns.want(APP, {"commit": "b"})
+    assert turns.release(turn, done=False, again=False)
+    assert take(turns).wishes == {"commit": "b"}
 
 
 def test_a_parked_turn_is_no_orphan_but_a_newer_wish_may_take_it(turns: Turns, clock: Clock) -> None:
