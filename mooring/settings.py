@@ -31,14 +31,10 @@ class Settings:
     """Each field is one environment variable; its metadata says which, and what it means."""
 
     redis_url: str = _set("MOORING_REDIS_URL", "", "Redis, e.g. `redis://:password@host:6379/0`.")
-    kubeconfig: str = _set(
-        "MOORING_KUBECONFIG", "", "kubeconfig file; empty: found as kubectl does it."
-    )
+    kubeconfig: str = _set("MOORING_KUBECONFIG", "", "kubeconfig file; empty: found as kubectl does it.")
     context: str = _set("MOORING_CONTEXT", "", "context of the kubeconfig; empty: its current one.")
     namespace: str = _set("MOORING_NAMESPACE", "mooring", "namespace that holds the Applications.")
-    apps_dir: str = _set(
-        "MOORING_APPS_DIR", "", "read Applications from YAML files in this directory."
-    )
+    apps_dir: str = _set("MOORING_APPS_DIR", "", "read Applications from YAML files in this directory.")
     state_dir: str = _set("MOORING_STATE_DIR", _default_state_dir, "directory for Git mirrors.")
     git_allow_file: bool = _set("MOORING_GIT_ALLOW_FILE", False, "allow `file://` repositories (`1`).")
     git_timeout_s: float = _set("MOORING_GIT_TIMEOUT", 90.0, "seconds until a Git command is ended.")
@@ -47,9 +43,10 @@ class Settings:
     )
     reconcile_s: float = _set("MOORING_RECONCILE_SECONDS", 180.0, "seconds between full reconciliations.")
     poll_s: float = _set("MOORING_POLL_SECONDS", 180.0, "seconds between polls of Git for lost pushes.")
-    lease_s: float = _set(
-        "MOORING_LEASE_SECONDS", 8.0, "seconds until a dead worker's work is taken over."
+    keep_finished: int = _set(
+        "MOORING_KEEP_FINISHED", 10_000, "finished deliveries that are kept to be looked at and replayed."
     )
+    lease_s: float = _set("MOORING_LEASE_SECONDS", 8.0, "seconds until a dead worker's work is taken over.")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -74,13 +71,17 @@ class Settings:
         return env
 
 
-def _read(variable: str, kind: str, text: str) -> str | bool | float:
+def _read(variable: str, kind: str, text: str) -> str | bool | int | float:
     if kind == "bool":
         if text.lower() in ("1", "true", "yes"):
             return True
         if text.lower() in ("0", "false", "no"):
             return False
         raise Refused(f"{variable} must be 1 or 0, not {text!r}")
+    if kind == "int":
+        if not text.isdecimal() or len(text) > 9 or int(text) < 1:
+            raise Refused(f"{variable} must be a whole number above 0, not {text!r}")
+        return int(text)
     if kind == "float":
         try:
             value = float(text)

@@ -105,12 +105,6 @@ class WebSettings:
         "Unfinished deliveries at which new ones are answered 503 with Retry-After.",
         default=10_000,
     )
-    keep_finished: int = _setting(
-        "MOORING_KEEP_FINISHED",
-        _positive,
-        "Finished deliveries that are kept for people to look at and to replay.",
-        default=10_000,
-    )
     max_failures_per_minute: int = _setting(
         "MOORING_MAX_FAILURES_PER_MINUTE",
         _positive,

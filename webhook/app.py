@@ -27,7 +27,7 @@ def create_app(settings: WebSettings) -> Flask:
     """The application for any WSGI server. Connects to Redis on first use, so it may be forked after."""
     app = Flask(__name__, static_folder=None)
     client = connect(settings.redis_url)
-    ledger = Ledger(client, max_unfinished=settings.max_unfinished, keep_finished=settings.keep_finished)
+    ledger = Ledger(client, max_unfinished=settings.max_unfinished)
     receiver = Receiver(settings, ledger, IntakeQueue(settings.redis_url, settings.max_in_flight))
 
     @app.post("/webhooks")

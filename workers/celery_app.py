@@ -15,7 +15,7 @@ from celery import Celery
 from celery.signals import worker_process_init
 
 from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
-from mooring.store.connection import QUEUE
+from mooring.store.connection import QUEUE, broker_url
 from mooring.store.due import Step
 
 _VISIBILITY_S = 900
@@ -25,7 +25,7 @@ _HARD_LIMIT_S = 600
 def make(name: str, redis_url: str) -> Celery:
     """A Celery application on `redis_url`, without tasks."""
     assert _HARD_LIMIT_S < _VISIBILITY_S, "a task must be ended before Redis hands it to another worker"
-    app = Celery(name, broker=redis_url, set_as_current=False)
+    app = Celery(name, broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",

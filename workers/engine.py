@@ -75,7 +75,7 @@ def start(settings: Settings, send: Callable[[Step], None], git_patience_s: floa
         settings=settings,
         send=send,
         redis=client,
-        ledger=Ledger(client),
+        ledger=Ledger(client, keep_finished=settings.keep_finished),
         turns=Turns(client, time.time, settings.lease_s),
         due=DueSteps(client),
         outstanding=Outstanding(client),
