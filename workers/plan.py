@@ -123,9 +123,10 @@ def plan(
     writes = [step for step in steps if step.verb in (Verb.CREATE, Verb.UPDATE)]
     refused = tuple(step for step in steps if step.verb is Verb.REFUSE)
     grow = {
-        step.key: _entry(step, view)
+        step.key: entry
         for step in steps
-        if step.verb is not Verb.REFUSE and step.key not in inventory.entries
+        if step.verb is not Verb.REFUSE
+        and (entry := _entry(step, inventory.entries.get(step.key))) != inventory.entries.get(step.key)
     }
     prunes, extras, gone, notices = _prunes(wanted, observed, inventory, view, options, permission)
     notices += [Notice("SharedResourceWarning", f"{step.key.title}: {step.reason}") for step in refused]
@@ -166,9 +167,11 @@ def _why_not_written(live: Live, said: Owner, view: Viewpoint) -> str:
     return ""
 
 
-def _entry(step: Step, view: Viewpoint) -> Entry:
+def _entry(step: Step, known: Entry | None) -> Entry:
+    """What the inventory has to say. One that is adopted now is that, though we had once made its like."""
+    known = known or Entry()
     merge = step.desired is not None and step.desired.options.server_side_apply is False
-    return Entry("adopted" if step.adopts else "created", "merge" if merge else "apply")
+    return Entry("adopted" if step.adopts else known.origin, "merge" if merge else known.writer)
 
 
 def _prunes(
@@ -201,10 +204,9 @@ def _prunes(
             notices.append(Notice("OrphanedResourceWarning", f"{key.title} left Git and stays: {reason}"))
             extras.append(Extra(key, live, reason, "OrphanedResourceWarning"))
         elif live.deletion_timestamp:
-            extras.append(Extra(key, live, "is being deleted"))
+            extras.append(Extra(key, live, _GOING))
         else:
-            background = sync_options(options, live.annotations).prune_propagation_policy == "background"
-            how: Propagation = "background" if background else "foreground"
+            how = _PROPAGATIONS[sync_options(options, live.annotations).prune_propagation_policy]
             candidates.append(Step(Verb.PRUNE, key, None, live, propagation=how))
     for key, live in sorted(observed.objects.items()):
         ours = owner(live, view.app, view.installation).whose is Whose.OURS
@@ -222,11 +224,19 @@ def _prunes(
             continue
         assert step.live is not None
         extras.append(Extra(step.key, step.live, reason))
-    notices += _prune_notices(extras, permission)
+    notices += _prune_notices(extras)
     return prunes, extras, gone, notices
 
 
 NOT_ALLOWED = "left Git; pruning is not allowed by the app or the operation"
+_GOING = "is being deleted"
+_TO_STAY = "its sync option Prune=false keeps it"
+_TO_CONFIRM = "its sync option Prune=confirm asks for a confirmation"
+_PROPAGATIONS: Mapping[str, Propagation] = {
+    "foreground": "foreground",
+    "background": "background",
+    "orphan": "orphan",
+}
 
 
 def _why_none(
@@ -249,9 +259,9 @@ def _why_kept(step: Step, entry: Entry, options: Sequence[str], permission: Perm
     assert step.live is not None
     own = sync_options(options, step.live.annotations)
     if own.prune is Consent.NO:
-        return "its sync option Prune=false keeps it"
+        return _TO_STAY
     if own.prune is Consent.CONFIRM and not permission.approved:
-        return "its sync option Prune=confirm asks for a confirmation"
+        return _TO_CONFIRM
     if permission.by_hand or permission.approved:
         return ""
     if precious(step.key):
@@ -264,14 +274,18 @@ def _why_kept(step: Step, entry: Entry, options: Sequence[str], permission: Perm
 PRUNE_SKIPPED = "PruneSkipped"
 
 
-def _prune_notices(extras: Sequence[Extra], permission: Permission) -> list[Notice]:
+def _prune_notices(extras: Sequence[Extra]) -> list[Notice]:
     by_reason: dict[str, list[str]] = {}
     for extra in extras:
-        if not extra.condition and extra.reason not in (NOT_ALLOWED, "is being deleted"):
+        if not extra.condition and extra.reason not in (NOT_ALLOWED, _TO_STAY, _GOING):
             by_reason.setdefault(extra.reason, []).append(extra.key.title)
-    answer = "sync with prune to delete, or set argocd.argoproj.io/deletion-approved on the Application"
+    approve = "set argocd.argoproj.io/deletion-approved on the Application to the time of now"
     return [
-        Notice(PRUNE_SKIPPED, f"{_some(titles)} left Git and stays: {reason}; {answer}")
+        Notice(
+            PRUNE_SKIPPED,
+            f"{_some(titles)} left Git and stays: {reason}; to delete it, "
+            + (approve if reason == _TO_CONFIRM else f"sync with prune, or {approve}"),
+        )
         for reason, titles in sorted(by_reason.items())
     ]
 
