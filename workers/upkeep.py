@@ -18,6 +18,8 @@ from workers.apps.state import spec_digest
 from workers.engine import Engine
 from workers.push import group
 
+_STRANDED_S = 10.0
+
 
 def tick(engine: Engine) -> None:
     """Send the steps that are due, the deliveries that never reached a worker, and orphaned turns."""
@@ -25,7 +27,8 @@ def tick(engine: Engine) -> None:
         engine.send(step)
     waiting = engine.redis.llen(QUEUE + INTAKE)
     if not waiting:  # else they merely wait their turn
-        for id in engine.ledger.overdue(engine.clock()):
+        now = engine.clock()
+        for id in (*engine.ledger.overdue(now), *engine.ledger.stranded(now - _STRANDED_S)):
             engine.send(Step(TASK_DELIVER, (id,), INTAKE))
             engine.ledger.mark_enqueued(id, Stage("enqueued again", engine.clock(), 0.0))
     for name in engine.turns.orphans():

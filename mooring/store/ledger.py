@@ -176,6 +176,22 @@ class Ledger:
         ids = cast("list[bytes]", self._redis.zrangebyscore(_UNFINISHED, "-inf", now, start=0, num=limit))
         return tuple(id.decode() for id in ids)
 
+    def stranded(self, before: float, limit: int = 100) -> tuple[str, ...]:
+        """Ids of deliveries received before `before` (seconds since the epoch) whose task is said to wait.
+
+        Only when the queue is empty does that mean that they are lost: a worker had reserved the task
+        and was killed before it began. Redis would give it to another worker only after 15 minutes.
+        """
+        waiting = cast(
+            "list[bytes]", self._redis.zrange(_UNFINISHED, "+inf", "+inf", byscore=True, offset=0, num=1000)
+        )
+        ids = [id.decode() for id in waiting if int(id.partition(b"-")[0]) < before * 1000][:limit]
+        pipeline = self._redis.pipeline(transaction=False)
+        for id in ids:
+            pipeline.hget(_delivery(id), "state")
+        states = pipeline.execute() if ids else []
+        return tuple(id for id, state in zip(ids, states, strict=True) if state == b"enqueued")
+
     def unfinished(self) -> int:
         """How many deliveries are not finished."""
         return self._redis.zcard(_UNFINISHED)

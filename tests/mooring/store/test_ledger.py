@@ -129,6 +129,17 @@ def test_a_delivery_that_merely_waits_is_never_overdue(ledger: Ledger) -> None:
     assert ledger.overdue(time.time() + 1e9) == ()
 
 
+def test_a_task_that_died_with_a_worker_before_it_began_can_be_told_from_running_ones(ledger: Ledger) -> None:
+    waits, runs, handed = (record(ledger) for _ in range(3))
+    for id in (waits, runs, handed):
+        ledger.mark_enqueued(id)
+    ledger.begin(runs, "w", 5)
+    ledger.begin(handed, "w", 5)
+    ledger.hand_over(handed, "w")
+    assert ledger.stranded(time.time() + 1) == (waits,)
+    assert ledger.stranded(time.time() - 10) == ()
+
+
 def test_a_delivery_of_a_dead_worker_is_overdue_and_goes_to_another(ledger: Ledger) -> None:
     id = record(ledger)
     ledger.mark_enqueued(id)
