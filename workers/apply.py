@@ -21,6 +21,7 @@ from workers.cluster.api import JSON_PATCH, Api, Create, Guard, Update, Validati
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import CRD, Desired, kinds_of_crd
+from workers.ownership import judged_alike
 from workers.plan import Plan, Step, Verb, Viewpoint, without_prunes, write_step
 from workers.removed import still_there
 
@@ -139,9 +140,13 @@ def _write(step: Step, api: Api, view: Viewpoint) -> Outcome:
                 return _write_once(step, api)
             except Conflict:
                 found = api.get(item.kind, item.key.namespace, item.key.name)
-                step = write_step(item, found, None, "", view)
+                before, step = step, write_step(item, found, None, "", view)
                 if step.verb is Verb.REFUSE:
                     return Outcome(item.key, item.kind.version, Result.FAILED, step.reason, found)
+                if step.adopts and not before.adopts:
+                    # That it was adopted has to be in the inventory first: the next plan sees to it.
+                    message = "appeared while it was about to be created; it is planned anew"
+                    return Outcome(item.key, item.kind.version, Result.FAILED, message, found, retry=True)
         message = "somebody else keeps changing this object while we write it; it is tried again"
         return Outcome(item.key, item.kind.version, Result.FAILED, message, step.live, retry=True)
     except ClusterUnavailable as error:
@@ -155,7 +160,7 @@ def _write_once(step: Step, api: Api) -> Outcome:
     assert item is not None
     if item.options.server_side_apply is False:
         return _merge(step, api, "", "Strict")
-    if live is not None and step.adopts:
+    if live is not None and live.manager_entry() is None:  # never applied by us: adopted, or merged before
         live = _migrated(live, api, item.kind)
     guard: Guard = Create() if live is None else Update(live.uid, live.resource_version)
     try:
@@ -203,16 +208,23 @@ def _prune(step: Step, api: Api) -> Outcome:
     live = step.live
     assert live is not None
     try:
-        api.delete(live.kind, live, step.propagation)
-    except Conflict:
-        # It changed after it was judged; the next pass judges it anew.
+        for _ in range(_TRIES):
+            try:
+                api.delete(live.kind, live, step.propagation)
+                return Outcome(step.key, live.kind.version, Result.PRUNED, "pruned", live)
+            except Conflict:
+                found = api.get(live.kind, live.key.namespace, live.key.name, metadata_only=True)
+                if found is None:
+                    return Outcome(step.key, live.kind.version, Result.PRUNED, "pruned", live)
+                if not judged_alike(live, found):
+                    break
+                live = found  # only its status has moved, or what no judgement rests on
         message = "changed while it was about to be pruned; it is looked at again"
         return Outcome(step.key, live.kind.version, Result.SKIPPED, message, live, retry=True)
     except ClusterUnavailable as error:
         return Outcome(step.key, live.kind.version, Result.FAILED, str(error), live, retry=True)
     except MooringError as error:
         return Outcome(step.key, live.kind.version, Result.FAILED, str(error), live)
-    return Outcome(step.key, live.kind.version, Result.PRUNED, "pruned", live)
 
 
 def _await_crds(done: Sequence[Outcome], api: Api, outcomes: list[Outcome]) -> bool:

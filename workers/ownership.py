@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from mooring.keys import AppKey, ObjectKey
-from mooring.names import APPLYSET_PART_OF, ARGO, DELETION_APPROVED, ID, TRACKING_ID
+from mooring.names import APPLYSET_PART_OF, ARGO, DELETION_APPROVED, ID, OURS, TRACKING_ID
 from workers.applyset.identity import parse_object_id
 from workers.applyset.inventory import Entry
 from workers.cluster.live import Live
@@ -88,12 +88,36 @@ def why_not_ours(live: Live, app: AppKey, installation: str, applyset: str, entr
     return ""
 
 
+# Whose annotations say whether an object may be deleted: ids, tracking, sync options, Helm's policy.
+_DECISIVE = (f"{ARGO}/", f"{OURS}/", "helm.sh/")
+
+
+def judged_alike(before: Live, now: Live) -> bool:
+    """Whether `now` is the object `before`, with nothing changed that a judgement about it rests on.
+
+    A status that a controller has written since changes the resourceVersion, and no judgement.
+    """
+
+    def grounds(live: Live) -> tuple[Any, ...]:
+        return (
+            live.uid,
+            live.labels.get(APPLYSET_PART_OF),
+            {name: text for name, text in live.annotations.items() if name.startswith(_DECISIVE)},
+            live.owns_label(APPLYSET_PART_OF),
+            live.owns_label(APPLYSET_PART_OF, "Update"),
+            live.owner_references,
+            live.deletion_timestamp,
+        )
+
+    return grounds(before) == grounds(now)
+
+
 def approved(annotations: Mapping[str, Any], since: str) -> bool:
     """Whether somebody approved deletions on the Application after `since` (RFC 3339, "" for never asked).
 
     https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/#resource-pruning-with-confirmation
     """
-    at = annotations.get(DELETION_APPROVED) or annotations.get(DELETION_APPROVED.replace(ARGO, "mooring.dev"))
+    at = annotations.get(DELETION_APPROVED) or annotations.get(DELETION_APPROVED.replace(ARGO, OURS))
     said, asked = _moment(at), _moment(since)
     return said is not None and asked is not None and said >= asked
 
