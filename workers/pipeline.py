@@ -80,7 +80,8 @@ def push(engine: Engine, name: str) -> None:
         engine.outstanding.add(turn.deliveries, [_part(key) for key, _ in touched])
         ready = [key for key, wishes in touched if _want_app(engine, key, wishes, turn.deliveries)]
         if untouched:
-            engine.due.put(Step(TASK_MOVED, (name,), RECONCILE), engine.clock() + 1.0)
+            moved = Step(TASK_MOVED, (name,), RECONCILE)
+            engine.due.put(moved, engine.clock() + 1.0, or_sooner=True)  # also where pushes never end
         _close(engine, turn, name)
     _again(engine, turn, Step(TASK_PUSH, (name,), DEPLOY))
     for key in ready[1:]:

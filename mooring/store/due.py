@@ -30,16 +30,20 @@ class Step:
 
 
 class DueSteps:
-    """The steps waiting in Redis. Equal steps are one: the later time replaces the earlier."""
+    """The steps waiting in Redis. Equal steps are one, whose time is the last one given."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
         self._take = client.register_script(_TAKE_DUE)
 
-    def put(self, step: Step, at: float) -> None:
-        """Have `step` sent at `at` (seconds since the epoch)."""
+    def put(self, step: Step, at: float, *, or_sooner: bool = False) -> None:
+        """Have `step` sent at `at` (seconds since the epoch).
+
+        `or_sooner`: when it waits already, for an earlier time, it keeps that. So what is asked for again
+        and again is done in the end.
+        """
         member = json.dumps([step.task, list(step.args), step.queue])
-        self._redis.zadd(DUE, {member: at})
+        self._redis.zadd(DUE, {member: at}, lt=or_sooner)
 
     def drop(self, step: Step) -> None:
         """Forget a step that is not needed any more."""

@@ -39,6 +39,16 @@ def test_an_equal_step_moves_to_its_new_time(due: DueSteps) -> None:
     assert due.take(20) == (SYNC,)
 
 
+def test_a_step_that_is_put_off_again_and_again_comes_at_its_first_time(due: DueSteps) -> None:
+    for at in (10, 20, 30):
+        due.put(SYNC, at, or_sooner=True)
+    assert due.take(10) == (SYNC,)
+    due.put(SYNC, 30, or_sooner=True)
+    due.put(SYNC, 25, or_sooner=True)
+    assert due.take(24) == ()
+    assert due.take(25) == (SYNC,)
+
+
 def test_a_dropped_step_never_comes(due: DueSteps) -> None:
     due.put(SYNC, 10)
     due.drop(SYNC)
