@@ -14,14 +14,17 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import worker_process_init
+from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 
 from mooring.errors import MooringError
+from mooring.names import TASK_DELIVER
 from mooring.settings import Settings
 from workers.celery_app import QUEUES, make, send
 from workers.engine import Engine, start
 from workers.tasks import engine_tasks, intake_tasks
 
+log = logging.getLogger("mooring")
 # Processes of each pool. Intake runs in one process without a pool: its tasks are short, and a pool's
 # hop would cost more than they do.
 _PROCESSES = {"deploy": 2, "slow": 2, "reconcile": 1}
@@ -29,22 +32,58 @@ _PROCESSES = {"deploy": 2, "slow": 2, "reconcile": 1}
 _PATIENCE_S = 2.0
 
 
-class Bare(Request):  # type: ignore[misc]
-    """A request that may not bring further tasks with it.
+# What a message can bring besides its own task, which a worker then sends by itself.
+_FURTHER = ("callbacks", "errbacks", "chain", "chord")
 
-    Celery messages can carry callbacks, chains and chords, which a worker then sends by itself: on a
-    queue that the web tier writes to, that would be a way to run any task with any argument.
+
+class Gate(Consumer):  # type: ignore[misc]
+    """A consumer that takes nothing but plain deliveries, whatever the queue holds.
+
+    Celery itself registers tasks in every worker that send any other task (`celery.group`,
+    `celery.chord_unlock`), and a message that it cannot read ends the worker, which gives it back to the
+    queue: one such message would stop the intake for good.
     """
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        handle = super().create_task_handler(*args, **options)
+
+        def checked(message: Any) -> None:
+            if _plain(message):
+                handle(message)
+            else:
+                log.warning("dropped a message that is no plain delivery")
+                message.reject_log_error(log, self.connection_errors)
+
+        return checked
+
+
+def _plain(message: Any) -> bool:
+    try:
+        _, _, embedded = message.payload
+        headers = message.headers
+        return (
+            headers["task"] == TASK_DELIVER
+            and isinstance(headers["id"], str)
+            and not any(embedded.get(name) for name in _FURTHER)
+        )
+    except Exception:  # nobody knows what is in there
+        return False
+
+
+class Bare(Request):  # type: ignore[misc]
+    """A request whose headers bring no further tasks either."""
 
     def __init__(self, message: Any, **options: Any) -> None:
         super().__init__(message, **options)
-        body = self._payload
-        embedded = body[2] if isinstance(body, (list, tuple)) and len(body) > 2 else {}
-        for name in ("callbacks", "errbacks", "chain", "chord"):
-            if isinstance(embedded, dict) and embedded.get(name):
-                raise ValueError(f"a delivery that brings {name} is not taken")
-        for name in ("callbacks", "errbacks", "chain", "chord", "group", "reply_to"):
+        for name in (*_FURTHER, "group", "reply_to"):
             self._request_dict[name] = None
+
+
+def gated(app: Celery) -> Celery:
+    """`app` with workers that take plain deliveries only: for the queue that the web tier writes to."""
+    app.Task.Request = Bare
+    app.conf.worker_consumer = Gate
+    return app
 
 
 def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
@@ -59,8 +98,7 @@ def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
         return running[0]
 
     if pool == "intake":
-        app.Task.Request = Bare
-        intake_tasks(app, engine)
+        intake_tasks(gated(app), engine)
     else:
         engine_tasks(app, engine)
     return app, engine
