@@ -9,8 +9,9 @@ import re
 
 from mooring.model.spec import Retry
 
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)")
+_LARGEST_FACTOR = 1000
 # What may pass by itself (an API server away, an object that somebody keeps changing) is tried again
 # even where the app asks for no retries, but not for ever.
 _PASSING_TRIES = 10
@@ -21,7 +22,7 @@ def next_try(retry: Retry, tried: int, passing: bool) -> float | None:
     backoff = retry.backoff
     first = seconds(backoff.duration if backoff else "", 5.0)
     most = seconds(backoff.max_duration if backoff else "", 180.0)
-    factor = (backoff.factor if backoff else None) or 2
+    factor = min(max((backoff.factor if backoff else None) or 2, 1), _LARGEST_FACTOR)
     limit = _PASSING_TRIES if passing and retry.limit == 0 else retry.limit
     if 0 <= limit <= tried:
         return None
