@@ -1,0 +1,182 @@
+"""Celery as we set it, on a real Redis: what a queue can make a worker do, and who outlives whom."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+
+from mooring.names import DEPLOY, INTAKE, TASK_DELIVER
+from mooring.store.connection import QUEUE
+from mooring.store.due import Step
+from workers.celery_app import make, send
+
+# A worker as `workers.run` builds it, with tasks that leave a trace in Redis instead of an engine.
+WORKER = """
+import sys
+import redis
+from mooring.names import TASK_DELIVER
+from workers.celery_app import make
+from workers.run import gated
+
+pool, url, queue = sys.argv[1:]
+app = make("mooring-test", url)
+client = redis.Redis.from_url(url)
+if pool == "solo":
+    gated(app)
+
+@app.task(name=TASK_DELIVER)
+def deliver(id):
+    import os
+    client.rpush("delivered", id)
+    client.rpush("pids", os.getpid())
+
+app.worker_main(["worker", f"--queues={queue}", f"--pool={pool}", "--concurrency=1", "--loglevel=INFO",
+                 "--without-mingle", "--without-gossip"])
+"""
+
+
+@contextmanager
+def worker(pool: str, url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen([sys.executable, "-c", WORKER, pool, url, queue], cwd=root)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def until(true: Callable[[], Any]) -> None:
+    """Waits for what must come; pytest's own time limit ends it."""
+    pause = threading.Event()
+    while not true():
+        pause.wait(0.02)
+
+
+def delivered(client: redis.Redis) -> list[bytes]:
+    found: list[bytes] = client.lrange("delivered", 0, -1)  # type: ignore[assignment]
+    return found
+
+
+BRINGS = ("callbacks", "errbacks", "chain", "chord")
+
+
+def message(
+    body: Any, headers: dict[str, Any] | None = None, task: Any = TASK_DELIVER, encoding: str = "utf-8"
+) -> bytes:
+    """A message as anybody who may write to the queue can make it."""
+    id = str(uuid.uuid4())
+    return json.dumps(
+        {
+            "body": json.dumps(body),
+            "content-encoding": encoding,
+            "content-type": "application/json",
+            "headers": {"lang": "py", "task": task, "id": id, "root_id": id, **(headers or {})},
+            "properties": {
+                "correlation_id": id,
+                "delivery_mode": 2,
+                "delivery_info": {"exchange": "", "routing_key": INTAKE},
+                "priority": 0,
+                "body_encoding": "utf-8",
+                "delivery_tag": id,
+            },
+        }
+    ).encode()
+
+
+def test_the_intake_worker_takes_deliveries_and_nothing_that_they_bring(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    evil = {
+        "task": "mooring.sync",
+        "args": ["mooring_shop"],
+        "kwargs": {},
+        "options": {"queue": DEPLOY},
+        "subtask_type": None,
+        "immutable": True,
+    }
+    nothing = dict.fromkeys(BRINGS)
+    hostile = [
+        message([["evil"], {}, {**nothing, name: [evil]}]) for name in ("callbacks", "errbacks", "chain")
+    ]
+    hostile += [
+        message([["evil"], {}, {**nothing, "chord": evil}]),
+        message([["evil"], {}, [["chain", [evil]]]]),
+        message([["evil"], {}, nothing], task="mooring.sync"),
+        message([["evil"], {}, nothing], task="celery.chord_unlock"),
+        message({"task": TASK_DELIVER, "id": "x", "args": ["evil"], "kwargs": {}, "callbacks": [evil]}),
+        message(["evil"]),
+        message("evil"),
+        message(None),
+        message(5),
+        message([1, 2, 3]),
+        message([["evil"], {}, nothing], task=["a", "list"]),
+        message([[evil], None, nothing], task="celery.group"),
+        message([["evil"], {}, nothing], {"id": ["a", "list"]}),
+        message([["evil"], {}, nothing], {"id": None}),
+        message([["evil"], {}, nothing], {"eta": "no time"}),
+        b'{"body": "W10=", "headers": {"task": "mooring.deliver"}, "properties": {"delivery_tag": "t", '
+        b'"delivery_info": {"exchange": "", "routing_key": "intake"}, "body_encoding": "base64"}, '
+        b'"content-type": "application/json", "content-encoding": "utf-8"}',
+    ]
+    # Protocol 1: everything in the body, callbacks included.
+    old = json.loads(message({}))
+    old["headers"] = {}
+    old["body"] = json.dumps(
+        {"task": TASK_DELIVER, "id": str(uuid.uuid4()), "args": ["evil"], "kwargs": {}, "callbacks": [evil]}
+    )
+    hostile.append(json.dumps(old).encode())
+    in_headers = message(
+        [["stripped"], {}, nothing], {**{name: [evil] for name in BRINGS}, "reply_to": DEPLOY}
+    )
+    with worker("solo", redis_url, INTAKE) as process:
+        for one in [*hostile, in_headers]:
+            redis_client.lpush(QUEUE + INTAKE, one)
+        send(make("mooring-test", redis_url), Step(TASK_DELIVER, ("good",), INTAKE))
+        until(lambda: b"good" in delivered(redis_client) or process.poll() is not None)
+        assert process.poll() is None, "no message ends the worker"
+    assert set(delivered(redis_client)) <= {b"stripped", b"good"}
+    assert redis_client.llen(QUEUE + DEPLOY) == 0, "nothing was sent on"
+    assert redis_client.hlen(QUEUE + "unacked") == 0, "and nothing of it comes back"
+
+
+def test_the_processes_of_a_killed_worker_die_with_it(redis_url: str, redis_client: redis.Redis) -> None:
+    with worker("prefork", redis_url, DEPLOY) as process:
+        send(make("mooring-test", redis_url), Step(TASK_DELIVER, ("one",), DEPLOY))
+        until(lambda: redis_client.llen("pids"))
+        child = psutil.Process(int(redis_client.lindex("pids", 0)))  # type: ignore[arg-type]
+        assert child.ppid() == process.pid
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        psutil.wait_procs([child], timeout=60)
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_messages_are_json_under_our_prefix_and_leave_no_results(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    send(make("mooring-test", redis_url), Step(TASK_DELIVER, ("d1",), INTAKE))
+    (raw,) = redis_client.lrange(QUEUE + INTAKE, 0, -1)  # type: ignore[misc]
+    assert json.loads(raw)["content-type"] == "application/json"
+    assert all(key.startswith(QUEUE.encode()) for key in redis_client.scan_iter())
+
+
+@pytest.mark.parametrize("setting", ["task_acks_late", "task_reject_on_worker_lost", "task_ignore_result"])
+def test_nothing_is_lost_or_doubled_by_default(setting: str) -> None:
+    conf = make("mooring-test", "redis://127.0.0.1:1/0").conf
+    assert conf[setting] is True
+    assert conf.accept_content == ["json"]
+    assert conf.task_time_limit < conf.broker_transport_options["visibility_timeout"]
