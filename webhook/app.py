@@ -16,7 +16,6 @@ from mooring.store.ledger import Ledger
 from mooring.store.views import Views
 from webhook import problem
 from webhook.problem import Problem
-from webhook.queue import IntakeQueue
 from webhook.receive import Receiver
 from webhook.status import delivery_json, render
 
@@ -28,7 +27,7 @@ def create_app(settings: WebSettings) -> Flask:
     app = Flask(__name__, static_folder=None)
     client = connect(settings.redis_url)
     ledger = Ledger(client, max_unfinished=settings.max_unfinished)
-    receiver = Receiver(settings, ledger, IntakeQueue(settings.redis_url, settings.max_in_flight))
+    receiver = Receiver(settings, ledger)
 
     @app.post("/webhooks")
     @app.post("/api/webhook")  # where hooks made for Argo CD are sent

@@ -1,4 +1,4 @@
-"""Receiving a delivery: limit, verify, parse, write it down, answer, enqueue. Git is never waited for."""
+"""Receiving a delivery: limit, verify, parse, write it down with its task, answer. Nothing waits for Git."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from mooring.delivery import Event, EventKind, Stage
+from mooring.delivery import Event, EventKind
 from mooring.errors import StoreUnavailable
 from mooring.repourl import normalise
 from mooring.settings_web import SECRETS_DIR, Secret, WebSettings, secret_variable
@@ -25,7 +25,7 @@ from webhook.address import client_address
 from webhook.hosts import Host
 from webhook.hosts.payload import MalformedPayload
 from webhook.problem import Problem
-from webhook.queue import IntakeQueue
+from webhook.queue import task_message
 
 _log = logging.getLogger(__name__)
 
@@ -33,10 +33,10 @@ _log = logging.getLogger(__name__)
 class Receiver:
     """What happens to a `POST /webhooks/…`. One for all threads of a process."""
 
-    def __init__(self, settings: WebSettings, ledger: Ledger, queue: IntakeQueue) -> None:
+    def __init__(self, settings: WebSettings, ledger: Ledger) -> None:
         self._settings = settings
         self._ledger = ledger
-        self._queue = queue
+        self._task = task_message()
         self._places = threading.BoundedSemaphore(settings.max_in_flight)
         # Per process, in memory: a forger is slowed down just as well, and Redis hears nothing of it.
         self._failures = MovingWindowRateLimiter(MemoryStorage())
@@ -83,7 +83,7 @@ class Receiver:
 
     def _keep(self, event: Event, now: float) -> Response:
         try:
-            kept = self._ledger.record(event, now)
+            kept = self._ledger.record(event, now, self._task)
         except StoreUnavailable as error:
             _log.warning("a delivery from %s was turned away: %s", event.host, error)
             raise Problem(
@@ -99,20 +99,7 @@ class Receiver:
                 )
             case Duplicate(id):
                 return _answer(HTTPStatus.ACCEPTED, id=id, message="received before")
-        answer = _answer(HTTPStatus.ACCEPTED, id=kept.id)
-        # With the answer on its way: it says that the delivery is in the ledger, which it is.
-        answer.call_on_close(lambda: self._enqueue(kept.id))
-        return answer
-
-    def _enqueue(self, id: str) -> None:
-        began = time.time()
-        try:
-            self._queue.put(id)
-            took_ms = round((time.time() - began) * 1000, 2)
-            self._ledger.mark_enqueued(id, Stage("enqueued", began, took_ms))
-        except StoreUnavailable as error:
-            # It is in the ledger, so beat finds it there and enqueues it within seconds.
-            _log.warning("delivery %s was kept but not enqueued: %s", id, error)
+        return _answer(HTTPStatus.ACCEPTED, id=kept.id)
 
     def _forged(self, request: Request, host: Host) -> Problem:
         address = client_address(

@@ -24,10 +24,12 @@ import orjson
 import redis
 
 from mooring.delivery import Delivery, DeliveryState, Event, Stage
-from mooring.store.connection import LEDGER
+from mooring.names import INTAKE
+from mooring.store.connection import LEDGER, QUEUE
 
 ENQUEUE_WITHIN_S: Final = 5
 
+ID_PLACE: Final = "@delivery@"
 _DELIVERIES: Final = LEDGER + "deliveries"
 _SEEN: Final = LEDGER + "seen"
 _UNFINISHED: Final = LEDGER + "unfinished"
@@ -74,8 +76,11 @@ class Ledger:
         self._finish = client.register_script(_script("finish"))
         self._reopen = client.register_script(_script("reopen"))
 
-    def record(self, event: Event, now: float) -> Recorded | Duplicate | Full:
+    def record(self, event: Event, now: float, task: str = "") -> Recorded | Duplicate | Full:
         """Write `event`, received at `now`, unless its host sent it before or the ledger is full.
+
+        `task` is the message that goes on the queue in the same step, with `ID_PLACE` for the id; without
+        one, beat finds the delivery and enqueues it within seconds.
 
         Two deliveries are the same when host and the host's id of them are. A delivery that failed may
         be sent again and is then a new one. The time line begins with the stage "received", from `now`
@@ -83,7 +88,7 @@ class Ledger:
         """
         received = Stage("received", at=now, took_ms=round((time.time() - now) * 1000, 2))
         answer, value = self._record(
-            [_DELIVERIES, _SEEN, _UNFINISHED],
+            [_DELIVERIES, _SEEN, _UNFINISHED, QUEUE + INTAKE],
             [
                 LEDGER,
                 f"{event.host}:{event.delivery}",
@@ -92,6 +97,8 @@ class Ledger:
                 self._max_unfinished,
                 ENQUEUE_WITHIN_S,
                 orjson.dumps(asdict(received)),
+                task,
+                ID_PLACE,
             ],
         )
         match answer:

@@ -1,7 +1,7 @@
--- Write a delivery unless its host sent it before, or too many are unfinished.
--- KEYS: deliveries (stream), seen (hash), unfinished (zset)
+-- Write a delivery, and put its task on the queue, unless its host sent it before or too many are unfinished.
+-- KEYS: deliveries (stream), seen (hash), unfinished (zset), queue (list)
 -- ARGV: prefix, what the host calls it, event, received at, limit, seconds to be enqueued in,
---       first stage
+--       first stage, task ("" for none), what stands in the task for the id
 local prefix, called, event, received_at = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local first = redis.call('HGET', KEYS[2], called)
@@ -21,4 +21,12 @@ redis.call('HSET', prefix .. 'delivery:' .. id,
 redis.call('RPUSH', prefix .. 'stages:' .. id, ARGV[7])
 redis.call('HSET', KEYS[2], called, id)
 redis.call('ZADD', KEYS[3], time[1] + ARGV[6], id)
+if ARGV[8] ~= '' then
+  -- A queue that does not take it costs no delivery: it is in the ledger, and beat finds it there.
+  local put = redis.pcall('LPUSH', KEYS[4], (string.gsub(ARGV[8], ARGV[9], id)))
+  if type(put) == 'number' then
+    redis.call('HSET', prefix .. 'delivery:' .. id, 'state', 'enqueued')
+    redis.call('ZADD', KEYS[3], '+inf', id)
+  end
+end
 return {'recorded', id}
