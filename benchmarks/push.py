@@ -252,7 +252,7 @@ def _workers(redis_url: str, home: str, kubeconfig: Path, directory: Path) -> It
         "MOORING_POLL_SECONDS": "3600",
     }
     with ExitStack() as stack:
-        for pool in ("intake", "deploy", "reconcile"):
+        for pool in ("intake", "deploy", "slow", "reconcile"):
             stack.enter_context(running([sys.executable, "-m", "workers.run", pool], environ))
         stack.enter_context(running([sys.executable, "-m", "workers.beat"], environ))
         yield

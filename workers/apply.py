@@ -30,6 +30,7 @@ _TRIES = 5
 _ESTABLISHED_S = 30.0
 # The claim is read again before writing when it was last seen longer ago than this.
 _FENCE_S = 1.0
+_TAKEN_OVER = "another worker has taken over this operation"
 
 
 class Result(StrEnum):
@@ -66,14 +67,22 @@ class Applied:
         return tuple(outcome for outcome in self.outcomes if outcome.result is Result.FAILED)
 
 
-def apply(plan: Plan, api: Api, executor: Executor, view: Viewpoint, holds: Callable[[], bool]) -> Applied:
+def apply(
+    plan: Plan,
+    api: Api,
+    executor: Executor,
+    view: Viewpoint,
+    holds: Callable[[], bool],
+    wanted: Callable[[ObjectKey], bool] = lambda _: False,
+) -> Applied:
     """Carry out `plan`; objects of one group in parallel, groups one after the other.
 
-    `holds()` asks the API server whether the operation is still this worker's. After a failed object the
-    rest of its group is still tried, later groups are not. Raises Superseded when the operation is lost,
-    having taken back what was created.
+    `holds()` asks the API server whether the operation is still this worker's; `wanted(key)` whether the
+    operation that has superseded it has the object too. After a failed object the rest of its group is
+    still tried, later groups are not. Raises Superseded when the operation is lost, having taken back
+    what was created and is wanted by nobody.
     """
-    fence = _Fence(holds)
+    fence = _Fence(holds, wanted)
     outcomes: list[Outcome] = [_unchanged(step) for step in plan.kept]
     outcomes += [
         Outcome(step.key, _version(step), Result.FAILED, step.reason, step.live) for step in plan.refused
@@ -88,9 +97,11 @@ def apply(plan: Plan, api: Api, executor: Executor, view: Viewpoint, holds: Call
             ]
             continue
         fence.check(created, api)
-        done = list(executor.map(lambda step: _write(step, api, view), group))
+        done = list(executor.map(lambda step: _write(step, api, view, fence), group))
         outcomes += done
         created += [outcome for outcome in done if outcome.result is Result.CREATED]
+        if fence.lost:
+            fence.check(created, api, always=True)
         failed = any(outcome.result is Result.FAILED for outcome in done)
         if not failed:
             failed = _await_crds(done, api, outcomes)
@@ -100,38 +111,48 @@ def apply(plan: Plan, api: Api, executor: Executor, view: Viewpoint, holds: Call
         plan = without_prunes(plan)
     for group in plan.prunes:
         fence.check([], api, always=True)
-        outcomes += executor.map(lambda step: _prune(step, api), group)
+        outcomes += executor.map(lambda step: _prune(step, api, fence), group)
     return Applied(tuple(outcomes))
 
 
 class _Fence:
     """Reads the claim again when it was not read just now."""
 
-    def __init__(self, holds: Callable[[], bool]) -> None:
+    def __init__(self, holds: Callable[[], bool], wanted: Callable[[ObjectKey], bool]) -> None:
         self._holds = holds
+        self._wanted = wanted
         self._seen = time.monotonic()
+        self.lost = False  # once lost, a claim is never ours again
 
     def check(self, created: Sequence[Outcome], api: Api, *, always: bool = False) -> None:
         """Raises Superseded when the claim is lost, after taking `created` back."""
         if not always and time.monotonic() - self._seen < _FENCE_S:
             return
-        if not self._holds():
-            _take_back(created, api)
-            raise Superseded("another worker has taken over this operation")
-        self._seen = time.monotonic()
+        if not self.holds():
+            _take_back(created, api, self._wanted)
+            raise Superseded(_TAKEN_OVER)
+
+    def holds(self) -> bool:
+        """Whether the claim is held right now."""
+        if not self.lost:
+            self.lost = not self._holds()
+            self._seen = time.monotonic()
+        return not self.lost
 
 
-def _take_back(created: Sequence[Outcome], api: Api) -> None:
+def _take_back(created: Sequence[Outcome], api: Api, wanted: Callable[[ObjectKey], bool]) -> None:
     for outcome in created:
         assert outcome.live is not None
         try:
+            if wanted(outcome.key):
+                continue  # the newer operation has found it there, and left it or made it its own
             # Whatever status a controller has written since: by its uid it is still what we made.
             api.delete(outcome.live.kind, outcome.live, "background", any_version=True)
         except MooringError:
             continue  # gone, or out of reach: then the newer operation prunes it
 
 
-def _write(step: Step, api: Api, view: Viewpoint) -> Outcome:
+def _write(step: Step, api: Api, view: Viewpoint, fence: _Fence) -> Outcome:
     assert step.desired is not None
     item = step.desired
     try:
@@ -139,6 +160,9 @@ def _write(step: Step, api: Api, view: Viewpoint) -> Outcome:
             try:
                 return _write_once(step, api)
             except Conflict:
+                if not fence.holds():  # what is there now is newer than what we were to write
+                    version = item.kind.version
+                    return Outcome(item.key, version, Result.FAILED, _TAKEN_OVER, step.live, retry=True)
                 found = api.get(item.kind, item.key.namespace, item.key.name)
                 before, step = step, write_step(item, found, None, "", view)
                 if step.verb is Verb.REFUSE:
@@ -204,7 +228,7 @@ def _written(step: Step, after: Live, warning: str) -> Outcome:
     return Outcome(item.key, item.kind.version, result, message, after, item, warning)
 
 
-def _prune(step: Step, api: Api) -> Outcome:
+def _prune(step: Step, api: Api, fence: _Fence) -> Outcome:
     live = step.live
     assert live is not None
     try:
@@ -216,7 +240,7 @@ def _prune(step: Step, api: Api) -> Outcome:
                 found = api.get(live.kind, live.key.namespace, live.key.name, metadata_only=True)
                 if found is None:
                     return Outcome(step.key, live.kind.version, Result.PRUNED, "pruned", live)
-                if not judged_alike(live, found):
+                if not judged_alike(live, found) or not fence.holds():
                     break
                 live = found  # only its status has moved, or what no judgement rests on
         message = "changed while it was about to be pruned; it is looked at again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -47,6 +48,8 @@ from workers.timeline import Timeline
 
 # How long after a change of health the next look is worth its requests, in seconds.
 _LOOK_AGAIN = (1.0, 60.0)
+# How long a worker that has lost its operation waits to hear what the newer one wants, in seconds.
+_SUCCESSOR_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,7 +387,14 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
             api.ensure_namespace(namespace)
     if scene.plan.grow:
         parent = parents.grow(api, parent, scene.plan.grow)
-    applied = apply(scene.plan, api, engine.executor, scene.view, lambda: engine.applications.holds(claim))
+    applied = apply(
+        scene.plan,
+        api,
+        engine.executor,
+        scene.view,
+        holds=lambda: engine.applications.holds(claim),
+        wanted=_Successor(engine, claim).wants,
+    )
     gone = set(scene.plan.gone)
     for outcome in applied.outcomes:
         live = outcome.live if outcome.result is Result.PRUNED else None
@@ -408,6 +418,36 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
             proofs[outcome.key] = record(item.digest, scene.schema(item), outcome.live)
     engine.proofs.save(engine.cluster, scene.app.key, proofs, gone)
     return applied, parent
+
+
+class _Successor:
+    """The operation that was claimed after ours, asked by a worker that comes late."""
+
+    def __init__(self, engine: Engine, claim: Claim) -> None:
+        self._engine = engine
+        self._claim = claim
+        self._deadline = 0.0
+
+    def wants(self, key: ObjectKey) -> bool:
+        """Whether it has the object too. Until it has ended nobody can say: then that is waited for.
+
+        True when it does not end in time: the object then stays for it, or for the next one, to judge.
+        """
+        self._deadline = self._deadline or time.monotonic() + _SUCCESSOR_S
+        while True:
+            app = self._engine.applications.get(self._claim.key)
+            if app is None or app.metadata.uid != self._claim.uid:
+                return False
+            operation = app.status.operation_state
+            if operation is None or operation.phase != "Running":
+                return any(
+                    ObjectKey(one.group, one.kind, one.namespace, one.name) == key
+                    and not one.requires_pruning
+                    for one in app.status.resources
+                )
+            if time.monotonic() > self._deadline:
+                return True
+            time.sleep(0.2)
 
 
 def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
