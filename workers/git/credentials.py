@@ -49,6 +49,7 @@ class Credential:
     username: str = ""
     secret: str = ""  # password, token or private key (PEM)
     known_hosts: str = ""  # for ssh: the lines a host must match, as in a known_hosts file
+    authorities: str = ""  # for https: PEM of the CAs that vouch for the host; empty: the system's
     tls_cert: str = ""  # PEM of a client certificate, and its key
     tls_key: str = ""
     insecure: bool = False  # do not verify the host: the Secret says so
@@ -110,16 +111,32 @@ class RepoSecret:
 
 
 def credential_for(
-    repo_url: str, secrets: Sequence[RepoSecret], *, project: str = "", known_hosts: str = ""
+    repo_url: str,
+    secrets: Sequence[RepoSecret],
+    *,
+    project: str = "",
+    known_hosts: str = "",
+    authorities: Mapping[str, str] | None = None,
 ) -> Credential:
     """The credential for `repo_url` as an Application of `project` may use it.
 
     The `repository` Secret of that very repository goes first, then the `repo-creds` Secret with
     the longest URL that `repo_url` begins with, then a password in the URL itself. A Secret that
-    names a project is for Applications of that project alone. `known_hosts` are the lines of ssh
-    host keys. Raises GitRefused when the Secret holds a kind of credential we cannot use.
+    names a project is for Applications of that project alone. `known_hosts` are the lines of ssh host
+    keys, `authorities` the PEM certificates that vouch for a host, by its name. Raises GitRefused when
+    the Secret holds a kind of credential we cannot use.
     """
     endpoint = endpoint_of(repo_url)
+    credential = _own_credential(repo_url, endpoint, secrets, project)
+    vouching = (authorities or {}).get(endpoint.host, "") if endpoint.scheme == "https" else ""
+    return replace(
+        credential, known_hosts=known_hosts if endpoint.scheme == "ssh" else "", authorities=vouching
+    )
+
+
+def _own_credential(
+    repo_url: str, endpoint: Endpoint, secrets: Sequence[RepoSecret], project: str
+) -> Credential:
     usable = [
         secret
         for secret in secrets
@@ -132,9 +149,9 @@ def credential_for(
     for secret in own[:1] + shared[:1]:
         credential = _from_secret(secret, endpoint)
         if credential.kind is not CredentialKind.NONE or credential.tls_cert:
-            return replace(credential, known_hosts=known_hosts)
+            return credential
     insecure = any(_flag(s, "insecure") or _flag(s, "insecureIgnoreHostKey") for s in own[:1])
-    return replace(_from_url(repo_url), known_hosts=known_hosts, insecure=insecure)
+    return replace(_from_url(repo_url), insecure=insecure)
 
 
 def _endpoint_or_none(secret: RepoSecret) -> Endpoint | None:

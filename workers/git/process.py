@@ -7,7 +7,6 @@ GitPython hands a child our whole environment and ends only the child itself; a 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import re
 import signal
@@ -22,8 +21,14 @@ from mooring.errors import GitFailed, GitRefused, MooringError
 from workers.git.credentials import Credential, CredentialKind
 from workers.git.remote import Remote
 
-_LIBC: Final = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG: Final = 1
+# Ends the whole process group when our end of the pipe on its standard input is gone, however we died: the
+# `git-remote-https` or `ssh` below git hears of nothing. `ulimit -f` counts blocks of 512 bytes.
+# https://pubs.opengroup.org/onlinepubs/9699919799/utilities/ulimit.html
+_TIED: Final = """
+exec 3<&0 </dev/null
+(read -r _ <&3; kill -9 0) >/dev/null 2>&1 &
+ulimit -f "$1" && shift && exec git "$@" 3<&-
+"""
 _OUTPUT_LIMIT: Final = 64 << 20
 _STDERR_LIMIT: Final = 64 << 10
 
@@ -74,13 +79,15 @@ def environment(config: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def network_environment(remote: Remote, credential: Credential) -> Iterator[dict[str, str]]:
+def network_environment(
+    remote: Remote, credential: Credential, config: Mapping[str, str] | None = None
+) -> Iterator[dict[str, str]]:
     """The environment of a git that may talk to `remote`'s endpoint and nobody else.
 
     The credential travels in it (never in argv), bound to that endpoint; keys are files in memory
-    that end with the block.
+    that end with the block. `config` is what git is told besides.
     """
-    config: dict[str, str] = {}
+    config = dict(config or {})
     extra = {"GIT_ALLOW_PROTOCOL": remote.endpoint.scheme}
     with contextlib.ExitStack() as stack:
         if remote.endpoint.scheme in ("http", "https"):
@@ -92,7 +99,9 @@ def network_environment(remote: Remote, credential: Credential) -> Iterator[dict
             if credential.tls_cert:
                 config[f"{scope}.sslCert"] = stack.enter_context(memory_file(credential.tls_cert))
                 config[f"{scope}.sslKey"] = stack.enter_context(memory_file(credential.tls_key))
-            if bundle := os.environ.get("SSL_CERT_FILE"):
+            if credential.authorities:
+                config[f"{scope}.sslCAInfo"] = stack.enter_context(memory_file(credential.authorities))
+            elif bundle := os.environ.get("SSL_CERT_FILE"):
                 extra["GIT_SSL_CAINFO"] = bundle
             extra |= {f"{name}_proxy": url for name, url in getproxies().items()}
         elif remote.endpoint.scheme == "ssh":
@@ -105,6 +114,7 @@ def _ssh_command(credential: Credential, stack: contextlib.ExitStack) -> str:
     # Only our own paths and fixed words go in here: git gives this line to a shell.
     options = {
         "BatchMode": "yes",
+        "PreferredAuthentications": "publickey",
         "IdentitiesOnly": "yes",
         "IdentityAgent": "none",
         "IdentityFile": "none",
@@ -136,11 +146,6 @@ def memory_file(text: str) -> Iterator[str]:
         os.close(fd)
 
 
-def _die_with_parent() -> None:
-    # Tied to the thread that starts the child; `run` waits for the child in that very thread.
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def run(
     args: Sequence[str],
     *,
@@ -149,23 +154,25 @@ def run(
     stdin: Iterable[bytes] | None = None,
     keep_fds: Sequence[int] = (),
     credential: Credential | None = None,
+    file_limit: int = 0,
 ) -> bytes:
     """What `git *args` prints. `deadline` is in `time.monotonic()` seconds.
 
-    Raises GitFailed when it is not done by then (the whole process group is killed), and GitFailed
-    or GitRefused with git's own reason when git fails. `keep_fds` stay open in the children.
+    Raises GitFailed when it is not done by then (the whole process group is killed), TooLarge when it
+    would write a file of more than `file_limit` bytes (0: no limit), and GitFailed or GitRefused with
+    git's own reason when git fails. `keep_fds` stay open in the children. A git that is given `stdin`
+    ends with it; the others are tied to us by a pipe.
     """
+    blocks = str(-(-file_limit // 512)) if file_limit else "unlimited"
     child = subprocess.Popen(
-        ["git", *args],
-        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        ["git", *args] if stdin is not None else ["sh", "-c", _TIED, "git", blocks, *args],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=dict(env if env is not None else environment()),
         cwd="/",
         start_new_session=True,
         pass_fds=keep_fds,
-        # A git that reads from us ends with our pipe; spared the slower fork.
-        preexec_fn=_die_with_parent if stdin is None else None,
     )
     timer = threading.Timer(max(deadline - time.monotonic(), 0), _kill_group, (child,))
     timer.daemon = True
@@ -227,6 +234,10 @@ def _drain(child: subprocess.Popen[bytes], pipe: IO[bytes] | None, into: bytearr
             into += chunk
 
 
+class TooLarge(GitRefused):
+    """More bytes than may be fetched at once."""
+
+
 class LocalDamage(GitFailed):
     """The mirror on our disk is not whole: it must be cloned anew."""
 
@@ -235,16 +246,26 @@ class UnknownCommit(GitRefused):
     """The host does not have the commit, or does not hand out commits by id."""
 
 
+FULL: Final = "the disk with the Git mirrors (MOORING_STATE_DIR) is full: make room on it, or a larger one"
+TOO_LARGE: Final = (
+    "the repository sends more than MOORING_GIT_MAX_MB allows at once: raise it, or make it small"
+)
+TRUST_ITS_CA: Final = (
+    "put the certificate of its CA into ConfigMap argocd-tls-certs-cm under the host's name; "
+    "a client certificate goes into the repository's Secret"
+)
 _UNKNOWN: Final = re.compile(
     r"not our ref|unadvertised object|couldn't find remote ref|no such remote ref", re.IGNORECASE
 )
 _REFUSED: Final = re.compile(
     r"authentication failed|could not read (username|password)|permission denied|access denied"
-    r"|host key verification failed|invalid format|repository .*not found|certificate"
+    r"|host key verification failed|invalid format|repository .*not found|certificate|SSL"
     r"|does not appear to be a git repository|returned error: 40[134]|unable to update url base"
     r"|transport '.*' not allowed",
     re.IGNORECASE,
 )
+_TOO_LARGE: Final = re.compile(r"died of signal 25|file (size limit exceeded|too large)", re.IGNORECASE)
+_FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _DAMAGE: Final = re.compile(
     r"bad (object|revision|config)|corrupt|loose object|unable to (find|parse commit|read (tree|sha1))"
     r"|missing (blob|tree|commit)|invalid sha1 pointer|not a git repository: '|unresolved deltas"
@@ -262,13 +283,28 @@ def explain(stderr: str, credential: Credential | None = None) -> MooringError:
     reason = next((line for line in lines if _REFUSED.search(line)), telling[0] if telling else "no reason")
     reason = reason.removeprefix("fatal: ").removeprefix("error: ")[:300]
     text = "\n".join(lines)
+    if _FULL.search(text):
+        return GitFailed(FULL, after=30)
+    if _TOO_LARGE.search(text):
+        return TooLarge(TOO_LARGE)
     if _UNKNOWN.search(text):
         return UnknownCommit(f"the Git host does not know it: {reason}")
     if _REFUSED.search(text):
-        return GitRefused(f"the Git host refuses: {reason}; check repository URL and credential")
+        return GitRefused(f"the Git host refuses: {reason}; {_next_step(reason)}")
     if _DAMAGE.search(text):
         return LocalDamage(f"the local mirror is damaged: {reason}")
     return GitFailed(f"git failed: {reason}")
+
+
+def _next_step(reason: str) -> str:
+    if "host key verification" in reason.lower():
+        return (
+            "compare its key with the one the host publishes, and put that into ConfigMap "
+            "argocd-ssh-known-hosts-cm (ssh_known_hosts) or the file of MOORING_GIT_KNOWN_HOSTS"
+        )
+    if "certificate" in reason.lower():
+        return TRUST_ITS_CA
+    return "check repository URL and credential"
 
 
 def tidy(text: str, credential: Credential | None = None) -> str:

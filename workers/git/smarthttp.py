@@ -24,7 +24,7 @@ from urllib.parse import quote, urlsplit
 
 from mooring.errors import GitFailed, GitRefused, MooringError
 from workers.git.credentials import Credential
-from workers.git.process import UnknownCommit, memory_file, tidy
+from workers.git.process import TRUST_ITS_CA, UnknownCommit, memory_file, tidy
 from workers.git.remote import Remote
 
 _FLUSH, _DELIM = b"0000", b"0001"
@@ -44,6 +44,7 @@ class SmartHttp:
         self._credential = credential
         self._idle: list[http.client.HTTPConnection] = []
         self._speaks: bool | None = None
+        self.filters = False  # whether the host can leave files out; known after `discover`
         self._tls = _tls(credential) if remote.endpoint.scheme == "https" else None
 
     def refs(self, prefixes: Sequence[str], deadline: float) -> dict[str, str]:
@@ -65,14 +66,26 @@ class SmartHttp:
                     raise GitRefused(f"{self.remote.url} has more than {_MAX_REFS} refs")
         return refs
 
-    def pack(self, want: str, haves: Sequence[str], deadline: float) -> Generator[bytes]:
-        """The pack with everything that `want` needs beyond `haves`, in chunks, thin.
+    def pack(
+        self,
+        wants: Sequence[str],
+        haves: Sequence[str],
+        deadline: float,
+        *,
+        thin: bool = False,
+        blobs: bool = True,
+    ) -> Generator[bytes]:
+        """The pack with everything that the objects `wants` need beyond the commits `haves`, in chunks.
 
-        Raises UnknownCommit when the host does not have (or show) it; NotSpoken, GitFailed, GitRefused.
+        `thin`: it may build on objects of `haves`. Without `blobs`, files are left out unless they are
+        in `wants` themselves. Raises UnknownCommit when the host does not have (or show) them; NotSpoken,
+        GitFailed, GitRefused.
         """
         self.discover(deadline)
-        body = [_line("command=fetch"), _DELIM, _line("thin-pack"), _line("ofs-delta"), _line("no-progress")]
-        body += [_line(f"want {want}"), *(_line(f"have {have}") for have in haves), _line("done"), _FLUSH]
+        body = [_line("command=fetch"), _DELIM, _line("ofs-delta"), _line("no-progress")]
+        body += [_line("thin-pack")] * thin + [_line("filter blob:none")] * (not blobs)
+        body += [_line(f"want {want}") for want in wants]
+        body += [*(_line(f"have {have}") for have in haves), _line("done"), _FLUSH]
         with self._ask(b"".join(body), deadline) as lines:
             if next(lines, b"") != b"packfile\n":
                 raise NotSpoken(f"{self.remote.url} sent no pack")
@@ -91,10 +104,12 @@ class SmartHttp:
                 if first.startswith(b"# service="):  # some hosts announce the service first, and a flush
                     response.read(4)
                     first = next(_lines(response), b"")
-                words = set[bytes]()
+                words = dict[bytes, bytes]()
                 if first.strip() == b"version 2":
-                    words = {line.strip().partition(b"=")[0] for line in _lines(response)}
-                self._speaks = {b"ls-refs", b"fetch"} <= words
+                    pairs = (line.strip().partition(b"=") for line in _lines(response))
+                    words = {name: value for name, _, value in pairs}
+                self._speaks = {b"ls-refs", b"fetch"} <= words.keys()
+                self.filters = b"filter" in words.get(b"fetch", b"").split()
         if not self._speaks:
             raise NotSpoken(f"{self.remote.url} does not speak version 2 of Git's protocol")
 
@@ -138,7 +153,7 @@ class SmartHttp:
             if time.monotonic() >= deadline:
                 raise GitFailed(f"{self.remote.url} did not answer in time") from error
             if isinstance(error, ssl.SSLCertVerificationError):
-                raise GitRefused(f"{self.remote.url}: {error.verify_message}") from error
+                raise GitRefused(f"{self.remote.url}: {error.verify_message}; {TRUST_ITS_CA}") from error
             raise GitFailed(
                 f"{self.remote.url} cannot be asked: {self._clean(str(error).encode())}"
             ) from error
@@ -221,7 +236,17 @@ def connect(remote: Remote, credential: Credential, deadline: float) -> SmartHtt
 
 
 def _tls(credential: Credential) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    try:
+        return _verified(credential)
+    except ssl.SSLError as error:
+        raise GitRefused(f"a certificate or key for the Git host cannot be read: {error.reason}") from error
+
+
+def _verified(credential: Credential) -> ssl.SSLContext:
+    # As Argo CD has it: the certificates named for a host are the only ones that vouch for it, and the
+    # host's very own may be among them.
+    context = ssl.create_default_context(cadata=credential.authorities or None)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if credential.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -11,7 +11,7 @@ import posixpath
 import re
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -84,10 +84,16 @@ def clean_path(path: str) -> str:
 class TreeReader:
     """Objects of one repository. Safe to use from several threads; one question at a time."""
 
-    def __init__(self, git_dir: Path, doubt: Path) -> None:
-        """`doubt` is a file that is made when something is missing that must be there."""
+    def __init__(
+        self, git_dir: Path, doubt: Path, bring: Callable[[Sequence[str]], bool] | None = None
+    ) -> None:
+        """`doubt` is a file that is made when something is missing that must be there.
+
+        `bring` gets objects that are missing, and says whether it could: False where none may be.
+        """
         self._git_dir = git_dir
         self._doubt = doubt
+        self._bring = bring
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -134,13 +140,25 @@ class TreeReader:
     def read_many(self, ids: Sequence[str], limit: int = FILE_LIMIT) -> dict[str, bytes]:
         """Bytes by id, in two round trips for up to 500 of them. `limit` is for each one."""
         wanted = [_checked(id_) for id_ in dict.fromkeys(ids)]
-        for id_, (kind, _found, size) in zip(wanted, self._info(wanted), strict=True):
+        for id_, (kind, _found, size) in zip(wanted, self._brought(wanted), strict=True):
             if not kind:
                 self._doubt.touch()
                 raise LocalDamage(f"object {id_} is missing in the mirror; the next fetch clones it anew")
             if size > limit:
                 raise GitRefused(f"object {id_} has {size} bytes, more than the limit of {limit}")
         return dict(zip(wanted, self._contents(wanted), strict=True))
+
+    def prepare(self, ids: Sequence[str]) -> None:
+        """Brings what of these is not here yet, in one go, so that reading them asks nobody."""
+        if self._bring is not None:
+            self._brought([_checked(id_) for id_ in dict.fromkeys(ids)])
+
+    def _brought(self, ids: Sequence[str]) -> list[tuple[str, str, int]]:
+        infos = self._info(ids)
+        missing = [id_ for id_, (kind, _found, _size) in zip(ids, infos, strict=True) if not kind]
+        if missing and self._bring is not None and self._bring(missing):
+            return self._info(ids)
+        return infos
 
     def follow(self, commit: str, entry: Entry) -> Entry | None:
         """What a symbolic link leads to inside the repository; None when it dangles or goes in circles.

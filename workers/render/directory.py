@@ -93,6 +93,7 @@ def _read(data: bytes, path: str, parameters: Parameters) -> tuple[list[Manifest
 
 def _contents(tree: Tree, files: Iterable[tuple[str, str]], limits: Limits) -> Iterator[tuple[str, bytes]]:
     left, total = list(files), 0
+    tree.prepare([id_ for _, id_ in left])  # of a large repository, few files may be here
     while left:
         batch, left = left[:_AT_ONCE], left[_AT_ONCE:]
         try:

@@ -171,7 +171,8 @@ def test_credentials_are_in_no_argv_no_error_and_no_file(tmp_path: Path) -> None
         watcher = threading.Thread(target=watch)
         watcher.start()
         try:
-            assert checkout(mirror, "main").commit == main  # by git
+            mirror._git_fetch([main], time.monotonic() + 20)
+            assert checkout(mirror, "main").commit == main
             pushed = repo.commit({"a": "2"})
             assert checkout(mirror, "main", pushed).commit == pushed  # by ourselves
             assert mirror.credential.secret == PASSWORD
@@ -211,7 +212,9 @@ def test_a_killed_fetch_leaves_a_usable_mirror(repo: Repository, mirror_of: Mirr
     checkout(mirror, "main")
     pushed = repo.commit({f"f{i}": "x" * 1000 for i in range(200)})
     pack = b"".join(
-        mirror._client(time.monotonic() + 10).pack(pushed, mirror._haves(), time.monotonic() + 10)  # type: ignore[union-attr]
+        mirror._client(time.monotonic() + 10).pack(
+            [pushed], mirror._haves(), time.monotonic() + 10, thin=True
+        )  # type: ignore[union-attr]
     )
     git = subprocess.Popen(
         ["git", "--git-dir", str(mirror.git_dir), "unpack-objects", "-q", "--strict"], stdin=subprocess.PIPE
