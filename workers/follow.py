@@ -40,18 +40,21 @@ def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKe
     if not permitted:
         return touched, []
     # One question to the host per credential; nearly always there is one.
+    mirrors: dict[str, Mirror] = {}
     commits: dict[str, str] = {}
     untouched: list[AppKey] = []
     for app in permitted:
         source = app.spec.source
         assert source is not None
-        mirror = checkout.mirror_of(engine, source)
+        if source.repo_url not in mirrors:
+            mirrors[source.repo_url] = checkout.mirror_of(engine, source)
+        mirror = mirrors[source.repo_url]
         where = str(mirror.home)
         if where not in commits:
-            mirror, commits[where] = checkout.resolve(engine, source, hint=turn.wishes.get("hint", ""))
+            _, commits[where] = checkout.resolve(engine, source, hint=turn.wishes.get("hint", ""))
             line.ended("fetched", commits[where])
         commit = commits[where]
-        if _touches(engine, app, commit, checkout.mirror_of(engine, source)):
+        if _touches(engine, app, commit, mirror):
             touched.append((app.key, {"commit": commit, "follows": turn.name}))
         elif app.status.sync is not None and app.status.sync.revision != commit:
             untouched.append(app.key)

@@ -15,6 +15,7 @@ from workers.apps.patches import Patch, broken_patch
 from workers.apps.projects import Projects
 from workers.apps.recorded import RecordedApplications
 from workers.apps.store import Broken, Listing
+from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 
@@ -27,16 +28,24 @@ list_ = list  # the method of that name hides the type inside the class
 class HomeApplications(RecordedApplications):
     """The Applications and AppProjects of one namespace of the home cluster."""
 
+    def __init__(self, api: Api, namespace: str) -> None:
+        super().__init__(api, namespace)
+        self._parsed: Mapping[tuple[str, str], Application] = {}
+
     def list(self) -> Listing:
-        apps: list_[Application] = []
+        # Of those that a push or a beat lists, few have changed since: parsing them takes as long as
+        # fetching them.
+        known, parsed = self._parsed, dict[tuple[str, str], Application]()
         broken: list_[Broken] = []
         for live in self._objects(APPLICATION):
+            version = live.uid, live.resource_version
             try:
-                apps.append(_parse(live))
+                parsed[version] = known.get(version) or _parse(live)
             except Refused as error:
                 broken.append(Broken(AppKey(live.key.namespace, live.key.name), str(error)))
                 self._show_broken(live, str(error))
-        return Listing(tuple(apps), tuple(broken))
+        self._parsed = parsed
+        return Listing(tuple(parsed.values()), tuple(broken))
 
     def get(self, key: AppKey) -> Application | None:
         if key.namespace != self._namespace:
