@@ -1,0 +1,44 @@
+"""`mooring app delete`"""
+
+from __future__ import annotations
+
+import click
+
+from cli.app.words import find
+from cli.home import Home, connect, home_options
+from mooring.errors import Refused
+from mooring.model.application import Application
+from mooring.settings import Settings
+
+
+@click.command()
+@home_options
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--cascade/--no-cascade", default=False, help="Only --no-cascade is supported yet.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+def delete(settings: Settings, names: tuple[str, ...], cascade: bool, yes: bool) -> None:
+    """Delete Applications. The objects that they deployed stay in the cluster."""
+    if cascade:
+        raise click.UsageError(
+            "--cascade is not supported yet: empty the app's path in Git and sync with --prune first"
+        )
+    if settings.apps_dir:
+        raise Refused(f"the Applications are files in {settings.apps_dir}: delete the file")
+    home = connect(settings)
+    for name in names:
+        app = find(home, name)
+        stays = f"{len(app.status.resources)} objects stay in the cluster, with nobody to keep them as in Git"
+        if app.metadata.finalizers:
+            stays += f"; its finalizers are not obeyed by Mooring: {', '.join(app.metadata.finalizers)}"
+        if not yes:
+            click.confirm(f"Delete Application {app.key.namespace}/{app.key.name}? {stays}", abort=True)
+        _delete(home, app)
+        click.echo(f"{app.key.namespace}/{app.key.name} deleted; {stays}")
+
+
+def _delete(home: Home, app: Application) -> None:
+    from workers.apps.home import APPLICATION
+
+    live = home.api.get(APPLICATION, app.key.namespace, app.key.name, metadata_only=True)
+    if live is not None:
+        home.api.delete(APPLICATION, live, "background")

@@ -1,0 +1,64 @@
+"""`mooring app diff`"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.app.words import SHORT, find
+from cli.exits import NO
+from cli.home import connect, home_options
+from mooring.settings import Settings
+
+if TYPE_CHECKING:
+    from workers.compare import Difference
+
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+@click.command()
+@home_options
+@click.argument("name")
+@click.option("--revision", default="", metavar="REV", help="Compare with this branch, tag or commit.")
+@click.option("--exit-code/--no-exit-code", default=True, help="Exit with 1 when it differs.")
+def diff(settings: Settings, name: str, revision: str, exit_code: bool) -> None:
+    """Show what a sync would change, as the API server itself would decide it. Writes no object.
+
+    Values of Secrets are masked; different values have different masks. Exit code 1 when it differs.
+    """
+    from cli.app.rendered import compared
+
+    home = connect(settings)
+    found = compared(home, find(home, name), revision)
+    for notice in found.notices:
+        click.secho(f"{notice.type}: {notice.message}", fg="yellow", err=True)
+    for difference in found.differences:
+        click.echo(f"===== {difference.key.title} ======")
+        for line in lines(difference):
+            click.secho(line, fg=_COLOURS.get(line[:1]))
+    count = len(found.differences)
+    said = f"{count} objects differ" if count != 1 else "1 object differs"
+    click.echo(f"{said if count else 'no difference'} at {found.commit[:SHORT]}", err=True)
+    if count and exit_code:
+        sys.exit(NO)
+
+
+def lines(difference: Difference) -> Iterator[str]:
+    """A unified diff from live to desired, without what nobody may see."""
+    from workers.redact import masked_together
+
+    there = [body for body in (difference.before, difference.after) if body is not None]
+    shown = iter(masked_together(*(dict(body) for body in there)))
+    before = _text(next(shown)) if difference.before is not None else []
+    after = _text(next(shown)) if difference.after is not None else []
+    yield from difflib.unified_diff(before, after, "live", "desired", lineterm="")
+
+
+def _text(body: dict[str, Any]) -> list[str]:
+    import yaml
+
+    return str(yaml.safe_dump(body, sort_keys=True, allow_unicode=True)).splitlines()

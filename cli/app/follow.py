@@ -1,0 +1,96 @@
+"""Waiting for an Application while saying how it goes: a live line on a terminal, else a line a change."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+import click
+from rich.console import Console
+from rich.status import Status
+
+from cli.app.words import SHORT, health_word, revision, sync_word
+from cli.exits import Missing, TimedOut
+from cli.home import Home
+from cli.show import one_line
+from mooring.errors import Retryable
+from mooring.keys import AppKey
+from mooring.model.application import Application
+
+_EVERY_S = 0.25
+
+
+def until(
+    home: Home,
+    key: AppKey,
+    done: Callable[[Application], bool],
+    what: str,
+    timeout_s: float,
+    hint: str,
+    on_change: Callable[[Application], None] | None = None,
+) -> Application:
+    """The Application `key` as soon as `done` says so of it; `timeout_s` 0 waits for ever.
+
+    Progress goes to stderr. Raises TimedOut with `hint`, the next step; Missing when the Application is
+    deleted meanwhile. An API server that does not answer for a moment is waited for.
+    """
+    started = time.monotonic()
+    with _Progress(what) as progress:
+        while True:
+            try:
+                app = home.applications.get(key)
+            except Retryable as error:
+                progress.say(str(error))
+                app = None
+            else:
+                if app is None:
+                    raise Missing(f"the Application {key.namespace}/{key.name} was deleted meanwhile")
+                progress.say(words(app))
+                if on_change is not None:
+                    on_change(app)
+                if done(app):
+                    return app
+            if timeout_s and time.monotonic() - started > timeout_s:
+                now = f"it is {words(app)}" if app else "the cluster does not answer"
+                raise TimedOut(f"{what}: not done after {timeout_s:g} s, {now}; {hint}")
+            time.sleep(_EVERY_S)
+
+
+def words(app: Application) -> str:
+    """`Synced at 1234567, Healthy, operation Running`."""
+    commit = revision(app)[:SHORT]
+    parts = [f"{sync_word(app)} at {commit}" if commit else sync_word(app), health_word(app)]
+    state = app.status.operation_state
+    if app.operation is not None:
+        parts.append("operation waiting to be taken up")
+    elif state is not None:
+        parts.append(f"operation {state.phase}" + (f": {state.message}" if state.message else ""))
+    parts += [c.message for c in app.status.conditions if c.type.endswith("Error")][:1]
+    return one_line(", ".join(parts))
+
+
+class _Progress:
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._last = ""
+        terminal = sys.stderr.isatty()
+        self._status = Status(what, console=Console(stderr=True, highlight=False)) if terminal else None
+
+    def __enter__(self) -> _Progress:
+        if self._status is not None:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status is not None:
+            self._status.stop()
+
+    def say(self, text: str) -> None:
+        if text == self._last:
+            return
+        self._last = text
+        if self._status is not None:
+            self._status.update(f"{self._what}: {text}".replace("[", r"\["))
+        else:
+            click.echo(f"{self._what}: {text}", err=True)

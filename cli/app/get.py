@@ -1,0 +1,99 @@
+"""`mooring app get`"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+import click
+
+from cli import show
+from cli.app.follow import until
+from cli.app.words import SHORT, find, health_word, manifest, revision, sync_word
+from cli.home import Home, connect, home_options
+from mooring.model.application import Application
+from mooring.names import REFRESH
+from mooring.repourl import masked
+from mooring.settings import Settings
+
+
+@click.command()
+@home_options
+@click.argument("name")
+@click.option("--refresh", is_flag=True, help="Compare with Git and the cluster first.")
+@click.option("--hard-refresh", is_flag=True, help="Likewise, and believe no cache.")
+@click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the refresh.")
+@show.output_option
+def get(
+    settings: Settings, name: str, refresh: bool, hard_refresh: bool, timeout: float, output: str | None
+) -> None:
+    """Show one Application: where it comes from, how it is, and its objects."""
+    home = connect(settings)
+    app = find(home, name)
+    if refresh or hard_refresh:
+        app = _refreshed(home, app, "hard" if hard_refresh else "normal", timeout)
+    match output:
+        case "json" | "yaml":
+            show.structured(manifest(app), output)
+        case "name":
+            click.echo(f"{app.key.namespace}/{app.key.name}")
+        case _:
+            for title, text in _summary(app):
+                click.echo(f"{title + ':' if title else '':<20}{text}")
+            click.echo()
+            resources(app)
+
+
+def resources(app: Application) -> None:
+    """Print its objects, one a line."""
+    rows = []
+    results = app.status.operation_state.sync_result if app.status.operation_state else None
+    said = {(r.group, r.kind, r.namespace, r.name): r for r in (results.resources if results else ())}
+    for item in app.status.resources:
+        result = said.get((item.group, item.kind, item.namespace, item.name))
+        health = item.health.status if item.health else ""
+        message = result.message if result else item.health.message if item.health else ""
+        status = "OutOfSync (prune)" if item.requires_pruning else item.status
+        rows.append((item.group, item.kind, item.namespace, item.name, status, health, message))
+    show.columns(("GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "HEALTH", "MESSAGE"), rows)
+
+
+def _summary(app: Application) -> Iterator[tuple[str, str]]:
+    spec, destination = app.spec, app.spec.destination
+    yield "Name", f"{app.key.namespace}/{app.key.name}"
+    yield "Project", spec.project_name
+    yield "Server", destination.server or destination.name
+    yield "Namespace", destination.namespace
+    for source in spec.all_sources:
+        yield "Repo", masked(source.repo_url)
+        yield "Target", source.target_revision or "HEAD"
+        yield "Path", source.path or source.chart
+    rules = spec.automated
+    if rules is None:
+        yield "Sync Policy", "Manual"
+    else:
+        words = [("Prune", rules.prune), ("SelfHeal", rules.self_heal), ("AllowEmpty", rules.allow_empty)]
+        chosen = ", ".join(word for word, on in words if on)
+        yield "Sync Policy", f"Automated ({chosen})" if chosen else "Automated"
+    commit = revision(app)[:SHORT]
+    yield "Sync Status", show.coloured(sync_word(app)) + (f" at {commit}" if commit else "")
+    yield "Health Status", show.coloured(health_word(app))
+    state = app.status.operation_state
+    if state is not None:
+        yield "Last Operation", f"{show.coloured(state.phase)} {state.finished_at or state.started_at}"
+        yield "", state.message
+    if app.operation is not None:
+        yield "Asked For", "an operation that no worker has taken up yet"
+    for condition in app.status.conditions:
+        yield "Condition", f"{condition.type}: {show.one_line(condition.message)}"
+
+
+def _refreshed(home: Home, app: Application, how: Literal["normal", "hard"], timeout: float) -> Application:
+    home.applications.ask_refresh(app, how)
+
+    def done(now: Application) -> bool:
+        return REFRESH not in now.metadata.annotations
+
+    what = f"{how} refresh of {app.key.name}"
+    hint = "is `mooring up` (or worker and beat) running?"
+    return until(home, app.key, done, what, timeout, hint)

@@ -1,0 +1,86 @@
+"""`mooring app list`"""
+
+from __future__ import annotations
+
+import click
+
+from cli import show
+from cli.app.words import SHORT, conditions, health_word, manifest, policy, revision, sync_word
+from cli.home import connect, home_options
+from mooring.model.application import Application
+from mooring.repourl import masked
+from mooring.settings import Settings
+
+_HEADER = ("NAME", "PROJECT", "NAMESPACE", "STATUS", "HEALTH", "SYNCPOLICY", "REVISION", "CONDITIONS")
+_WIDE = ("CLUSTER", "REPO", "PATH", "TARGET")
+
+
+@click.command("list")
+@home_options
+@click.option("-p", "--project", "projects", multiple=True, metavar="NAME", help="Only of this project.")
+@click.option("-r", "--repo", metavar="URL", help="Only from this repository.")
+@click.option("-l", "--selector", metavar="KEY=VALUE", help="Only with these labels, separated by commas.")
+@show.output_option
+def list_(
+    settings: Settings,
+    projects: tuple[str, ...],
+    repo: str | None,
+    selector: str | None,
+    output: str | None,
+) -> None:
+    """List Applications."""
+    from mooring.repourl import normalise
+
+    listing = connect(settings).applications.list()
+    labels = _labels(selector)
+    apps = [
+        app
+        for app in sorted(listing.apps, key=lambda each: each.key)
+        if (not projects or app.spec.project_name in projects)
+        and (not repo or normalise(repo) in {normalise(source.repo_url) for source in app.spec.all_sources})
+        and all(app.metadata.labels.get(name) == value for name, value in labels.items())
+    ]
+    match output:
+        case "json" | "yaml":
+            show.structured([manifest(app) for app in apps], output)
+        case "name":
+            for app in apps:
+                click.echo(f"{app.key.namespace}/{app.key.name}")
+        case _:
+            wide = output == "wide"
+            header = (*_HEADER, *_WIDE) if wide else _HEADER
+            show.columns(header, [_row(app, wide) for app in apps])
+    for broken in listing.broken:
+        click.secho(f"cannot be read: {broken.message}", fg="red", err=True)
+
+
+def _labels(selector: str | None) -> dict[str, str]:
+    found = {}
+    for part in (selector or "").split(","):
+        name, equals, value = part.partition("=")
+        if part and not equals:
+            raise click.BadParameter(f"{part!r} is not KEY=VALUE", param_hint="--selector")
+        if part:
+            found[name.strip()] = value.lstrip("=").strip()
+    return found
+
+
+def _row(app: Application, wide: bool) -> tuple[str, ...]:
+    destination = app.spec.destination
+    row = (
+        app.key.name,
+        app.spec.project_name,
+        destination.namespace,
+        sync_word(app),
+        health_word(app),
+        policy(app),
+        revision(app)[:SHORT],
+        conditions(app),
+    )
+    if not wide:
+        return row
+    source = next(iter(app.spec.all_sources), None)
+    if source is None:
+        return (*row, destination.server or destination.name, "", "", "")
+    cluster = destination.server or destination.name
+    return (*row, cluster, masked(source.repo_url), source.path or source.chart, source.target_revision)

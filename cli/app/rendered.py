@@ -1,0 +1,105 @@
+"""An Application as Git has it, and as a sync would leave it: rendered and compared here, without writing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.home import Home
+from mooring.keys import ObjectKey
+from mooring.model.application import Application
+from workers.applyset import store as parents
+from workers.compare import Difference, comparable, compare
+from workers.desired import Stamp, desired
+from workers.git.credentials import credential_for
+from workers.git.mirror import Mirror, checkout
+from workers.installation import ensure
+from workers.observe import observe
+from workers.plan import Notice, Permission, Viewpoint, plan
+from workers.render.render import render
+from workers.render.source import Parameters, Rendered
+from workers.render.yaml_reader import DuplicateKeys
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a sync to `commit` would change, and what it would say about it."""
+
+    commit: str
+    differences: tuple[Difference, ...]
+    notices: tuple[Notice, ...]
+
+
+def rendered(home: Home, app: Application, revision: str = "") -> Rendered:
+    """The manifests of `app` at `revision`, or at what the Application itself names.
+
+    Fetches from Git. Raises what the engine would: GitRefused, GitFailed, RenderFailed, Refused.
+    """
+    from workers.checkout import source_of
+
+    source = source_of(app, home.applications.project(app.spec.project_name))
+    credential = credential_for(source.repo_url, home.applications.repo_secrets())
+    settings = home.settings
+    mirror = Mirror.open(
+        Path(settings.state_dir) / "mirrors", source.repo_url, credential, allow_file=settings.git_allow_file
+    )
+    found = checkout(mirror, revision or source.target_revision or "HEAD", timeout=settings.git_timeout_s)
+    strict: DuplicateKeys = "error" if settings.yaml_duplicate_keys == "error" else "warn"
+    parameters = Parameters(app=app.key.name, duplicate_keys=strict)
+    return render(source, mirror.tree, found.commit, parameters)
+
+
+def compared(home: Home, app: Application, revision: str = "") -> Comparison:
+    """`app` at `revision` compared with the cluster, by dry-runs. Raises as `rendered`, and the cluster's."""
+    api = home.api
+    installation = ensure(api, home.settings.namespace)
+    result = rendered(home, app, revision)
+    parent = parents.read(api, home.settings.namespace, app.key, installation)
+    wanted, _ = desired(
+        result.manifests,
+        api.discovery.find,
+        app.spec.destination.namespace,
+        app.spec.sync_options,
+        Stamp(installation.id, app.key, parent.applyset),
+    )
+    others: Mapping[str, frozenset[ObjectKey]] = {
+        str(other.key): frozenset(
+            ObjectKey(r.group, r.kind, r.namespace, r.name)
+            for r in other.status.resources
+            if not r.requires_pruning
+        )
+        for other in home.applications.list().apps
+    }
+    view = Viewpoint(
+        app.key, installation.id, parent.applyset, lambda name, key: key in others.get(name, frozenset())
+    )
+    with ThreadPoolExecutor(8) as executor:
+        observed = observe(
+            api, executor, wanted, parent.inventory.entries, api.discovery.preferred, parent.applyset
+        )
+        # As if somebody asked for pruning: what would stay without that is a difference all the same.
+        permission = Permission(prune=True, by_hand=True, approved=True, allow_empty=True)
+        found = plan(
+            wanted,
+            observed,
+            parent.inventory,
+            {},
+            lambda _: "",
+            view,
+            app.spec.sync_options,
+            permission,
+        )
+        differences = compare(found, api, executor, lambda _: "")
+    pruned = [step for group in found.prunes for step in group if step.live is not None]
+    gone = [Difference(step.key, _body(home, step.live), None) for step in pruned]
+    return Comparison(
+        result.commit, (*differences.differences, *gone), (*found.notices, *differences.notices)
+    )
+
+
+def _body(home: Home, live: Any) -> dict[str, Any]:
+    whole = home.api.get(live.kind, live.key.namespace, live.key.name)
+    return comparable(whole.body) if whole is not None and whole.body is not None else {"metadata": {}}

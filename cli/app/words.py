@@ -1,0 +1,64 @@
+"""What the verbs of `mooring app` share: finding an Application, and reading it in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cli.exits import Missing
+from cli.home import Home
+from mooring.keys import AppKey
+from mooring.model.application import Application
+
+SHORT = 12  # characters of a commit id that people see
+
+
+def find(home: Home, name: str) -> Application:
+    """The Application `name`, or `namespace/name`. Raises Missing; Refused when it cannot be read."""
+    namespace, _, plain = name.rpartition("/")
+    key = AppKey(namespace or home.settings.namespace, plain)
+    found = home.applications.get(key)
+    if found is None:
+        raise Missing(
+            f"no Application {key.namespace}/{key.name}: `mooring app list -N {key.namespace}` shows all"
+        )
+    return found
+
+
+def manifest(app: Application) -> dict[str, Any]:
+    """The Application as an object, without what only the API server cares about."""
+    raw = dict(app.raw)
+    metadata: Mapping[str, Any] = raw.get("metadata") or {}
+    hidden = ("managedFields",)
+    raw["metadata"] = {name: value for name, value in metadata.items() if name not in hidden}
+    return raw
+
+
+def sync_word(app: Application) -> str:
+    return app.status.sync.status if app.status.sync else "Unknown"
+
+
+def health_word(app: Application) -> str:
+    return app.status.health.status or "Unknown"
+
+
+def revision(app: Application) -> str:
+    return app.status.sync.revision if app.status.sync else ""
+
+
+def policy(app: Application) -> str:
+    """`Manual`, `Auto`, `Auto-Prune` …, as `argocd app list` says it."""
+    rules = app.spec.automated
+    if rules is None:
+        return "Manual"
+    return "Auto" + ("-Prune" if rules.prune else "") + ("-SelfHeal" if rules.self_heal else "")
+
+
+def conditions(app: Application) -> str:
+    """The types of its conditions, with counts: `SyncError(2)`."""
+    counts: dict[str, int] = {}
+    for condition in app.status.conditions:
+        counts[condition.type] = counts.get(condition.type, 0) + 1
+    return (
+        ",".join(f"{type_}({count})" if count > 1 else type_ for type_, count in counts.items()) or "<none>"
+    )
