@@ -44,7 +44,7 @@ def deliver(engine: Engine, id: str) -> None:
     if event.kind not in (EventKind.PUSH, EventKind.TAG):
         engine.ledger.finish(id, True, f"recorded: {event.kind}")
         return
-    groups = concerned(event, engine.applications.list().apps)
+    groups = concerned(event, engine.applications.recent().apps)
     if not groups:
         engine.ledger.finish(id, True, "no Application follows this repository and revision")
         return

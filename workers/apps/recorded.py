@@ -34,7 +34,7 @@ from workers.apps.patches import (
 from workers.apps.projects import Projects
 from workers.apps.repositories import repo_secrets
 from workers.apps.state import State
-from workers.apps.store import Claim
+from workers.apps.store import Claim, Listing
 from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.git.credentials import RepoSecret
@@ -48,8 +48,13 @@ class RecordedApplications(ABC):
     def __init__(self, api: Api, namespace: str) -> None:
         self._api = api
         self._namespace = namespace
+        self._fresh_listing = Fresh(self.list)
         self._fresh_projects = Fresh(self._read_projects)
         self._fresh_secrets = Fresh(lambda: repo_secrets(api, namespace))
+
+    @abstractmethod
+    def list(self) -> Listing:
+        """See `store.Applications`."""
 
     @abstractmethod
     def get(self, key: AppKey) -> Application | None:
@@ -70,6 +75,9 @@ class RecordedApplications(ABC):
     @abstractmethod
     def _read_projects(self) -> Projects:
         """All AppProjects."""
+
+    def recent(self) -> Listing:
+        return self._fresh_listing.get()
 
     def state(self, app: Application) -> State:
         return state_of(app)

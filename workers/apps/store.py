@@ -55,6 +55,10 @@ class Applications(Protocol):
         """All of them. One that cannot be read is listed as broken and shown an InvalidSpecError."""
         ...
 
+    def recent(self) -> Listing:
+        """`list`, up to a second old: for finding out whom a push concerns, never for deciding or writing."""
+        ...
+
     def get(self, key: AppKey) -> Application | None:
         """One of them, None when there is none. Raises Refused when it cannot be read."""
         ...
