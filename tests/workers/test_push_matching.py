@@ -1,0 +1,116 @@
+"""Which applications a push concerns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mooring.delivery import Event, EventKind, RefChange
+from mooring.model.application import Application
+from workers.push import concerned, group
+
+REPO = "https://git.example.com/team/shop"
+COMMIT = "a" * 40
+
+
+def app(name: str = "shop", repo: str = REPO, revision: str = "main", **source: Any) -> Application:
+    spec = {
+        "project": "default",
+        "destination": {"server": "https://kubernetes.default.svc", "namespace": name},
+        "source": {"repoURL": repo, "path": name, "targetRevision": revision, **source},
+    }
+    return Application.parse(
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": name, "namespace": "mooring"},
+            "spec": spec,
+        }
+    )
+
+
+def push(
+    ref: str = "refs/heads/main", commit: str | None = COMMIT, repo: str = REPO, default: str = "main"
+) -> Event:
+    return Event("github", EventKind.PUSH, "push", "d", (repo,), (RefChange(ref, commit),), default)
+
+
+def found(event: Event, *apps: Application) -> dict[str, int]:
+    return {wanted.revision: number for wanted, number in concerned(event, apps).items()}
+
+
+def test_apps_that_follow_one_branch_are_one_group() -> None:
+    (wanted,) = concerned(push(), [app("a"), app("b"), app("c", revision="other")])
+    assert (wanted.revision, wanted.hint) == ("main", COMMIT)
+    assert concerned(push(), [app("a"), app("b")])[wanted] == 2
+    assert group(app("a")) == group(app("b")), "whatever path they take from it"
+
+
+def test_repositories_are_compared_as_a_person_would() -> None:
+    for spelling in (
+        "git@git.example.com:team/shop.git",
+        "ssh://git@git.example.com/team/shop",
+        "https://user:secret@GIT.example.com/team/shop/",
+    ):
+        assert found(push(), app(repo=spelling)) == {"main": 1}
+        assert found(push(repo=spelling), app()) == {"main": 1}
+        assert group(app(repo=spelling)) == group(app())
+    assert found(push(), app(repo="https://git.example.com/team/shop2")) == {}
+
+
+def test_no_credential_of_a_url_is_in_a_group() -> None:
+    wanted = group(app(repo="https://user:secret@git.example.com/team/shop"))
+    assert wanted is not None
+    assert "secret" not in repr(wanted)
+
+
+def test_head_and_nothing_mean_the_default_branch() -> None:
+    assert found(push(), app(revision=""), app("b", revision="HEAD")) == {"HEAD": 2}
+    assert found(push("refs/heads/other"), app(revision="")) == {}
+    assert found(push("refs/heads/other", default=""), app(revision="")) == {"HEAD": 1}, "it may be the one"
+
+
+def test_tags_and_ranges_are_followed() -> None:
+    assert found(push("refs/tags/v1.2.3"), app(revision="v1.2.3"), app("b", revision="1.*")) == {
+        "v1.2.3": 1,
+        "1.*": 1,
+    }
+    assert found(push("refs/tags/v2.0.0"), app(revision="1.*")) == {}
+
+
+def test_a_pinned_commit_is_moved_by_no_push() -> None:
+    assert found(push(), app(revision=COMMIT)) == {}
+
+
+def test_pull_requests_and_other_refs_concern_nobody() -> None:
+    assert found(push("refs/pull/1/head"), app(), app("b", revision="")) == {}
+
+
+def test_a_deleted_branch_gives_no_hint() -> None:
+    (wanted,) = concerned(push(commit=None), [app()])
+    assert wanted.hint == ""
+
+
+def test_charts_and_several_sources_follow_no_branch() -> None:
+    assert group(app(chart="web")) is None
+    several = app()
+    several = several.model_copy(
+        update={"spec": several.spec.model_copy(update={"sources": (several.spec.source,)})}
+    )
+    assert group(several) is None
+
+
+@given(
+    st.lists(st.text(max_size=40), max_size=3),
+    st.text(max_size=30),
+    st.text(max_size=50),
+    st.text(max_size=10),
+)
+def test_nothing_that_a_host_sends_makes_matching_fail(
+    urls: list[str], ref: str, commit: str, default: str
+) -> None:
+    event = Event("github", EventKind.PUSH, "push", "d", tuple(urls), (RefChange(ref, commit),), default)
+    for wanted in concerned(event, [app(), app("b", revision=">=1"), app("c", repo="what is this")]):
+        assert wanted.name.startswith("push:")
