@@ -63,7 +63,7 @@ class Ship:
     # --- processes ----------------------------------------------------------------------------
     def start(self, *names: str) -> None:
         """Start these processes (all when none is named) and wait until the web tier answers."""
-        for name in names or ("web", "intake", "deploy", "reconcile", "beat"):
+        for name in names or ("web", "intake", "deploy", "slow", "reconcile", "beat"):
             self._spawn(name)
         if "web" in self.children:
             until("the web tier", self._answers)
@@ -110,6 +110,25 @@ class Ship:
         child.send_signal(signal.SIGKILL)
         child.wait()
 
+    def end(self, name: str) -> None:
+        """Ended for good, whatever state it is in, with its children."""
+        child = self.children.pop(name)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """To the process and all its children, as SIGSTOP a machine that hangs and SIGCONT one that wakes."""
+        os.killpg(self.children[name].pid, number)
+
+    def pool(self, name: str) -> list[int]:
+        """The process ids of its pool."""
+        parent = self.children[name].pid
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+    def ready(self, name: str) -> None:
+        """Waits until the worker takes tasks."""
+        until(f"{name} to be ready", lambda: " ready." in self.log(name))
+
     def stop(self) -> None:
         for child in self.children.values():
             with contextlib.suppress(ProcessLookupError):
@@ -128,6 +147,15 @@ class Ship:
         with contextlib.suppress(OSError):
             return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status == 200
         return False
+
+    # --- the queue ------------------------------------------------------------------------------
+    def send(self, queue: str, task: str, *args: Any, **options: Any) -> None:
+        """A task by its name, as `celery call` or Flower send it."""
+        with make("story", self.redis_url) as app:
+            app.send_task(task, args=args, queue=queue, **options)
+
+    def redis(self) -> redis.Redis:
+        return redis.Redis.from_url(self.redis_url)
 
     # --- the cluster ----------------------------------------------------------------------------
     def ask(self, path: str, body: Any = None, method: str | None = None, **options: Any) -> Any:
@@ -155,13 +183,14 @@ class Ship:
         namespace: str,
         *,
         path: str = ".",
+        revision: str = "main",
         auto: bool = True,
         policy: Mapping[str, Any] | None = None,
         spec: Mapping[str, Any] | None = None,
         annotations: Mapping[str, str] | None = None,
         **more: Any,
     ) -> None:
-        """An Application that follows `main`.
+        """An Application that follows `revision`.
 
         `more` goes into syncPolicy.automated, `policy` into syncPolicy; `spec` replaces fields of the spec.
         """
@@ -174,7 +203,7 @@ class Ship:
                 "metadata": {"name": name, "namespace": self.home, "annotations": dict(annotations or {})},
                 "spec": {
                     "project": "default",
-                    "source": {"repoURL": repo.url, "path": path, "targetRevision": "main"},
+                    "source": {"repoURL": repo.url, "path": path, "targetRevision": revision},
                     "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
                     "syncPolicy": {**automated, **(policy or {})},
                     **(spec or {}),

@@ -1,0 +1,161 @@
+"""Workers that die, hang or come late in the middle of their work: somebody else finishes it, once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from devcluster.gitserver import Repository
+from tests.stories.gate import CLOSED, Gate
+from tests.stories.ship import Ship, configmap, until
+from tests.stories.watch import Watch
+
+pytestmark = pytest.mark.cluster
+
+_TAKEN_OVER_S = 20.0
+
+
+@pytest.fixture(autouse=True)
+def _one_deploy_worker(ship: Ship) -> Iterator[None]:
+    """Each story begins and ends with one worker called `deploy`, that works."""
+    if "deploy" not in ship.children:
+        ship.start("deploy")
+    ship.ready("deploy")
+    yield
+    for name in [name for name in ship.children if name.startswith("deploy")]:
+        ship.end(name)
+
+
+@pytest.fixture
+def gate(ship: Ship, namespace: str) -> Iterator[Gate]:
+    with Gate(ship.cluster, namespace) as gate:
+        yield gate
+
+
+def _gated(name: str, **data: str) -> str:
+    """A ConfigMap whose writes the gate holds."""
+    return configmap(name, **data).replace("metadata:\n", f"metadata:\n  labels: {CLOSED}\n")
+
+
+def _service(name: str, port: int) -> str:
+    """Of a kind that is written after all ConfigMaps."""
+    return (
+        f"apiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\nspec:\n"
+        f"  ports:\n  - port: {port}\n  clusterIP: None\n"
+    )
+
+
+@pytest.mark.parametrize("who", ["worker", "pool"])
+def test_what_a_killed_worker_was_applying_is_finished_by_another(
+    ship: Ship, git_repo: Repository, namespace: str, gate: Gate, who: str
+) -> None:
+    name = f"killed-{who}"
+    first = git_repo.commit({"a.yaml": configmap("a", v="1"), "s.yaml": _service("s", 80)})
+    ship.create_app(name, git_repo, namespace)
+    ship.synced(name, first)
+    ship.quiet()
+    files = {
+        "a.yaml": configmap("a", v="2"),
+        "b.yaml": configmap("b", v="2"),
+        "held.yaml": _gated("held"),
+        "s.yaml": _service("s", 81),
+    }
+    second = git_repo.commit(files)
+    with Watch(ship.cluster, f"/api/v1/namespaces/{namespace}/configmaps") as watch:
+        delivery = ship.deliver(git_repo, second)
+        gate.waits("held")
+        until("the others of its group", lambda: {"a", "b"} <= {event.name for event in watch.events()})
+        ship.start("deploy-2")
+        ship.ready("deploy-2")
+
+        if who == "worker":
+            ship.kill("deploy")
+        else:
+            for pid in ship.pool("deploy"):
+                os.kill(pid, signal.SIGKILL)
+        gate.open()
+
+        until(
+            "another worker to finish it",
+            lambda: ship.delivery(delivery)["state"] == "succeeded",
+            _TAKEN_OVER_S,
+        )
+        app = ship.synced(name, second)
+        assert app["status"]["operationState"]["phase"] == "Succeeded"
+        assert ship.configmap(namespace, "held")
+        service = ship.find(f"/api/v1/namespaces/{namespace}/services/s")
+        assert service["spec"]["ports"][0]["port"] == 81
+        told = {name: [event.kind for event in watch.events(name)] for name in ("a", "b", "held")}
+        assert told == {"a": ["MODIFIED"], "b": ["ADDED"], "held": ["ADDED"]}
+
+
+def test_a_late_worker_changes_nothing_that_exists_and_takes_back_what_it_created(
+    ship: Ship, git_repo: Repository, namespace: str, gate: Gate
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1"), "s.yaml": _service("s", 80)})
+    ship.create_app("late", git_repo, namespace)
+    ship.synced("late", first)
+    ship.quiet()
+    superseded = git_repo.commit(
+        {
+            "a.yaml": _gated("a", v="superseded"),
+            "only.yaml": _gated("only-in-the-superseded"),
+            "s.yaml": _service("s", 81),
+        }
+    )
+    late = ship.deliver(git_repo, superseded)
+    gate.waits("a")
+    gate.waits("only-in-the-superseded")
+    ship.signal("deploy", signal.SIGSTOP)
+    ship.start("deploy-2")
+    newest = git_repo.commit(
+        {"a.yaml": configmap("a", v="newest"), "only.yaml": None, "s.yaml": _service("s", 82)}
+    )
+    delivery = ship.deliver(git_repo, newest)
+    assert ship.finished(delivery)["state"] == "succeeded"
+    assert ship.synced("late", newest)
+    assert ship.finished(late)["state"] == "succeeded"
+    assert ship.configmap(namespace, "a")["data"] == {"v": "newest"}
+    assert ship.configmap(namespace, "only-in-the-superseded") is None
+
+    with Watch(ship.cluster, f"/api/v1/namespaces/{namespace}/configmaps") as watch:
+        gate.open()
+        until("the late creation", lambda: watch.events("only-in-the-superseded"))
+        ship.signal("deploy", signal.SIGCONT)
+
+        until("it to be taken back", lambda: ship.configmap(namespace, "only-in-the-superseded") is None)
+        ship.quiet()
+        assert not watch.events("a")
+    assert ship.configmap(namespace, "a")["data"] == {"v": "newest"}
+    assert ship.find(f"/api/v1/namespaces/{namespace}/services/s")["spec"]["ports"][0]["port"] == 82
+    assert ship.app("late")["status"]["sync"] == {**ship.app("late")["status"]["sync"], "revision": newest}
+
+
+def test_a_late_worker_does_not_take_back_what_the_newer_commit_wants_too(
+    ship: Ship, git_repo: Repository, namespace: str, gate: Gate
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("shared", git_repo, namespace)
+    ship.synced("shared", first)
+    ship.quiet()
+    superseded = git_repo.commit({"new.yaml": configmap("new"), "held.yaml": _gated("held")})
+    ship.deliver(git_repo, superseded)
+    gate.waits("held")
+    until("the new one", lambda: ship.configmap(namespace, "new"))
+    ship.signal("deploy", signal.SIGSTOP)
+    ship.start("deploy-2")
+    newest = git_repo.commit({"held.yaml": None})
+    assert ship.finished(ship.deliver(git_repo, newest))["state"] == "succeeded"
+    ship.synced("shared", newest)
+    born = ship.configmap(namespace, "new")["metadata"]["uid"]
+
+    gate.open()
+    until("the late creation", lambda: ship.configmap(namespace, "held"))
+    ship.signal("deploy", signal.SIGCONT)
+
+    until("it to be taken back", lambda: ship.configmap(namespace, "held") is None)
+    ship.quiet()
+    assert ship.configmap(namespace, "new")["metadata"]["uid"] == born
