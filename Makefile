@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ONCE ?=
 DEMO_FLAGS := $(if $(ONCE),--once)
 
-.PHONY: help setup test lint demo format clean
+.PHONY: help setup test lint demo format crds clean
 help:
 	@echo "make demo          see a push land in a real cluster (ONCE=1: and end)"
 	@echo "make test          lint, and every test on real parts"
@@ -42,6 +42,9 @@ bench-%: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+crds: $(READY)
+	$(BIN)/mooring crds show > charts/mooring/crds/crds.yaml
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 import click
+import yaml
 
 from cli.home import Home, connect, home_options
 from mooring.model.crd import crds as own_crds
@@ -89,3 +90,14 @@ def install_into(home: Home) -> list[str]:
     created = home.api.ensure_namespace(namespace)
     said.append(f"namespace {namespace}: {'created' if created else 'is there'}")
     return said
+
+
+@crds.command()
+def show() -> None:
+    """Print them as YAML, for `kubectl apply` or a repository of your own."""
+    click.echo(manifests(), nl=False)
+
+
+def manifests() -> str:
+    """All CRDs as one YAML text. The chart ships exactly this."""
+    return yaml.safe_dump_all(own_crds(), sort_keys=False)
