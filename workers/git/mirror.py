@@ -332,7 +332,7 @@ class Mirror:
                     continue
                 except smarthttp.NotSpoken:
                     pass
-            self._git_fetch(some, deadline)
+            self._fetch_by_git(some, deadline, None, self.limits.most, blobs=True)
         return True
 
     def _unpack(
@@ -367,7 +367,15 @@ class Mirror:
                 self._become_partial()
         self._fetch_by_git(refspecs, deadline, into, self.limits.most)
 
-    def _fetch_by_git(self, refspecs: Sequence[str], deadline: float, into: Path | None, limit: int) -> None:
+    def _fetch_by_git(
+        self,
+        refspecs: Sequence[str],
+        deadline: float,
+        into: Path | None,
+        limit: int,
+        *,
+        blobs: bool = False,
+    ) -> None:
         how = [
             "--quiet",
             "--no-tags",
@@ -381,6 +389,8 @@ class Mirror:
         if self.partial:
             # Known by a name for the length of this command, so that nothing is written to its config.
             url, config = _PROMISOR, _promisor(self._url)
+        if blobs:  # told of our commits, the host would think that we have their files
+            config["fetch.negotiationAlgorithm"] = "noop"
         args = ["--git-dir", str(into or self.git_dir), "fetch", *how, "--", url, *refspecs]
         if into is not None:  # the caller holds the lock
             self._remote_git(args, deadline, config=config, limit=limit)

@@ -22,11 +22,13 @@ from workers.git.credentials import Credential, CredentialKind
 from workers.git.remote import Remote
 
 # Ends the whole process group when our end of the pipe on its standard input is gone, however we died: the
-# `git-remote-https` or `ssh` below git hears of nothing. `ulimit -f` counts blocks of 512 bytes.
+# `git-remote-https` or `ssh` below git hears of nothing. `ulimit -f` counts blocks of 512 bytes;
+# without its signal, git says that a file is too large.
 # https://pubs.opengroup.org/onlinepubs/9699919799/utilities/ulimit.html
 _TIED: Final = """
 exec 3<&0 </dev/null
 (read -r _ <&3; kill -9 0) >/dev/null 2>&1 &
+trap '' XFSZ
 ulimit -f "$1" && shift && exec git "$@" 3<&-
 """
 _OUTPUT_LIMIT: Final = 64 << 20
