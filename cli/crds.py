@@ -100,4 +100,11 @@ def show() -> None:
 
 def manifests() -> str:
     """All CRDs as one YAML text. The chart ships exactly this."""
-    return yaml.safe_dump_all(own_crds(), sort_keys=False)
+    return yaml.dump_all(own_crds(), Dumper=_NoAliases, sort_keys=False)
+
+
+class _NoAliases(yaml.SafeDumper):
+    """Writes out what stands in several places: people read and diff this."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
