@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from typing import Final
 
 from mooring.keys import ObjectKey
 from mooring.names import APPLYSET_PART_OF
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
-from workers.desired import Desired
+from workers.desired import CRD, Desired
 from workers.health import KINDS_WITH_HEALTH
 
+_DEFINITIONS: Final = Kind(CRD[0], "v1", CRD[1], "customresourcedefinitions", namespaced=False)
 FindPreferred = Callable[[str, str], Kind | None]
 
 
@@ -41,6 +43,7 @@ def observe(
     kinds: dict[tuple[str, str], Kind] = {}
     keys: dict[tuple[str, str], set[ObjectKey]] = {}
     absent: set[ObjectKey] = set()
+    defined: frozenset[tuple[str, str]] | None = None  # asked only when a kind is not served
     for item in wanted:
         if item.served:
             kinds[(item.key.group, item.key.kind)] = item.kind
@@ -53,8 +56,12 @@ def observe(
             continue
         if name not in kinds:
             kind = find(*name)
-            if kind is None:  # discovery was complete and knows no such kind: its CRD is gone
-                absent.add(key)
+            if kind is None:
+                # A server that has just started answers before it serves its custom resources: their
+                # objects are gone only when their definition is.
+                defined = _defined(api) if defined is None else defined
+                if name not in defined:
+                    absent.add(key)
                 continue
             kinds[name] = kind
         keys.setdefault(name, set()).add(key)
@@ -81,3 +88,9 @@ def observe(
         else:
             objects[key] = live
     return Observed(objects, frozenset(absent))
+
+
+def _defined(api: Api) -> frozenset[tuple[str, str]]:
+    """Group and kind of every CustomResourceDefinition, served or not yet."""
+    bodies = [live.body or {} for live in api.list(_DEFINITIONS)]
+    return frozenset((body["spec"]["group"], body["spec"]["names"]["kind"]) for body in bodies)
