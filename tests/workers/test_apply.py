@@ -388,6 +388,14 @@ def test_a_definition_and_its_resources_come_and_go_in_one_sync(app: App) -> Non
     try:
         assert set(results(app.syncs(anchor, definition)).values()) == {Result.CREATED}
         assert set(results(app.syncs(anchor, definition)).values()) == {Result.UNCHANGED}
+        # A server that has just started does not know the kind yet: that does not make the object gone.
+        bow = ObjectKey(group, "Anchor", app.namespace, "bow")
+        seen = observe(app.api, app.executor, (), [bow], lambda *_: None, app.stamping.applyset)
+        assert bow not in seen.absent
+        assert bow not in seen.objects
+        never_was = ObjectKey(group, "Rudder", app.namespace, "bow")
+        seen = observe(app.api, app.executor, (), [never_was], lambda *_: None, app.stamping.applyset)
+        assert seen.absent == {never_was}
         pruned = app.syncs()
         assert [outcome.key.kind for outcome in pruned.outcomes] == ["Anchor", "CustomResourceDefinition"]
         assert set(results(pruned).values()) == {Result.PRUNED}
