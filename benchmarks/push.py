@@ -7,8 +7,7 @@ workers, beat and Redis, all real processes on this machine, and a real API serv
 
 Each round changes one value in one application, sends the signed GitHub webhook, and waits until a watch
 of the benchmark's own shows the new value in the API server, and the Application Synced at that commit.
-The bare loop (see push_bare) does the same work in the same run, one half of it before Mooring is
-started and the other after it was stopped.
+After each round the bare loop (see push_bare) does the same work, so that both have met the same machine.
 """
 
 from __future__ import annotations
@@ -72,22 +71,23 @@ def main() -> None:
 
     cluster = devcluster.start(say=lambda text: print(text, file=sys.stderr))
     fleet.install_crds(cluster)
-    bare = {"git": list[Times](), "mirror": list[Times]()}
     name = secrets.token_hex(4)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-bench-")))
         git = stack.enter_context(GitServer())
-        bare_namespace = stack.enter_context(fleet.namespace(cluster, f"bare-{name}"))
-        bare_repo = _repository(git, "bare", options.apps)
-        loop = Bare(cluster, bare_repo, directory, bare_namespace)
-        _bare(loop, bare_repo, options, options.rounds // 2, bare)
-        rounds = _mooring(cluster, git, directory, name, options)
-        _bare(loop, bare_repo, options, options.rounds - options.rounds // 2, bare)
-    _report(rounds, bare, options)
+        namespace = stack.enter_context(fleet.namespace(cluster, f"bare-{name}"))
+        loop = BareRounds(cluster, _repository(git, "bare", options.apps), directory, namespace, options.apps)
+        rounds = _mooring(cluster, git, directory, name, loop, options)
+    _report(rounds, loop.times, options)
 
 
 def _mooring(
-    cluster: Cluster, git: GitServer, directory: Path, name: str, options: argparse.Namespace
+    cluster: Cluster,
+    git: GitServer,
+    directory: Path,
+    name: str,
+    loop: BareRounds,
+    options: argparse.Namespace,
 ) -> Rounds:
     with ExitStack() as stack:
         home = stack.enter_context(fleet.namespace(cluster, f"home-{name}"))
@@ -105,14 +105,14 @@ def _mooring(
         )
         statuses = stack.enter_context(Watch(cluster, fleet.APPLICATIONS.format(home), _shown_status))
         _until_settled(cluster, home, options.apps, repo.resolve() or "")
-        pushes = Pushes(git, repo, port, configmaps, statuses, options.apps)
+        pushes = Pushes(repo, port, configmaps, statuses, options.apps)
         for _ in range(WARM_UP):
             pushes.round(Rounds())
-        return _measure(pushes, git, acts_as, options.rounds)
+        return _measure(pushes, loop, git, acts_as, options.rounds)
 
 
-def _measure(pushes: Pushes, git: GitServer, acts_as: Account, count: int) -> Rounds:
-    """`count` rounds, less what goes on without any push."""
+def _measure(pushes: Pushes, loop: BareRounds, git: GitServer, acts_as: Account, count: int) -> Rounds:
+    """`count` rounds, less the requests that are made without any push."""
     rounds = Rounds()
     idle_s = 10.0
     time.sleep(SETTLES_S)
@@ -120,10 +120,15 @@ def _measure(pushes: Pushes, git: GitServer, acts_as: Account, count: int) -> Ro
     time.sleep(idle_s)
     idle = acts_as.requests() - before
     before, began = acts_as.requests(), time.monotonic()
+    pauses = random.Random(0)
+    loop.warm_up()
     for _ in range(count):
         git.requests.clear()
         pushes.round(rounds)
         rounds.git_requests += len(git.requests)
+        loop.round()
+        # Never in step with beat, and long enough that pushes come one by one, as they do.
+        time.sleep(pauses.uniform(0.2, 1.2))
     time.sleep(SETTLES_S)
     rounds.seconds = time.monotonic() - began
     rounds.api_requests = acts_as.requests() - before
@@ -135,16 +140,13 @@ def _measure(pushes: Pushes, git: GitServer, acts_as: Account, count: int) -> Ro
 class Pushes:
     """Pushes to the repository, round robin over the applications."""
 
-    def __init__(
-        self, git: GitServer, repo: Repository, port: int, configmaps: Watch, statuses: Watch, apps: int
-    ) -> None:
+    def __init__(self, repo: Repository, port: int, configmaps: Watch, statuses: Watch, apps: int) -> None:
         self._repo = repo
         self._configmaps = configmaps
         self._statuses = statuses
         self._apps = apps
         self._number = 0
         self._web = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        self._chance = random.Random(0)
 
     def round(self, rounds: Rounds) -> None:
         """One push, from the moment that the Git host has it."""
@@ -159,8 +161,6 @@ class Pushes:
         rounds.synced.append((synced - sent) * 1000)
         for stage, took in _stages(sent, self._finished(id)).items():
             rounds.stages.setdefault(stage, []).append(took)
-        # Never in step with beat, and long enough that pushes come one by one, as they do.
-        time.sleep(self._chance.uniform(0.2, 1.2))
 
     def _deliver(self, commit: str) -> str:
         url = self._repo.url
@@ -222,17 +222,32 @@ def _stages(sent: float, delivery: Any) -> dict[str, float]:
     return took
 
 
-def _bare(
-    loop: Bare, repo: Repository, options: argparse.Namespace, count: int, into: dict[str, list[Times]]
-) -> None:
-    loop.connect_again()
-    for turn in range(-2, count):
-        for kind, run in (("git", loop.by_git), ("mirror", loop.by_mirror)):
-            number = turn % options.apps
-            commit = repo.commit(fleet.changed(number, secrets.token_hex(8)))
-            times = run(commit, fleet.app_name(number), f"{fleet.app_name(number)}-settings-0")
-            if turn >= 0:
-                into[kind].append(times)
+class BareRounds:
+    """The same pushes to a repository of its own, taken by the bare loop in both its forms."""
+
+    def __init__(
+        self, cluster: Cluster, repo: Repository, directory: Path, namespace: str, apps: int
+    ) -> None:
+        self._repo = repo
+        self._apps = apps
+        self._number = 0
+        self._loop = Bare(cluster, repo, directory, namespace)
+        self.times: dict[str, list[Times]] = {"git": [], "mirror": []}
+
+    def warm_up(self) -> None:
+        """Rounds that are not counted, on a connection that the server has not closed meanwhile."""
+        self._loop.connect_again()
+        for _ in range(2):
+            self.round()
+        self.times = {kind: [] for kind in self.times}
+
+    def round(self) -> None:
+        """One push each."""
+        number, self._number = self._number % self._apps, self._number + 1
+        app = fleet.app_name(number)
+        for kind, run in (("git", self._loop.by_git), ("mirror", self._loop.by_mirror)):
+            commit = self._repo.commit(fleet.changed(number, secrets.token_hex(8)))
+            self.times[kind].append(run(commit, app, f"{app}-settings-0"))
 
 
 def _repository(git: GitServer, name: str, apps: int) -> Repository:
