@@ -28,15 +28,15 @@ from workers import checkout, report
 from workers.apply import Applied, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
-from workers.apps.state import spec_digest
+from workers.apps.state import content_digest, spec_digest
 from workers.apps.store import Claim
 from workers.compare import Compared, compare
 from workers.decide import Decision, Mode, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
 from workers.engine import Engine
-from workers.observe import observe
-from workers.ownership import approved
-from workers.plan import PRUNE_SKIPPED, Extra, Notice, Plan, Viewpoint, plan
+from workers.observe import Observed, observe
+from workers.ownership import Whose, approved, owner
+from workers.plan import PRUNE_SKIPPED, Extra, Notice, Plan, Viewpoint, plan, without_prunes
 from workers.proof import record
 from workers.push import group
 from workers.render.readset import remember
@@ -193,8 +193,19 @@ def _look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene
         parent.applyset,
     )
     may_sync = checked.may_sync and not any(one.blocks for one in asks)
+    lost = _lost_inventory(engine, app, parent, observed)
+    if lost:
+        notices.append(Notice(PARENT_LOST, lost))
+        may_sync = may_sync and operation is not None
     since = next((c.last_transition_time for c in app.status.conditions if c.type == PRUNE_SKIPPED), "")
-    decision = decide(app, commit, may_sync=may_sync, approved=approved(app.metadata.annotations, since))
+    inputs = remember(rendered.read_set)
+    decision = decide(
+        app,
+        commit,
+        new=engine.applications.state(app).tried != content_digest(app, inputs),
+        may_sync=may_sync,
+        approved=approved(app.metadata.annotations, since),
+    )
     view = _viewpoint(engine, app, parent.applyset)
     schema = _schemas(engine, wanted)
     found = plan(
@@ -211,7 +222,7 @@ def _look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene
     return Scene(
         app=app,
         commit=commit,
-        inputs=remember(rendered.read_set),
+        inputs=inputs,
         wanted=wanted,
         plan=found,
         parent=parent,
@@ -219,6 +230,27 @@ def _look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene
         view=view,
         notices=(*notices, *found.notices),
         decision=decision,
+    )
+
+
+PARENT_LOST = "OrphanedResourceWarning"
+
+
+def _lost_inventory(engine: Engine, app: Application, parent: Parent, observed: Observed) -> str:
+    """What to tell when objects say that they are this app's and there is no inventory at all; else ""."""
+    if parent.uid:
+        return ""
+    ours = [
+        live
+        for live in observed.objects.values()
+        if owner(live, app.key, engine.installation.id).whose is Whose.OURS and not live.controller_owner
+    ]
+    if not ours:
+        return ""
+    return (
+        f"ConfigMap {parent.namespace}/{parent.name}, the inventory, is missing although {len(ours)} objects "
+        "say that they are this app's: restore it from a backup, or sync by hand to begin a new one, which "
+        "never prunes what left Git before"
     )
 
 
@@ -230,10 +262,10 @@ def _render(
     source = checkout.source_of(app, checked.project)
     asked_for = operation.sync.revision if operation and operation.sync else ""
     commit = turn.wishes.get("commit", "")
-    mirror = checkout.mirror_of(engine, source)
+    mirror = checkout.mirror_of(engine, source, app.spec.project_name)
     compared = app.status.sync.compared_to if app.status.sync else None
     if asked_for:
-        mirror, commit = checkout.resolve(engine, source, asked_for)
+        mirror, commit = checkout.resolve(engine, source, app.spec.project_name, asked_for)
     elif commit and turn.wishes.get("follows") == _follows(app) and mirror.has(commit):
         pass
     elif (
@@ -246,7 +278,7 @@ def _render(
     ):
         commit = app.status.sync.revision  # drift is looked for at the commit we have; polling finds new ones
     else:
-        mirror, commit = checkout.resolve(engine, source)
+        mirror, commit = checkout.resolve(engine, source, app.spec.project_name)
     duplicate_keys: DuplicateKeys = "error" if engine.settings.yaml_duplicate_keys == "error" else "warn"
     rendered = render(source, mirror.tree, commit, Parameters(app.metadata.name, duplicate_keys))
     return commit, rendered
@@ -339,7 +371,10 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     app, decision = scene.app, scene.decision
     state = app.status.operation_state
     if not scene.plan.changes and not decision.by_hand and not decision.resumes:
-        return _conclude(engine, scene, line, None, report.seen_after_apply(scene.plan, Applied(())), ())
+        found = compare(scene.plan, engine.api, engine.executor, scene.schema)
+        parent = _keep_books(engine, scene, scene.plan.gone)
+        scene = replace(scene, parent=parent)
+        return _conclude(engine, scene, line, state, found.seen, scene.plan.extras, tried=True)
     started = state.started_at if state and decision.resumes else _now()
     retries = state.retry_count if state and decision.resumes else 0
     claim = engine.applications.claim(app, report.running(decision.operation, scene.commit, started, retries))
@@ -368,6 +403,7 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         report.left_over(scene.plan, applied),
         applied=applied,
         claim=claim,
+        tried=True,
     )
     engine.applications.event(
         app,
@@ -380,13 +416,12 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
 
 def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]:
     """Grow the inventory, apply, and let go of what was seen gone."""
-    api, parent = engine.api, scene.parent
+    api = engine.api
     if "CreateNamespace=true" in _options(scene.app, scene.decision.operation):
         namespace = scene.app.spec.destination.namespace
         if namespace:
             api.ensure_namespace(namespace)
-    if scene.plan.grow:
-        parent = parents.grow(api, parent, scene.plan.grow)
+    parent = _keep_books(engine, scene)
     applied = apply(
         scene.plan,
         api,
@@ -450,6 +485,16 @@ class _Successor:
             time.sleep(0.2)
 
 
+def _keep_books(engine: Engine, scene: Scene, gone: frozenset[ObjectKey] = frozenset()) -> Parent:
+    """The inventory with what the plan adds, and without what is `gone`."""
+    parent = scene.parent
+    if scene.plan.grow:
+        parent = parents.grow(engine.api, parent, scene.plan.grow)
+    if gone:
+        parent = parents.shrink(engine.api, parent, gone)
+    return parent
+
+
 def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
     engine.proofs.save(engine.cluster, scene.app.key, found.proofs)
@@ -457,7 +502,9 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
     if scene.decision.mode is Mode.HEAL and (found.drifted or scene.plan.prunes):
         healing = replace(scene, plan=_only(scene.plan, found))
         return _sync(engine, healing, turn, line)
-    return _conclude(engine, scene, line, scene.app.status.operation_state, found.seen, scene.plan.extras)
+    # What would be pruned by a sync is merely told.
+    extras = without_prunes(scene.plan, "left Git; it is pruned with the next sync").extras
+    return _conclude(engine, scene, line, scene.app.status.operation_state, found.seen, extras)
 
 
 def _only(found: Plan, compared: Compared) -> Plan:
@@ -484,8 +531,9 @@ def _conclude(
     *,
     applied: Applied | None = None,
     claim: Claim | None = None,
+    tried: bool = False,
 ) -> Ending:
-    """Write the status, and say when to look again."""
+    """Write the status, and say when to look again. `tried`: this content was synced, or tried to be."""
     notices = list(scene.notices)
     if applied is not None:
         notices += [
@@ -498,6 +546,8 @@ def _conclude(
     status = report.status(scene.app, scene.commit, seen, extras, notices, operation, _now())
     state = replace(engine.applications.state(scene.app), inputs=scene.inputs, commit=scene.commit)
     state = replace(state, spec=spec_digest(scene.app))
+    if tried:
+        state = replace(state, tried=content_digest(scene.app, scene.inputs))
     app = engine.applications.report(scene.app, status, state, claim)
     line.ended("synced" if status.sync and status.sync.status == "Synced" else "compared")
     _show(engine, app)

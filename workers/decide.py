@@ -40,8 +40,13 @@ def asked(app: Application) -> Operation | None:
     return None
 
 
-def decide(app: Application, commit: str, *, may_sync: bool, approved: bool) -> Decision:
-    """What to do about `app` at `commit`. `may_sync` is False when something unsupported forbids writing."""
+def decide(app: Application, commit: str, *, new: bool, may_sync: bool, approved: bool) -> Decision:
+    """What to do about `app` at `commit`.
+
+    `new`: this content was never synced to this destination, so what differs is no drift. `may_sync` is
+    False when something unsupported forbids writing, `approved` True when somebody has just confirmed
+    deletions that wait.
+    """
     state = app.status.operation_state
     wanted = asked(app)
     rules = app.spec.automated
@@ -67,14 +72,9 @@ def decide(app: Application, commit: str, *, may_sync: bool, approved: bool) -> 
     tried = state.sync_result.revision if state and state.sync_result else ""
     if state is not None and state.phase == "Running" and tried == commit:
         return Decision(Mode.SYNC, automatic, permission, resumes=True)
-    if tried != commit or _changed(app):
+    failed = state is not None and state.phase == "Failed"
+    if new or approved or (failed and tried != commit):
         return Decision(Mode.SYNC, automatic, permission)
-    return Decision(Mode.HEAL if rules.self_heal else Mode.COMPARE, automatic, permission)
-
-
-def _changed(app: Application) -> bool:
-    """Whether source or destination are not those of the last comparison any more."""
-    compared = app.status.sync.compared_to if app.status.sync else None
-    return (
-        compared is None or compared.source != app.spec.source or compared.destination != app.spec.destination
-    )
+    # What has failed for good is not tried again by itself at the same commit, not even to heal.
+    heals = rules.self_heal and not failed
+    return Decision(Mode.HEAL if heals else Mode.COMPARE, automatic, permission)

@@ -126,7 +126,7 @@ def plan(
         step.key: entry
         for step in steps
         if step.verb is not Verb.REFUSE
-        and (entry := _entry(step, inventory.entries.get(step.key))) != inventory.entries.get(step.key)
+        and (entry := _entry(step, inventory.entries.get(step.key), view)) != inventory.entries.get(step.key)
     }
     prunes, extras, gone, notices = _prunes(wanted, observed, inventory, view, options, permission)
     notices += [Notice("SharedResourceWarning", f"{step.key.title}: {step.reason}") for step in refused]
@@ -167,9 +167,12 @@ def _why_not_written(live: Live, said: Owner, view: Viewpoint) -> str:
     return ""
 
 
-def _entry(step: Step, known: Entry | None) -> Entry:
+def _entry(step: Step, known: Entry | None, view: Viewpoint) -> Entry:
     """What the inventory has to say. One that is adopted now is that, though we had once made its like."""
-    known = known or Entry()
+    if known is None:
+        # Marked as ours and not written down: the inventory was lost, and with it who made the object.
+        lost = step.live and owner(step.live, view.app, view.installation).whose is Whose.OURS
+        known = Entry("adopted" if lost else "created")
     merge = step.desired is not None and step.desired.options.server_side_apply is False
     return Entry("adopted" if step.adopts else known.origin, "merge" if merge else known.writer)
 
@@ -302,12 +305,9 @@ def _groups(
     return tuple(tuple(by_key[key] for key in group) for group in order(by_key))
 
 
-def without_prunes(found: Plan) -> Plan:
-    """`found` with its deletions left for later (an object before them failed)."""
+def without_prunes(found: Plan, why: str = "not pruned because an earlier step failed") -> Plan:
+    """`found` with its deletions left for later."""
     extras = tuple(
-        Extra(step.key, step.live, "not pruned because an earlier step failed")
-        for group in found.prunes
-        for step in group
-        if step.live is not None
+        Extra(step.key, step.live, why) for group in found.prunes for step in group if step.live is not None
     )
     return replace(found, prunes=(), extras=found.extras + extras)

@@ -14,7 +14,10 @@ from typing import Any, Final
 import orjson
 
 from mooring.model.application import Application
+from mooring.names import ARGO, DELETION_APPROVED, OURS
 
+APPROVALS: Final = (DELETION_APPROVED, DELETION_APPROVED.replace(ARGO, OURS))
+_OWN: Final = ("claim", "inputs", "commit", "spec", "tried")
 LONGEST: Final = 64 * 1024  # characters; all annotations of an object together may have 256 KiB
 
 
@@ -22,18 +25,20 @@ LONGEST: Final = 64 * 1024  # characters; all annotations of an object together 
 class State:
     """`claim` is the id of the newest claim. `inputs` is the digest of what the last successful render
     read, `commit` the newest one at which that is still so, `spec` the digest of the spec that was last
-    looked at: an edit of it is seen by it (generation counts status writes too). `others` are fields of
-    other versions of Mooring: they are kept."""
+    looked at: an edit of it is seen by it (generation counts status writes too). `tried` is the digest of
+    what was last synced, or tried to be: only other content is new, and what differs without it is drift.
+    `others` are fields of other versions of Mooring: they are kept."""
 
     claim: str = ""
     inputs: str = ""
     commit: str = ""
     spec: str = ""
+    tried: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """The annotation's value; "" when there is nothing to remember."""
-        own = {"claim": self.claim, "inputs": self.inputs, "commit": self.commit, "spec": self.spec}
+        own = {name: getattr(self, name) for name in _OWN}
         fields = {**self.others, **{name: text for name, text in own.items() if text}}
         return orjson.dumps(fields, option=orjson.OPT_SORT_KEYS).decode() if fields else ""
 
@@ -48,13 +53,27 @@ class State:
             return cls()
         if not isinstance(fields, dict):
             return cls()
-        own = {name: fields.pop(name, "") for name in ("claim", "inputs", "commit", "spec")}
+        own = {name: fields.pop(name, "") for name in _OWN}
         return cls(
             **{name: text if isinstance(text, str) else "" for name, text in own.items()}, others=fields
         )
 
 
 def spec_digest(app: Application) -> str:
-    """What `State.spec` holds once this spec was looked at; 32 hexadecimal digits."""
-    data = orjson.dumps(app.spec.to_dict(), option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(data).hexdigest()[:32]
+    """What `State.spec` holds once this spec was looked at; 32 hexadecimal digits.
+
+    An approval of deletions is an edit, too: somebody waits for it to be looked at.
+    """
+    annotations = app.metadata.annotations
+    approval = [text for name in APPROVALS if (text := annotations.get(name))]
+    return _digest([app.spec.to_dict(), *approval])
+
+
+def content_digest(app: Application, inputs: str) -> str:
+    """What `State.tried` holds once `inputs` were synced to where `app` wants them; 32 hexadecimal digits."""
+    source, destination = app.spec.source, app.spec.destination
+    return _digest([inputs, source.to_dict() if source else None, destination.to_dict()])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
