@@ -12,9 +12,11 @@ import hmac
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -75,7 +77,8 @@ def demo(once: bool, kubeconfig: str, context: str, port: int, yes: bool) -> Non
     Starts a control plane of its own (the first time it is built, which takes minutes), unless KUBECONFIG,
     --kubeconfig or --context name another. Whatever it starts or creates is gone at its end.
     """
-    signal.signal(signal.SIGTERM, _interrupted)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupted)
     with ExitStack() as ends:
         state = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="mooring-demo-")))
         stage = _set_up(ends, state, kubeconfig, context, port, yes)
@@ -124,6 +127,11 @@ def _set_up(ends: ExitStack, state: Path, kubeconfig: str, context: str, port: i
                 abort=True,
             )
     else:
+        if devcluster.status(CLUSTER).ready:
+            raise Refused(
+                "the control plane of another demo runs: end that demo, or delete what a killed one left by "
+                f"`mooring devcluster stop --name {CLUSTER} --delete`"
+            )
         _line("", "starting a control plane (the very first time it is built: about 11 minutes)")
         ends.callback(_quietly, lambda: devcluster.stop(CLUSTER, delete=True))
         own = devcluster.start(CLUSTER, say=lambda text: _line("", text))
@@ -246,6 +254,7 @@ def _mooring_up(stage: Stage, state: Path) -> Iterator[subprocess.Popen[bytes]]:
     try:
         yield up
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _line("", "ending …")
         supervise.end(up, patience_s=10)
 
@@ -372,12 +381,18 @@ def _app(key: str) -> str:
 
 def _stay(stage: Stage, repository: Repository, up: subprocess.Popen[bytes]) -> None:
     settings = stage.home.settings
-    kubeconfig = settings.kubeconfig or os.environ.get("KUBECONFIG", "")
+    variables = {
+        "KUBECONFIG": settings.kubeconfig or os.environ.get("KUBECONFIG", ""),
+        "MOORING_CONTEXT": settings.context,
+        "MOORING_NAMESPACE": settings.namespace,
+        "MOORING_STATE_DIR": settings.state_dir,
+    }
+    command = shutil.which("mooring") or str(Path(sys.executable).with_name("mooring"))
     _line("status page", f"{stage.web}/")
     _line("repository", repository.url)
-    _line("try", f"export KUBECONFIG={kubeconfig} MOORING_STATE_DIR={settings.state_dir}")
-    _line("", f"mooring app get shop -N {settings.namespace}")
-    _line("", "mooring delivery list")
+    _line("try", "export " + " ".join(f"{name}={value}" for name, value in variables.items() if value))
+    _line("", f"{command} app get shop")
+    _line("", f"{command} delivery list")
     _line("", "Ctrl-C ends everything.")
     with suppress(KeyboardInterrupt):
         up.wait()

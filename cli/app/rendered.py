@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cli.home import Home
@@ -14,8 +13,7 @@ from mooring.model.application import Application
 from workers.applyset import store as parents
 from workers.compare import Difference, comparable, compare
 from workers.desired import Stamp, desired
-from workers.git.credentials import credential_for
-from workers.git.mirror import Mirror, checkout
+from workers.git.mirror import checkout
 from workers.installation import ensure
 from workers.observe import observe
 from workers.plan import Notice, Permission, Viewpoint, plan
@@ -38,14 +36,11 @@ def rendered(home: Home, app: Application, revision: str = "") -> Rendered:
 
     Fetches from Git. Raises what the engine would: GitRefused, GitFailed, RenderFailed, Refused.
     """
-    from workers.checkout import source_of
+    from workers.checkout import open_mirror, source_of
 
     source = source_of(app, home.applications.project(app.spec.project_name))
-    credential = credential_for(source.repo_url, home.applications.repo_secrets())
     settings = home.settings
-    mirror = Mirror.open(
-        Path(settings.state_dir) / "mirrors", source.repo_url, credential, allow_file=settings.git_allow_file
-    )
+    mirror = open_mirror(home.applications, settings, source, app.spec.project_name)
     found = checkout(mirror, revision or source.target_revision or "HEAD", timeout=settings.git_timeout_s)
     strict: DuplicateKeys = "error" if settings.yaml_duplicate_keys == "error" else "warn"
     parameters = Parameters(app=app.key.name, duplicate_keys=strict)

@@ -1,0 +1,58 @@
+"""The real command, as a user runs it, against the real control plane and Redis."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from devcluster.cluster import Cluster
+from devcluster.gitserver import Repository
+
+Mooring = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def mooring(cluster: Cluster, namespace: str, redis_url: str, tmp_path: Path) -> Mooring:
+    """Runs `mooring ...` with a fresh namespace for Applications, a fresh Redis and an empty HOME."""
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "TZ": "UTC",
+        "MOORING_KUBECONFIG": str(cluster.kubeconfig),
+        "MOORING_NAMESPACE": namespace,
+        "MOORING_REDIS_URL": redis_url,
+        "MOORING_STATE_DIR": str(tmp_path / "state"),
+    }
+
+    def run(*arguments: str, given: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "cli.main", *arguments],
+            env=env | more,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def shop(mooring: Mooring, namespace: str, git_repo: Repository) -> str:
+    """An Application that exists in the namespace, of a repository that exists, never synced."""
+    git_repo.commit({"shop/greeting.yaml": GREETING, "shop/password.yaml": PASSWORD})
+    assert mooring("crds", "install", "--yes").returncode == 0
+    arguments = ["--repo", git_repo.url, "--path", "shop", "--dest-namespace", namespace]
+    done = mooring("app", "create", "shop", *arguments, "--revision", "main")
+    assert done.returncode == 0, done.stderr
+    return "shop"
+
+
+GREETING = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: greeting}\ndata: {text: hello}\n"
+PASSWORD = "apiVersion: v1\nkind: Secret\nmetadata: {name: password}\nstringData: {it: swordfish}\n"

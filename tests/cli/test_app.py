@@ -1,0 +1,179 @@
+"""`mooring app` on a real API server: created, listed, compared, deleted, and each failure says what next."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click import UsageError
+
+from cli.app.create import merged
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
+from devcluster.gitserver import Repository
+from tests.cli.conftest import Mooring
+
+pytestmark = pytest.mark.cluster
+
+_TEXTS = ("repo", "path", "revision", "dest_server", "dest_name", "dest_namespace", "project", "sync_policy")
+_SWITCHES = ("auto_prune", "self_heal", "allow_empty", "directory_recurse")
+# What click gives when no flag is set.
+_NOTHING: dict[str, Any] = {
+    **dict.fromkeys(_TEXTS),
+    **dict.fromkeys(_SWITCHES, False),
+    **dict.fromkeys(("options", "labels"), ()),
+}
+
+
+def test_a_list_is_read_by_people_and_by_programs(mooring: Mooring, shop: str, namespace: str) -> None:
+    people = mooring("app", "list").stdout.splitlines()
+    assert people[0].split() == [
+        *("NAME", "PROJECT", "NAMESPACE", "STATUS", "HEALTH"),
+        *("SYNCPOLICY", "REVISION", "CONDITIONS"),
+    ]
+    assert people[1].split() == ["shop", "default", namespace, "Unknown", "Unknown", "Manual", "<none>"]
+    assert "\033" not in "".join(people)
+    assert mooring("app", "list", "-o", "name").stdout == f"{namespace}/shop\n"
+    as_json = json.loads(mooring("app", "list", "-o", "json").stdout)
+    assert [app["metadata"]["name"] for app in as_json] == ["shop"]
+    assert as_json == yaml.safe_load(mooring("app", "list", "-o", "yaml").stdout)
+    assert "REPO" in mooring("app", "list", "-o", "wide").stdout
+    assert mooring("app", "list", "--project", "other", "-o", "name").stdout == ""
+
+
+def test_get_shows_where_it_comes_from_and_how_it_is(
+    mooring: Mooring, shop: str, namespace: str, git_repo: Repository
+) -> None:
+    shown = mooring("app", "get", shop).stdout
+    assert f"Name:               {namespace}/shop\n" in shown
+    assert f"Repo:               {git_repo.url}\n" in shown
+    assert "Sync Policy:        Manual\n" in shown
+
+
+def test_what_is_not_there_is_said_with_the_next_step(mooring: Mooring, namespace: str) -> None:
+    done = mooring("app", "get", "nobody")
+    assert done.returncode == 13
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"mooring: no Application {namespace}/nobody: `mooring app list")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_cluster_that_does_not_answer_is_another_exit_code(
+    mooring: Mooring, cluster: Cluster, tmp_path: Path
+) -> None:
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["clusters"][0]["cluster"] = {"server": "http://127.0.0.1:1"}
+    broken = tmp_path / "kubeconfig"
+    broken.write_text(yaml.safe_dump(config))
+    done = mooring("app", "list", MOORING_KUBECONFIG=str(broken))
+    assert done.returncode == 11, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_creating_again_changes_only_what_is_asked_for(
+    mooring: Mooring, shop: str, git_repo: Repository
+) -> None:
+    flags = ["--repo", git_repo.url, "--path", "other"]
+    refused = mooring("app", "create", shop, *flags)
+    assert refused.returncode == 20
+    assert "--upsert" in refused.stderr
+    changed = mooring("app", "create", shop, *flags, "--upsert", "--sync-policy", "auto", "--self-heal")
+    assert changed.stdout.endswith("updated\n"), changed.stderr
+    spec = json.loads(mooring("app", "get", shop, "-o", "json").stdout)["spec"]
+    assert spec["source"] == {"repoURL": git_repo.url, "path": "other"}
+    assert spec["syncPolicy"] == {"automated": {"selfHeal": True}}
+    again = mooring("app", "create", shop, *flags, "--upsert", "--sync-policy", "auto", "--self-heal")
+    assert again.stdout.endswith("unchanged\n")
+
+
+def test_a_manifest_from_stdin_is_created_and_a_misspelt_field_is_named(
+    mooring: Mooring, shop: str, namespace: str
+) -> None:
+    body = json.loads(mooring("app", "get", shop, "-o", "json").stdout)
+    spec = body["spec"] | {"syncPolicies": {}}
+    given = json.dumps({"kind": "Application", "metadata": {"name": "blog"}, "spec": spec})
+    done = mooring("app", "create", "-f", "-", given=given)
+    assert done.stdout == f"application {namespace}/blog created\n", done.stderr
+    assert "spec.syncPolicies is no field" in done.stderr
+
+
+def test_a_difference_is_an_exit_code_and_shows_no_secret(mooring: Mooring, shop: str) -> None:
+    done = mooring("app", "diff", shop)
+    assert done.returncode == 1, done.stderr
+    assert "===== ConfigMap" in done.stdout
+    assert "+  text: hello" in done.stdout
+    assert "swordfish" not in done.stdout + done.stderr
+    assert "c3dvcmRmaXNo" not in done.stdout  # nor in base64
+    assert "+  it: ++++++++" in done.stdout
+    assert "2 objects differ" in done.stderr
+    assert mooring("app", "diff", shop, "--no-exit-code").returncode == 0
+
+
+def test_manifests_of_git_are_shown_with_secrets_masked(mooring: Mooring, shop: str) -> None:
+    done = mooring("app", "manifests", shop)
+    bodies = list(yaml.safe_load_all(done.stdout))
+    assert [body["metadata"]["name"] for body in bodies] == ["greeting", "password"]
+    assert "swordfish" not in done.stdout
+
+
+def test_a_revision_that_is_not_there_is_named(mooring: Mooring, shop: str) -> None:
+    done = mooring("app", "diff", shop, "--revision", "nowhere")
+    assert done.returncode == 20
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_sync_is_written_onto_the_application_as_argo_cd_writes_it(
+    mooring: Mooring, shop: str, cluster: Cluster, namespace: str
+) -> None:
+    done = mooring("app", "sync", shop, "--prune", "--revision", "v1", "--async")
+    assert done.returncode == 0, done.stderr
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/applications/shop"
+    operation = devcluster.ask(cluster, path)["operation"]
+    assert operation["sync"] == {"prune": True, "revision": "v1"}
+    assert operation["initiatedBy"]["username"]
+    second = mooring("app", "sync", shop, "--async")
+    assert second.returncode == 20
+    assert "another operation waits already" in second.stderr
+
+
+def test_waiting_ends_with_what_it_is_waiting_for(mooring: Mooring, shop: str) -> None:
+    done = mooring("app", "wait", shop, "--sync", "--timeout", "0.3")
+    assert done.returncode == 20
+    assert "not done after 0.3 s" in done.stderr
+    assert "`mooring app get shop" in done.stderr
+
+
+def test_deleting_asks_and_says_what_stays(mooring: Mooring, shop: str, namespace: str) -> None:
+    asked = mooring("app", "delete", shop, given="n\n")
+    assert asked.returncode == 1
+    assert "stay in the cluster" in asked.stdout
+    assert mooring("app", "get", shop, "-o", "name").returncode == 0
+    assert mooring("app", "delete", shop, "--cascade", "--yes").returncode == 2
+    done = mooring("app", "delete", shop, "--yes")
+    assert done.stdout.startswith(f"{namespace}/shop deleted; 0 objects stay in the cluster")
+    assert mooring("app", "get", shop).returncode == 13
+
+
+def test_flags_go_on_top_of_a_manifest() -> None:
+    manifest = {"metadata": {"name": "a"}, "spec": {"source": {"repoURL": "x", "path": "p"}}, "status": {}}
+    body = merged(manifest, None, _NOTHING | {"path": "q", "labels": ("team=sea",)})
+    assert body["spec"]["source"] == {"repoURL": "x", "path": "q"}
+    assert body["metadata"]["labels"] == {"team": "sea"}
+    assert "status" not in body
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        (None, {"repo": "x"}),
+        ("a", {}),
+        ("a", {"repo": "x", "auto_prune": True}),
+    ],
+)
+def test_flags_that_say_too_little_are_wrong_usage(name: str | None, given: dict[str, Any]) -> None:
+    with pytest.raises(UsageError):
+        merged({}, name, _NOTHING | given)

@@ -1,0 +1,97 @@
+"""The demo itself, and what it leaves behind: nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from devcluster.cluster import Cluster
+from tests.cli.conftest import Mooring
+
+pytestmark = pytest.mark.cluster
+
+
+def test_a_push_lands_and_each_stage_is_shown(cluster: Cluster, tmp_path: Path) -> None:
+    demo = _start(cluster, tmp_path, "--once")
+    shown = demo.communicate(timeout=200)[0]
+    assert demo.returncode == 0, shown
+    for stage in ("pushed", "delivered", "received", "fetched", "rendered", "planned", "applied", "live"):
+        assert re.search(rf"^  {stage} +[\d.]+ (ms|s)  ", shown, re.M), shown
+    assert "Done: the cluster has what Git has" in shown
+    assert _left(tmp_path) == []
+
+
+def test_ending_it_half_way_leaves_no_process_and_no_file(cluster: Cluster, tmp_path: Path) -> None:
+    demo = _start(cluster, tmp_path)
+    assert demo.stdout is not None
+    shown = []
+    for line in demo.stdout:
+        shown.append(line)
+        if "answers after" in line:
+            demo.send_signal(signal.SIGINT)
+            break
+    shown.append(demo.communicate(timeout=100)[0])
+    assert demo.returncode == 130, "".join(shown)
+    assert "Traceback" not in "".join(shown)
+    assert _left(tmp_path) == []
+    assert not list((tmp_path / "tmp").iterdir())
+
+
+def test_a_cluster_of_the_users_is_not_touched_without_a_yes(cluster: Cluster, tmp_path: Path) -> None:
+    demo = _start(cluster, tmp_path, yes=False)
+    shown = demo.communicate(input="n\n", timeout=100)[0]
+    assert f"This touches the cluster {cluster.server}" in shown
+    assert demo.returncode == 1
+    assert "Traceback" not in shown
+
+
+def test_a_port_that_is_taken_is_said_before_anything_starts(mooring: Mooring) -> None:
+    assert mooring("crds", "install", "--yes").returncode == 0
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = mooring("up", "--port", str(port))
+    assert done.returncode == 20
+    assert done.stderr == (
+        f"mooring: cannot listen on 127.0.0.1 port {port}: Address already in use; "
+        "choose another with --port\n"
+    )
+
+
+def _start(cluster: Cluster, home: Path, *arguments: str, yes: bool = True) -> subprocess.Popen[str]:
+    (home / "tmp").mkdir()
+    answer = ["--yes"] if yes else []
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "cli.main", "demo", *arguments, *answer],
+        # The directory for temporary files marks every process of this demo.
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "TMPDIR": str(home / "tmp"),
+            "KUBECONFIG": str(cluster.kubeconfig),
+        },
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def _left(home: Path) -> list[str]:
+    """Processes that work with files of this demo, or were told of them."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            told = [process.environ().get("TMPDIR", ""), process.cwd(), *process.cmdline()]
+        except psutil.Error:
+            continue
+        if process.pid != os.getpid() and any(str(home) in text for text in told):
+            found.append(" ".join(process.cmdline()))
+    return found

@@ -1,0 +1,79 @@
+"""The command as a whole: quick to help, one line per failure, and no process told too much."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from cli.main import COMMANDS, main
+from cli.processes import beat, web, workers
+from mooring.settings import Settings
+
+_ENVIRON = {
+    "PATH": "/bin",
+    "HOME": "/root",
+    "LANG": "C",
+    "KUBECONFIG": "/k",
+    "MOORING_KUBECONFIG": "/k",
+    "GIT_PASSWORD": "p",
+    "SSH_AUTH_SOCK": "/s",
+    "AWS_SECRET_ACCESS_KEY": "a",
+    "MOORING_WEBHOOK_GITHUB_SECRET": "g",
+    "MOORING_WEBHOOK_SECRETS_DIR": "/d",
+    "MOORING_MAX_IN_FLIGHT": "9",
+}
+
+
+def test_help_imports_neither_cluster_nor_web_nor_rich() -> None:
+    code = (
+        "import sys\nfrom cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit: pass\n"
+        "print(sorted({'kubernetes', 'flask', 'celery', 'rich', 'redis', 'pydantic'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+    for name in COMMANDS:
+        assert f"\n  {name} " in done.stdout
+
+
+def test_every_command_can_be_asked_for_help() -> None:
+    context = main.make_context("mooring", ["app"], resilient_parsing=True)
+    for name in COMMANDS:
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.get_help(context)
+
+
+def test_the_web_tier_is_told_its_own_settings_and_nothing_else() -> None:
+    child = web(_ENVIRON, "redis://r", "127.0.0.1", 8080)
+    assert set(child.env) == {
+        *("PATH", "LANG", "MOORING_WEBHOOK_GITHUB_SECRET", "MOORING_WEBHOOK_SECRETS_DIR"),
+        *("MOORING_MAX_IN_FLIGHT", "MOORING_REDIS_URL", "PYTHONUNBUFFERED"),
+    }
+
+
+def test_workers_and_beat_are_told_no_webhook_secret() -> None:
+    settings = Settings(redis_url="redis://r", kubeconfig="/k", namespace="home")
+    for child in (*workers(_ENVIRON, settings), beat(_ENVIRON, settings)):
+        assert not [name for name in child.env if name.startswith("MOORING_WEBHOOK")]
+        assert child.env["MOORING_NAMESPACE"] == "home"
+        assert child.env["KUBECONFIG"] == "/k"
+
+
+def test_secrets_are_never_arguments() -> None:
+    settings = Settings(redis_url="redis://:secret@r")
+    children = (web(_ENVIRON, "redis://:secret@r", "127.0.0.1", 1), *workers(_ENVIRON, settings))
+    assert not [argument for child in children for argument in child.argv if "secret" in argument]
+
+
+def test_a_wrong_kubeconfig_is_one_line_and_no_traceback() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "cli.main", "up", "--kubeconfig", "/nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 20
+    assert done.stderr.splitlines() == [
+        "mooring: kubeconfig /nowhere does not exist: give --kubeconfig or set KUBECONFIG"
+    ]
