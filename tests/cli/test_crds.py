@@ -7,6 +7,8 @@ import copy
 import pytest
 
 from cli.crds import Step, judge
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
 from mooring.model.crd import crds
 from tests.cli.conftest import Mooring
 
@@ -23,8 +25,9 @@ def test_installing_again_changes_nothing(mooring: Mooring, namespace: str) -> N
 
 
 @pytest.mark.cluster
-def test_a_missing_home_namespace_is_created(mooring: Mooring, namespace: str) -> None:
+def test_a_missing_home_namespace_is_created(mooring: Mooring, namespace: str, cluster: Cluster) -> None:
     done = mooring("crds", "install", "--yes", "-N", f"{namespace}-home")
+    devcluster.ask(cluster, f"/api/v1/namespaces/{namespace}-home", method="DELETE")
     assert done.stdout.splitlines()[-1] == f"namespace {namespace}-home: created"
 
 
