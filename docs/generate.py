@@ -1,0 +1,147 @@
+"""Writes what docs/ takes from the code: `python -m docs.generate`. tests/docs says when that is due.
+
+docs/settings.md is wholly from the settings' own metadata; in docs/argocd-compat.md, what stands between
+`<!-- generated: NAME -->` and `<!-- end -->` is from the tables by which manifests are judged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Final
+
+from mooring.model import support
+from mooring.settings import Settings
+from mooring.settings_web import HOSTS, SECRETS_DIR, WebSettings, secret_variable, settings
+
+HERE: Final = Path(__file__).parent
+_BLOCK: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def settings_page() -> str:
+    """docs/settings.md."""
+    secrets = [(f"`{secret_variable(host)}`", f"`{host}`") for host in HOSTS]
+    return f"""# Settings
+
+<!-- Written by `python -m docs.generate` from mooring/settings.py and mooring/settings_web.py. -->
+
+Every setting is an environment variable; the command line's flags (`--kubeconfig`, `--namespace`, …) win
+over them. A value that makes no sense stops the process with a line that names the variable.
+
+The two tiers have settings of their own. `mooring up` gives each process no more than its own: the web
+tier never sees a kubeconfig, the workers never see a webhook secret.
+
+## Workers, beat and the command line
+
+{_table(("Variable", "Default", "Meaning"), _engine_rows())}
+
+Without `MOORING_REDIS_URL`, `mooring up` runs a Redis of its own below `MOORING_STATE_DIR`.
+`MOORING_KUBECONFIG` empty means: `$KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
+
+## Web tier
+
+{_table(("Variable", "Default", "Meaning"), _web_rows())}
+
+## Webhook secrets
+
+{_table(("Variable", "Host"), secrets)}
+
+`{SECRETS_DIR}` names a directory with a file for each host, named as the host (`github`,
+`bitbucket-server`), as a mounted Kubernetes Secret is. Variable and file have the same form:
+
+- one secret a line, all of them valid at once: to rotate, add the new one, change the host, remove the old;
+- a line `<repository URL> <secret>` is good for that repository alone;
+- for `azure-devops` a secret is `user:password`;
+- for `gitlab` a secret that begins with `whsec_` is a signing token, any other a secret token.
+
+A host without a secret is refused with 403, unless `MOORING_ALLOW_UNSIGNED` names it. A variable or file
+that belongs to no host stops the web tier: a misspelt name must not pass for a missing secret.
+"""
+
+
+def blocks() -> dict[str, str]:
+    """The generated parts of docs/argocd-compat.md, by name."""
+    return {
+        "source": _table(
+            ("`spec.source.…`", "", "Why"),
+            ((f"`{path}`", _verdict(support.BLOCKS), why) for path, _, why in support._SOURCE),
+        ),
+        "spec": _table(
+            ("`spec.…`", "", "Why"),
+            ((f"`{path}`", _verdict(blocks), why) for path, _, why, blocks in support._SPEC),
+        ),
+        "sync-options": _table(
+            ("Sync option", "", "Why"),
+            ((f"`{name}`", _verdict(blocks), why) for name, _, why, blocks in support._SYNC_OPTIONS),
+        ),
+        "annotations": _table(("Annotation of an object", "", "Why"), _judged(support._ANNOTATIONS)),
+        "compare-options": _table(("Compare option", "", "Why"), _judged(support._COMPARE_OPTIONS)),
+        "project": _table(
+            ("`AppProject.spec.…`", "", "Why"),
+            ((f"`{path}`", _verdict(blocks), why) for path, _, why, blocks in support._PROJECT),
+        ),
+        "operation": _table(
+            ("`operation.…`", "", "Why"),
+            ((f"`{path}`", _verdict(support.BLOCKS), why) for path, _, why in support._OPERATION),
+        ),
+    }
+
+
+def compat_page(text: str) -> str:
+    """docs/argocd-compat.md, given as `text`, with its generated parts made anew. Raises KeyError for a
+    part that is not known."""
+    made = blocks()
+    return _BLOCK.sub(lambda found: f"{found[1]}{made[found[2]]}\n{found[3]}", text)
+
+
+def _engine_rows() -> Iterable[tuple[str, str, str]]:
+    for entry in fields(Settings):
+        default: Any = entry.default
+        if callable(entry.default_factory):
+            default = "~/.local/state/mooring"  # of whoever runs it, not of whoever wrote this page
+        shown = "" if default in ("", None, False) else f"`{_plain(default)}`"
+        yield f"`{entry.metadata['variable']}`", shown, _sentence(entry.metadata["doc"])
+
+
+def _web_rows() -> Iterable[tuple[str, str, str]]:
+    defaults = WebSettings()
+    for setting, name in settings():
+        value = getattr(defaults, name)
+        yield f"`{setting.env}`", f"`{_plain(value)}`" if value else "", _sentence(setting.doc)
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _sentence(text: str) -> str:
+    # `https://…` stays as it is: only words are made to begin large.
+    first = text[:1].upper() if not text.startswith(("`", "kubeconfig")) else text[:1]
+    return f"{first}{text[1:].rstrip('.')}."
+
+
+def _judged(table: dict[str, tuple[str, bool] | None]) -> Iterable[tuple[str, str, str]]:
+    for name, verdict in table.items():
+        if verdict is not None:
+            yield f"`{name}`", _verdict(verdict[1]), verdict[0]
+
+
+def _verdict(blocks: bool) -> str:
+    return "**blocks**" if blocks else "warns"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+
+
+def main() -> None:
+    (HERE / "settings.md").write_text(settings_page(), encoding="utf-8")
+    compat = HERE / "argocd-compat.md"
+    compat.write_text(compat_page(compat.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
