@@ -41,4 +41,5 @@ TASK_MOVED: Final = "mooring.moved"  # (repository, revision): a new commit that
 TASK_RECONCILE: Final = "mooring.reconcile"  # (app or "", why): compare with the cluster, heal where allowed
 TASK_TICK: Final = "mooring.tick"  # beat: due steps, lost deliveries, orphaned work
 TASK_POLL: Final = "mooring.poll"  # beat: ask Git for pushes whose webhook was lost
+TASK_MAINTAIN: Final = "mooring.maintain"  # beat: pack the Git mirrors, drop what nobody can go back to
 TASK_WATCH: Final = "mooring.watch"  # beat: operations and refreshes asked for on the objects

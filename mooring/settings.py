@@ -38,6 +38,15 @@ class Settings:
     state_dir: str = _set("MOORING_STATE_DIR", _default_state_dir, "directory for Git mirrors.")
     git_allow_file: bool = _set("MOORING_GIT_ALLOW_FILE", False, "allow `file://` repositories (`1`).")
     git_timeout_s: float = _set("MOORING_GIT_TIMEOUT", 90.0, "seconds until a Git command is ended.")
+    git_known_hosts: str = _set(
+        "MOORING_GIT_KNOWN_HOSTS", "", "file with the ssh keys of Git hosts, as OpenSSH's `known_hosts`."
+    )
+    git_whole_mb: int = _set(
+        "MOORING_GIT_WHOLE_MB", 64, "more MiB than this are fetched without the files, until these are read."
+    )
+    git_max_mb: int = _set(
+        "MOORING_GIT_MAX_MB", 2048, "MiB that are fetched from a Git host at once, at most."
+    )
     yaml_duplicate_keys: str = _set(
         "MOORING_YAML_DUPLICATE_KEYS", "warn", "`warn` (the last wins, as kubectl has it) or `error`."
     )

@@ -16,7 +16,16 @@ from celery import Celery
 from celery.beat import Scheduler, Service
 
 from mooring.errors import MooringError
-from mooring.names import CONTROL, DEPLOY, RECONCILE, TASK_POLL, TASK_RECONCILE, TASK_TICK, TASK_WATCH
+from mooring.names import (
+    CONTROL,
+    DEPLOY,
+    RECONCILE,
+    TASK_MAINTAIN,
+    TASK_POLL,
+    TASK_RECONCILE,
+    TASK_TICK,
+    TASK_WATCH,
+)
 from mooring.settings import Settings
 from mooring.store.connection import connect
 from workers.celery_app import make
@@ -26,6 +35,8 @@ _LEASE = "mooring:lease:beat"
 _TTL_S = 10
 _TICK_S = 1.0
 _WATCH_S = 2.0
+_MAINTAIN_S = 86_400.0
+_SETTLED_S = 300.0  # after a start there is more urgent work than upkeep
 
 _RENEW = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
@@ -49,6 +60,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "watch": entry(TASK_WATCH, _WATCH_S, CONTROL),
         "reconcile": entry(TASK_RECONCILE, settings.reconcile_s, RECONCILE, "", "reconcile"),
         "poll": entry(TASK_POLL, settings.poll_s, DEPLOY),
+        "maintain": entry(TASK_MAINTAIN, _MAINTAIN_S, RECONCILE),
     }
 
 
@@ -70,6 +82,8 @@ def main() -> None:
     for name in ("poll", "reconcile"):  # what was lost while nobody sent is looked for at once
         found = app.conf.beat_schedule[name]
         app.send_task(found["task"], args=found["args"], **found["options"])
+    found = app.conf.beat_schedule["maintain"]  # beat may not run a whole day
+    app.send_task(found["task"], countdown=_SETTLED_S, **found["options"])
     Service(app, max_interval=_TICK_S, scheduler_cls=Scheduler).start()
 
 

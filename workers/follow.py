@@ -40,18 +40,19 @@ def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKe
     if not permitted:
         return touched, []
     # One question to the host per credential; nearly always there is one.
-    mirrors: dict[str, Mirror] = {}
+    mirrors: dict[tuple[str, str], Mirror] = {}
     commits: dict[str, str] = {}
     untouched: list[AppKey] = []
     for app in permitted:
         source = app.spec.source
         assert source is not None
-        if source.repo_url not in mirrors:
-            mirrors[source.repo_url] = checkout.mirror_of(engine, source)
-        mirror = mirrors[source.repo_url]
+        project = app.spec.project_name
+        if (source.repo_url, project) not in mirrors:
+            mirrors[source.repo_url, project] = checkout.mirror_of(engine, source, project)
+        mirror = mirrors[source.repo_url, project]
         where = str(mirror.home)
         if where not in commits:
-            _, commits[where] = checkout.resolve(engine, source, hint=turn.wishes.get("hint", ""))
+            _, commits[where] = checkout.resolve(engine, source, project, hint=turn.wishes.get("hint", ""))
             line.ended("fetched", commits[where])
         commit = commits[where]
         if _touches(engine, app, commit, mirror):
@@ -72,7 +73,7 @@ def moved(engine: Engine, name: str) -> None:
     for app in followers(engine, name):
         source, sync = app.spec.source, app.status.sync
         assert source is not None
-        mirror = checkout.mirror_of(engine, source)
+        mirror = checkout.mirror_of(engine, source, app.spec.project_name)
         if sync is None or sync.revision == commit:
             continue
         mirror.fetch_commit(commit)  # another worker may have followed the push

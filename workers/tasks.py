@@ -15,6 +15,7 @@ from celery import Celery
 from mooring.errors import MooringError
 from mooring.names import (
     TASK_DELIVER,
+    TASK_MAINTAIN,
     TASK_MOVED,
     TASK_POLL,
     TASK_PUSH,
@@ -23,7 +24,7 @@ from mooring.names import (
     TASK_TICK,
     TASK_WATCH,
 )
-from workers import follow, pipeline, upkeep
+from workers import follow, mirrors, pipeline, upkeep
 from workers.engine import Engine
 
 log = logging.getLogger("mooring")
@@ -71,6 +72,11 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     @_recorded
     def poll() -> None:
         upkeep.poll(engine())
+
+    @app.task(name=TASK_MAINTAIN)  # type: ignore[untyped-decorator]
+    @_recorded
+    def maintain() -> None:
+        mirrors.maintain(engine())
 
     @app.task(name=TASK_WATCH)  # type: ignore[untyped-decorator]
     @_recorded

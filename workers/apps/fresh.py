@@ -12,19 +12,20 @@ MAX_AGE: Final = 1.0  # seconds
 
 
 class Fresh(Generic[T]):
-    """What `ask` answered, asked again once that is older than MAX_AGE. Safe for threads.
+    """What `ask` answered, asked again once that is older than `max_age` seconds. Safe for threads.
 
     Errors of `ask` go to the caller and are not kept.
     """
 
-    def __init__(self, ask: Callable[[], T]) -> None:
+    def __init__(self, ask: Callable[[], T], max_age: float = MAX_AGE) -> None:
         self._ask = ask
+        self._max_age = max_age
         self._lock = Lock()
         self._known: tuple[float, T] | None = None
 
     def get(self) -> T:
         with self._lock:
-            if self._known is None or monotonic() - self._known[0] > MAX_AGE:
+            if self._known is None or monotonic() - self._known[0] > self._max_age:
                 asked = monotonic()
                 self._known = (asked, self._ask())
             return self._known[1]

@@ -32,7 +32,7 @@ from workers.apps.patches import (
     status_patch,
 )
 from workers.apps.projects import Projects
-from workers.apps.repositories import repo_secrets
+from workers.apps.repositories import known_hosts, repo_secrets, tls_certificates
 from workers.apps.state import State
 from workers.apps.store import Claim, Listing
 from workers.cluster.api import Api
@@ -40,6 +40,7 @@ from workers.cluster.live import Live
 from workers.git.credentials import RepoSecret
 
 _TRIES: Final = 5
+_TRUST_AGE_S: Final = 10.0
 
 
 class RecordedApplications(ABC):
@@ -51,6 +52,8 @@ class RecordedApplications(ABC):
         self._fresh_listing = Fresh(self.list)
         self._fresh_projects = Fresh(self._read_projects)
         self._fresh_secrets = Fresh(lambda: repo_secrets(api, namespace))
+        self._fresh_known_hosts = Fresh(lambda: known_hosts(api, namespace), _TRUST_AGE_S)
+        self._fresh_certificates = Fresh(lambda: tls_certificates(api, namespace), _TRUST_AGE_S)
 
     @abstractmethod
     def list(self) -> Listing:
@@ -184,6 +187,12 @@ class RecordedApplications(ABC):
 
     def repo_secrets(self) -> tuple[RepoSecret, ...]:
         return self._fresh_secrets.get()
+
+    def known_hosts(self) -> str:
+        return self._fresh_known_hosts.get()
+
+    def tls_certificates(self) -> Mapping[str, str]:
+        return self._fresh_certificates.get()
 
     def _settle(
         self, app: Application, patch: Callable[[Application], Patch], still: Callable[[Application], bool]

@@ -1,15 +1,20 @@
-"""The Secrets in which Argo CD's users keep the credentials of their repositories."""
+"""Where Argo CD's users keep the credentials of their repositories, and whom they trust to be the host."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from workers.applyset.store import CONFIG_MAP
 from workers.cluster.api import Api
 from workers.git.credentials import SECRET_TYPE, RepoSecret
 from workers.installation import SECRET
+
+# https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#ssh-known-host-public-keys
+KNOWN_HOSTS: Final = "argocd-ssh-known-hosts-cm"
+TLS_CERTS: Final = "argocd-tls-certs-cm"
 
 
 def repo_secrets(api: Api, namespace: str) -> tuple[RepoSecret, ...]:
@@ -25,6 +30,24 @@ def repo_secrets(api: Api, namespace: str) -> tuple[RepoSecret, ...]:
         if secret is not None:
             found.append(secret)
     return tuple(sorted(found, key=lambda secret: secret.name))
+
+
+def known_hosts(api: Api, namespace: str) -> str:
+    """The keys of ssh hosts, as lines of a known_hosts file; empty where there are none."""
+    return _config(api, namespace, KNOWN_HOSTS).get("ssh_known_hosts", "")
+
+
+def tls_certificates(api: Api, namespace: str) -> dict[str, str]:
+    """PEM certificates by the name of the one host that they vouch for.
+
+    https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#repositories-using-self-signed-tls-certificates-or-are-signed-by-custom-ca
+    """
+    return {host.lower(): pem for host, pem in _config(api, namespace, TLS_CERTS).items()}
+
+
+def _config(api: Api, namespace: str, name: str) -> dict[str, str]:
+    live = api.get(CONFIG_MAP, namespace, name)
+    return {} if live is None else dict((live.body or {}).get("data") or {})
 
 
 def decoded(data: Mapping[str, Any]) -> dict[str, str]:

@@ -127,3 +127,11 @@ class Applications(Protocol):
     def repo_secrets(self) -> tuple[RepoSecret, ...]:
         """Argo CD's `repository` and `repo-creds` Secrets of the home namespace. Up to a second old."""
         ...
+
+    def known_hosts(self) -> str:
+        """The keys of ssh hosts from ConfigMap argocd-ssh-known-hosts-cm. Up to ten seconds old."""
+        ...
+
+    def tls_certificates(self) -> Mapping[str, str]:
+        """PEM certificates by host from ConfigMap argocd-tls-certs-cm. Up to ten seconds old."""
+        ...

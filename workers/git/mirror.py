@@ -118,8 +118,7 @@ class Mirror:
         Raises GitRefused when `url` is none that git may be given.
         """
         remote = parse(url, allow_file=allow_file)
-        name = hashlib.sha256(f"{remote.url}\0{credential.identity}".encode()).hexdigest()[:40]
-        home = root / name
+        home = cls.home_of(root, url, credential)
         with cls._open_lock:
             mirror = cls._open.pop(home, None)
             if mirror is None or not mirror.git_dir.is_dir() or mirror.credential != credential:
@@ -132,6 +131,25 @@ class Mirror:
             for old in list(cls._open)[:-_MAX_OPEN]:
                 cls._open.pop(old).close()
         return mirror
+
+    @staticmethod
+    def home_of(root: Path, url: str, credential: Credential) -> Path:
+        """Where the mirror is, or would be."""
+        name = f"{parse(url, allow_file=True).url}\0{credential.identity}"
+        return root / hashlib.sha256(name.encode()).hexdigest()[:40]
+
+    @classmethod
+    def remove(cls, home: Path) -> None:
+        """Removes the mirror at `home`; whoever opens it again gets a new one."""
+        with cls._open_lock:
+            mirror = cls._open.pop(home, None)
+            if mirror is not None:
+                mirror.close()
+        gone = home.with_name(f".{home.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            home.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
     @classmethod
     def close_all(cls) -> None:

@@ -1,0 +1,88 @@
+"""Keeps the Git mirrors of this machine small: packed, without what no Application can go back to."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import Final
+
+from mooring.errors import MooringError
+from mooring.model.application import Application
+from workers import checkout
+from workers.engine import Engine
+from workers.git.mirror import Mirror
+
+_log = logging.getLogger(__name__)
+_DAY_S: Final = 86_400
+_UNUSED_S: Final = 7 * _DAY_S
+_TOGETHER_S: Final = 480  # for all of them: what is left has its turn the next time
+
+
+def maintain(engine: Engine) -> None:
+    """Packs each mirror that an Application uses, lets go of commits that none may want back, and removes
+    mirrors that none has used for a week. A mirror that was maintained within the day is left alone."""
+    deadline = time.monotonic() + _TOGETHER_S
+    used, all_known = _used(engine)
+    for home in _by_age(engine.mirrors):
+        if home not in used:
+            if all_known and _seconds_since(home / "used") > _UNUSED_S:
+                Mirror.remove(home)
+            continue
+        (home / "used").touch()
+        mirror, commits = used[home]
+        left = deadline - time.monotonic()
+        if left <= 0 or _seconds_since(home / "maintained") < 0.8 * _DAY_S:
+            continue
+        try:
+            mirror.drop_kept(commits)
+            mirror.maintain(left)
+            (home / "maintained").touch()
+        except MooringError as error:
+            _log.warning("the mirror of %s: %s", mirror.remote.url, error)
+
+
+def _used(engine: Engine) -> tuple[dict[Path, tuple[Mirror, set[str]]], bool]:
+    """The mirrors on this disk that Applications use, with their commits; and whether these are all."""
+    listing = engine.applications.list()
+    used: dict[Path, tuple[Mirror, set[str]]] = {}
+    all_known = not listing.broken
+    for app in listing.apps:
+        if app.spec.source is None:
+            continue
+        try:
+            home = checkout.home_of(engine, app.spec.source, app.spec.project_name)
+            if home.is_dir():
+                mirror = checkout.mirror_of(engine, app.spec.source, app.spec.project_name)
+                used.setdefault(home, (mirror, set()))[1].update(_commits(app))
+        except MooringError as error:
+            _log.info("which mirror %s uses is not known: %s", app.key, error)
+            all_known = False
+    return used, all_known
+
+
+def _commits(app: Application) -> set[str]:
+    """What the app is at, and what it may be rolled back to."""
+    commits = {entry.revision for entry in app.status.history}
+    if app.status.sync is not None:
+        commits.add(app.status.sync.revision)
+    operation = app.status.operation_state
+    if operation is not None and operation.sync_result is not None:
+        commits.add(operation.sync_result.revision)
+    return commits - {""}
+
+
+def _by_age(root: Path) -> list[Path]:
+    """All mirrors, those first that have waited longest."""
+    homes = [path for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+    return sorted(homes, key=lambda home: -_seconds_since(home / "maintained"))
+
+
+def _seconds_since(marker: Path) -> float:
+    """How long ago the file was touched; the mirror's own age where it never was."""
+    for path in (marker, marker.with_name("about.json")):
+        try:
+            return time.time() - path.stat().st_mtime
+        except OSError:
+            continue
+    return 0.0
