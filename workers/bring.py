@@ -377,9 +377,11 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         return _conclude(engine, scene, line, state, found.seen, scene.plan.extras, tried=True)
     started = state.started_at if state and decision.resumes else _now()
     retries = state.retry_count if state and decision.resumes else 0
+    # Only for a turn that is lost. Giving way to whatever is newer would be fewer syncs, but where wishes
+    # come faster than one look takes, there would never be any.
+    if not engine.turns.renew(turn):
+        raise Superseded("another worker has taken this turn")
     claim = engine.applications.claim(app, report.running(decision.operation, scene.commit, started, retries))
-    if engine.turns.newer(turn) and not decision.by_hand:
-        raise Superseded("a newer commit is wanted")
     applied, parent = _write(engine, scene, claim)
     line.ended("applied")
     finished = report.finished(claim.state, app, scene.commit, scene.plan, applied, _now())

@@ -156,13 +156,6 @@ class Turns:
         """Hold the turn for another lease. False: it is lost."""
         return bool(self._renew(self._keys(turn.name), [self._now(), turn.token, self._lease_ms]))
 
-    def newer(self, turn: Turn) -> bool:
-        """Whether something newer than this turn's wishes is wanted, or the turn is lost."""
-        wanted, holder = cast(
-            "list[bytes | None]", self._redis.hmget(PREFIX + turn.name, ["wanted", "holder"])
-        )
-        return int(wanted or 0) > turn.seq or (holder or b"").decode() != turn.token
-
     def release(self, turn: Turn, *, done: bool, again: bool = True) -> bool:
         """Give the turn back. True: newer work is wanted (or this was not `done`), enqueue a task for it.
 
