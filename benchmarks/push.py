@@ -213,8 +213,7 @@ def _stages(sent: float, delivery: Any) -> dict[str, float]:
     """Milliseconds of each stage of a delivery's time line, counted from the end of the one before."""
     ends: dict[str, float] = {}
     for stage in delivery["stages"]:
-        began_at = stage["name"] == "received"  # the others say when they were done
-        ends.setdefault(stage["name"], stage["at"] + (stage["took_ms"] / 1000 if began_at else 0))
+        ends.setdefault(stage["name"], stage["at"])
     took, last = {}, sent
     for name in STAGES:
         if name in ends:

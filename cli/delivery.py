@@ -144,16 +144,11 @@ def _row(found: Delivery, wide: bool) -> tuple[str, ...]:
 
 def _took(found: Delivery) -> str:
     """From receipt to the end of the last stage."""
-    last = max((_end(stage) for stage in found.stages), default=found.received_at)
+    last = max((stage.at for stage in found.stages), default=found.received_at)
     return show.duration((last - found.received_at) * 1000)
 
 
 def _stage(found: Delivery, stage: Stage) -> tuple[str, ...]:
-    after = show.duration(max(_end(stage) - found.received_at, 0.0) * 1000)
+    after = show.duration(max(stage.at - found.received_at, 0.0) * 1000)
     app = stage.app.replace("_", "/")
     return (stage.name, after, show.duration(stage.took_ms), app, stage.note)
-
-
-def _end(stage: Stage) -> float:
-    """Workers note a stage when it ends; the web tier notes its own when they begin."""
-    return stage.at + stage.took_ms / 1000 if stage.name in ("received", "enqueued") else stage.at

@@ -69,7 +69,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One stage of a delivery's time line. Times are seconds since the epoch."""
+    """One stage of a delivery's time line: `at` is when it ended, in seconds since the epoch."""
 
     name: str  # "received", "queued", "fetched", "rendered", "planned", "applied", "synced"
     at: float

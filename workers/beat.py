@@ -67,6 +67,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
 def main() -> None:
     """Wait for the lease, then send until the process is ended or the lease is lost."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("celery.beat").setLevel(logging.WARNING)  # it says every second what it sends
     settings = Settings.from_env(os.environ)
     try:
         client = connect(settings.redis_url)

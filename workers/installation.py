@@ -19,7 +19,6 @@ from mooring.names import APPLYSET_ID, APPLYSET_TOOLING
 from workers.applyset.parent import TOOL
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
-from workers.cluster.transport import NotFound
 
 SECRET_NAME: Final = "mooring-installation"  # noqa: S105  # the name of an object
 SECRET: Final = Kind("", "v1", "Secret", "secrets", namespaced=True)
@@ -104,13 +103,8 @@ def _create(api: Api, namespace: str, made: Installation) -> None:
             "key": base64.b64encode(made.key).decode(),
         },
     }
-    try:
-        api.create(SECRET, body)
-    except NotFound as error:
-        if error.missing != ("namespaces", namespace):
-            raise
-        api.ensure_namespace(namespace)
-        api.create(SECRET, body)
+    api.ensure_namespace(namespace)
+    api.create(SECRET, body)
 
 
 def _traces(api: Api, namespace: str) -> tuple[str, ...]:

@@ -86,7 +86,8 @@ class Ledger:
         be sent again and is then a new one. The time line begins with the stage "received", from `now`
         until just before the write.
         """
-        received = Stage("received", at=now, took_ms=round((time.time() - now) * 1000, 2))
+        ended = time.time()
+        received = Stage("received", at=ended, took_ms=round((ended - now) * 1000, 2))
         answer, value = self._record(
             [_DELIVERIES, _SEEN, _UNFINISHED, QUEUE + INTAKE],
             [
