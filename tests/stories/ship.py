@@ -307,6 +307,11 @@ class Ship:
         with redis.Redis.from_url(self.redis_url) as client:
             until("the end of all work", lambda: client.scard("mooring:turns") == 0)
 
+    def works_on(self, name: str) -> bool:
+        """Whether a worker is at work on the app right now."""
+        with self.redis() as client:
+            return bool(client.hexists(f"mooring:turn:app:{AppKey(self.home, name)}", "holder"))
+
     # --- the Git host -----------------------------------------------------------------------------
     def deliver(
         self,
