@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import hmac
 import os
+import socket
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -20,7 +22,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from devcluster.errors import DevclusterError
 
@@ -120,11 +122,20 @@ class GitServer:
     """A threaded HTTP server of bare repositories; a context manager.
 
     `root` holds them (a temporary directory when None). With `user` and `password`, every request
-    needs them as basic auth. `requests` holds the last thousand as (method, path with query).
+    needs them as basic auth; with `token`, that one as a bearer's. With `tls` it speaks https, and asks
+    for client certificates if that says so. `requests` holds the last thousand as (method, path with
+    query).
     """
 
     def __init__(
-        self, root: Path | None = None, *, port: int = 0, user: str = "", password: str = ""
+        self,
+        root: Path | None = None,
+        *,
+        port: int = 0,
+        user: str = "",
+        password: str = "",
+        token: str = "",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._temporary = None if root else tempfile.TemporaryDirectory(prefix="mooring-git-")
         self.root = root or Path(self._temporary.name if self._temporary else "")
@@ -133,6 +144,9 @@ class GitServer:
         self._authorization = (
             f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}" if user else ""
         )
+        if token:
+            self._authorization = f"Bearer {token}"
+        self.tls = tls
         self._environment = _environment() | {
             "GIT_PROJECT_ROOT": str(self.root),
             "GIT_HTTP_EXPORT_ALL": "1",
@@ -148,7 +162,7 @@ class GitServer:
     @property
     def url(self) -> str:
         """Base URL, without credentials and without a slash at the end."""
-        return f"http://127.0.0.1:{self._http.server_address[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._http.server_address[1]}"
 
     def create(self, name: str, *, branch: str = "main") -> Repository:
         """A new, empty repository at `<url>/<name>.git`; `name` may have slashes (`team/app`).
@@ -226,6 +240,21 @@ class _Http(ThreadingHTTPServer):
     block_on_close = False  # a client's idle keep-alive connection must not hold up the end
     request_queue_size = 256
     git: GitServer
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        # In the connection's own thread: a client that is slow to greet holds up nobody else.
+        if self.git.tls is None:
+            super().finish_request(request, client_address)
+            return
+        try:
+            with self.git.tls.wrap_socket(request, server_side=True) as secured:
+                super().finish_request(secured, client_address)
+        except (ssl.SSLError, ConnectionError):
+            return  # a client that does not trust us hangs up
+
+    def shutdown_request(self, request: Any) -> None:
+        if not isinstance(request, socket.socket) or request.fileno() >= 0:
+            super().shutdown_request(request)
 
 
 class _Handler(BaseHTTPRequestHandler):

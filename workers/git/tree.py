@@ -107,9 +107,14 @@ class TreeReader:
         return kind == "commit"
 
     def tree_id(self, commit: str, path: str) -> str | None:
-        """The Git id of what is at `path` (a tree or a file), or None when nothing is there."""
+        """The Git id of what is at `path` (a directory, file or submodule), or None when nothing is."""
         kind, found, _size = self._info([_spot(commit, path)])[0]
-        return found if kind in ("tree", "blob", "commit") else None
+        if kind:
+            return found
+        # Named, but not here: a submodule, or a file that was not brought yet.
+        folder, name = posixpath.split(clean_path(path))
+        entry = self._entry(commit, folder, name) if name else None
+        return entry.id if entry else None
 
     def walk(self, commit: str, path: str = "", recurse: bool = True) -> Iterator[Entry]:
         """What is below the directory `path`, one level at a time; nothing when there is no such one.

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from devcluster.gitserver import GitServer, Repository
 from mooring.errors import GitFailed, GitRefused
 from workers.git.credentials import Credential, CredentialKind
 from workers.git.mirror import Mirror, checkout
-from workers.git.process import LocalDamage, UnknownCommit, run
+from workers.git.process import LocalDamage, UnknownCommit, explain, run
 
 MirrorOf = Callable[[Repository], Mirror]
 PASSWORD = "hunter2-very-secret"
@@ -76,6 +77,36 @@ def test_a_hung_git_is_ended_with_its_children(tmp_path: Path) -> None:
             run(["ls-remote", "--", url], deadline=time.monotonic() + 1, env=env)
         assert set(psutil.Process().children(recursive=True)) <= before
         assert not [p for p in psutil.process_iter(["cmdline"]) if url in (p.info["cmdline"] or [])]
+
+
+HANG = """
+import sys, time
+from workers.git.credentials import Credential
+from workers.git.process import network_environment, run
+from workers.git.remote import parse
+with network_environment(parse(sys.argv[1]), Credential()) as env:
+    run(["ls-remote", "--", sys.argv[1]], deadline=time.monotonic() + 600, env=env)
+"""
+
+
+def test_nothing_of_git_outlives_a_worker_that_was_killed(tmp_path: Path) -> None:
+    """Not `git`, nor the `git-remote-http` below it, which waits for a host that never answers."""
+    with listening() as (url, _):
+        worker = psutil.Popen([sys.executable, "-c", HANG, url])
+        try:
+            below: list[psutil.Process] = []
+            for _attempt in range(600):
+                below = worker.children(recursive=True)
+                if any(url in word for child in below if child.name() != "git" for word in child.cmdline()):
+                    break
+                assert worker.is_running()
+                threading.Event().wait(0.05)
+            assert len(below) >= 3
+        finally:
+            worker.send_signal(signal.SIGKILL)
+            worker.wait()
+        _, alive = psutil.wait_procs(below, timeout=60)
+        assert alive == []
 
 
 def test_a_host_that_trickles_is_cut_too(tmp_path: Path) -> None:
@@ -211,11 +242,9 @@ def test_a_killed_fetch_leaves_a_usable_mirror(repo: Repository, mirror_of: Mirr
     mirror = mirror_of(repo)
     checkout(mirror, "main")
     pushed = repo.commit({f"f{i}": "x" * 1000 for i in range(200)})
-    pack = b"".join(
-        mirror._client(time.monotonic() + 10).pack(
-            [pushed], mirror._haves(), time.monotonic() + 10, thin=True
-        )  # type: ignore[union-attr]
-    )
+    client = mirror._client(time.monotonic() + 10)
+    assert client is not None
+    pack = b"".join(client.pack([pushed], mirror._haves(), time.monotonic() + 10, thin=True))
     git = subprocess.Popen(
         ["git", "--git-dir", str(mirror.git_dir), "unpack-objects", "-q", "--strict"], stdin=subprocess.PIPE
     )
@@ -319,3 +348,23 @@ def test_many_at_once_share_one_mirror(repo: Repository, mirror_of: MirrorOf) ->
 def test_a_repository_that_is_not_there_is_refused(host: GitServer, tmp_path: Path) -> None:
     with pytest.raises(GitRefused, match="no such repository"):
         checkout(Mirror.open(tmp_path, f"{host.url}/none.git", Credential()), "main")
+
+
+def test_a_full_disk_is_named_and_tried_again_later() -> None:
+    for said in (
+        "fatal: write error: No space left on device\nfatal: fetch-pack: invalid index-pack output",
+        "error: unable to write file ./objects/ab/cd: Disk quota exceeded",
+    ):
+        error = explain(said)
+        assert type(error) is GitFailed
+        assert "MOORING_STATE_DIR" in str(error)
+
+
+def test_a_mirror_that_is_removed_is_made_anew(repo: Repository, mirror_of: MirrorOf) -> None:
+    mirror = mirror_of(repo)
+    main = checkout(mirror, "main").commit
+    Mirror.remove(mirror.home)
+    assert list(mirror.home.parent.iterdir()) == []
+    again = mirror_of(repo)
+    assert not again.has(main)
+    assert checkout(again, "main").commit == main

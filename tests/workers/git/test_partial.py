@@ -66,6 +66,9 @@ def test_a_large_repository_comes_with_all_commits_and_directories_and_no_files(
     assert opened.partial
     assert files_here(opened, found.commit) == set()
     assert len(list(opened.tree.walk(found.commit))) == 41
+    assert opened.tree.tree_id(found.commit, "apps/api/a.yaml") is not None
+    assert opened.tree.tree_id(found.commit, "apps/api/none.yaml") is None
+    assert files_here(opened, found.commit) == set()
     assert opened.tree.commit_info(found.commit).parents == (large.resolve("main~1"),)
 
 
