@@ -1,0 +1,329 @@
+"""What an application may do and ask for: by its project, by its policy, and by what is supported."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from typing import Any
+
+import pytest
+
+from devcluster.gitserver import Repository
+from tests.stories.ship import APPS, Ship, configmap, until
+
+pytestmark = pytest.mark.cluster
+
+MERGE = {"method": "PATCH", "content_type": "application/merge-patch+json"}
+CLUSTER_ROLE = (
+    "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata:\n  name: {}\nrules: []\n"
+)
+
+
+def project(ship: Ship, name: str, **spec: Any) -> None:
+    """An AppProject that permits everything but what `spec` says."""
+    ship.ask(
+        APPS.format(ship.home).replace("/applications", "/appprojects"),
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "AppProject",
+            "metadata": {"name": name, "namespace": ship.home},
+            "spec": {
+                "sourceRepos": ["*"],
+                "destinations": [{"server": "*", "namespace": "*"}],
+                "clusterResourceWhitelist": [{"group": "*", "kind": "*"}],
+                **spec,
+            },
+        },
+    )
+
+
+def annotated(name: str, key: str, value: str) -> str:
+    line = f'  name: {name}\n  annotations:\n    {key}: "{value}"\n'
+    return configmap(name, v="1").replace(f"  name: {name}\n", line)
+
+
+def refused(ship: Ship, app: str, text: str, *, type: str = "InvalidSpecError") -> None:
+    condition = ship.condition(app, text)
+    assert condition["type"] == type, condition
+
+
+# --- projects -------------------------------------------------------------------------------------
+
+
+def test_a_source_that_the_project_does_not_permit_is_refused(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    project(ship, "elsewhere", sourceRepos=["https://git.example.org/*"])
+    git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app("source", git_repo, namespace, spec={"project": "elsewhere"})
+
+    refused(ship, "source", "elsewhere")
+    told = ship.finished(ship.deliver(git_repo, git_repo.commit({"b.yaml": configmap("b")})))
+    assert told["state"] == "failed"
+    assert ship.configmap(namespace, "a") is None
+
+
+def test_a_destination_that_the_project_does_not_permit_is_refused(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    permitted = [{"server": "https://kubernetes.default.svc", "namespace": "team-*"}]
+    project(ship, "team", destinations=permitted)
+    git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app("destination", git_repo, namespace, spec={"project": "team"})
+
+    refused(ship, "destination", "does not permit the destination")
+    assert ship.configmap(namespace, "a") is None
+
+
+def test_one_object_in_a_namespace_that_is_not_permitted_stops_all_of_them(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    project(ship, "narrow", destinations=[{"server": "*", "namespace": namespace}])
+    stray = configmap("stray").replace("  name: stray\n", f"  name: stray\n  namespace: {ship.home}\n")
+    git_repo.commit({"a.yaml": configmap("a"), "stray.yaml": stray})
+    ship.create_app("stray-namespace", git_repo, namespace, spec={"project": "narrow"})
+
+    refused(ship, "stray-namespace", f"does not permit namespace {ship.home}")
+    assert ship.condition("stray-namespace", "stray.yaml:1")
+    assert ship.configmap(namespace, "a") is None
+    assert ship.configmap(ship.home, "stray") is None
+
+
+def test_cluster_scoped_kinds_need_the_projects_leave_and_forbidden_kinds_are_refused(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    project(
+        ship,
+        "humble",
+        clusterResourceWhitelist=[],
+        namespaceResourceBlacklist=[{"group": "", "kind": "Secret"}],
+    )
+    name = f"story-{secrets.token_hex(4)}"
+    git_repo.commit({"a.yaml": configmap("a"), "role.yaml": CLUSTER_ROLE.format(name)})
+    ship.create_app("humble", git_repo, namespace, spec={"project": "humble"})
+
+    refused(ship, "humble", "does not permit rbac.authorization.k8s.io/ClusterRole")
+    assert ship.configmap(namespace, "a") is None
+    assert ship.find(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}") is None
+
+    secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n"
+    ship.pushed(git_repo, {"role.yaml": None, "secret.yaml": secret})
+    refused(ship, "humble", "does not permit core/Secret")
+    assert ship.configmap(namespace, "a") is None
+
+    commit = ship.pushed(git_repo, {"secret.yaml": None})
+    ship.synced("humble", commit)
+    assert ship.configmap(namespace, "a")
+
+
+def test_a_project_that_is_missing_or_has_rules_not_kept_yet_stops_the_app(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app("orphan", git_repo, namespace, spec={"project": "nowhere"})
+    refused(ship, "orphan", "nowhere")
+
+    windows = [{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}]
+    project(ship, "windows", syncWindows=windows)
+    ship.create_app("windowed", git_repo, namespace, spec={"project": "windows"})
+    refused(ship, "windowed", "sync windows")
+    ship.synced("windowed", commit, status="OutOfSync")
+    assert ship.configmap(namespace, "a") is None
+
+
+# --- what is not supported ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("helm", {"source": {"path": ".", "helm": {"releaseName": "x"}}}),
+        ("sources", {"sources": [{"path": "."}]}),
+        ("ignoreDifferences", {"ignoreDifferences": [{"kind": "ConfigMap", "jsonPointers": ["/data"]}]}),
+        ("syncOptions", {"syncPolicy": {"automated": {}, "syncOptions": ["Replace=true"]}}),
+        ("Sync=maybe", {"syncPolicy": {"automated": {}, "syncOptions": ["Sync=maybe"]}}),
+        ("server", {"destination": {"server": "https://other.example.org"}}),
+    ],
+)
+def test_a_spec_that_asks_for_what_is_not_done_yet_is_told_so_and_changes_nothing(
+    ship: Ship, git_repo: Repository, namespace: str, field: str, value: dict[str, Any]
+) -> None:
+    git_repo.commit({"a.yaml": configmap("a")})
+    name = f"spec-{secrets.token_hex(3)}"
+    if "source" in value:
+        value = {"source": {"repoURL": git_repo.url, "targetRevision": "main", **value["source"]}}
+    if "sources" in value:
+        value = {"sources": [{"repoURL": git_repo.url, **value["sources"][0]}]}
+    if "destination" in value:
+        value = {"destination": {"namespace": namespace, **value["destination"]}}
+    ship.create_app(name, git_repo, namespace, spec=value)
+
+    refused(ship, name, field)
+    ship.quiet()
+    assert ship.configmap(namespace, "a") is None
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        ("argocd.argoproj.io/hook", "PreSync"),
+        ("helm.sh/hook", "pre-install"),
+        ("argocd.argoproj.io/sync-wave", "5"),
+        ("argocd.argoproj.io/sync-options", "Force=true"),
+        ("argocd.argoproj.io/something-new", "x"),
+    ],
+)
+def test_an_annotation_that_orders_or_triggers_and_is_not_obeyed_yet_stops_the_sync(
+    ship: Ship, git_repo: Repository, namespace: str, annotation: str, value: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a"), "b.yaml": annotated("b", annotation, value)})
+    name = f"annotated-{secrets.token_hex(3)}"
+    ship.create_app(name, git_repo, namespace)
+
+    ship.condition(name, "ConfigMap b")
+    ship.synced(name, commit, status="OutOfSync")
+    assert ship.configmap(namespace, "a") is None
+
+    # Nor does it go by hand.
+    app = ship.operate(name, revision=commit)
+    assert app["status"]["operationState"]["phase"] in ("Error", "Failed")
+    assert "ConfigMap b" in app["status"]["operationState"]["message"]
+    assert ship.configmap(namespace, "a") is None
+
+
+def test_an_annotation_that_only_adds_comfort_is_told_and_stops_nothing(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    comfort = {
+        "b.yaml": annotated("b", "argocd.argoproj.io/ignore-healthcheck", "true"),
+        "c.yaml": annotated("c", "link.argocd.argoproj.io/docs", "https://docs.example.org"),
+        "d.yaml": annotated("d", "argocd.argoproj.io/sync-wave", "0"),
+    }
+    commit = git_repo.commit({"a.yaml": configmap("a"), **comfort})
+    ship.create_app("comfort", git_repo, namespace)
+
+    app = ship.synced("comfort", commit)
+    assert [c["type"] for c in app["status"]["conditions"]] == ["Unsupported"]
+    ship.condition("comfort", "ConfigMap b")
+    assert all(ship.configmap(namespace, name) for name in "abcd")
+
+
+def test_an_unknown_field_of_the_spec_is_named_as_soon_as_it_is_applied(ship: Ship) -> None:
+    app = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": "unknown", "namespace": ship.home},
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": "https://git.example.org/x.git", "path": "."},
+            "destination": {"server": "https://kubernetes.default.svc"},
+            "pruneEverythingFirst": True,
+        },
+    }
+    with pytest.raises(AssertionError, match=r'unknown field "spec\.pruneEverythingFirst"'):
+        ship.kubectl("apply", "-f", "-", given=json.dumps(app))
+    assert ship.app("unknown") is None
+
+
+# --- automation -----------------------------------------------------------------------------------
+
+
+def test_drift_is_put_back_where_self_heal_is_on_and_nothing_else_is_written(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("heals", git_repo, namespace, selfHeal=True)
+    ship.synced("heals", git_repo.commit({f"{n}.yaml": configmap(n, v="1") for n in "abc"}))
+    ship.quiet()
+    before = {n: ship.configmap(namespace, n)["metadata"]["resourceVersion"] for n in "abc"}
+
+    ship.kubectl("-n", namespace, "patch", "configmap", "b", "-p", '{"data": {"v": "drift", "more": "x"}}')
+    ship.kubectl("-n", namespace, "delete", "configmap", "c")
+    app = ship.reconcile("heals")
+
+    assert ship.configmap(namespace, "b")["data"]["v"] == "1"
+    assert ship.configmap(namespace, "c")["data"] == {"v": "1"}
+    assert ship.configmap(namespace, "a")["metadata"]["resourceVersion"] == before["a"]
+    assert app["status"]["sync"]["status"] == "Synced"
+    results = app["status"]["operationState"]["syncResult"]["resources"]
+    assert {r["name"]: r["message"].split()[-1] for r in results} == {
+        "a": "unchanged",
+        "b": "configured",
+        "c": "created",
+    }
+    assert app["status"]["operationState"]["operation"]["initiatedBy"] == {"automated": True}
+
+
+def test_a_reconciliation_without_drift_writes_nothing_at_all(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("still", git_repo, namespace, selfHeal=True)
+    ship.synced("still", git_repo.commit({f"{n}.yaml": configmap(n, v="1") for n in "ab"}))
+    ship.quiet()
+    ship.reconcile("still")
+    before = ship.app("still"), [ship.configmap(namespace, n) for n in "ab"]
+
+    ship.reconcile("still")
+
+    assert (ship.app("still"), [ship.configmap(namespace, n) for n in "ab"]) == before
+
+
+def test_drift_is_only_shown_where_self_heal_is_off(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    ship.create_app("drifts", git_repo, namespace, path="app")
+    first = git_repo.commit({f"app/{n}.yaml": configmap(n, v="1") for n in "ab"})
+    ship.synced("drifts", first)
+    ship.quiet()
+
+    path = f"/api/v1/namespaces/{namespace}/configmaps/b"
+    ship.ask(path, {"data": {"v": "drift"}}, **MERGE)
+    app = ship.reconcile("drifts")
+
+    assert app["status"]["sync"]["status"] == "OutOfSync"
+    assert ship.resource("drifts", "b")["status"] == "OutOfSync"
+    assert ship.resource("drifts", "a")["status"] == "Synced"
+    assert ship.configmap(namespace, "b")["data"]["v"] == "drift"
+
+    # Nor does a commit that has nothing to do with the app put it back,
+    second = git_repo.commit({"readme.md": "unrelated"})
+    ship.deliver(git_repo, second)
+    ship.synced("drifts", second, status="OutOfSync")
+    ship.reconcile("drifts")
+    assert ship.configmap(namespace, "b")["data"]["v"] == "drift"
+
+    # but one that changes the app does.
+    third = git_repo.commit({"app/a.yaml": configmap("a", v="2")})
+    ship.deliver(git_repo, third)
+    ship.synced("drifts", third)
+    assert ship.configmap(namespace, "b")["data"]["v"] == "1"
+
+
+def test_drift_under_a_moved_revision_is_only_shown_where_self_heal_is_off(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("moved", git_repo, namespace, path="app")
+    ship.synced("moved", git_repo.commit({f"app/{n}.yaml": configmap(n, v="1") for n in "ab"}))
+    second = git_repo.commit({"readme.md": "unrelated"})
+    ship.deliver(git_repo, second)
+    ship.synced("moved", second)
+    ship.quiet()
+
+    path = f"/api/v1/namespaces/{namespace}/configmaps/b"
+    ship.ask(path, {"data": {"v": "drift"}}, **MERGE)
+    app = ship.reconcile("moved")
+
+    assert app["status"]["sync"]["status"] == "OutOfSync"
+    assert ship.configmap(namespace, "b")["data"]["v"] == "drift"
+
+
+def test_a_commit_that_changes_only_a_comment_syncs_without_a_write(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("comments", git_repo, namespace)
+    ship.synced("comments", git_repo.commit({"a.yaml": configmap("a", v="1")}))
+    ship.quiet()
+    before = ship.configmap(namespace, "a")
+
+    commit = git_repo.commit({"a.yaml": "# a comment\n" + configmap("a", v="1")})
+    assert ship.finished(ship.deliver(git_repo, commit))["state"] == "succeeded"
+
+    ship.synced("comments", commit)
+    until("the object as it was", lambda: ship.configmap(namespace, "a") == before)
