@@ -38,7 +38,7 @@ def up(settings: Settings, apps_dir: str | None, host: str, port: int, drain: fl
     """Run web, workers and beat as one group in the foreground.
 
     Redis is embedded unless MOORING_REDIS_URL is set. Whoever dies is started again; SIGTERM and Ctrl-C
-    let them finish what they are doing. All settings are in docs/cli.md.
+    let them finish what they are doing. All settings are in docs/settings.md.
     """
     if apps_dir:
         settings = replace(settings, apps_dir=str(Path(apps_dir).absolute()))
