@@ -6,6 +6,7 @@ For the demo, tests and benchmarks. https://git-scm.com/docs/git-http-backend
 from __future__ import annotations
 
 import base64
+import contextlib
 import hmac
 import os
 import socket
@@ -242,15 +243,13 @@ class _Http(ThreadingHTTPServer):
     git: GitServer
 
     def finish_request(self, request: Any, client_address: Any) -> None:
-        # In the connection's own thread: a client that is slow to greet holds up nobody else.
-        if self.git.tls is None:
-            super().finish_request(request, client_address)
-            return
-        try:
+        # Greeted in the connection's own thread: a client that is slow at it holds up nobody else.
+        with contextlib.suppress(ssl.SSLError, ConnectionError):  # it hung up, or does not trust us
+            if self.git.tls is None:
+                super().finish_request(request, client_address)
+                return
             with self.git.tls.wrap_socket(request, server_side=True) as secured:
                 super().finish_request(secured, client_address)
-        except (ssl.SSLError, ConnectionError):
-            return  # a client that does not trust us hangs up
 
     def shutdown_request(self, request: Any) -> None:
         if not isinstance(request, socket.socket) or request.fileno() >= 0:

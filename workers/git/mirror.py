@@ -9,7 +9,7 @@ and a mirror that turns out to be damaged is cloned anew: the truth is at the ho
 
 Where that would be too much, a mirror is partial: it has every commit and directory, and those files
 that were read once or came with a push (`--filter=blob:none`). A fetch becomes partial when it turns out
-larger than `Limits.whole`; git's own lazy fetching, one file at a time and without our credential, is off.
+larger than `Limits` has it; git's own lazy fetching, one file at a time and without our credential, is off.
 https://git-scm.com/docs/partial-clone
 """
 
@@ -80,10 +80,14 @@ _LEFTOVERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In bytes of one pack: more than `whole` comes without its files, more than `most` not at all."""
+    """In bytes of one pack: more than `whole` comes without its files, more than `most` not at all.
+
+    A first fetch that takes longer than `whole_s` seconds counts as more than `whole`.
+    """
 
     whole: int = 64 << 20
     most: int = 2 << 30
+    whole_s: float = 10.0
 
 
 class Mirror:
@@ -309,14 +313,15 @@ class Mirror:
     ) -> None:
         # `haves` were read before this: who notes one of a partial mirror has marked it as such first.
         if not self.partial:
+            until = self._patience(deadline) if client.filters and not haves else deadline
             try:
-                thin = client.pack(wants, haves, deadline, thin=True)
-                self._unpack(thin, deadline, connected=not haves, limit=self._limit(client.filters))
+                thin = client.pack(wants, haves, until, thin=True)
+                self._unpack(thin, until, connected=not haves, limit=self._limit(client.filters))
                 return
-            except TooLarge:
-                if not client.filters:
+            except (TooLarge, GitFailed) as error:
+                if not client.filters or not _is_large(error, until, deadline):
                     raise
-            self._become_partial()
+            self._become_partial(deadline)
         # Not thin: what a delta builds on may be a file that is missing here.
         try:
             limit = self._limit(client.filters)
@@ -330,9 +335,15 @@ class Mirror:
     def _limit(self, filters: bool) -> int:
         return min(self.limits.whole, self.limits.most) if filters else self.limits.most
 
-    def _become_partial(self) -> None:
+    def _patience(self, deadline: float) -> float:
+        """Until when a first fetch may take, before the repository counts as large."""
+        return min(deadline, time.monotonic() + self.limits.whole_s)
+
+    def _become_partial(self, deadline: float) -> None:
         _log.info("%s is large: its files are fetched as they are read", self.remote.url)
-        (self.git_dir / _PARTIAL).touch()
+        with self._locked(exclusive=True, deadline=deadline):
+            self._sweep()  # what came in vain
+            (self.git_dir / _PARTIAL).touch()
 
     def _bring(self, ids: Sequence[str]) -> bool:
         """Fetches missing objects by id, all at once; False when the mirror should have them.
@@ -378,11 +389,17 @@ class Mirror:
 
     def _git_fetch(self, refspecs: Sequence[str], deadline: float, into: Path | None = None) -> None:
         if not self.partial:
+            until = deadline if self._haves() or into else self._patience(deadline)
             try:
-                self._fetch_by_git(refspecs, deadline, into, self._limit(filters=True))
+                self._fetch_by_git(refspecs, until, into, self._limit(filters=True))
                 return
-            except TooLarge:
-                self._become_partial()
+            except (TooLarge, GitFailed) as error:
+                if not _is_large(error, until, deadline):
+                    raise
+            if into is None:
+                self._become_partial(deadline)
+            else:  # the caller holds the lock
+                (self.git_dir / _PARTIAL).touch()
         self._fetch_by_git(refspecs, deadline, into, self.limits.most)
 
     def _fetch_by_git(
@@ -637,6 +654,11 @@ def _at_most(limit: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
         if size > limit:
             raise TooLarge(TOO_LARGE)
         yield chunk
+
+
+def _is_large(error: MooringError, until: float, deadline: float) -> bool:
+    """Whether a whole fetch that had time until `until` failed for the size of the repository."""
+    return isinstance(error, TooLarge) or until <= time.monotonic() < deadline
 
 
 @contextlib.contextmanager

@@ -155,6 +155,15 @@ def test_a_file_that_the_host_lost_is_refused_and_no_damage(opened: Mirror, larg
     assert "damaged" not in str(failed.value)
 
 
+def test_a_repository_that_takes_long_counts_as_large(large: Repository, tmp_path: Path) -> None:
+    for url in (large.url, large.path.as_uri()):
+        mirror = Mirror.open(tmp_path, url, Credential(), allow_file=True, limits=Limits(whole_s=0.001))
+        commit = checkout(mirror, "main").commit
+        assert mirror.partial
+        assert rendered(mirror, commit, "apps/api") == ["api=1"]
+        assert not list(mirror.git_dir.glob("objects/pack/tmp_*"))
+
+
 def test_more_than_is_allowed_is_refused_with_the_setting(large: Repository, tmp_path: Path) -> None:
     limits = Limits(whole=2_000, most=2_000)
     for url in (large.url, large.path.as_uri()):
