@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mooring.errors import ClusterUnavailable, Conflict, MooringError, SchemaRefused, Superseded
@@ -54,6 +54,7 @@ class Outcome:
     desired: Desired | None = None
     warning: str = ""  # to be shown as a condition
     retry: bool = False  # failed in a way that may pass
+    merged: bool = False  # written by a merge since the schema refused an apply
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +85,7 @@ def apply(
     """
     fence = _Fence(holds, wanted)
     outcomes: list[Outcome] = [_unchanged(step) for step in plan.kept]
-    outcomes += [
-        Outcome(step.key, _version(step), Result.FAILED, step.reason, step.live) for step in plan.refused
-    ]
+    outcomes += [_refused(step) for step in plan.refused]
     created: list[Outcome] = []
     failed = False
     for group in plan.writes:
@@ -165,8 +164,8 @@ def _write(step: Step, api: Api, view: Viewpoint, fence: _Fence) -> Outcome:
                     return Outcome(item.key, version, Result.FAILED, _TAKEN_OVER, step.live, retry=True)
                 found = api.get(item.kind, item.key.namespace, item.key.name)
                 before, step = step, write_step(item, found, None, "", view)
-                if step.verb is Verb.REFUSE:
-                    return Outcome(item.key, item.kind.version, Result.FAILED, step.reason, found)
+                if step.verb in (Verb.REFUSE, Verb.AWAIT):
+                    return _refused(step)
                 if step.adopts and not before.adopts:
                     # That it was adopted has to be in the inventory first: the next plan sees to it.
                     message = "appeared while it was about to be created; it is planned anew"
@@ -191,7 +190,8 @@ def _write_once(step: Step, api: Api) -> Outcome:
         after = api.apply(item.kind, item.body, guard=guard)
     except SchemaRefused as error:
         if item.options.server_side_apply is None:
-            return _merge(step, api, f"merged client-side, since the schema refuses it: {error}", "Warn")
+            warning = f"merged client-side, since the schema refuses it: {error}"
+            return replace(_merge(step, api, warning, "Warn"), merged=True)
         raise
     return _written(step, after, still_there(live, after) if live is not None else "")
 
@@ -279,6 +279,11 @@ def _established(outcome: Outcome, api: Api) -> bool:
         for c in conditions or ()
         if isinstance(c, dict)
     )
+
+
+def _refused(step: Step) -> Outcome:
+    waits = step.verb is Verb.AWAIT
+    return Outcome(step.key, _version(step), Result.FAILED, step.reason, step.live, retry=waits)
 
 
 def _unchanged(step: Step) -> Outcome:

@@ -39,6 +39,8 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
         app = engine.applications.get(key)
         if app is None:
             return Ending()  # deleted: nothing is wanted any more
+        if app.metadata.deletion_timestamp:
+            return Ending()  # being deleted, kept by a finalizer: what it has stays as it is
         scene = look(engine, check(engine, app), turn, line)
         go = _sync if scene.decision.mode is Mode.SYNC else _compare
         ending = go(engine, scene, turn, line)

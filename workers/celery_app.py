@@ -13,13 +13,16 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import worker_process_init
+from kombu.exceptions import OperationalError
 
+from mooring.errors import StoreUnavailable
 from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
 from mooring.store.connection import QUEUE, broker_url
 from mooring.store.due import Step
 
 _VISIBILITY_S = 900
 _HARD_LIMIT_S = 600
+_IMPORTED_BY = os.getpid()
 
 
 def make(name: str, redis_url: str) -> Celery:
@@ -56,13 +59,18 @@ QUEUES = {"intake": (INTAKE,), "deploy": (DEPLOY, CONTROL), "slow": (SLOW,), "re
 
 
 def send(app: Celery, step: Step) -> None:
-    """Put `step` on its queue."""
-    app.send_task(step.task, args=list(step.args), queue=step.queue, ignore_result=True)
+    """Put `step` on its queue. Raises StoreUnavailable when Redis does not take it."""
+    try:
+        app.send_task(step.task, args=list(step.args), queue=step.queue, ignore_result=True)
+    except (OperationalError, OSError) as error:
+        raise StoreUnavailable(f"the queue does not take tasks ({type(error).__name__})") from error
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _die_with_parent(**_: Any) -> None:
     """A pool process whose worker was killed must not go on: its lease would be kept alive."""
+    if os.getpid() == _IMPORTED_BY:
+        return  # a worker without a pool: its parent may well end before it
     parent = os.getppid()
     pr_set_pdeathsig = 1
     ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)

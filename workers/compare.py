@@ -7,7 +7,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from mooring.errors import ClusterUnavailable, Conflict, MooringError
+from mooring.errors import ClusterUnavailable, Conflict, MooringError, SchemaRefused
 from mooring.keys import ObjectKey
 from mooring.store.proofs import Proof
 from workers.cluster.api import Api, Update
@@ -38,10 +38,7 @@ class Compared:
     differences: tuple[Difference, ...]
     proofs: Mapping[ObjectKey, Proof]
     notices: tuple[Notice, ...]
-
-    @property
-    def drifted(self) -> frozenset[ObjectKey]:
-        return frozenset(item.desired.key for item in self.seen if not item.synced)
+    drifted: frozenset[ObjectKey]  # what a sync may write and would change
 
 
 def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired], str]) -> Compared:
@@ -50,6 +47,7 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
     differences: list[Difference] = []
     proofs: dict[ObjectKey, Proof] = {}
     notices: list[Notice] = []
+    drifted: set[ObjectKey] = set()
     for step in (*plan.kept, *plan.refused):
         assert step.desired is not None
         seen.append(Seen(step.desired, step.live, step.verb is Verb.KEEP))
@@ -64,10 +62,11 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
         equal = before is not None and before == after
         seen.append(Seen(step.desired, live, equal))
         if not equal:
+            drifted.add(step.key)
             differences.append(Difference(step.key, before, after))
         elif live is not None:
             proofs[step.key] = record(step.desired.digest, schema(step.desired), live)
-    return Compared(tuple(seen), tuple(differences), proofs, tuple(notices))
+    return Compared(tuple(seen), tuple(differences), proofs, tuple(notices), frozenset(drifted))
 
 
 def comparable(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,11 +87,7 @@ def _try(step: Step, api: Api) -> tuple[Live | None, dict[str, Any] | None, str]
             if live is None:
                 return None, comparable(item.body), ""
             try:
-                if item.options.server_side_apply is False:
-                    after = api.merge_apply(item.kind, item.body, live, dry_run=True)
-                else:
-                    guard = Update(live.uid, live.resource_version)
-                    after = api.apply(item.kind, item.body, guard=guard, dry_run=True)
+                after = _tried(item, live, api)
                 assert after.body is not None
                 return live, comparable(after.body), ""
             except Conflict:
@@ -102,3 +97,16 @@ def _try(step: Step, api: Api) -> tuple[Live | None, dict[str, Any] | None, str]
     except MooringError as error:
         return step.live, None, str(error)
     raise ClusterUnavailable(f"{item.key.title} keeps changing while it is compared", after=2)
+
+
+def _tried(item: Desired, live: Live, api: Api) -> Live:
+    """What writing `item` would make of `live`, in whichever way a sync would write it."""
+    if item.options.server_side_apply is False:
+        return api.merge_apply(item.kind, item.body, live, dry_run=True)
+    try:
+        guard = Update(live.uid, live.resource_version)
+        return api.apply(item.kind, item.body, guard=guard, dry_run=True)
+    except SchemaRefused:
+        if item.options.server_side_apply:
+            raise
+        return api.merge_apply(item.kind, item.body, live, dry_run=True, validation="Warn")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey
 from mooring.model.application import Application
@@ -42,7 +44,7 @@ def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKe
     # One question to the host per credential; nearly always there is one.
     mirrors: dict[tuple[str, str], Mirror] = {}
     commits: dict[str, str] = {}
-    untouched: list[AppKey] = []
+    untouched: dict[AppKey, str] = {}
     for app in permitted:
         source = app.spec.source
         assert source is not None
@@ -58,24 +60,24 @@ def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKe
         if _touches(engine, app, commit, mirror):
             touched.append((app.key, {"commit": commit, "follows": turn.name}))
         elif app.status.sync is not None and app.status.sync.revision != commit:
-            untouched.append(app.key)
+            untouched[app.key] = commit
     if untouched:
-        engine.redis.set(_MOVED + turn.name, commits[where], ex=3600)
-    return touched, untouched
+        pipe = engine.redis.pipeline(transaction=False)
+        pipe.hset(_MOVED + turn.name, mapping={str(key): commit for key, commit in untouched.items()})
+        pipe.expire(_MOVED + turn.name, 3600)
+        pipe.execute()
+    return touched, list(untouched)
 
 
 def moved(engine: Engine, name: str) -> None:
     """Write the new commit into the status of the apps that it did not touch: one patch each, no more."""
-    value = engine.redis.get(_MOVED + name)
-    if not isinstance(value, bytes):
-        return
-    commit = value.decode()
+    commits = cast("dict[bytes, bytes]", engine.redis.hgetall(_MOVED + name))
     for app in followers(engine, name):
+        commit = commits.get(str(app.key).encode(), b"").decode()
         source, sync = app.spec.source, app.status.sync
-        assert source is not None
-        mirror = checkout.mirror_of(engine, source, app.spec.project_name)
-        if sync is None or sync.revision == commit:
+        if not commit or source is None or sync is None or sync.revision == commit:
             continue
+        mirror = checkout.mirror_of(engine, source, app.spec.project_name)
         mirror.fetch_commit(commit)  # another worker may have followed the push
         if not _touches(engine, app, commit, mirror):
             engine.applications.moved(app, commit)

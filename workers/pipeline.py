@@ -16,7 +16,8 @@ from mooring.keys import AppKey
 from mooring.names import DEPLOY, RECONCILE, SLOW, TASK_MOVED, TASK_PUSH, TASK_RECONCILE, TASK_SYNC
 from mooring.store.due import Step
 from mooring.store.turns import Turn
-from workers import bring, follow
+from workers import follow, tell
+from workers.bring import bring
 from workers.engine import Engine
 from workers.holding import Holding
 from workers.push import concerned
@@ -98,14 +99,14 @@ def sync(engine: Engine, name: str) -> None:
         return
     step = Step(TASK_SYNC, (name,), DEPLOY)
     if turn.tries > _POISON:
-        bring.give_up(engine, key, _GIVEN_UP)
+        tell.refused(engine, key, Refused(_GIVEN_UP))
         _close(engine, turn, turn.name, _GIVEN_UP)
         engine.turns.release(turn, done=True, again=False)
         return
     line = Timeline(engine.ledger, turn.deliveries, engine.clock, str(key))
     with Holding(engine.turns, turn, engine.settings.lease_s):
         try:
-            ending = bring.bring(engine, key, turn, line)
+            ending = bring(engine, key, turn, line)
         except Superseded:
             # The next turn answers this one's deliveries too.
             if engine.turns.release(turn, done=False):
@@ -116,7 +117,7 @@ def sync(engine: Engine, name: str) -> None:
             return
         except Retryable as error:
             if not isinstance(error, TooSlow):
-                bring.waiting(engine, key, error)
+                tell.waiting(engine, key, error)
             _later(engine, turn, step, error, line)
             return
     if ending.look_again_s:

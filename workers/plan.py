@@ -29,6 +29,7 @@ class Verb(StrEnum):
     KEEP = "unchanged"  # proved to be as Git wants it
     PRUNE = "prune"
     REFUSE = "refuse"  # somebody else's: not written
+    AWAIT = "await"  # being deleted: it can only be created anew once it is gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class Plan:
     writes: tuple[tuple[Step, ...], ...]  # groups: the objects of one group may be written in parallel
     prunes: tuple[tuple[Step, ...], ...]
     kept: tuple[Step, ...]  # proved unchanged
-    refused: tuple[Step, ...]
+    refused: tuple[Step, ...]  # another's, or being deleted
     extras: tuple[Extra, ...]
     grow: Mapping[ObjectKey, Entry]  # to be in the inventory before the first create
     gone: frozenset[ObjectKey]  # seen gone: leave the inventory
@@ -121,7 +122,7 @@ def plan(
         for item in wanted
     ]
     writes = [step for step in steps if step.verb in (Verb.CREATE, Verb.UPDATE)]
-    refused = tuple(step for step in steps if step.verb is Verb.REFUSE)
+    refused = tuple(step for step in steps if step.verb in (Verb.REFUSE, Verb.AWAIT))
     grow = {
         step.key: entry
         for step in steps
@@ -129,7 +130,11 @@ def plan(
         and (entry := _entry(step, inventory.entries.get(step.key), view)) != inventory.entries.get(step.key)
     }
     prunes, extras, gone, notices = _prunes(wanted, observed, inventory, view, options, permission)
-    notices += [Notice("SharedResourceWarning", f"{step.key.title}: {step.reason}") for step in refused]
+    notices += [
+        Notice("SharedResourceWarning", f"{step.key.title}: {step.reason}")
+        for step in refused
+        if step.verb is Verb.REFUSE
+    ]
     return Plan(
         writes=_groups(writes),
         prunes=_groups(prunes, prune_order),
@@ -147,6 +152,8 @@ def write_step(item: Desired, live: Live | None, proof: Proof | None, schema: st
     if live is None:
         return Step(Verb.CREATE, item.key, item, None)
     said = owner(live, view.app, view.installation)
+    if said.whose in (Whose.OURS, Whose.NOBODY) and live.deletion_timestamp:
+        return Step(Verb.AWAIT, item.key, item, live, "is being deleted; it is created anew once it is gone")
     if said.whose is Whose.OURS:
         if proves(proof, item.digest, schema, live):
             return Step(Verb.KEEP, item.key, item, live)

@@ -29,7 +29,6 @@ from workers.health import HealthStatus as Word
 from workers.plan import Extra, Notice, Plan
 
 SYNCED, OUT_OF_SYNC, UNKNOWN = "Synced", "OutOfSync", "Unknown"
-_HISTORY = 10  # Argo CD's default of spec.revisionHistoryLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,8 +274,8 @@ def _history(app: Application, operation: OperationState | None, now: str) -> tu
         source=app.spec.source,
         initiated_by=operation.operation.initiated_by,
     )
-    limit = app.spec.revision_history_limit
-    return (*history, entry)[-(_HISTORY if limit is None else max(limit, 1)) :]
+    limit = app.spec.history_limit
+    return (*history, entry)[-limit:] if limit else ()
 
 
 def _images(bodies: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -295,7 +294,8 @@ def _images(bodies: Iterable[Mapping[str, Any]]) -> set[str]:
         if not isinstance(spec, dict):
             continue
         for name in ("initContainers", "containers"):
-            for container in spec.get(name) or ():
+            containers = spec.get(name)
+            for container in containers if isinstance(containers, list) else ():
                 if isinstance(container, dict) and isinstance(container.get("image"), str):
                     images.add(container["image"])
     return images

@@ -7,7 +7,9 @@ from mooring.model.application import Application
 from mooring.names import (
     DEPLOY,
     INTAKE,
+    RECONCILE,
     REFRESH,
+    SLOW,
     TASK_DELIVER,
     TASK_PUSH,
     TASK_SYNC,
@@ -31,7 +33,8 @@ def tick(engine: Engine) -> None:
         for id in (*engine.ledger.overdue(now), *engine.ledger.stranded(now - _STRANDED_S)):
             engine.send(Step(TASK_DELIVER, (id,), INTAKE))
             engine.ledger.mark_enqueued(id, Stage("enqueued again", engine.clock(), 0.0))
-    for name in engine.turns.orphans():
+    idle = not any(engine.redis.llen(QUEUE + queue) for queue in (DEPLOY, SLOW, RECONCILE))
+    for name in engine.turns.orphans(idle=idle):
         if name.startswith("push:"):
             engine.send(Step(TASK_PUSH, (name,), DEPLOY))
         elif name.startswith("app:"):

@@ -87,7 +87,7 @@ return 0
 # Left by a dead worker, or its task never reached a queue. `patience` keeps a task that merely waits
 # from being sent twice (twice would do no harm: the second finds nothing to do).
 _ORPHANS = """
-local now, patience = tonumber(ARGV[1]), tonumber(ARGV[2])
+local now, patience, idle = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4] == '1'
 local orphans = {}
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   local key = ARGV[3] .. name
@@ -95,7 +95,9 @@ for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   local expires, queued = tonumber(turn[1] or '0'), tonumber(turn[2] or '0')
   if tonumber(turn[3] or '0') <= tonumber(turn[4] or '0') then
     redis.call('SREM', KEYS[3], name)
-  elseif expires < now and queued + patience < now and tonumber(turn[5] or '0') < now then
+  elseif expires > 0 and expires < now
+    or idle and expires == 0 and queued + patience < now and tonumber(turn[5] or '0') < now then
+    redis.call('HDEL', key, 'holder', 'expires')
     redis.call('HSET', key, 'queued', now)
     orphans[#orphans + 1] = name
   end
@@ -173,9 +175,13 @@ class Turns:
         """
         self._redis.hset(PREFIX + name, "parked", str(int(until * 1000)))
 
-    def orphans(self, patience_s: float = 10.0) -> tuple[str, ...]:
-        """Turns that nobody holds or waits for although work is wanted; each is to be enqueued once."""
-        args: list[str | int] = [self._now(), int(patience_s * 1000), PREFIX]
+    def orphans(self, *, idle: bool = True, patience_s: float = 10.0) -> tuple[str, ...]:
+        """Turns that nobody holds or waits for although work is wanted; each is to be enqueued once.
+
+        Those of holders that died, always. Those whose task was lost on its way only when the queues are
+        `idle`: while they are not, a task merely waits.
+        """
+        args: list[str | int] = [self._now(), int(patience_s * 1000), PREFIX, int(idle)]
         found = cast("list[bytes]", self._orphans([OPEN, OPEN, OPEN], args))
         return tuple(name.decode() for name in found)
 

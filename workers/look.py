@@ -1,0 +1,305 @@
+"""What Git wants of an app and what its cluster has: everything a decision needs. Nothing is written here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from mooring.errors import Refused
+from mooring.keys import IN_CLUSTER, ObjectKey
+from mooring.model.application import Application
+from mooring.model.project import AppProject
+from mooring.model.spec import Operation
+from mooring.model.support import (
+    Unsupported,
+    unsupported_manifests,
+    unsupported_operation,
+    unsupported_project,
+    unsupported_spec,
+)
+from mooring.store.turns import Turn
+from workers import checkout
+from workers.applyset import store as parents
+from workers.applyset.parent import Parent
+from workers.apps.state import content_digest
+from workers.decide import Decision, asked, decide
+from workers.desired import CRD, Desired, Stamp, desired
+from workers.engine import Engine
+from workers.observe import Observed, observe
+from workers.ownership import Whose, approved, owner
+from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
+from workers.push import group
+from workers.render.readset import remember
+from workers.render.render import render
+from workers.render.source import Parameters, Rendered
+from workers.render.yaml_reader import DuplicateKeys
+from workers.timeline import Timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An application that may be looked at. `blocking` says what unsupported thing forbids writing, or ""."""
+
+    app: Application
+    project: AppProject
+    notices: tuple[Notice, ...]
+    blocking: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Everything a decision needs: what Git wants, what the cluster has, and the difference."""
+
+    app: Application
+    commit: str
+    inputs: str
+    wanted: tuple[Desired, ...]
+    plan: Plan
+    parent: Parent
+    schema: Callable[[Desired], str]
+    view: Viewpoint
+    notices: tuple[Notice, ...]
+    decision: Decision
+
+
+def check(engine: Engine, app: Application) -> Checked:
+    """Whether we can do what the application asks. Raises Refused when it cannot even be compared."""
+    project = engine.applications.project(app.spec.project_name)
+    found: list[Unsupported] = [
+        *unsupported_spec(app, servers=(IN_CLUSTER, engine.cluster)),
+        *unsupported_project(project),
+    ]
+    blocking = [one for one in found if one.blocks]
+    notices = [Notice("InvalidSpecError" if one.blocks else "Unsupported", str(one)) for one in found]
+    unrenderable = [one for one in blocking if one.path.startswith(("spec.source", "spec.destination"))]
+    if unrenderable:
+        raise Refused(str(unrenderable[0]), condition="InvalidSpecError")
+    destination = app.spec.destination
+    server, name = _places(engine, app)
+    if not project.permits_destination(server, name, destination.namespace):
+        raise Refused(
+            f"project {project.metadata.name} does not permit the destination "
+            f"{destination.server or destination.name} namespace {destination.namespace or '(none)'}: "
+            "add it to spec.destinations or move the app",
+            condition="InvalidSpecError",
+        )
+    return Checked(app, project, tuple(notices), str(blocking[0]) if blocking else "")
+
+
+def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
+    """Fetch, render, observe and plan. Raises Refused for what is the user's to fix, Retryable else."""
+    app = checked.app
+    operation = asked(app)
+    if operation is not None:
+        for one in unsupported_operation(operation):
+            raise Refused(str(one), condition="SyncError")
+    # Everything that does not depend on the manifests is read while they are fetched and rendered.
+    reading_parent = engine.executor.submit(
+        parents.read, engine.api, engine.settings.namespace, app.key, engine.installation
+    )
+    hard = turn.wishes.get("refresh") == "hard"
+    known = {} if hard else engine.proofs.load(engine.cluster, app.key)
+    commit, rendered = _render(engine, checked, operation, turn)
+    line.ended("rendered")
+    parent = reading_parent.result()
+    stamping = Stamp(engine.installation.id, app.key, parent.applyset)
+    wanted, twice = desired(
+        rendered.manifests,
+        engine.api.discovery.find,
+        app.spec.destination.namespace,
+        options(app, operation),
+        stamping,
+    )
+    _check_permitted(engine, checked, wanted)
+    asks = unsupported_manifests(item.body for item in wanted)
+    notices = [
+        *checked.notices,
+        *(Notice("RepeatedResourceWarning", text) for text in twice),
+        *(Notice("RenderWarning", text) for text in rendered.warnings),
+        *(Notice("SyncError" if one.blocks else "Unsupported", str(one)) for one in asks),
+    ]
+    observed = observe(
+        engine.api,
+        engine.executor,
+        wanted,
+        parent.inventory.entries,
+        engine.api.discovery.preferred,
+        parent.applyset,
+    )
+    blocking = next((str(one) for one in asks if one.blocks), checked.blocking)
+    lost = _lost_inventory(engine, app, parent, observed)
+    if lost:
+        notices.append(Notice(PARENT_LOST, lost))
+        blocking = blocking or ("" if operation else lost)
+    if operation is not None and blocking:
+        raise Refused(blocking, condition="SyncError")  # whoever asked for it is told so at once
+    # The newest question: an approval of an older one does not answer it.
+    since = max(
+        (c.last_transition_time for c in app.status.conditions if c.type == PRUNE_SKIPPED), default=""
+    )
+    inputs = remember(rendered.read_set)
+    decision = decide(
+        app,
+        commit,
+        new=engine.applications.state(app).tried != content_digest(app, inputs),
+        may_sync=not blocking,
+        approved=approved(app.metadata.annotations, since),
+    )
+    view = _viewpoint(engine, app, parent.applyset)
+    schema = _schemas(engine, wanted)
+    found = plan(
+        wanted,
+        observed,
+        parent.inventory,
+        known,
+        schema,
+        view,
+        options(app, operation),
+        decision.permission,
+    )
+    line.ended("planned")
+    return Scene(
+        app=app,
+        commit=commit,
+        inputs=inputs,
+        wanted=wanted,
+        plan=found,
+        parent=parent,
+        schema=schema,
+        view=view,
+        notices=(*notices, *found.notices),
+        decision=decision,
+    )
+
+
+PARENT_LOST = "OrphanedResourceWarning"
+
+
+def _lost_inventory(engine: Engine, app: Application, parent: Parent, observed: Observed) -> str:
+    """What to tell when objects say that they are this app's and there is no inventory at all; else ""."""
+    if parent.uid:
+        return ""
+    ours = [
+        live
+        for live in observed.objects.values()
+        if owner(live, app.key, engine.installation.id).whose is Whose.OURS and not live.controller_owner
+    ]
+    if not ours:
+        return ""
+    return (
+        f"ConfigMap {parent.namespace}/{parent.name}, the inventory, is missing although {len(ours)} objects "
+        "say that they are this app's: restore it from a backup, or sync by hand to begin a new one, which "
+        "never prunes what left Git before"
+    )
+
+
+def _render(
+    engine: Engine, checked: Checked, operation: Operation | None, turn: Turn
+) -> tuple[str, Rendered]:
+    """The manifests of the commit that is wanted: the operation's, the push's, or the one last compared."""
+    app = checked.app
+    source = checkout.source_of(app, checked.project)
+    asked_for = operation.sync.revision if operation and operation.sync else ""
+    commit = turn.wishes.get("commit", "")
+    mirror = checkout.mirror_of(engine, source, app.spec.project_name)
+    compared = app.status.sync.compared_to if app.status.sync else None
+    if asked_for:
+        mirror, commit = checkout.resolve(engine, source, app.spec.project_name, asked_for)
+    elif "refresh" in turn.wishes:
+        mirror, commit = checkout.resolve(engine, source, app.spec.project_name, hint=commit)
+    elif commit and turn.wishes.get("follows") == _follows(app) and mirror.has(commit):
+        pass
+    elif (
+        operation is None
+        and "look" not in turn.wishes
+        and compared is not None
+        and compared.source == source
+        and app.status.sync is not None
+        and mirror.has(app.status.sync.revision)
+    ):
+        commit = app.status.sync.revision  # drift is looked for at the commit we have; polling finds new ones
+    else:
+        mirror, commit = checkout.resolve(engine, source, app.spec.project_name)
+    duplicate_keys: DuplicateKeys = "error" if engine.settings.yaml_duplicate_keys == "error" else "warn"
+    rendered = render(source, mirror.tree, commit, Parameters(app.metadata.name, duplicate_keys))
+    return commit, rendered
+
+
+def _follows(app: Application) -> str:
+    wanted = group(app)
+    return wanted.name if wanted else ""
+
+
+def _check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired]) -> None:
+    project = checked.project
+    server, name = _places(engine, checked.app)
+    for item in wanted:
+        key = item.key
+        if not project.permits_resource(key.group, key.kind, item.kind.namespaced, key.name):
+            raise Refused(
+                f"project {project.metadata.name} does not permit {key.group or 'core'}/{key.kind}",
+                where=item.where,
+                condition="InvalidSpecError",
+            )
+        if key.namespace and not project.permits_destination(server, name, key.namespace):
+            raise Refused(
+                f"project {project.metadata.name} does not permit namespace {key.namespace}",
+                where=item.where,
+                condition="InvalidSpecError",
+            )
+
+
+def _places(engine: Engine, app: Application) -> tuple[str, str]:
+    """The destination as a project's rules may name it: the URL and the name of the one cluster there is."""
+    destination = app.spec.destination
+    return destination.server or IN_CLUSTER, destination.name or "in-cluster"
+
+
+def options(app: Application, operation: Operation | None) -> tuple[str, ...]:
+    own = operation.sync.sync_options if operation and operation.sync else ()
+    return (*app.spec.sync_options, *own)
+
+
+def _viewpoint(engine: Engine, app: Application, applyset: str) -> Viewpoint:
+    others: dict[str, frozenset[ObjectKey]] | None = None
+
+    def all_others() -> dict[str, frozenset[ObjectKey]]:
+        nonlocal others
+        if others is None:  # asked only when an object says that it belongs to another app
+            others = {
+                str(other.key): frozenset(
+                    ObjectKey(r.group, r.kind, r.namespace, r.name)
+                    for r in other.status.resources
+                    if not r.requires_pruning
+                )
+                for other in engine.applications.list().apps
+            }
+        return others
+
+    return Viewpoint(
+        app=app.key,
+        installation=engine.installation.id,
+        applyset=applyset,
+        renders=lambda name, key: key in all_others().get(name, frozenset()),
+    )
+
+
+def _schemas(engine: Engine, wanted: Sequence[Desired]) -> Callable[[Desired], str]:
+    """The identity of each object's schema: the server's version, or its CRD's uid and generation."""
+    discovery = engine.api.discovery
+    version = discovery.server_version
+    crd = discovery.preferred(*CRD)
+    custom: dict[str, str] = {}
+    if crd is not None and any(_may_be_custom(item) for item in wanted):
+        for live in engine.api.list(crd, metadata_only=True):
+            custom[live.key.name] = f"{live.uid}/{live.generation}"
+
+    def schema(item: Desired) -> str:
+        return custom.get(f"{item.kind.plural}.{item.kind.group}", version)
+
+    return schema
+
+
+def _may_be_custom(item: Desired) -> bool:
+    group = item.kind.group
+    return "." in group and not group.endswith(".k8s.io")

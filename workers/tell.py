@@ -1,0 +1,144 @@
+"""Says what became of an application: its status, its conditions, its line in the read model, an Event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from mooring.errors import MooringError, Refused, Retryable
+from mooring.keys import AppKey
+from mooring.model.application import Application
+from mooring.model.status import OperationState
+from mooring.names import REFRESH
+from mooring.repourl import masked
+from mooring.store.views import AppView
+from workers import report
+from workers.apply import Applied
+from workers.apps.state import content_digest, spec_digest
+from workers.apps.store import Claim
+from workers.decide import asked
+from workers.engine import Engine
+from workers.look import Scene
+from workers.plan import Extra, Notice
+from workers.timeline import Timeline
+
+# How long after a change of health the next look is worth its requests, in seconds.
+_LOOK_AGAIN = (1.0, 60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a turn ended. `failure` is "" when all is well; `look_again_s` asks for another look (0: none)."""
+
+    failure: str = ""
+    look_again_s: float = 0.0
+    why: str = "health"
+
+
+def concluded(
+    engine: Engine,
+    scene: Scene,
+    line: Timeline,
+    operation: OperationState | None,
+    seen: Sequence[report.Seen],
+    extras: Sequence[Extra],
+    *,
+    applied: Applied | None = None,
+    claim: Claim | None = None,
+    tried: bool = False,
+) -> Ending:
+    """Write the status, and say when to look again. `tried`: this content was synced, or tried to be."""
+    notices = list(scene.notices)
+    if applied is not None:
+        notices += [
+            Notice("SyncWarning", f"{outcome.key.title}: {outcome.warning}")
+            for outcome in applied.outcomes
+            if outcome.warning
+        ]
+        if applied.failures and operation is not None:
+            notices.append(Notice("SyncError", operation.message))
+    status = report.status(scene.app, scene.commit, seen, extras, notices, operation, now())
+    state = replace(
+        engine.applications.state(scene.app),
+        inputs=scene.inputs,
+        commit=scene.commit,
+        spec=spec_digest(scene.app),
+    )
+    if tried:
+        state = replace(state, tried=content_digest(scene.app, scene.inputs))
+    app = engine.applications.report(scene.app, status, state, claim)
+    line.ended("synced" if status.sync and status.sync.status == report.SYNCED else "compared")
+    _show(engine, app)
+    if status.health.status == "Progressing":
+        since = datetime.fromisoformat(status.health.last_transition_time)
+        passed = (datetime.now(UTC) - since).total_seconds()
+        low, high = _LOOK_AGAIN
+        return Ending(look_again_s=min(max(passed / 2, low), high))
+    return Ending()
+
+
+def refused(engine: Engine, key: AppKey, error: Refused) -> Ending:
+    """Put the error on the application as a condition, and end its operation; the cluster stays as it is."""
+    app = engine.applications.get(key)
+    if app is None:
+        return Ending(failure=str(error))
+    state = app.status.operation_state
+    wanted = asked(app) or (state.operation if state is not None and state.phase == "Running" else None)
+    claim: Claim | None = None
+    if wanted is not None:
+        # Whoever asked for it, or watches it, waits for its end.
+        revision = wanted.sync.revision if wanted.sync else ""
+        claim = engine.applications.claim(app, report.running(wanted, revision, now()))
+        app, state = claim.app, report.ended(claim.state, "Error", str(error), now())
+    _failed(engine, app, [Notice(error.condition, str(error))], state, claim)
+    engine.applications.event(app, "Warning", error.condition, str(error))
+    if app.metadata.annotations.get(REFRESH):
+        engine.applications.clear_refresh(app)
+    return Ending(failure=str(error))
+
+
+def waiting(engine: Engine, key: AppKey, error: Retryable) -> None:
+    """Say on the application why it has to wait. Does nothing when even that cannot be written."""
+    try:
+        app = engine.applications.get(key)
+        if app is not None:
+            _failed(engine, app, [Notice("ComparisonError", str(error))], app.status.operation_state)
+    except MooringError:
+        return
+
+
+def _failed(
+    engine: Engine,
+    app: Application,
+    notices: Sequence[Notice],
+    operation: OperationState | None,
+    claim: Claim | None = None,
+) -> None:
+    status = report.failed_status(app, notices, operation, now())
+    state = replace(engine.applications.state(app), spec=spec_digest(app))
+    _show(engine, engine.applications.report(app, status, state, claim))
+
+
+def _show(engine: Engine, app: Application) -> None:
+    """Bring the read model up to date."""
+    source, sync, destination = app.spec.source, app.status.sync, app.spec.destination
+    engine.views.put(
+        AppView(
+            name=app.metadata.name,
+            namespace=app.metadata.namespace,
+            project=app.spec.project_name,
+            sync=sync.status if sync else report.UNKNOWN,
+            health=app.status.health.status,
+            revision=sync.revision if sync else "",
+            message="; ".join(condition.message for condition in app.status.conditions),
+            repo=masked(source.repo_url) if source else "",
+            destination=f"{destination.server or destination.name}/{destination.namespace}",
+            updated_at=engine.clock(),
+        )
+    )
+
+
+def now() -> str:
+    """The time as the API server writes it (RFC 3339, seconds)."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
