@@ -25,15 +25,24 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]
 
 
 @pytest.fixture(scope="module")
+def ship_settings() -> dict[str, str]:
+    """Variables for the workers and beat of this module's ship: for a module to override."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def ship(
-    cluster: Cluster, own_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
+    cluster: Cluster,
+    own_redis: RedisServer,
+    ship_settings: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Ship]:
     """A running Mooring with a home namespace of its own."""
     home = f"home-{secrets.token_hex(4)}"
     devcluster.ask(cluster, "/api/v1/namespaces", {"metadata": {"name": home}})
     install_crds(cluster)
     directory: Path = tmp_path_factory.mktemp("ship")
-    found = Ship(cluster, home, own_redis.url, directory)
+    found = Ship(cluster, home, own_redis.url, directory, settings=ship_settings)
     found.start()
     yield found
     found.stop()

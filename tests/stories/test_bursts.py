@@ -28,8 +28,9 @@ def _running(event: Event) -> bool:
 def test_a_burst_of_pushes_is_synced_one_at_a_time_and_at_most_twice_after_the_last(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="0"), "b.yaml": configmap("b")})
     ship.create_app("burst", git_repo, namespace)
-    ship.synced("burst", git_repo.commit({"a.yaml": configmap("a", v="0"), "b.yaml": configmap("b")}))
+    ship.synced("burst", first)
     ship.quiet()
     # All commits are there beforehand, so that a push is nothing but a ref that moves and its delivery.
     git_repo.point("refs/heads/next", git_repo.resolve("main"))

@@ -35,7 +35,7 @@ def gate(ship: Ship, namespace: str) -> Iterator[Gate]:
         yield gate
 
 
-def _gated(name: str, **data: str) -> str:
+def gated(name: str, **data: str) -> str:
     """A ConfigMap whose writes the gate holds."""
     return configmap(name, **data).replace("metadata:\n", f"metadata:\n  labels: {CLOSED}\n")
 
@@ -60,7 +60,7 @@ def test_what_a_killed_worker_was_applying_is_finished_by_another(
     files = {
         "a.yaml": configmap("a", v="2"),
         "b.yaml": configmap("b", v="2"),
-        "held.yaml": _gated("held"),
+        "held.yaml": gated("held"),
         "s.yaml": _service("s", 81),
     }
     second = git_repo.commit(files)
@@ -101,8 +101,8 @@ def test_a_late_worker_changes_nothing_that_exists_and_takes_back_what_it_create
     ship.quiet()
     superseded = git_repo.commit(
         {
-            "a.yaml": _gated("a", v="superseded"),
-            "only.yaml": _gated("only-in-the-superseded"),
+            "a.yaml": gated("a", v="superseded"),
+            "only.yaml": gated("only-in-the-superseded"),
             "s.yaml": _service("s", 81),
         }
     )
@@ -141,7 +141,7 @@ def test_a_late_worker_does_not_take_back_what_the_newer_commit_wants_too(
     ship.create_app("shared", git_repo, namespace)
     ship.synced("shared", first)
     ship.quiet()
-    superseded = git_repo.commit({"new.yaml": configmap("new"), "held.yaml": _gated("held")})
+    superseded = git_repo.commit({"new.yaml": configmap("new"), "held.yaml": gated("held")})
     ship.deliver(git_repo, superseded)
     gate.waits("held")
     until("the new one", lambda: ship.configmap(namespace, "new"))

@@ -1,0 +1,221 @@
+"""Deliveries that get lost, and servers that are away: nothing stays lost, and nobody else waits."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from devcluster.cluster import Cluster
+from devcluster.gitserver import GitServer, Repository
+from mooring.delivery import Event, EventKind, RefChange
+from mooring.names import DEPLOY, TASK_POLL
+from mooring.store.connection import LEDGER, connect
+from mooring.store.ledger import Ledger, Recorded
+from tests.stories.gate import Gate
+from tests.stories.line import Line
+from tests.stories.ship import Ship, configmap, until
+from tests.stories.test_interrupted import gated
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture(scope="module")
+def api_line(cluster: Cluster) -> Iterator[Line]:
+    """The workers' line to the API server; the stories have one of their own."""
+    with Line(urlsplit(cluster.server).port or 443) as line:
+        yield line
+
+
+@pytest.fixture(scope="module")
+def ship_settings(
+    cluster: Cluster, api_line: Line, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    kubeconfig: Path = tmp_path_factory.mktemp("kube") / "config"
+    text = cluster.kubeconfig.read_text()
+    kubeconfig.write_text(text.replace(cluster.server, f"https://127.0.0.1:{api_line.port}"))
+    kubeconfig.chmod(0o600)
+    return {"MOORING_KUBECONFIG": str(kubeconfig), "MOORING_GIT_TIMEOUT": "10"}
+
+
+@pytest.fixture
+def git_line(git_server: GitServer) -> Iterator[Line]:
+    with Line(urlsplit(git_server.url).port or 80) as line:
+        yield line
+
+
+def _through(line: Line, repo: Repository) -> Repository:
+    """The repository as one reaches it over the line."""
+    return replace(repo, url=repo.url.replace(f":{urlsplit(repo.url).port}/", f":{line.port}/"))
+
+
+def _event(repo: Repository, commit: str) -> Event:
+    return Event(
+        host="github",
+        kind=EventKind.PUSH,
+        name="push",
+        delivery=secrets.token_hex(8),
+        repo_urls=(repo.url,),
+        changes=(RefChange("refs/heads/main", commit),),
+        default_branch="main",
+    )
+
+
+def test_a_push_whose_delivery_was_lost_is_found_by_the_poll(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("polled", git_repo, namespace)
+    ship.synced("polled", first)
+    ship.quiet()
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+
+    ship.send(DEPLOY, TASK_POLL)
+
+    ship.synced("polled", commit)
+    assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+
+
+def test_a_delivery_that_was_written_down_but_never_enqueued_is_found(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("unsent", git_repo, namespace)
+    ship.synced("unsent", first)
+    ship.quiet()
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+
+    kept = Ledger(connect(ship.redis_url)).record(_event(git_repo, commit), time.time())
+
+    assert isinstance(kept, Recorded)
+    assert ship.finished(kept.id)["state"] == "succeeded"
+    ship.synced("unsent", commit)
+
+
+def test_a_delivery_that_a_worker_had_begun_before_it_died_is_found(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("begun", git_repo, namespace)
+    ship.synced("begun", first)
+    ship.quiet()
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+    ledger = Ledger(connect(ship.redis_url))
+
+    kept = ledger.record(_event(git_repo, commit), time.time())
+    assert isinstance(kept, Recorded)
+    assert ledger.begin(kept.id, "a worker that is gone", 0.5)
+
+    assert ship.finished(kept.id)["state"] == "succeeded"
+    ship.synced("begun", commit)
+
+
+def test_a_message_that_died_with_the_intake_worker_is_sent_again(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("taken", git_repo, namespace)
+    ship.synced("taken", first)
+    ship.quiet()
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+    ship.end("intake")
+    delivery = ship.deliver(git_repo, commit)
+    with ship.redis() as client:  # as a worker does that takes it and dies before it begins
+        until("the message", lambda: client.lpop("mooring:queue:intake"))
+    ship.start("intake")
+
+    assert ship.finished(delivery)["state"] == "succeeded"
+    ship.synced("taken", commit)
+
+
+@pytest.mark.parametrize("how", ["cut", "hang"])
+def test_a_git_host_that_is_away_is_waited_for_and_holds_up_nobody_else(
+    ship: Ship, git_server: GitServer, git_repo: Repository, git_line: Line, namespace: str, how: str
+) -> None:
+    far = _through(git_line, git_server.create(f"far-{secrets.token_hex(5)}"))
+    first = far.commit({"far.yaml": configmap("far", v="1")})
+    near = git_repo.commit({"near.yaml": configmap("near", v="1")})
+    ship.create_app(f"far-{how}", far, namespace)
+    ship.create_app(f"near-{how}", git_repo, namespace)
+    ship.synced(f"far-{how}", first)
+    ship.synced(f"near-{how}", near)
+    ship.quiet()
+    (git_line.cut if how == "cut" else git_line.hang)()
+
+    commit = far.commit({"far.yaml": configmap("far", v="2")})
+    waits = ship.deliver(far, commit)
+    until("the push to be tried", lambda: "waiting" in [s["name"] for s in ship.delivery(waits)["stages"]])
+    for value in ("2", "3"):
+        near = git_repo.commit({"near.yaml": configmap("near", v=value)})
+        assert ship.finished(ship.deliver(git_repo, near))["state"] == "succeeded"
+        ship.synced(f"near-{how}", near)
+
+    assert ship.delivery(waits)["state"] == "running"
+    assert ship.configmap(namespace, "far")["data"] == {"v": "1"}
+    assert ship.app(f"far-{how}")["status"]["sync"]["revision"] == first
+    git_line.mend()
+    assert ship.finished(waits)["state"] == "succeeded"
+    ship.synced(f"far-{how}", commit)
+    assert ship.configmap(namespace, "far")["data"] == {"v": "2"}
+
+
+def test_an_app_says_why_it_is_not_compared_while_its_git_host_is_away(
+    ship: Ship, git_server: GitServer, git_line: Line, namespace: str
+) -> None:
+    far = _through(git_line, git_server.create(f"far-{secrets.token_hex(5)}"))
+    commit = far.commit({"far.yaml": configmap("far")})
+    git_line.cut()
+
+    ship.create_app("unreachable", far, namespace)
+
+    assert ship.condition("unreachable", "cannot be asked")["type"] == "ComparisonError"
+    git_line.mend()
+    app = ship.synced("unreachable", commit)
+    assert app["status"].get("conditions", []) == []
+
+
+def test_an_api_server_that_is_away_is_waited_for(
+    ship: Ship, git_repo: Repository, namespace: str, api_line: Line
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("offline", git_repo, namespace)
+    ship.synced("offline", first)
+    ship.quiet()
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+    api_line.cut()
+    try:
+        delivery = ship.deliver(git_repo, commit)
+        with ship.redis() as client:
+            attempts = f"{LEDGER}delivery:{delivery}"
+            until("a worker to have tried", lambda: client.hget(attempts, "attempts"))
+    finally:
+        api_line.mend()
+
+    assert ship.finished(delivery)["state"] == "succeeded"
+    ship.synced("offline", commit)
+
+
+def test_an_api_server_that_goes_away_in_the_middle_of_an_apply_is_waited_for(
+    ship: Ship, git_repo: Repository, namespace: str, api_line: Line
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("torn", git_repo, namespace)
+    ship.synced("torn", first)
+    ship.quiet()
+    with Gate(ship.cluster, namespace) as gate:
+        commit = git_repo.commit({"a.yaml": configmap("a", v="2"), "held.yaml": gated("held")})
+        delivery = ship.deliver(git_repo, commit)
+        gate.waits("held")
+        api_line.cut()
+        gate.open()
+        api_line.mend()
+
+        assert ship.finished(delivery)
+        app = ship.synced("torn", commit)
+    assert app["status"]["operationState"]["phase"] == "Succeeded"
+    assert ship.configmap(namespace, "held")
