@@ -35,8 +35,9 @@ CONTROL: Final = "control"
 SLOW: Final = "slow"  # fetches that have outlasted the patience of the processes that deploy
 
 TASK_DELIVER: Final = "mooring.deliver"  # (delivery id): which apps does this push concern?
-TASK_PUSH: Final = "mooring.push"  # (repository, revision): fetch once, sync what it touches
-TASK_SYNC: Final = "mooring.sync"  # (app): bring one app to its newest wanted state
+TASK_TURN: Final = "mooring.turn"  # (turn): work on what is wanted of it, if anything
+TASK_PUSH: Final = "mooring.push"  # (repository, revision): fetch, sync what it touches
+TASK_SYNC: Final = "mooring.sync"  # (app): fetch and look at one app, sync it where it may be
 TASK_MOVED: Final = "mooring.moved"  # (repository, revision): a new commit that changes nothing for some apps
 TASK_RECONCILE: Final = "mooring.reconcile"  # (app or "", why): compare with the cluster, heal where allowed
 TASK_TICK: Final = "mooring.tick"  # beat: due steps, lost deliveries, orphaned work

@@ -13,16 +13,17 @@ from __future__ import annotations
 from mooring.delivery import EventKind
 from mooring.errors import Conflict, Refused, Retryable, Superseded, TooSlow
 from mooring.keys import AppKey
-from mooring.names import DEPLOY, RECONCILE, SLOW, TASK_MOVED, TASK_PUSH, TASK_RECONCILE, TASK_SYNC
+from mooring.names import DEPLOY, RECONCILE, SLOW, TASK_MOVED, TASK_RECONCILE, TASK_TURN
 from mooring.store.due import Step
 from mooring.store.turns import Turn
 from workers import follow, tell
 from workers.bring import bring
 from workers.engine import Engine
 from workers.holding import Holding
-from workers.push import concerned
+from workers.push import PUSH, concerned, following
 from workers.timeline import Timeline
 
+APP = "app:"  # turns on applications; those on repositories begin with PUSH
 _LEASE_S = 10.0
 # A task taken this often without an end has taken its worker down with it each time.
 _POISON = 8
@@ -54,11 +55,33 @@ def deliver(engine: Engine, id: str) -> None:
     for wanted in groups:
         wishes = {"repo": wanted.repo, "revision": wanted.revision, "hint": wanted.hint}
         if engine.turns.want(wanted.name, wishes, id):
-            engine.send(Step(TASK_PUSH, (wanted.name,), DEPLOY))
+            engine.send(_task(wanted.name))
     engine.ledger.hand_over(id, engine.worker)
 
 
-def push(engine: Engine, name: str) -> None:
+def work(engine: Engine, name: str) -> None:
+    """Do what is wanted of the turn `name`; nothing when nothing is, or somebody is at it."""
+    if name.startswith(PUSH):
+        _push(engine, name)
+    elif name.startswith(APP):
+        _sync(engine, AppKey.parse(name.removeprefix(APP)))
+
+
+def push(engine: Engine, repo: str, revision: str) -> None:
+    """Ask the host where `revision` of the repository is, and sync what that touches, as after a push."""
+    wanted = following(repo, revision)
+    if engine.turns.want(wanted.name, {"repo": wanted.repo, "revision": wanted.revision, "hint": ""}):
+        work(engine, wanted.name)
+
+
+def sync(engine: Engine, name: str) -> None:
+    """Fetch and look at the application `name`, and sync it where its rules say so."""
+    part = _part(_named(engine, name))
+    if engine.turns.want(part, {"look": "1"}):
+        work(engine, part)
+
+
+def _push(engine: Engine, name: str) -> None:
     """Fetch what the turn `name` wants, once, and sync the applications it touches."""
     turn = engine.turns.take(name)
     if turn is None:
@@ -72,7 +95,7 @@ def push(engine: Engine, name: str) -> None:
         try:
             touched, untouched = follow.follow(engine, turn, line)
         except Retryable as error:
-            _later(engine, turn, Step(TASK_PUSH, (name,), DEPLOY), error, line)
+            _later(engine, turn, _task(name), error, line)
             return
         except Refused:
             # Each follower looks for itself, so that each shows the reason as its own condition.
@@ -84,20 +107,19 @@ def push(engine: Engine, name: str) -> None:
             moved = Step(TASK_MOVED, (name,), RECONCILE)
             engine.due.put(moved, engine.clock() + 1.0, or_sooner=True)  # also where pushes never end
         _close(engine, turn, name)
-    _again(engine, turn, Step(TASK_PUSH, (name,), DEPLOY))
+    _again(engine, turn, _task(name))
     for key in ready[1:]:
-        engine.send(Step(TASK_SYNC, (str(key),), DEPLOY))
+        engine.send(_task(_part(key)))
     if ready:
-        sync(engine, str(ready[0]))  # here and now: a queue's hop is a tenth of the whole journey
+        _sync(engine, ready[0])  # here and now: a queue's hop is a tenth of the whole journey
 
 
-def sync(engine: Engine, name: str) -> None:
-    """Bring the application `name` (str(AppKey)) to what is wanted of it now."""
-    key = AppKey.parse(name)
+def _sync(engine: Engine, key: AppKey) -> None:
+    """Bring the application `key` to what is wanted of it now."""
     turn = engine.turns.take(_part(key))
     if turn is None:
         return
-    step = Step(TASK_SYNC, (name,), DEPLOY)
+    step = _task(turn.name)
     if turn.tries > _POISON:
         tell.refused(engine, key, Refused(_GIVEN_UP))
         _close(engine, turn, turn.name, _GIVEN_UP)
@@ -122,7 +144,7 @@ def sync(engine: Engine, name: str) -> None:
             return
     if ending.look_again_s:
         engine.due.put(
-            Step(TASK_RECONCILE, (name, ending.why), RECONCILE), engine.clock() + ending.look_again_s
+            Step(TASK_RECONCILE, (str(key), ending.why), RECONCILE), engine.clock() + ending.look_again_s
         )
     _close(engine, turn, turn.name, ending.failure)
     _again(engine, turn, step)
@@ -135,10 +157,11 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
         engine.views.keep_only({app.key for app in listing.apps})
         for app in listing.apps:
             if engine.turns.want(_part(app.key), {why: "1"}):
-                engine.send(Step(TASK_SYNC, (str(app.key),), RECONCILE))
+                engine.send(_task(_part(app.key), RECONCILE))
         return
-    if engine.turns.want(_part(AppKey.parse(name)), {why: "1"}):
-        sync(engine, name)
+    part = _part(_named(engine, name))
+    if engine.turns.want(part, {why: "1"}):
+        work(engine, part)
 
 
 def _want_app(engine: Engine, key: AppKey, wishes: dict[str, str], deliveries: tuple[str, ...]) -> bool:
@@ -149,8 +172,20 @@ def _want_app(engine: Engine, key: AppKey, wishes: dict[str, str], deliveries: t
     return ready
 
 
+def _named(engine: Engine, text: str) -> AppKey:
+    """The application that a person or a task means: `name`, `namespace/name` or `str(AppKey)`."""
+    namespace, separator, name = text.replace("_", "/", 1).rpartition("/")
+    if not name or (separator and not namespace) or len(text) > 320:
+        raise Refused(f"{text[:80]!r} names no Application: give its name, or namespace/name")
+    return AppKey(namespace or engine.settings.namespace, name)
+
+
 def _part(key: AppKey) -> str:
-    return f"app:{key}"
+    return f"{APP}{key}"
+
+
+def _task(turn: str, queue: str = DEPLOY) -> Step:
+    return Step(TASK_TURN, (turn,), queue)
 
 
 def _later(engine: Engine, turn: Turn, step: Step, error: Retryable, line: Timeline) -> None:

@@ -11,6 +11,8 @@ from mooring.model.application import Application
 from mooring.repourl import normalise
 from mooring.revision import concerns
 
+PUSH = "push:"  # how the names of turns on repositories begin
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -31,9 +33,14 @@ def group(app: Application) -> Wanted | None:
     source = app.spec.source
     if source is None or app.spec.sources or source.chart or not source.repo_url:
         return None
-    repo, revision = normalise(source.repo_url), source.target_revision.strip() or "HEAD"
+    return following(source.repo_url, source.target_revision)
+
+
+def following(repo_url: str, target_revision: str) -> Wanted:
+    """The repository at the revision, however the two are spelled."""
+    repo, revision = normalise(repo_url), target_revision.strip() or "HEAD"
     digest = hashlib.sha256(f"{repo}\n{revision}".encode()).hexdigest()[:24]
-    return Wanted(f"push:{digest}", repo, revision)
+    return Wanted(f"{PUSH}{digest}", repo, revision)
 
 
 def concerned(event: Event, apps: Iterable[Application]) -> Mapping[Wanted, int]:

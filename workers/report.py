@@ -21,7 +21,7 @@ from mooring.model.status import (
     SyncStatus,
 )
 from workers.apply import Applied, Outcome, Result
-from workers.apps.conditions import merge_conditions
+from workers.apps.conditions import SYNC_ERROR, merge_conditions
 from workers.cluster.live import Live
 from workers.desired import Desired
 from workers.health import Health, assess, worst
@@ -117,7 +117,12 @@ def status(
 def failed_status(
     app: Application, notices: Iterable[Notice], operation: OperationState | None, now: str
 ) -> ApplicationStatus:
-    """The status when nothing could be compared: what was known of the objects stays, sync is Unknown."""
+    """The status when nothing was compared: what was known of the objects stays.
+
+    Sync is Unknown, unless only a sync was refused (SyncError): that says nothing about the objects.
+    """
+    notices = tuple(notices)
+    only_sync = all(notice.type == SYNC_ERROR for notice in notices)
     before = app.status.sync
     source, destination = app.spec.source, app.spec.destination
     sync = SyncStatus(
@@ -127,7 +132,7 @@ def failed_status(
     )
     return app.status.model_copy(
         update={
-            "sync": sync,
+            "sync": before if before and only_sync else sync,
             "conditions": conditions(app, notices, now),
             "operation_state": operation,
             "reconciled_at": now,

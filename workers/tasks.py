@@ -22,6 +22,7 @@ from mooring.names import (
     TASK_RECONCILE,
     TASK_SYNC,
     TASK_TICK,
+    TASK_TURN,
     TASK_WATCH,
 )
 from workers import follow, mirrors, pipeline, upkeep
@@ -43,10 +44,15 @@ def intake_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
 def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     """All others."""
 
+    @app.task(name=TASK_TURN)  # type: ignore[untyped-decorator]
+    @_recorded
+    def turn(name: str) -> None:
+        pipeline.work(engine(), str(name))
+
     @app.task(name=TASK_PUSH)  # type: ignore[untyped-decorator]
     @_recorded
-    def push(name: str) -> None:
-        pipeline.push(engine(), str(name))
+    def push(repo: str, revision: str = "HEAD") -> None:
+        pipeline.push(engine(), str(repo), str(revision))
 
     @app.task(name=TASK_SYNC)  # type: ignore[untyped-decorator]
     @_recorded

@@ -11,13 +11,13 @@ from mooring.names import (
     REFRESH,
     SLOW,
     TASK_DELIVER,
-    TASK_PUSH,
-    TASK_SYNC,
+    TASK_TURN,
 )
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from workers.apps.state import spec_digest
 from workers.engine import Engine
+from workers.pipeline import APP
 from workers.push import group
 
 _STRANDED_S = 10.0
@@ -35,10 +35,7 @@ def tick(engine: Engine) -> None:
             engine.ledger.mark_enqueued(id, Stage("enqueued again", engine.clock(), 0.0))
     idle = not any(engine.redis.llen(QUEUE + queue) for queue in (DEPLOY, SLOW, RECONCILE))
     for name in engine.turns.orphans(idle=idle):
-        if name.startswith("push:"):
-            engine.send(Step(TASK_PUSH, (name,), DEPLOY))
-        elif name.startswith("app:"):
-            engine.send(Step(TASK_SYNC, (name.removeprefix("app:"),), DEPLOY))
+        engine.send(Step(TASK_TURN, (name,), DEPLOY))
 
 
 def poll(engine: Engine) -> None:
@@ -47,15 +44,15 @@ def poll(engine: Engine) -> None:
     for wanted in groups:
         wishes = {"repo": wanted.repo, "revision": wanted.revision, "hint": ""}
         if engine.turns.want(wanted.name, wishes):
-            engine.send(Step(TASK_PUSH, (wanted.name,), DEPLOY))
+            engine.send(Step(TASK_TURN, (wanted.name,), DEPLOY))
 
 
 def watch(engine: Engine) -> None:
     """Take up what was asked for on the objects themselves, and applications never looked at."""
     for app in engine.applications.list().apps:
         wishes = _wishes(engine, app)
-        if wishes and engine.turns.want(f"app:{app.key}", wishes):
-            engine.send(Step(TASK_SYNC, (str(app.key),), DEPLOY))
+        if wishes and engine.turns.want(f"{APP}{app.key}", wishes):
+            engine.send(Step(TASK_TURN, (f"{APP}{app.key}",), DEPLOY))
 
 
 def _wishes(engine: Engine, app: Application) -> dict[str, str]:

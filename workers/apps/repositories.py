@@ -23,7 +23,7 @@ def repo_secrets(api: Api, namespace: str) -> tuple[RepoSecret, ...]:
     https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#repositories
     """
     found = []
-    for live in api.list(SECRET, namespace, f"{SECRET_TYPE} in (repository,repo-creds)"):
+    for live in api.list(SECRET, namespace, f"{SECRET_TYPE} in (repository,repo-creds)", cached=True):
         secret = RepoSecret.from_labels(
             live.key.name, live.labels, decoded((live.body or {}).get("data") or {})
         )

@@ -271,8 +271,7 @@ class Mirror:
         """
         deadline = time.monotonic() + timeout
         env = environment(_promisor("") if self.partial else None)
-        with self._locked(exclusive=True, deadline=deadline):
-            self._sweep()
+        self._sweep_alone(deadline)
         with self._locked(exclusive=False, deadline=deadline) as fd:
             args = [*self._here, "gc", "--quiet", "--prune=1.day.ago"]
             run(args, deadline=deadline, env=env, keep_fds=[fd])
@@ -322,15 +321,18 @@ class Mirror:
                 if not client.filters or not _is_large(error, until, deadline):
                     raise
             self._become_partial(deadline)
-        # Not thin: what a delta builds on may be a file that is missing here.
-        try:
-            limit = self._limit(client.filters)
-            self._unpack(client.pack(wants, haves, deadline), deadline, limit=limit)
-        except TooLarge:
-            if not client.filters:
-                raise
-            trees = client.pack(wants, haves, deadline, blobs=False)
-            self._unpack(trees, deadline, limit=self.limits.most)
+        # Never thin: what a delta builds on may be a file that is missing here.
+        if haves or not client.filters:  # a push: its files come along, if they are not too many
+            try:
+                limit = self._limit(client.filters)
+                self._unpack(client.pack(wants, haves, deadline), deadline, limit=limit)
+                return
+            except TooLarge:
+                if not client.filters:
+                    raise
+                self._sweep_alone(deadline)
+        trees = client.pack(wants, haves, deadline, blobs=False)
+        self._unpack(trees, deadline, limit=self.limits.most)
 
     def _limit(self, filters: bool) -> int:
         return min(self.limits.whole, self.limits.most) if filters else self.limits.most
@@ -341,9 +343,8 @@ class Mirror:
 
     def _become_partial(self, deadline: float) -> None:
         _log.info("%s is large: its files are fetched as they are read", self.remote.url)
-        with self._locked(exclusive=True, deadline=deadline):
-            self._sweep()  # what came in vain
-            (self.git_dir / _PARTIAL).touch()
+        (self.git_dir / _PARTIAL).touch()
+        self._sweep_alone(deadline)  # what came in vain
 
     def _bring(self, ids: Sequence[str]) -> bool:
         """Fetches missing objects by id, all at once; False when the mirror should have them.
@@ -525,6 +526,10 @@ class Mirror:
         run(args, env=environment({"init.defaultBranch": "main"}), deadline=time.monotonic() + 10)
         return fresh
 
+    def _sweep_alone(self, deadline: float) -> None:
+        with self._locked(exclusive=True, deadline=deadline):
+            self._sweep()
+
     def _sweep(self) -> None:
         """Removes what a killed git left. Only under the exclusive lock: then nobody else writes."""
         for pattern in _LEFTOVERS:
@@ -536,8 +541,7 @@ class Mirror:
 
     def _repair(self, commit: str, deadline: float) -> None:
         """Sweeps and tries again; when that is not enough, clones anew."""
-        with self._locked(exclusive=True, deadline=deadline):
-            self._sweep()
+        self._sweep_alone(deadline)
         try:
             self._git_fetch([commit], deadline)
         except LocalDamage:

@@ -83,15 +83,6 @@ def test_a_real_api_server_takes_them_and_prunes_nothing_of_an_application(
     try:
         for crd, whole in zip(made, (EVERYTHING, PROJECT), strict=True):
             _run([*kubectl, "create", "-f", "-"], crd)
-            _run(
-                [
-                    *kubectl,
-                    "wait",
-                    "--for=condition=Established",
-                    "--timeout=30s",
-                    f"crd/{crd['metadata']['name']}",
-                ]
-            )
             _until_served(kubectl, group, crd["spec"]["names"]["plural"])
             mine = {
                 **whole,
