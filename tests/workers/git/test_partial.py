@@ -115,6 +115,10 @@ def test_a_large_push_to_a_whole_mirror_makes_it_partial(host: GitServer, tmp_pa
     assert mirror.partial
     assert rendered(mirror, pushed, ".") == ["a=1", "b=2"]
     assert rendered(mirror, before, ".") == ["a=1", "b=1"]
+    another = repository.commit({"b.yaml": manifest("b", "3"), "big.bin": os.urandom(300_000)})
+    assert checkout(mirror, "main", another).commit == another
+    assert not list(mirror.git_dir.glob("objects/pack/tmp_*"))
+    assert rendered(mirror, another, ".") == ["a=1", "b=3"]
     mirror.maintain()
     assert rendered(mirror, pushed, ".") == ["a=1", "b=2"]
     assert "big.bin" not in files_here(mirror, pushed)
