@@ -1,0 +1,235 @@
+"""Operations, refreshes and retries, as other programs ask for them and wait for them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from devcluster.gitserver import Repository
+from mooring.names import REFRESH
+from tests.stories.ship import Ship, configmap, until
+
+pytestmark = pytest.mark.cluster
+
+MERGE = {"method": "PATCH", "content_type": "application/merge-patch+json"}
+
+
+def invalid(name: str) -> str:
+    """A manifest that the API server refuses whenever it is applied."""
+    body = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": name},
+        "spec": {"ports": [{"port": 123456}]},
+    }
+    return json.dumps(body)
+
+
+def state(ship: Ship, app: str) -> Any:
+    return ship.app(app)["status"]["operationState"]
+
+
+def failed(ship: Ship, app: str) -> Any:
+    """Waits until the app's sync has failed for good; its operationState then."""
+
+    def look() -> Any:
+        told = (ship.app(app).get("status") or {}).get("operationState", {})
+        return told if told.get("phase") == "Failed" else None
+
+    return until(f"the sync of {app} to fail", look)
+
+
+def events(ship: Ship, app: str) -> list[Any]:
+    found = ship.ask(f"/api/v1/namespaces/{ship.home}/events")["items"]
+    uid = ship.app(app)["metadata"]["uid"]
+    return [event for event in found if event["involvedObject"].get("uid") == uid]
+
+
+def test_an_operation_by_kubectl_syncs_the_revision_it_names_and_says_by_whom(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    second = git_repo.commit({"a.yaml": configmap("a", v="2")})
+    ship.create_app("named", git_repo, namespace, auto=False)
+    ship.synced("named", second, status="OutOfSync")
+    operation = {"operation": {"initiatedBy": {"username": "sailor"}, "sync": {"revision": first}}}
+
+    ship.kubectl(
+        "-n", ship.home, "patch", "application", "named", "--type=merge", "-p", json.dumps(operation)
+    )
+
+    app = ship.ended("named")
+    assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
+    told = app["status"]["operationState"]
+    assert told["phase"] == "Succeeded"
+    assert told["operation"]["initiatedBy"] == {"username": "sailor"}
+    assert told["syncResult"]["revision"] == first
+    assert told["startedAt"] <= told["finishedAt"]
+    assert app["status"]["sync"] == {**app["status"]["sync"], "status": "Synced", "revision": first}
+
+    app = ship.operate("named")  # no revision: what targetRevision is at
+    assert app["status"]["operationState"]["syncResult"]["revision"] == second
+    assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+
+
+def test_an_operation_prunes_only_when_it_asks_to(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    ship.create_app("asked", git_repo, namespace, auto=False)
+    ship.synced("asked", git_repo.commit({f"{n}.yaml": configmap(n) for n in "abc"}), status="OutOfSync")
+    ship.operate("asked")
+    commit = git_repo.commit({"a.yaml": None})
+    ship.deliver(git_repo, commit)
+    ship.synced("asked", commit, status="OutOfSync")
+
+    told = ship.operate("asked")["status"]["operationState"]
+    assert ship.configmap(namespace, "a")
+    outcome = next(r for r in told["syncResult"]["resources"] if r["name"] == "a")
+    assert outcome["status"] == "PruneSkipped"
+
+    told = ship.operate("asked", prune=True)["status"]["operationState"]
+    until("a to be gone", lambda: ship.configmap(namespace, "a") is None)
+    outcome = next(r for r in told["syncResult"]["resources"] if r["name"] == "a")
+    assert outcome["status"] == "Pruned"
+
+
+@pytest.mark.parametrize(
+    ("sync", "named"),
+    [
+        ({"dryRun": True}, "dryRun"),
+        ({"resources": [{"kind": "ConfigMap", "name": "a"}]}, "resources"),
+        ({"syncStrategy": {"apply": {"force": True}}}, "syncStrategy"),
+        ({"syncOptions": ["Replace=true"]}, "syncOptions"),
+        ({"revision": "no-such-branch"}, "no-such-branch"),
+    ],
+)
+def test_an_operation_that_cannot_be_done_ends_with_a_message_and_changes_nothing(
+    ship: Ship, git_repo: Repository, namespace: str, sync: dict[str, Any], named: str
+) -> None:
+    name = f"cannot-{named.lower()}"
+    commit = git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app(name, git_repo, namespace, auto=False)
+    ship.synced(name, commit, status="OutOfSync")
+
+    app = ship.operate(name, **sync)
+
+    assert "operation" not in app
+    told = app["status"]["operationState"]
+    assert told["phase"] == "Error"
+    assert named in told["message"]
+    assert told["finishedAt"]
+    assert ship.configmap(namespace, "a") is None
+    assert any(named in event["message"] for event in events(ship, name))
+    if "revision" not in sync:
+        assert app["status"]["sync"]["status"] == "OutOfSync", "what is known of the app stays known"
+
+    # The next one is heard.
+    assert ship.operate(name)["status"]["operationState"]["phase"] == "Succeeded"
+    assert ship.configmap(namespace, "a")
+
+
+@pytest.mark.parametrize("how", ["normal", "hard"])
+def test_a_refresh_is_obeyed_and_its_wish_taken_off(
+    ship: Ship, git_repo: Repository, namespace: str, how: str
+) -> None:
+    name = f"refreshed-{how}"
+    ship.create_app(name, git_repo, namespace, auto=False)
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.synced(name, first, status="OutOfSync")
+    ship.operate(name)
+
+    # A commit that no webhook told of, and a change that nobody told of.
+    second = git_repo.commit({"b.yaml": configmap("b", v="1")})
+    path = f"/api/v1/namespaces/{namespace}/configmaps/a"
+    ship.ask(path, {"data": {"v": "drift"}}, **MERGE)
+    app = ship.refresh(name, how)
+
+    assert REFRESH not in app["metadata"].get("annotations", {})
+    assert app["status"]["sync"]["revision"] == second
+    assert app["status"]["sync"]["status"] == "OutOfSync"
+    assert {r["name"] for r in app["status"]["resources"] if r["status"] == "OutOfSync"} == {"a", "b"}
+
+
+def test_a_failing_object_is_retried_up_to_the_limit_and_not_again_until_there_is_a_new_commit(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    retry = {"limit": 2, "backoff": {"duration": "100ms", "factor": 2, "maxDuration": "1s"}}
+    ship.create_app("fails", git_repo, namespace, policy={"retry": retry}, selfHeal=True)
+    bad = git_repo.commit({"a.yaml": configmap("a", v="1"), "svc.yaml": invalid("svc")})
+
+    told = failed(ship, "fails")
+    assert told["retryCount"] == 2
+    assert told["syncResult"]["revision"] == bad
+    assert "123456" in told["message"]
+    outcomes = {r["name"]: r["status"] for r in told["syncResult"]["resources"]}
+    assert outcomes["svc"] == "SyncFailed"
+    condition = ship.condition("fails", "123456")
+    assert condition["type"] == "SyncError"
+    ship.quiet()
+
+    ship.reconcile("fails")
+    ship.refresh("fails")
+    assert state(ship, "fails") == told, "it is not tried again by itself"
+
+    good = git_repo.commit({"svc.yaml": configmap("instead")})
+    ship.deliver(git_repo, good)
+    ship.synced("fails", good)
+    assert state(ship, "fails")["phase"] == "Succeeded"
+    assert ship.configmap(namespace, "instead")
+    ship.unsaid("fails", "123456")
+
+
+def test_without_a_retry_policy_what_is_refused_fails_at_once(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({"a.yaml": configmap("a"), "svc.yaml": invalid("svc")})
+    ship.create_app("fails-once", git_repo, namespace)
+    failed(ship, "fails-once")
+    assert "retryCount" not in state(ship, "fails-once")
+    assert ship.configmap(namespace, "a"), "what can be done is done"
+    assert ship.resource("fails-once", "svc", "Service")["status"] == "OutOfSync"
+    assert ship.resource("fails-once", "a")["status"] == "Synced"
+
+
+def test_nothing_is_pruned_in_a_sync_of_which_a_part_failed(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("half-failed", git_repo, namespace)
+    ship.synced("half-failed", git_repo.commit({f"{n}.yaml": configmap(n) for n in "abcd"}))
+
+    ship.pushed(git_repo, {"a.yaml": None, "svc.yaml": invalid("svc")})
+
+    assert state(ship, "half-failed")["phase"] == "Failed"
+    assert ship.configmap(namespace, "a")
+    assert ship.resource("half-failed", "a")["requiresPruning"] is True
+    ship.pushed(git_repo, {"svc.yaml": None})
+    until("a to be gone", lambda: ship.configmap(namespace, "a") is None)
+
+
+def test_history_grows_up_to_its_limit_and_every_outcome_is_kept(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("history", git_repo, namespace, spec={"revisionHistoryLimit": 3})
+    commits = []
+    for number in range(5):
+        manifests = {"a.yaml": configmap("a", v=str(number)), "b.yaml": configmap("b")}
+        commits.append(git_repo.commit(manifests))
+        if number:
+            ship.deliver(git_repo, commits[-1])
+        ship.synced("history", commits[-1])
+        ship.quiet()
+
+    app = ship.app("history")
+    history = app["status"]["history"]
+    assert [entry["revision"] for entry in history] == commits[-3:]
+    assert [entry["id"] for entry in history] == [2, 3, 4]
+    assert all(entry["deployedAt"] and entry["source"]["repoURL"] == git_repo.url for entry in history)
+    outcomes = app["status"]["operationState"]["syncResult"]["resources"]
+    assert {r["name"]: (r["status"], r["hookPhase"], r["syncPhase"]) for r in outcomes} == {
+        "a": ("Synced", "Succeeded", "Sync"),
+        "b": ("Synced", "Succeeded", "Sync"),
+    }
+    assert {r["name"]: r["message"].split()[-1] for r in outcomes} == {"a": "configured", "b": "unchanged"}
+    told = [event for event in events(ship, "history") if event["reason"] == "OperationCompleted"]
+    assert {event["type"] for event in told} == {"Normal"}
+    assert any(commits[-1][:12] in event["message"] for event in told)
