@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import cast
 
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey
 from mooring.model.application import Application
+from mooring.model.spec import Source
 from mooring.store.turns import Turn
 from workers import checkout
+from workers.apps.store import Listing
 from workers.engine import Engine
 from workers.git.mirror import Mirror
 from workers.push import group
@@ -19,44 +23,33 @@ Wishes = dict[str, str]
 _MOVED = "mooring:moved:"
 
 
-def followers(engine: Engine, name: str) -> list[Application]:
-    """The applications that the turn `name` is about."""
-    apps = engine.applications.list().apps
+def followers(engine: Engine, name: str, listing: Listing | None = None) -> list[Application]:
+    """The applications that the turn `name` is about: those of `listing`, else of all there are now."""
+    apps = (listing or engine.applications.list()).apps
     return [app for app in apps if (wanted := group(app)) is not None and wanted.name == name]
 
 
 def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKey, Wishes]], list[AppKey]]:
     """The applications that the newest commit touches, with what to wish for them, and the untouched ones.
 
-    An app whose project does not permit the repository counts as touched: its own sync says why. Raises
-    GitRefused and GitFailed from the fetch.
+    An app whose project or Git host says no counts as touched: its own sync says why. Raises GitFailed when
+    the host may answer later.
     """
-    permitted: list[Application] = []
     touched: list[tuple[AppKey, Wishes]] = []
-    for app in followers(engine, turn.name):
+    untouched: dict[AppKey, str] = {}
+    fetched = _Fetched(engine, turn.wishes.get("hint", ""), line)
+    # Whom it touches is decided on what is certainly up to date. The host is asked in the meantime: what
+    # to ask for is rarely another than a second ago.
+    listing = engine.executor.submit(engine.applications.list)
+    for app in followers(engine, turn.name, engine.applications.recent()):
+        with contextlib.suppress(Refused):  # told below, to those whom it still concerns
+            fetched.of(app)
+    for app in followers(engine, turn.name, listing.result()):
         try:
-            checkout.source_of(app, engine.applications.project(app.spec.project_name))
-            permitted.append(app)
+            mirror, commit = fetched.of(app)
         except Refused:
             touched.append((app.key, {"look": "1"}))
-    if not permitted:
-        return touched, []
-    # One question to the host per credential; nearly always there is one.
-    mirrors: dict[tuple[str, str], Mirror] = {}
-    commits: dict[str, str] = {}
-    untouched: dict[AppKey, str] = {}
-    for app in permitted:
-        source = app.spec.source
-        assert source is not None
-        project = app.spec.project_name
-        if (source.repo_url, project) not in mirrors:
-            mirrors[source.repo_url, project] = checkout.mirror_of(engine, source, project)
-        mirror = mirrors[source.repo_url, project]
-        where = str(mirror.home)
-        if where not in commits:
-            _, commits[where] = checkout.resolve(engine, source, project, hint=turn.wishes.get("hint", ""))
-            line.ended("fetched", commits[where])
-        commit = commits[where]
+            continue
         if _touches(engine, app, commit, mirror):
             touched.append((app.key, {"commit": commit, "follows": turn.name}))
         elif app.status.sync is not None and app.status.sync.revision != commit:
@@ -67,6 +60,40 @@ def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKe
         pipe.expire(_MOVED + turn.name, 3600)
         pipe.execute()
     return touched, list(untouched)
+
+
+class _Fetched:
+    """Where the host says that a revision is, asked once per credential; nearly always there is one."""
+
+    def __init__(self, engine: Engine, hint: str, line: Timeline) -> None:
+        self._engine = engine
+        self._hint = hint
+        self._line = line
+        self._mirrors: dict[tuple[str, str], Mirror] = {}
+        self._answers: dict[Path, str | Refused] = {}
+
+    def of(self, app: Application) -> tuple[Mirror, str]:
+        """The app's mirror and the commit, which is in it. Raises Refused when project or host say no."""
+        project = app.spec.project_name
+        source = checkout.source_of(app, self._engine.applications.project(project))
+        place = source.repo_url, project
+        if place not in self._mirrors:
+            self._mirrors[place] = checkout.mirror_of(self._engine, source, project)
+        mirror = self._mirrors[place]
+        if mirror.home not in self._answers:
+            self._answers[mirror.home] = self._ask(source, project)
+        answer = self._answers[mirror.home]
+        if isinstance(answer, Refused):
+            raise answer
+        return mirror, answer
+
+    def _ask(self, source: Source, project: str) -> str | Refused:
+        try:
+            _, commit = checkout.resolve(self._engine, source, project, hint=self._hint)
+        except Refused as error:
+            return error
+        self._line.ended("fetched", commit)
+        return commit
 
 
 def moved(engine: Engine, name: str) -> None:

@@ -70,7 +70,9 @@ def observe(
         namespaces = {key.namespace for key in keys[name]}
         only = namespaces.pop() if len(namespaces) == 1 else ""
         selector = f"{APPLYSET_PART_OF}={applyset}"
-        return api.list(kinds[name], only, selector, metadata_only=name not in KINDS_WITH_HEALTH)
+        # What has changed since the cache saw it is found out by the guard of the write.
+        small = name not in KINDS_WITH_HEALTH
+        return api.list(kinds[name], only, selector, metadata_only=small, cached=True)
 
     objects: dict[ObjectKey, Live] = {}
     for found in executor.map(listed, kinds):

@@ -33,11 +33,17 @@ class HomeApplications(RecordedApplications):
         self._parsed: Mapping[tuple[str, str], Application] = {}
 
     def list(self) -> Listing:
+        return self._listing(cached=False)
+
+    def _lately(self) -> Listing:
+        return self._listing(cached=True)
+
+    def _listing(self, *, cached: bool) -> Listing:
         # Of those that a push or a beat lists, few have changed since: parsing them takes as long as
         # fetching them.
         known, parsed = self._parsed, dict[tuple[str, str], Application]()
         broken: list_[Broken] = []
-        for live in self._objects(APPLICATION):
+        for live in self._objects(APPLICATION, cached):
             version = live.uid, live.resource_version
             try:
                 parsed[version] = known.get(version) or _parse(live)
@@ -80,11 +86,11 @@ class HomeApplications(RecordedApplications):
         }
 
     def _read_projects(self) -> Projects:
-        return Projects.read(live.body or {} for live in self._objects(PROJECT))
+        return Projects.read(live.body or {} for live in self._objects(PROJECT, cached=True))
 
-    def _objects(self, kind: Kind) -> tuple[Live, ...]:
+    def _objects(self, kind: Kind, cached: bool) -> tuple[Live, ...]:
         try:
-            return self._api.list(kind, self._namespace)
+            return self._api.list(kind, self._namespace, cached=cached)
         except ClusterUnavailable as error:
             if self._api.discovery.find(kind.api_version, kind.kind) is None:
                 raise ClusterUnavailable(
