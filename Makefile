@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 ONCE ?=
 DEMO_FLAGS := $(if $(ONCE),--once)
 
-.PHONY: help setup test lint demo format crds clean
+.PHONY: help setup test lint demo format lock crds clean
 help:
 	@echo "make demo          see a push land in a real cluster (ONCE=1: and end)"
 	@echo "make test          lint, and every test on real parts"
@@ -42,6 +42,10 @@ bench-%: $(READY)
 format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+lock: $(READY)
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras --no-header pyproject.toml -o requirements.lock
 
 crds: $(READY)
 	$(BIN)/mooring crds show > charts/mooring/crds/crds.yaml
