@@ -58,10 +58,10 @@ def mirror_of(engine: Engine, source: Source, project: str) -> Mirror:
     return open_mirror(engine.applications, engine.settings, source, project)
 
 
-def home_of(engine: Engine, source: Source, project: str) -> Path:
-    """Where `mirror_of` has the mirror, or would have it; none is made. Raises as `credential_of`."""
-    credential = credential_of(engine.applications, engine.settings, source, project)
-    return Mirror.home_of(engine.mirrors, source.repo_url, credential)
+def home_of(applications: Applications, settings: Settings, source: Source, project: str) -> Path:
+    """Where `open_mirror` has the mirror, or would have it; none is made. Raises as `credential_of`."""
+    credential = credential_of(applications, settings, source, project)
+    return Mirror.home_of(mirrors_dir(settings), source.repo_url, credential)
 
 
 def open_mirror(applications: Applications, settings: Settings, source: Source, project: str) -> Mirror:

@@ -9,8 +9,9 @@ from typing import Final
 
 from mooring.errors import MooringError
 from mooring.model.application import Application
+from mooring.settings import Settings
 from workers import checkout
-from workers.engine import Engine
+from workers.apps.store import Applications
 from workers.git.mirror import Mirror
 
 _log = logging.getLogger(__name__)
@@ -19,12 +20,12 @@ _UNUSED_S: Final = 7 * _DAY_S
 _TOGETHER_S: Final = 480  # for all of them: what is left has its turn the next time
 
 
-def maintain(engine: Engine) -> None:
+def maintain(applications: Applications, settings: Settings) -> None:
     """Packs each mirror that an Application uses, lets go of commits that none may want back, and removes
     mirrors that none has used for a week. A mirror that was maintained within the day is left alone."""
     deadline = time.monotonic() + _TOGETHER_S
-    used, all_known = _used(engine)
-    for home in _by_age(engine.mirrors):
+    used, all_known = _used(applications, settings)
+    for home in _by_age(checkout.mirrors_dir(settings)):
         if home not in used:
             if all_known and _seconds_since(home / "used") > _UNUSED_S:
                 Mirror.remove(home)
@@ -42,18 +43,19 @@ def maintain(engine: Engine) -> None:
             _log.warning("the mirror of %s: %s", mirror.remote.url, error)
 
 
-def _used(engine: Engine) -> tuple[dict[Path, tuple[Mirror, set[str]]], bool]:
+def _used(applications: Applications, settings: Settings) -> tuple[dict[Path, tuple[Mirror, set[str]]], bool]:
     """The mirrors on this disk that Applications use, with their commits; and whether these are all."""
-    listing = engine.applications.list()
+    listing = applications.list()
     used: dict[Path, tuple[Mirror, set[str]]] = {}
     all_known = not listing.broken
     for app in listing.apps:
         if app.spec.source is None:
             continue
+        where = (applications, settings, app.spec.source, app.spec.project_name)
         try:
-            home = checkout.home_of(engine, app.spec.source, app.spec.project_name)
+            home = checkout.home_of(*where)
             if home.is_dir():
-                mirror = checkout.mirror_of(engine, app.spec.source, app.spec.project_name)
+                mirror = checkout.open_mirror(*where)
                 used.setdefault(home, (mirror, set()))[1].update(_commits(app))
         except MooringError as error:
             _log.info("which mirror %s uses is not known: %s", app.key, error)

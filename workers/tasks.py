@@ -82,7 +82,7 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     @app.task(name=TASK_MAINTAIN)  # type: ignore[untyped-decorator]
     @_recorded
     def maintain() -> None:
-        mirrors.maintain(engine())
+        mirrors.maintain(engine().applications, engine().settings)
 
     @app.task(name=TASK_WATCH)  # type: ignore[untyped-decorator]
     @_recorded

@@ -140,7 +140,7 @@ class SmartHttp:
             try:
                 response = self._send(connection, sockets, method, tail, body)
             except (ConnectionError, http.client.BadStatusLine):
-                if not kept:
+                if not kept or time.monotonic() >= deadline:
                     raise
                 connection.close()  # the host had closed the kept connection; nothing was answered
                 response = self._send(connection, sockets, method, tail, body)

@@ -12,6 +12,7 @@ import yaml
 from mooring.errors import Refused
 from mooring.keys import AppKey
 from mooring.model.status import SyncStatus
+from workers.applyset.store import CONFIG_MAP
 from workers.apps.conditions import INVALID_SPEC
 from workers.apps.directory import DirectoryApplications
 from workers.apps.events import EVENT
@@ -185,6 +186,18 @@ def test_argo_cds_repository_secrets_are_read_and_no_others(world: World) -> Non
     assert [(secret.name, secret.kind) for secret in found] == [("all", "repo-creds"), ("shop", "repository")]
     assert found[1].data == {"url": "https://git.example.com/shop", "password": "hunter2"}
     assert "hunter2" not in repr(found)
+
+
+def test_whom_to_believe_that_it_is_the_host_comes_from_argo_cds_config_maps(world: World) -> None:
+    assert world.apps.known_hosts() == ""
+    assert world.apps.tls_certificates() == {}
+    for name, data in (
+        ("argocd-ssh-known-hosts-cm", {"ssh_known_hosts": "git.example.com ssh-ed25519 AAAA\n"}),
+        ("argocd-tls-certs-cm", {"Git.example.com": "-----BEGIN CERTIFICATE-----"}),
+    ):
+        world.api.create(CONFIG_MAP, {"metadata": {"name": name, "namespace": world.namespace}, "data": data})
+    assert world.apps.known_hosts() == "git.example.com ssh-ed25519 AAAA\n"
+    assert world.apps.tls_certificates() == {"git.example.com": "-----BEGIN CERTIFICATE-----"}
 
 
 # --- events -----------------------------------------------------------------------------------
