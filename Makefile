@@ -10,7 +10,7 @@ DEMO_FLAGS := $(if $(ONCE),--once)
 help:
 	@echo "make demo          see a push land in a real cluster (ONCE=1: and end)"
 	@echo "make test          lint, and every test on real parts"
-	@echo "make bench-NAME    one of: $(patsubst benchmarks/%.py,%,$(filter-out benchmarks/__init__.py benchmarks/report.py,$(wildcard benchmarks/*.py)))"
+	@echo "make bench-NAME    one of: intake, push"
 
 setup: $(READY)
 
