@@ -1,12 +1,13 @@
 """How many deliveries we accept, how fast, and whether any is lost when things die meanwhile.
 
-Real gunicorn, a real Celery worker draining, and the sender, all on this machine over loopback:
+Real gunicorn, our workers and beat draining, and the sender, all on this machine over loopback; the pushes
+name a commit of a repository that an Application of the real API server follows:
 
     python -m benchmarks.intake
 
 1. 500 deliveries/s of 20 KB for 20 s: how long an answer takes (p99).
 2. As many as it takes, for 10 s, beside a bare WSGI application that verifies and does one XADD.
-3. 200 deliveries/s for 20 s, in which the worker is killed with -9 and replaced, and Redis is killed
+3. 200 deliveries/s for 20 s, in which the intake worker is killed with -9 and replaced, and Redis is killed
    and restarted from its append-only file. Whatever was answered 202 must be finished in the end.
 """
 
@@ -15,21 +16,41 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from benchmarks import push_fleet as fleet
 from benchmarks.intake_load import SECRET
-from benchmarks.processes import WEB_PROCESSES, redis_with_aof, running, serving, until, web
+from benchmarks.processes import (
+    POOLS,
+    WEB_PROCESSES,
+    redis_with_aof,
+    serving,
+    until,
+    web,
+    worker,
+    workers,
+)
 from benchmarks.report import percentile, report
+from devcluster import cluster as devcluster
+from devcluster.gitserver import GitServer
+from devcluster.redis import RedisServer
 from mooring.delivery import DeliveryState
 from mooring.errors import StoreUnavailable
 from mooring.store.connection import connect
 from mooring.store.ledger import Ledger
+
+Seen = dict[str, Any]  # what the sender saw; see intake_load
 
 
 def main() -> None:
@@ -38,20 +59,13 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=500)
     parser.add_argument("--seconds", type=float, default=20)
     options = parser.parse_args()
-    lost = 0
 
-    with redis_with_aof() as server, web(server.url, SECRET) as port, worker(server.url):
-        load(port, rate=100, seconds=3)  # connections made, code warm
-        steady = load(port, rate=options.rate, seconds=options.seconds)
-        lost += unfinished(server.url, steady["accepted"])
-    with redis_with_aof() as server, web(server.url, SECRET) as port, worker(server.url):
-        most = load(port, seconds=10)
-        lost += unfinished(server.url, most["accepted"])
-    with redis_with_aof() as server, bare_web(server.url) as port:
-        load(port, rate=100, seconds=3)
-        bare_steady = load(port, rate=options.rate, seconds=options.seconds)
-        bare_most = load(port, seconds=10)
-    crashed, lost_in_crash, turned_away = crash()
+    busy = os.getloadavg()[0]
+    with fleet_of_one() as mooring:
+        steady, drained_s, lost = mooring.steady(options.rate, options.seconds)
+        most, lost_of_most = mooring.flat_out()
+        bare_steady, bare_most = mooring.bare(options.rate, options.seconds)
+        crashed, lost_in_crash = mooring.crash()
 
     figures = {
         "accepted_per_s": round(len(most["accepted"]) / most["seconds"], 1),
@@ -59,9 +73,11 @@ def main() -> None:
         "accept_p99_ms": round(percentile(steady["latencies_ms"], 0.99), 2),
         "accept_max_ms": round(max(steady["latencies_ms"]), 2),
         "refused": steady["refused"] + most["refused"],
-        "lost": lost + lost_in_crash,
-        "accepted_while_crashing": crashed,
-        "turned_away_while_crashing": turned_away,
+        "drained_after_s": round(drained_s, 1),
+        "lost": lost + lost_of_most + lost_in_crash,
+        "accepted_while_crashing": len(crashed["accepted"]),
+        "turned_away_while_crashing": crashed["refused"],
+        "load_average_before": round(busy, 1),
     }
     limit = {
         "accepted_per_s": round(len(bare_most["accepted"]) / bare_most["seconds"], 1),
@@ -76,30 +92,111 @@ def main() -> None:
         figures["accepted_per_s"] / limit["accepted_per_s"],
         notes=[
             f"p50, p99 and max at {options.rate:.0f} deliveries/s of 20 KB, {WEB_PROCESSES} web processes, "
-            f"one worker of 2 processes draining, {os.cpu_count()} cores shared by all and by the sender.",
+            f"all workers and beat draining, {os.cpu_count()} cores shared by all and by the sender.",
+            "drained_after_s: from the last answer of that part until every delivery was finished.",
             "lost: answered 202 and not finished in the end, over all parts, the one with crashes included.",
         ],
     )
     sys.exit(1 if figures["lost"] else 0)
 
 
-def crash() -> tuple[int, int, int]:
-    """Deliveries accepted, lost, and turned away while the worker and Redis are killed."""
-    with redis_with_aof() as server, web(server.url, SECRET) as port:
-        first, second = threading.Event(), threading.Event()
-        result: dict[str, Any] = {}
-        sender = threading.Thread(target=lambda: result.update(load(port, rate=200, seconds=20)))
-        with worker(server.url) as victim:
-            sender.start()
-            first.wait(5)
-            os.killpg(victim.pid, signal.SIGKILL)
-        with worker(server.url):
-            second.wait(3)
-            server.kill()
-            server.start()
-            sender.join()
-            lost = unfinished(server.url, result["accepted"])
-        return len(result["accepted"]), lost, result["refused"]
+@dataclass(frozen=True, slots=True)
+class Mooring:
+    """One Application that follows a repository at `commit`, and what workers are told to find it."""
+
+    environ: dict[str, str]
+    repo_url: str
+    commit: str
+
+    def steady(self, rate: float, seconds: float) -> tuple[Seen, float, int]:
+        """What the sender saw at `rate`, how long the rest took to drain, and how many were lost."""
+        with redis_with_aof() as server, web(server.url, SECRET) as port, self._workers(server):
+            self._warm_up(server, port)
+            seen = self._load(port, rate=rate, seconds=seconds)
+            ended = time.monotonic()
+            lost = unfinished(server.url, seen["accepted"])
+            return seen, time.monotonic() - ended, lost
+
+    def flat_out(self) -> tuple[Seen, int]:
+        """What the sender saw when it sent as many as were answered, and how many were lost."""
+        with redis_with_aof() as server, web(server.url, SECRET) as port, self._workers(server):
+            self._warm_up(server, port)
+            seen = self._load(port, seconds=10)
+            return seen, unfinished(server.url, seen["accepted"])
+
+    def bare(self, rate: float, seconds: float) -> tuple[Seen, Seen]:
+        """The same two loads on the bare application, which nobody drains."""
+        with redis_with_aof() as server, bare_web(server.url) as port:
+            self._load(port, rate=100, seconds=3)
+            return self._load(port, rate=rate, seconds=seconds), self._load(port, seconds=10)
+
+    def crash(self) -> tuple[Seen, int]:
+        """What the sender saw while the intake worker and Redis were killed, and how many were lost."""
+        with redis_with_aof() as server, web(server.url, SECRET) as port:
+            rest = [pool for pool in POOLS if pool != "intake"]
+            pause = threading.Event()
+            seen: Seen = {}
+            sender = threading.Thread(target=lambda: seen.update(self._load(port, rate=200, seconds=20)))
+            with self._workers(server, rest):
+                with self._worker("intake", server) as victim:
+                    self._warm_up(server, port)
+                    sender.start()
+                    pause.wait(5)
+                    os.killpg(victim.pid, signal.SIGKILL)
+                with self._worker("intake", server):
+                    pause.wait(5)
+                    server.kill()
+                    server.start()
+                    sender.join()
+                    return seen, unfinished(server.url, seen["accepted"])
+
+    def _warm_up(self, server: RedisServer, port: int) -> None:
+        """Connections made, code warm, workers started."""
+        seen = self._load(port, rate=100, seconds=3)
+        if unfinished(server.url, seen["accepted"]):
+            raise RuntimeError("the deliveries of the warm-up do not end: see the logs above")
+
+    def _load(self, port: int, *, seconds: float, rate: float = 0) -> Seen:
+        argv = [sys.executable, "-m", "benchmarks.intake_load", str(port)]
+        argv += ["--repo", self.repo_url, "--commit", self.commit]
+        argv += ["--seconds", str(seconds), "--rate", str(rate), "--connections", "32" if rate else "16"]
+        found = subprocess.run(argv, check=True, stdout=subprocess.PIPE)
+        result: Seen = json.loads(found.stdout)
+        return result
+
+    @contextmanager
+    def _workers(self, server: RedisServer, pools: Sequence[str] = POOLS) -> Iterator[None]:
+        with workers({**self.environ, "MOORING_REDIS_URL": server.url}, pools):
+            yield
+
+    @contextmanager
+    def _worker(self, pool: str, server: RedisServer) -> Iterator[subprocess.Popen[bytes]]:
+        with worker(pool, {**self.environ, "MOORING_REDIS_URL": server.url}) as child:
+            yield child
+
+
+@contextmanager
+def fleet_of_one() -> Iterator[Mooring]:
+    """A Git host with one repository, and an Application in a home namespace of its own that follows it."""
+    cluster = devcluster.start(say=lambda text: print(text, file=sys.stderr))
+    fleet.install_crds(cluster)
+    name = secrets.token_hex(4)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-bench-")))
+        home = stack.enter_context(fleet.namespace(cluster, f"home-{name}"))
+        target = stack.enter_context(fleet.namespace(cluster, f"bench-{name}"))
+        repo = stack.enter_context(GitServer()).create("team/apps")
+        commit = repo.commit(fleet.files(0))
+        made = fleet.application(0, home, target, repo)
+        devcluster.ask(cluster, fleet.APPLICATIONS.format(home), made)
+        environ = {
+            "MOORING_KUBECONFIG": str(cluster.kubeconfig),
+            "MOORING_CONTEXT": cluster.context,
+            "MOORING_NAMESPACE": home,
+            "MOORING_STATE_DIR": str(directory / "state"),
+            "MOORING_KEEP_FINISHED": "200000",  # so that each can be asked for in the end
+        }
+        yield Mooring(environ, repo.url, commit)
 
 
 @contextmanager
@@ -113,24 +210,6 @@ def bare_web(redis_url: str) -> Iterator[int]:
     )
     with serving(code, {"MOORING_REDIS_URL": redis_url}) as port:
         yield port
-
-
-@contextmanager
-def worker(redis_url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A Celery worker that drains `intake`."""
-    argv = [sys.executable, "-m", "celery", "-A", "benchmarks.intake_worker", "worker"]
-    argv += ["-Q", "intake", "-c", "2", "--loglevel", "ERROR", "--without-gossip", "--without-mingle"]
-    with running(argv, {"MOORING_REDIS_URL": redis_url}) as child:
-        yield child
-
-
-def load(port: int, *, seconds: float, rate: float = 0) -> dict[str, Any]:
-    """What the sender saw; see intake_load."""
-    argv = [sys.executable, "-m", "benchmarks.intake_load", str(port)]
-    argv += ["--seconds", str(seconds), "--rate", str(rate), "--connections", "32" if rate else "16"]
-    found = subprocess.run(argv, check=True, stdout=subprocess.PIPE)
-    result: dict[str, Any] = json.loads(found.stdout)
-    return result
 
 
 def unfinished(redis_url: str, ids: list[str]) -> int:

@@ -18,20 +18,20 @@ from typing import Any
 SECRET = b"benchmark"
 
 
-def payload(size: int, repo_url: str) -> bytes:
-    """A push to `main` in GitHub's form, filled with commits up to `size` bytes."""
+def payload(size: int, repo_url: str, commit: str) -> bytes:
+    """A push of `commit` to `main` in GitHub's form, filled with commits up to `size` bytes."""
     page = repo_url.removesuffix(".git")
     push: dict[str, Any] = {
         "ref": "refs/heads/main",
         "before": "1" * 40,
-        "after": "2" * 40,
+        "after": commit,
         "repository": {"clone_url": repo_url, "html_url": page, "default_branch": "main"},
         "sender": {"login": "ada"},
         "commits": [],
     }
-    commit = {"id": "3" * 40, "message": "Change the colour of the door", "added": [], "modified": ["a.yaml"]}
-    count = (size - len(json.dumps(push))) // (len(json.dumps(commit)) + 2)
-    push["commits"] = [commit] * count
+    told = {"id": commit, "message": "Change the colour of the door", "added": [], "modified": ["a.yaml"]}
+    count = (size - len(json.dumps(push))) // (len(json.dumps(told)) + 2)
+    push["commits"] = [told] * count
     body = json.dumps(push).encode()
     return body + b" " * (size - len(body))
 
@@ -146,10 +146,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--size", type=int, default=20 * 1024)
-    parser.add_argument("--repo", default="https://git.example.com/acme/shop.git")
+    parser.add_argument("--repo", required=True, help="URL of the repository that the pushes name")
+    parser.add_argument("--commit", required=True, help="id of the commit that they name")
     options = parser.parse_args()
 
-    load = Load("127.0.0.1", options.port, options.path, payload(options.size, options.repo))
+    load = Load("127.0.0.1", options.port, options.path, payload(options.size, options.repo, options.commit))
     began = time.perf_counter()
     if options.rate:
         asyncio.run(load.at_rate(options.rate, options.seconds, options.connections))
