@@ -8,7 +8,7 @@ from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
 from mooring.names import REFRESH
 from mooring.store.turns import Turn
-from workers import report
+from workers import checkout, report
 from workers.apply import Applied, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
@@ -89,6 +89,9 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         claim=claim,
         tried=True,
     )
+    source = app.spec.source
+    if not failed and source is not None:
+        checkout.keep(checkout.mirror_of(engine, source, app.spec.project_name), scene.commit)
     engine.applications.event(
         app,
         "Warning" if failed else "Normal",

@@ -19,6 +19,7 @@ from mooring.store.due import DueSteps, Step
 from mooring.store.ledger import Ledger
 from mooring.store.outstanding import Outstanding
 from mooring.store.proofs import Proofs
+from mooring.store.shared import Shared
 from mooring.store.turns import Turns
 from mooring.store.views import Views
 from workers.apps.directory import DirectoryApplications
@@ -45,6 +46,7 @@ class Engine:
     outstanding: Outstanding
     proofs: Proofs
     views: Views
+    shared: Shared
     api: Api
     cluster: ClusterRef
     applications: Applications
@@ -81,6 +83,7 @@ def start(settings: Settings, send: Callable[[Step], None], git_patience_s: floa
         outstanding=Outstanding(client),
         proofs=Proofs(client),
         views=Views(client),
+        shared=Shared(client),
         api=api,
         cluster=cluster.ref,
         applications=applications,

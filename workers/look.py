@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mooring.errors import Refused
-from mooring.keys import IN_CLUSTER, ObjectKey
+from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
 from mooring.model.application import Application
 from mooring.model.project import AppProject
 from mooring.model.spec import Operation
@@ -17,10 +17,12 @@ from mooring.model.support import (
     unsupported_project,
     unsupported_spec,
 )
+from mooring.store.shared import Words
 from mooring.store.turns import Turn
 from workers import checkout
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
+from workers.apps.conditions import SHARED_RESOURCE
 from workers.apps.state import content_digest
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
@@ -60,6 +62,7 @@ class Scene:
     view: Viewpoint
     notices: tuple[Notice, ...]
     decision: Decision
+    words: Words
 
 
 def check(engine: Engine, app: Application) -> Checked:
@@ -138,14 +141,15 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         (c.last_transition_time for c in app.status.conditions if c.type == PRUNE_SKIPPED), default=""
     )
     inputs = remember(rendered.read_set)
+    view = _viewpoint(engine, app, parent.applyset)
+    content = engine.applications.state(app).tried
     decision = decide(
         app,
         commit,
-        new=engine.applications.state(app).tried != content_digest(app, inputs),
+        new=content != content_digest(app, inputs) or _handed_over(wanted, observed, view),
         may_sync=not blocking,
         approved=approved(app.metadata.annotations, since),
     )
-    view = _viewpoint(engine, app, parent.applyset)
     schema = _schemas(engine, wanted)
     found = plan(
         wanted,
@@ -157,6 +161,12 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         options(app, operation),
         decision.permission,
     )
+    words = _shared(engine, app, found)
+    notices += [
+        Notice(SHARED_RESOURCE, f"{key.title}: app {other.name} has it in Git too, and leaves it alone")
+        for other, keys in words.claims.items()
+        for key in sorted(keys.intersection(item.key for item in wanted))
+    ]
     line.ended("planned")
     return Scene(
         app=app,
@@ -169,7 +179,33 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         view=view,
         notices=(*notices, *found.notices),
         decision=decision,
+        words=words,
     )
+
+
+def _handed_over(wanted: Sequence[Desired], observed: Observed, view: Viewpoint) -> bool:
+    """Whether another app has let go of an object since the last sync: it was not ours to write then."""
+    for item in wanted:
+        live = observed.objects.get(item.key)
+        if live is not None:
+            said = owner(live, view.app, view.installation)
+            if said.whose is Whose.OTHER_APP and not view.renders(said.app, item.key):
+                return True
+    return False
+
+
+def _shared(engine: Engine, app: Application, found: Plan) -> Words:
+    """Tell the owners of what `app` wants too, and hear who wants what it has."""
+    wants: dict[AppKey, list[ObjectKey]] = {}
+    for step in found.refused:
+        said = owner(step.live, app.key, engine.installation.id) if step.live else None
+        if said and said.whose is Whose.OTHER_APP and "_" in said.app:
+            wants.setdefault(AppKey.parse(said.app), []).append(step.key)
+    words = engine.shared.exchange(app.key, wants)
+    alive = {other: keys for other, keys in words.claims.items() if engine.applications.get(other)}
+    for other in words.claims.keys() - alive.keys():
+        engine.shared.forget(app.key, other)
+    return replace(words, claims=alive)
 
 
 PARENT_LOST = "OrphanedResourceWarning"
@@ -261,26 +297,28 @@ def options(app: Application, operation: Operation | None) -> tuple[str, ...]:
 
 
 def _viewpoint(engine: Engine, app: Application, applyset: str) -> Viewpoint:
-    others: dict[str, frozenset[ObjectKey]] | None = None
+    others: dict[str, Application] | None = None
 
-    def all_others() -> dict[str, frozenset[ObjectKey]]:
+    def renders(name: str, key: ObjectKey) -> bool:
         nonlocal others
         if others is None:  # asked only when an object says that it belongs to another app
-            others = {
-                str(other.key): frozenset(
-                    ObjectKey(r.group, r.kind, r.namespace, r.name)
-                    for r in other.status.resources
-                    if not r.requires_pruning
-                )
-                for other in engine.applications.list().apps
-            }
-        return others
+            others = {str(other.key): other for other in engine.applications.list().apps}
+        other = others.get(name)
+        if other is None:
+            return False
+        state = other.status.operation_state
+        if other.status.sync is None or (state is not None and state.phase == "Running"):
+            return True  # it has not said yet what it has
+        return any(
+            ObjectKey(r.group, r.kind, r.namespace, r.name) == key and not r.requires_pruning
+            for r in other.status.resources
+        )
 
     return Viewpoint(
         app=app.key,
         installation=engine.installation.id,
         applyset=applyset,
-        renders=lambda name, key: key in all_others().get(name, frozenset()),
+        renders=renders,
     )
 
 

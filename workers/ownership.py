@@ -119,7 +119,8 @@ def approved(annotations: Mapping[str, Any], since: str) -> bool:
     """
     at = annotations.get(DELETION_APPROVED) or annotations.get(DELETION_APPROVED.replace(ARGO, OURS))
     said, asked = _moment(at), _moment(since)
-    return said is not None and asked is not None and said >= asked
+    # Within the same second nobody can tell which came first: then it answers nothing.
+    return said is not None and asked is not None and said > asked
 
 
 def _moment(text: object) -> datetime | None:

@@ -10,8 +10,9 @@ from mooring.errors import MooringError, Refused, Retryable
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.status import OperationState
-from mooring.names import REFRESH
+from mooring.names import DEPLOY, REFRESH, TASK_TURN
 from mooring.repourl import masked
+from mooring.store.due import Step
 from mooring.store.views import AppView
 from workers import report
 from workers.apply import Applied
@@ -70,12 +71,23 @@ def concluded(
     app = engine.applications.report(scene.app, status, state, claim)
     line.ended("synced" if status.sync and status.sync.status == report.SYNCED else "compared")
     _show(engine, app)
+    _wake(engine, scene)
     if status.health.status == "Progressing":
         since = datetime.fromisoformat(status.health.last_transition_time)
         passed = (datetime.now(UTC) - since).total_seconds()
         low, high = _LOOK_AGAIN
         return Ending(look_again_s=min(max(passed / 2, low), high))
     return Ending()
+
+
+def _wake(engine: Engine, scene: Scene) -> None:
+    """Whoever has to do with an object that two apps want looks for itself: the one who has just been told,
+    and those for whom it has become free."""
+    wanted = {item.key for item in scene.wanted}
+    freed = {other for other, keys in scene.words.claims.items() if not keys <= wanted}
+    for other in scene.words.news | freed:
+        if engine.turns.want(f"app:{other}", {"shared": "1"}):
+            engine.send(Step(TASK_TURN, (f"app:{other}",), DEPLOY))
 
 
 def refused(engine: Engine, key: AppKey, error: Refused) -> Ending:

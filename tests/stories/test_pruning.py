@@ -38,8 +38,14 @@ def gone(ship: Ship, namespace: str, name: str) -> None:
 
 
 def approve(ship: Ship, name: str) -> None:
-    """As Argo CD's UI writes it."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """As Argo CD's UI writes it, in a later second than whatever was asked."""
+    asked = max((c["lastTransitionTime"] for c in ship.app(name)["status"].get("conditions", [])), default="")
+
+    def later() -> str:
+        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return now if now > asked else ""
+
+    now = until("a later second", later)
     ship.patch_app(name, {"metadata": {"annotations": {DELETION_APPROVED: now}}})
 
 

@@ -123,7 +123,6 @@ ASKED = "2026-11-23T12:00:00Z"
 @pytest.mark.parametrize(
     "at",
     [
-        "2026-11-23T12:00:00Z",
         "2026-11-23T12:00:01Z",
         "2026-11-23T13:30:00+01:00",
         "2026-11-23T12:00:00.5Z",
@@ -139,6 +138,7 @@ def test_an_approval_after_the_question_counts(at: str) -> None:
     "at",
     [
         "2026-11-23T11:59:59Z",
+        "2026-11-23T12:00:00Z",  # the same second: nobody knows which came first
         "2026-11-23T12:30:00+01:00",  # half past eleven in UTC
         "true",
         "yes",
