@@ -297,28 +297,37 @@ def options(app: Application, operation: Operation | None) -> tuple[str, ...]:
 
 
 def _viewpoint(engine: Engine, app: Application, applyset: str) -> Viewpoint:
-    others: dict[str, Application] | None = None
+    known: dict[str, Application] | None = None
+
+    def others() -> dict[str, Application]:
+        nonlocal known
+        if known is None:  # asked only where an object may be another app's, or become it
+            known = {str(one.key): one for one in engine.applications.list().apps if one.key != app.key}
+        return known
 
     def renders(name: str, key: ObjectKey) -> bool:
-        nonlocal others
-        if others is None:  # asked only when an object says that it belongs to another app
-            others = {str(other.key): other for other in engine.applications.list().apps}
-        other = others.get(name)
+        other = others().get(name)
         if other is None:
             return False
         state = other.status.operation_state
         if other.status.sync is None or (state is not None and state.phase == "Running"):
             return True  # it has not said yet what it has
-        return any(
-            ObjectKey(r.group, r.kind, r.namespace, r.name) == key and not r.requires_pruning
-            for r in other.status.resources
-        )
+        return _has(other, key)
 
     return Viewpoint(
         app=app.key,
         installation=engine.installation.id,
         applyset=applyset,
         renders=renders,
+        claimed=lambda key: any(_has(other, key) for other in others().values()),
+    )
+
+
+def _has(app: Application, key: ObjectKey) -> bool:
+    """Whether `app`, when it was last looked at, had the object in Git."""
+    return any(
+        ObjectKey(r.group, r.kind, r.namespace, r.name) == key and not r.requires_pruning
+        for r in app.status.resources
     )
 
 

@@ -67,13 +67,15 @@ class Notice:
 class Viewpoint:
     """From where a plan looks: this app, and which objects other apps still render.
 
-    `renders(app, key)` says whether the application named by `str(AppKey)` still wants the object.
+    `renders(app, key)` says whether the application named by `str(AppKey)` still wants the object,
+    `claimed(key)` whether any other application has it in Git.
     """
 
     app: AppKey
     installation: str
     applyset: str
     renders: Callable[[str, ObjectKey], bool]
+    claimed: Callable[[ObjectKey], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,8 @@ def _prunes(
             extras.append(Extra(key, live, reason, "OrphanedResourceWarning"))
         elif live.deletion_timestamp:
             extras.append(Extra(key, live, _GOING))
+        elif permission.prune and view.claimed(key):
+            extras.append(Extra(key, live, _HANDED_OVER))
         else:
             how = _PROPAGATIONS[sync_options(options, live.annotations).prune_propagation_policy]
             candidates.append(Step(Verb.PRUNE, key, None, live, propagation=how))
@@ -240,6 +244,7 @@ def _prunes(
 
 NOT_ALLOWED = "left Git; pruning is not allowed by the app or the operation"
 _GOING = "is being deleted"
+_HANDED_OVER = "another app has it in Git: it is handed over to that one"
 _TO_STAY = "its sync option Prune=false keeps it"
 _TO_CONFIRM = "its sync option Prune=confirm asks for a confirmation"
 _PROPAGATIONS: Mapping[str, Propagation] = {
@@ -287,7 +292,7 @@ PRUNE_SKIPPED = "PruneSkipped"
 def _prune_notices(extras: Sequence[Extra]) -> list[Notice]:
     by_reason: dict[str, list[str]] = {}
     for extra in extras:
-        if not extra.condition and extra.reason not in (NOT_ALLOWED, _TO_STAY, _GOING):
+        if not extra.condition and extra.reason not in (NOT_ALLOWED, _TO_STAY, _GOING, _HANDED_OVER):
             by_reason.setdefault(extra.reason, []).append(extra.key.title)
     approve = "set argocd.argoproj.io/deletion-approved on the Application to the time of now"
     return [

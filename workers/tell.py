@@ -81,8 +81,8 @@ def concluded(
 
 
 def _wake(engine: Engine, scene: Scene) -> None:
-    """Whoever has to do with an object that two apps want looks for itself: the one who has just been told,
-    and those for whom it has become free."""
+    """Whoever has to do with an object that two apps want looks for itself: those who have just been told
+    something else, and those for whom it has become free."""
     wanted = {item.key for item in scene.wanted}
     freed = {other for other, keys in scene.words.claims.items() if not keys <= wanted}
     for other in scene.words.news | freed:

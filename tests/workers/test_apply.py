@@ -59,7 +59,7 @@ class App:
 
     @property
     def view(self) -> Viewpoint:
-        return Viewpoint(self.key, "here", self.stamping.applyset, lambda app, key: True)
+        return Viewpoint(self.key, "here", self.stamping.applyset, lambda app, key: True, lambda key: False)
 
     def wants(self, *bodies: dict[str, Any], options: Sequence[str] = ()) -> tuple[Desired, ...]:
         manifests = [manifest(body) for body in bodies]

@@ -55,7 +55,13 @@ def planned(
     options: Sequence[str] = (),
     rendered_elsewhere: Sequence[ObjectKey] = (),
 ) -> Plan:
-    view = Viewpoint(APP, HERE, APPLYSET, lambda app, of: app == str(OTHER_APP) and of in rendered_elsewhere)
+    view = Viewpoint(
+        APP,
+        HERE,
+        APPLYSET,
+        lambda app, of: app == str(OTHER_APP) and of in rendered_elsewhere,
+        lambda of: of in rendered_elsewhere,
+    )
     observed = Observed({found.key: found for found in objects}, frozenset(absent))
     return plan(
         wanted, observed, Inventory(inventory or {}), proofs or {}, lambda _: "v1", view, options, permission

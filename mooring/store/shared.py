@@ -1,0 +1,71 @@
+"""Which applications want an object that is another's, so that both can be told.
+
+Whoever finds an object of another app in its own Git leaves word here, and takes it back once that is
+over. It is a cache: lost words are left again by the next look of whoever left them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import orjson
+import redis
+
+from mooring.keys import AppKey, ObjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """`claims`: what others want of this app's, by app. `news`: apps that it wants more of, or no more."""
+
+    claims: Mapping[AppKey, frozenset[ObjectKey]]
+    news: frozenset[AppKey]
+
+
+class Shared:
+    """One Redis hash per owner: the claimant's name -> the objects that it wants."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def exchange(self, app: AppKey, wants: Mapping[AppKey, Collection[ObjectKey]]) -> Words:
+        """Leave word that `app` wants objects of others, by owner, and hear what others want of its own.
+
+        Whatever `app` said before and does not say now is taken back. Unreadable words are left out.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.smembers(_told(app))
+        pipe.hgetall(_claims(app))
+        told, raw = cast("tuple[set[bytes], dict[bytes, bytes]]", tuple(pipe.execute()))
+        before = {name.decode() for name in told}
+        owners = {str(owner) for owner in wants}
+        if before or owners:
+            pipe = self._redis.pipeline()
+            for name in before - owners:
+                pipe.hdel(_claims(name), str(app))
+                pipe.srem(_told(app), name)
+            for owner, keys in wants.items():
+                pipe.hset(_claims(owner), str(app), orjson.dumps(sorted(map(str, keys))))
+                pipe.sadd(_told(app), str(owner))
+            pipe.execute()
+        claims: dict[AppKey, frozenset[ObjectKey]] = {}
+        for claimant, value in raw.items():
+            try:
+                claims[AppKey.parse(claimant.decode())] = frozenset(map(ObjectKey.parse, orjson.loads(value)))
+            except (ValueError, TypeError, AttributeError):
+                continue
+        return Words(claims, frozenset(map(AppKey.parse, owners ^ before)))
+
+    def forget(self, app: AppKey, claimant: AppKey) -> None:
+        """Drop the word of an app that is no more."""
+        self._redis.hdel(_claims(app), str(claimant))
+
+
+def _claims(app: AppKey | str) -> str:
+    return f"mooring:shared:{app}"
+
+
+def _told(app: AppKey) -> str:
+    return f"mooring:shares:{app}"
