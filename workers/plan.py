@@ -21,6 +21,7 @@ from workers.desired import Desired
 from workers.observe import Observed
 from workers.ownership import Owner, Whose, owner, precious, tracked_by_argo, why_not_ours
 from workers.proof import proves
+from workers.records import why_not_deleted, why_not_written
 
 
 class Verb(StrEnum):
@@ -151,6 +152,9 @@ def plan(
 
 def write_step(item: Desired, live: Live | None, proof: Proof | None, schema: str, view: Viewpoint) -> Step:
     """What is to be done to one desired object; also used to plan anew after a 409."""
+    own = why_not_written(item.key, live, view.installation)
+    if own:
+        return Step(Verb.REFUSE, item.key, item, live, own)
     if live is None:
         return Step(Verb.CREATE, item.key, item, None)
     said = owner(live, view.app, view.installation)
@@ -211,7 +215,9 @@ def _prunes(
         if owner(live, view.app, view.installation).whose in (Whose.OTHER_APP, Whose.OTHER_INSTALLATION):
             gone.add(key)  # handed over: theirs now
             continue
-        reason = why_not_ours(live, view.app, view.installation, view.applyset, entry)
+        reason = why_not_deleted(key, live, view.app.namespace, view.installation) or why_not_ours(
+            live, view.app, view.installation, view.applyset, entry
+        )
         if reason:
             notices.append(Notice("OrphanedResourceWarning", f"{key.title} left Git and stays: {reason}"))
             extras.append(Extra(key, live, reason, "OrphanedResourceWarning"))
