@@ -34,7 +34,9 @@ lint: $(READY)
 test: $(READY) lint
 	$(BIN)/mooring devcluster build
 	$(BIN)/coverage erase
-	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
+	$(BIN)/coverage run -m pytest -n 2 --dist loadfile $(PYTEST_FLAGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=80
 
 bench-%: $(READY)
 	$(BIN)/python -m benchmarks.$*
