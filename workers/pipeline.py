@@ -10,23 +10,27 @@ what they write right.
 
 from __future__ import annotations
 
+import contextlib
+
 from mooring.delivery import EventKind
-from mooring.errors import Conflict, Refused, Retryable, Superseded, TooSlow
+from mooring.errors import Conflict, MooringError, Refused, Retryable, Superseded, TooSlow
 from mooring.keys import AppKey
 from mooring.names import DEPLOY, RECONCILE, SLOW, TASK_MOVED, TASK_RECONCILE, TASK_TURN
 from mooring.store.due import Step
+from mooring.store.ledger import Waiting
 from mooring.store.turns import Turn
 from workers import follow, tell
 from workers.bring import bring
 from workers.engine import Engine
 from workers.holding import Holding
-from workers.push import PUSH, concerned, following
-from workers.timeline import Timeline
+from workers.push import PUSH, Wanted, concerned, following
+from workers.timeline import Timeline, queued
 
 APP = "app:"  # turns on applications; those on repositories begin with PUSH
 _LEASE_S = 10.0
 # A task taken this often without an end has taken its worker down with it each time.
 _POISON = 8
+_ALONG = 200  # deliveries that are looked at together: some tens of milliseconds, far less than the lease
 _GIVEN_UP = "given up: every worker that took it died; look at the workers' logs, then sync by hand"
 _MAX_WAIT_S = 300.0
 # About two hours of an unreachable Git host or cluster. The poll takes it up again after that.
@@ -34,29 +38,41 @@ _MAX_WAITS = 30
 
 
 def deliver(engine: Engine, id: str) -> None:
-    """Find out which applications the delivery `id` concerns, and want them pushed."""
-    attempt = engine.ledger.begin(id, engine.worker, _LEASE_S)
-    delivery = engine.ledger.get(id) if attempt else None
-    if delivery is None:
+    """Find out which applications the delivery `id` concerns, and want them pushed.
+
+    Those that wait right behind it come along: a burst costs little more than its first delivery.
+    """
+    begun = engine.ledger.begin(id, engine.worker, _LEASE_S, _ALONG)
+    if begun.attempt > _POISON:
+        engine.ledger.finish([id], False, "given up: every worker that took it died; replay it to try again")
         return
-    if attempt > _POISON:
-        engine.ledger.finish(id, False, "given up: every worker that took it died; replay it to try again")
-        return
-    event = delivery.event
-    if event.kind not in (EventKind.PUSH, EventKind.TAG):
-        engine.ledger.finish(id, True, f"recorded: {event.kind}")
-        return
-    groups = concerned(event, engine.applications.recent().apps)
-    if not groups:
-        engine.ledger.finish(id, True, "no Application follows this repository and revision")
-        return
-    engine.outstanding.add([id], [wanted.name for wanted in groups])
-    Timeline(engine.ledger, [id], engine.clock, since=delivery.received_at).ended("queued")
-    for wanted in groups:
-        wishes = {"repo": wanted.repo, "revision": wanted.revision, "hint": wanted.hint}
-        if engine.turns.want(wanted.name, wishes, id):
-            engine.send(_task(wanted.name))
-    engine.ledger.hand_over(id, engine.worker)
+    deliveries: list[Waiting] = []
+    ended: dict[str, list[str]] = {}  # by outcome
+    parts: dict[tuple[str, ...], list[str]] = {}  # of turns, the deliveries that wait for just these
+    wanted: dict[str, Wanted] = {}  # by turn, as the last delivery has it
+    for delivery in begun.deliveries:
+        event = delivery.event
+        if event.kind not in (EventKind.PUSH, EventKind.TAG):
+            ended.setdefault(f"recorded: {event.kind}", []).append(delivery.id)
+            continue
+        groups = {group.name: group for group in concerned(event, engine.applications.recent().apps)}
+        if not groups:
+            ended.setdefault("no Application follows this repository and revision", []).append(delivery.id)
+            continue
+        deliveries.append(delivery)
+        parts.setdefault(tuple(groups), []).append(delivery.id)
+        wanted |= groups
+    for outcome, ids in ended.items():
+        engine.ledger.finish(ids, True, outcome)
+    for names, ids in parts.items():
+        engine.outstanding.add(ids, names)
+    engine.ledger.stages((d.id, queued(d.received_at, engine.clock())) for d in deliveries)
+    for name, group in wanted.items():
+        wishes = {"repo": group.repo, "revision": group.revision, "hint": group.hint}
+        answers = [id for names, ids in parts.items() if name in names for id in ids]
+        if engine.turns.want(name, wishes, answers):
+            engine.send(_task(name))
+    engine.ledger.hand_over([delivery.id for delivery in deliveries], engine.worker)
 
 
 def work(engine: Engine, name: str) -> None:
@@ -102,7 +118,7 @@ def _push(engine: Engine, name: str) -> None:
             touched = [(app.key, {"look": "1"}) for app in follow.followers(engine, name)]
             untouched = []
         engine.outstanding.add(turn.deliveries, [_part(key) for key, _ in touched])
-        ready = [key for key, wishes in touched if _want_app(engine, key, wishes, turn.deliveries)]
+        ready = [key for key, wishes in touched if engine.turns.want(_part(key), wishes, turn.deliveries)]
         if untouched:
             # Pushes in quick succession share these patches, which take about 10 ms each: with many
             # apps they are waited for longer, so that they never keep the API server busy.
@@ -123,7 +139,8 @@ def _sync(engine: Engine, key: AppKey) -> None:
         return
     step = _task(turn.name)
     if turn.tries > _POISON:
-        tell.refused(engine, key, Refused(_GIVEN_UP))
+        with contextlib.suppress(MooringError):  # who cannot be told there is told by the deliveries
+            tell.refused(engine, key, Refused(_GIVEN_UP))
         _close(engine, turn, turn.name, _GIVEN_UP)
         engine.turns.release(turn, done=True, again=False)
         return
@@ -136,6 +153,9 @@ def _sync(engine: Engine, key: AppKey) -> None:
             if engine.turns.release(turn, done=False):
                 engine.send(step)
             return
+        except Refused as error:
+            # The Application cannot be read, or none can have this name: only the deliveries can say so.
+            ending = tell.Ending(failure=str(error))
         except Conflict as error:
             _later(engine, turn, step, Retryable(str(error), after=0.1), line)  # read and decide anew
             return
@@ -164,14 +184,6 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
     part = _part(_named(engine, name))
     if engine.turns.want(part, {why: "1"}):
         work(engine, part)
-
-
-def _want_app(engine: Engine, key: AppKey, wishes: dict[str, str], deliveries: tuple[str, ...]) -> bool:
-    first, *more = deliveries or ("",)
-    ready = engine.turns.want(_part(key), wishes, first)
-    for delivery in more:
-        ready = engine.turns.want(_part(key), {}, delivery) or ready
-    return ready
 
 
 def _named(engine: Engine, text: str) -> AppKey:
@@ -211,12 +223,12 @@ def _later(engine: Engine, turn: Turn, step: Step, error: Retryable, line: Timel
 
 def _close(engine: Engine, turn: Turn, part: str, failure: str = "") -> None:
     """Tell the turn's deliveries that `part` has ended; finish those that wait for nothing more."""
-    for delivery in turn.deliveries:
-        failures = engine.outstanding.done(delivery, part, failure)
-        if failures is None:
-            continue
-        outcome = "; ".join(f"{name}: {why}" for name, why in sorted(failures.items())) or "synced"
-        engine.ledger.finish(delivery, not failures, outcome)
+    endings: dict[str, list[str]] = {}
+    for delivery, failures in engine.outstanding.done(turn.deliveries, part, failure).items():
+        outcome = "; ".join(f"{name}: {why}" for name, why in sorted(failures.items()))
+        endings.setdefault(outcome, []).append(delivery)
+    for outcome, deliveries in endings.items():
+        engine.ledger.finish(deliveries, not outcome, outcome or "synced")
 
 
 def _again(engine: Engine, turn: Turn, step: Step) -> None:

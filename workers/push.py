@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mooring.delivery import Event
 from mooring.model.application import Application
@@ -36,6 +37,7 @@ def group(app: Application) -> Wanted | None:
     return following(source.repo_url, source.target_revision)
 
 
+@lru_cache(maxsize=4096)  # every delivery asks for every application
 def following(repo_url: str, target_revision: str) -> Wanted:
     """The repository at the revision, however the two are spelled."""
     repo, revision = normalise(repo_url), target_revision.strip() or "HEAD"

@@ -8,8 +8,13 @@ from mooring.delivery import Stage
 from mooring.store.ledger import Ledger
 
 
+def queued(received_at: float, now: float) -> Stage:
+    """The stage in which a delivery waited for a worker to look at it."""
+    return Stage("queued", now, round((now - received_at) * 1000, 2))
+
+
 class Timeline:
-    """Stages of one piece of work. `since` is when the first of them began (seconds since the epoch)."""
+    """Stages of one piece of work, the first of which begins now."""
 
     def __init__(
         self,
@@ -17,23 +22,23 @@ class Timeline:
         deliveries: Sequence[str],
         clock: Callable[[], float],
         app: str = "",
-        since: float | None = None,
     ) -> None:
         self._ledger = ledger
         self._deliveries = deliveries
         self._clock = clock
         self._app = app
-        self._since = clock() if since is None else since
+        self._since = clock()
 
     def ended(self, name: str, note: str = "") -> None:
         """The stage `name` has ended: it took all the time since the one before it."""
         now = self._clock()
         stage = Stage(name, now, round((now - self._since) * 1000, 2), self._app, note)
         self._since = now
-        for delivery in self._deliveries:
-            self._ledger.stage(delivery, stage)
+        self._tell(stage)
 
     def waits(self, seconds: float, why: str) -> None:
         """The work waits `seconds` until it is tried again."""
-        for delivery in self._deliveries:
-            self._ledger.stage(delivery, Stage("waiting", self._clock(), seconds * 1000, self._app, why))
+        self._tell(Stage("waiting", self._clock(), seconds * 1000, self._app, why))
+
+    def _tell(self, stage: Stage) -> None:
+        self._ledger.stages((delivery, stage) for delivery in self._deliveries)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, TypeVar
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -14,6 +15,9 @@ from mooring.errors import Refused, StoreUnavailable
 LEDGER: Final = "mooring:ledger:"
 VIEW: Final = "mooring:view:"
 QUEUE: Final = "mooring:queue:"  # Celery's `global_keyprefix`
+
+T = TypeVar("T")
+_AT_ONCE: Final = 250  # about a millisecond
 
 # Redis answers these while it starts, fails over or has no memory left: all pass without our doing.
 _UNAVAILABLE = (
@@ -67,6 +71,12 @@ def connect(url: str) -> redis.Redis:
         raise Refused(
             "MOORING_REDIS_URL is not a Redis URL: write redis://host:6379/0, rediss://… or unix://…"
         ) from error
+
+
+def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """`items` in parts for one script each: while a script runs, Redis answers nobody else."""
+    for start in range(0, len(items), _AT_ONCE):
+        yield items[start : start + _AT_ONCE]
 
 
 def broker_url(url: str) -> str:

@@ -15,7 +15,7 @@ Times inside Redis are Redis' own, so that all processes share one clock.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, cast
@@ -25,7 +25,7 @@ import redis
 
 from mooring.delivery import Delivery, DeliveryState, Event, Stage
 from mooring.names import INTAKE
-from mooring.store.connection import LEDGER, QUEUE
+from mooring.store.connection import LEDGER, QUEUE, batches
 
 ENQUEUE_WITHIN_S: Final = 5
 
@@ -57,8 +57,29 @@ class Full:
     unfinished: int
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A delivery as a worker needs it to begin with it."""
+
+    id: str
+    event: Event
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Deliveries that a worker has taken, the one it asked for first.
+
+    `attempt` is how often that one was taken, from 1, so that a delivery that kills its workers can be
+    given up; 0 when it is not to be worked on: unknown, finished, handed over or held by another worker.
+    """
+
+    attempt: int
+    deliveries: tuple[Waiting, ...]
+
+
 class Ledger:
-    """The deliveries kept in `client`. Every method but `recent` and `overdue` is one round trip.
+    """The deliveries kept in `client`. Methods that take ids cost one round trip for hundreds of them.
 
     All methods raise StoreUnavailable when Redis does not answer.
     """
@@ -73,6 +94,7 @@ class Ledger:
         self._mark_enqueued = client.register_script(_script("mark_enqueued"))
         self._begin = client.register_script(_script("begin"))
         self._hold = client.register_script(_script("hold"))
+        self._stages = client.register_script(_script("stages"))
         self._finish = client.register_script(_script("finish"))
         self._reopen = client.register_script(_script("reopen"))
 
@@ -119,43 +141,55 @@ class Ledger:
             [_delivery(id), _stages(id), _UNFINISHED], [id, *(orjson.dumps(asdict(s)) for s in stages)]
         )
 
-    def begin(self, id: str, worker: str, lease_s: float) -> int:
+    def begin(self, id: str, worker: str, lease_s: float, more: int = 0) -> Begun:
         """Take the delivery for `worker` until `lease_s` seconds from now.
 
-        Gives the number of the attempt, from 1, so that a delivery that kills its workers can be
-        given up; 0 when it is not to be worked on: unknown, finished, or held by another worker.
+        With a delivery that nobody has tried before come up to `more` that were received right after it and
+        wait untried: a burst is then looked at in one go, and their own tasks find nothing left to do.
         """
-        return int(self._begin([_delivery(id), _UNFINISHED], [id, worker, lease_s]))
+        attempt, *told = cast(
+            "list[Any]", self._begin([_DELIVERIES, _UNFINISHED], [LEDGER, id, worker, lease_s, more])
+        )
+        return Begun(
+            int(attempt),
+            tuple(
+                Waiting(id.decode(), Event.from_json(orjson.loads(event)), float(received_at))
+                for id, event, received_at in zip(told[::3], told[1::3], told[2::3], strict=True)
+            ),
+        )
 
     def renew(self, id: str, worker: str, lease_s: float) -> bool:
         """Extend the lease to `lease_s` seconds from now. False when it is not `worker`'s any more."""
-        return bool(self._hold([_delivery(id), _UNFINISHED], [id, worker, lease_s]))
+        return bool(self._hold([_UNFINISHED], [LEDGER, worker, lease_s, id]))
 
-    def hand_over(self, id: str, worker: str) -> bool:
-        """Keep the delivery running without a lease: tasks and waiting steps of their own finish it.
+    def hand_over(self, ids: Sequence[str], worker: str) -> int:
+        """Keep deliveries running without a lease: tasks and waiting steps of their own finish them.
 
-        From here on those who hold the work look after it. False when it is not `worker`'s any more.
+        From here on those who hold the work look after them. Gives how many were still `worker`'s.
         """
-        return bool(self._hold([_delivery(id), _UNFINISHED], [id, worker, "inf"]))
+        return sum(int(self._hold([_UNFINISHED], [LEDGER, worker, "inf", *some])) for some in batches(ids))
 
     def stage(self, id: str, stage: Stage) -> None:
         """Add `stage` to the delivery's time line."""
-        self.stages(id, [stage])
+        self.stages([(id, stage)])
 
-    def stages(self, id: str, stages: Iterable[Stage]) -> None:
-        """Add several stages to the delivery's time line, in this order."""
-        lines = [orjson.dumps(asdict(stage)).decode() for stage in stages]
-        if lines:
-            # Only to a list that is there: a late worker must not leave one behind that nobody trims.
-            self._redis.rpushx(_stages(id), *lines)
+    def stages(self, told: Iterable[tuple[str, Stage]]) -> None:
+        """Add stages to the time lines of deliveries, given by their ids, in this order."""
+        lines: dict[Stage, bytes] = {}  # mostly one, told to all deliveries of a burst
+        for some in batches(list(told)):
+            args: list[str | bytes] = [LEDGER]
+            for id, stage in some:
+                if stage not in lines:
+                    lines[stage] = orjson.dumps(asdict(stage))
+                args += (id, lines[stage])
+            self._stages([], args)
 
-    def finish(self, id: str, succeeded: bool, outcome: str) -> None:
-        """Close the delivery with one line on how it ended. The first end counts, later ones do not."""
+    def finish(self, ids: Sequence[str], succeeded: bool, outcome: str) -> None:
+        """Close deliveries with one line on how they ended. The first end counts, later ones do not."""
         state = DeliveryState.SUCCEEDED if succeeded else DeliveryState.FAILED
-        self._finish(
-            [_DELIVERIES, _SEEN, _UNFINISHED, _FINISHED],
-            [LEDGER, id, state.value, outcome, self._keep_finished],
-        )
+        keys = [_DELIVERIES, _SEEN, _UNFINISHED, _FINISHED]
+        for some in batches(ids):
+            self._finish(keys, [LEDGER, state.value, outcome, self._keep_finished, *some])
 
     def reopen(self, id: str) -> bool:
         """Make a finished delivery a received one, for a replay; the caller enqueues it then.

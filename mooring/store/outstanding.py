@@ -5,21 +5,42 @@ A set per delivery, so that telling twice (every stage may run twice) counts onc
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import cast
 
 import redis
 
+from mooring.store.connection import batches
+
 PREFIX = "mooring:ledger:parts:"
 _KEEP_S = 7 * 86400
 
+# ARGV: prefix, seconds to keep, number of parts, part…, delivery…
+_ADD = """
+local first = 4 + tonumber(ARGV[3])
+for i = first, #ARGV do
+  redis.call('SADD', ARGV[1] .. ARGV[i], unpack(ARGV, 4, first - 1))
+  redis.call('EXPIRE', ARGV[1] .. ARGV[i], ARGV[2])
+end
+"""
+
+# ARGV: prefix, seconds to keep, part, failure, delivery…   Gives each that waits no more, and its failures.
 _DONE = """
-redis.call('SREM', KEYS[1], ARGV[1])
-if ARGV[2] ~= '' then redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-else redis.call('HDEL', KEYS[2], ARGV[1]) end
-redis.call('EXPIRE', KEYS[2], tonumber(ARGV[3]))
-if redis.call('SCARD', KEYS[1]) > 0 then return {0} end
-return {1, redis.call('HGETALL', KEYS[2])}
+local ended = {}
+for i = 5, #ARGV do
+  local parts = ARGV[1] .. ARGV[i]
+  local failures = parts .. ':failures'
+  redis.call('SREM', parts, ARGV[3])
+  if ARGV[4] == '' then redis.call('HDEL', failures, ARGV[3])
+  else
+    redis.call('HSET', failures, ARGV[3], ARGV[4])
+    redis.call('EXPIRE', failures, ARGV[2])
+  end
+  if redis.call('EXISTS', parts) == 0 then
+    ended[#ended + 1] = {ARGV[i], redis.call('HGETALL', failures)}
+  end
+end
+return ended
 """
 
 
@@ -27,28 +48,25 @@ class Outstanding:
     """Parts of deliveries, by names of the caller's choosing (`push:…`, `app:…`)."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._redis = client
+        self._add = client.register_script(_ADD)
         self._done = client.register_script(_DONE)
 
-    def add(self, deliveries: Iterable[str], parts: Iterable[str]) -> None:
+    def add(self, deliveries: Sequence[str], parts: Sequence[str]) -> None:
         """Each of `deliveries` waits for each of `parts` too."""
-        names = list(parts)
-        if not names:
-            return
-        pipe = self._redis.pipeline(transaction=False)
-        for delivery in deliveries:
-            pipe.sadd(PREFIX + delivery, *names)
-            pipe.expire(PREFIX + delivery, _KEEP_S)
-        pipe.execute()
+        for names in batches(parts):
+            for some in batches(deliveries):
+                self._add([], [PREFIX, _KEEP_S, len(names), *names, *some])
 
-    def done(self, delivery: str, part: str, failure: str = "") -> dict[str, str] | None:
-        """`part` has ended. None while others are open, else the failures by part (empty: all well).
+    def done(self, deliveries: Sequence[str], part: str, failure: str = "") -> dict[str, dict[str, str]]:
+        """`part` has ended. Gives those of `deliveries` that wait for no other, with their failures by part
+        (none: all well).
 
         A failure it had before counts no more when there is none now: deliveries may be replayed.
         """
-        keys = [PREFIX + delivery, f"{PREFIX}{delivery}:failures"]
-        answer = cast("list[list[bytes]]", self._done(keys, [part, failure, _KEEP_S]))
-        if len(answer) == 1:
-            return None
-        texts = [item.decode() for item in answer[1]]
-        return dict(zip(texts[::2], texts[1::2], strict=True))
+        ended: dict[str, dict[str, str]] = {}
+        for some in batches(deliveries):
+            answer = self._done([], [PREFIX, _KEEP_S, part, failure, *some])
+            for delivery, flat in cast("list[tuple[bytes, list[bytes]]]", answer):
+                texts = [item.decode() for item in flat]
+                ended[delivery.decode()] = dict(zip(texts[::2], texts[1::2], strict=True))
+        return ended

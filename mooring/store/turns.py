@@ -13,7 +13,7 @@ worker that loses its turn without noticing can do no harm.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -26,9 +26,10 @@ OPEN = "mooring:turns"
 _WANT = """
 redis.call('HINCRBY', KEYS[1], 'wanted', 1)
 redis.call('PERSIST', KEYS[1])
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+local wishes = 3 + 2 * tonumber(ARGV[3])
+for i = 4, wishes, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('SADD', KEYS[3], ARGV[1])
-if ARGV[3] ~= '' then redis.call('RPUSH', KEYS[4], ARGV[3]) end
+for i = wishes + 1, #ARGV do redis.call('RPUSH', KEYS[4], ARGV[i]) end
 local now = tonumber(ARGV[2])
 local held = tonumber(redis.call('HGET', KEYS[1], 'expires') or '0') > now
 local queued = redis.call('HEXISTS', KEYS[1], 'queued') == 1
@@ -132,15 +133,16 @@ class Turns:
         self._release = client.register_script(_RELEASE)
         self._orphans = client.register_script(_ORPHANS)
 
-    def want(self, name: str, wishes: Mapping[str, str], delivery: str = "") -> bool:
-        """Ask for work on `name`. True: the caller enqueues the task that takes the turn.
+    def want(self, name: str, wishes: Mapping[str, str], deliveries: Sequence[str] = ()) -> bool:
+        """Ask for work on `name`, which answers `deliveries`. True: the caller enqueues the task that takes
+        the turn.
 
         False: a task is queued already, or the holder will see the wish when it gives the turn back.
         """
         flat: list[str] = []
         for field, value in wishes.items():
             flat += [field, value]
-        return bool(self._want(self._keys(name), [name, self._now(), delivery, *flat]))
+        return bool(self._want(self._keys(name), [name, self._now(), len(wishes), *flat, *deliveries]))
 
     def take(self, name: str) -> Turn | None:
         """The turn, or None when somebody holds it or nothing is wanted any more."""

@@ -38,7 +38,7 @@ def _recorded(client: redis.Redis) -> tuple[Ledger, str]:
 
 def test_a_time_line_has_every_stage_with_its_duration(mooring: Mooring, redis_client: redis.Redis) -> None:
     ledger, id = _recorded(redis_client)
-    ledger.finish(id, True, "synced")
+    ledger.finish([id], True, "synced")
     shown = mooring("delivery", "get", id).stdout
     assert "State:      succeeded\nOutcome:    synced\n" in shown
     assert "Change:     refs/heads/main -> abababababababababababababababababababab\n" in shown
@@ -65,7 +65,7 @@ def test_a_replay_puts_the_delivery_on_the_queue_again(mooring: Mooring, redis_c
     early = mooring("delivery", "replay", id)
     assert early.returncode == 20
     assert "only a finished one" in early.stderr
-    ledger.finish(id, False, "broken")
+    ledger.finish([id], False, "broken")
     done = mooring("delivery", "replay", id)
     assert done.returncode == 0, done.stderr
     found = ledger.get(id)

@@ -109,7 +109,7 @@ def test_a_delivery_that_a_worker_had_begun_before_it_died_is_found(
 
     kept = ledger.record(_event(git_repo, commit), time.time())
     assert isinstance(kept, Recorded)
-    assert ledger.begin(kept.id, "a worker that is gone", 0.5)
+    assert ledger.begin(kept.id, "a worker that is gone", 0.5).attempt
 
     assert ship.finished(kept.id)["state"] == "succeeded"
     ship.synced("begun", commit)

@@ -257,7 +257,7 @@ def test_a_redelivery_after_a_failure_runs_again(web: FlaskClient, ledger: Ledge
     request = push()
     first = deliver(web, request).get_json()["id"]
     ledger.begin(first, "worker", 30)
-    ledger.finish(first, False, "the cluster was away")
+    ledger.finish([first], False, "the cluster was away")
     assert deliver(web, request).get_json()["id"] != first
 
 

@@ -37,15 +37,13 @@ def record(redis_url: str, text: str = "acme") -> str:
     kept = ledger.record(event, time.time())
     assert isinstance(kept, Recorded)
     ledger.begin(kept.id, "worker", 30)
-    ledger.stages(
-        kept.id,
-        [
-            Stage("fetched", 1.0, 131.4),
-            Stage("applied", 2.0, 20.0, "mooring_shop"),
-            Stage("applied", 2.0, 1500.0, "mooring_bank"),
-        ],
-    )
-    ledger.finish(kept.id, False, text)
+    for stage in (
+        Stage("fetched", 1.0, 131.4),
+        Stage("applied", 2.0, 20.0, "mooring_shop"),
+        Stage("applied", 2.0, 1500.0, "mooring_bank"),
+    ):
+        ledger.stage(kept.id, stage)
+    ledger.finish([kept.id], False, text)
     return kept.id
 
 

@@ -1,17 +1,20 @@
--- Close a delivery, and forget the oldest closed ones beyond the number to keep.
+-- Close deliveries, and forget the oldest closed ones beyond the number to keep.
 -- KEYS: deliveries (stream), seen (hash), unfinished (zset), finished (zset)
--- ARGV: prefix, id, state, outcome, number to keep
-local prefix, id = ARGV[1], ARGV[2]
+-- ARGV: prefix, state, outcome, number to keep, id…
+local prefix, now = ARGV[1], redis.call('TIME')[1]
 
--- The first end counts: a worker that comes late does not turn a success into a failure.
-if redis.call('ZREM', KEYS[3], id) == 0 then return 0 end
-redis.call('HSET', prefix .. 'delivery:' .. id, 'state', ARGV[3], 'outcome', ARGV[4])
-redis.call('ZADD', KEYS[4], redis.call('TIME')[1], id)
+for i = 5, #ARGV do
+  -- The first end counts: a worker that comes late does not turn a success into a failure.
+  if redis.call('ZREM', KEYS[3], ARGV[i]) == 1 then
+    redis.call('HSET', prefix .. 'delivery:' .. ARGV[i], 'state', ARGV[2], 'outcome', ARGV[3])
+    redis.call('ZADD', KEYS[4], now, ARGV[i])
+  end
+end
 
-local surplus = redis.call('ZCARD', KEYS[4]) - tonumber(ARGV[5])
+local surplus = redis.call('ZCARD', KEYS[4]) - tonumber(ARGV[4])
 if surplus > 0 then
-  -- A few at a time: after the number to keep was lowered, no single call shall take long.
-  local oldest = redis.call('ZPOPMIN', KEYS[4], math.min(surplus, 100))
+  -- Not all at once: after the number to keep was lowered, no single call shall take long.
+  local oldest = redis.call('ZPOPMIN', KEYS[4], math.min(surplus, #ARGV - 4 + 100))
   for i = 1, #oldest, 2 do
     local delivery = prefix .. 'delivery:' .. oldest[i]
     local called = redis.call('HGET', delivery, 'called')
@@ -22,4 +25,3 @@ if surplus > 0 then
     redis.call('DEL', delivery, prefix .. 'stages:' .. oldest[i])
   end
 end
-return 1

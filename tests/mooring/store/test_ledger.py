@@ -56,13 +56,13 @@ def test_a_delivery_goes_from_received_to_succeeded(ledger: Ledger) -> None:
     id = record(ledger)
     ledger.mark_enqueued(id, Stage("enqueued", 1.0, 0.5))
     assert ledger.get(id).state is DeliveryState.ENQUEUED  # type: ignore[union-attr]
-    assert ledger.begin(id, "worker-1", 30) == 1
+    assert ledger.begin(id, "worker-1", 30).attempt == 1
     assert ledger.get(id).state is DeliveryState.RUNNING  # type: ignore[union-attr]
     ledger.stage(id, Stage("fetched", 2.0, 130.0))
     ledger.stages(
-        id, [Stage("rendered", 3.0, 4.0, "mooring_shop"), Stage("applied", 4.0, 9.0, "mooring_shop")]
+        [(id, Stage("rendered", 3.0, 4.0, "mooring_shop")), (id, Stage("applied", 4.0, 9.0, "mooring_shop"))]
     )
-    ledger.finish(id, True, "1 application synced")
+    ledger.finish([id], True, "1 application synced")
 
     found = ledger.get(id)
 
@@ -82,7 +82,7 @@ def test_a_duplicate_is_suppressed_while_the_first_runs_or_has_succeeded(
     if progress in ("running", "succeeded"):
         ledger.begin(id, "worker", 30)
     if progress == "succeeded":
-        ledger.finish(id, True, "")
+        ledger.finish([id], True, "")
 
     assert ledger.record(push("same"), time.time()) == Duplicate(id)
 
@@ -90,7 +90,7 @@ def test_a_duplicate_is_suppressed_while_the_first_runs_or_has_succeeded(
 def test_a_failed_delivery_may_be_sent_again(ledger: Ledger) -> None:
     first = record(ledger, push("same"))
     ledger.begin(first, "worker", 30)
-    ledger.finish(first, False, "the cluster was away")
+    ledger.finish([first], False, "the cluster was away")
 
     second = record(ledger, push("same"))
 
@@ -109,7 +109,7 @@ def test_a_full_ledger_takes_no_more_until_something_is_finished(redis_url: str)
     assert ledger.record(push(), time.time()) == Full(2)
 
     ledger.begin(first, "worker", 30)
-    ledger.finish(first, True, "")
+    ledger.finish([first], True, "")
 
     record(ledger)
 
@@ -124,7 +124,7 @@ def test_a_delivery_that_merely_waits_is_never_overdue(ledger: Ledger) -> None:
     on_the_queue, in_steps = record(ledger), record(ledger)
     ledger.mark_enqueued(on_the_queue)
     ledger.begin(in_steps, "worker", 30)
-    assert ledger.hand_over(in_steps, "worker")
+    assert ledger.hand_over([in_steps], "worker")
 
     assert ledger.overdue(time.time() + 1e9) == ()
 
@@ -135,7 +135,7 @@ def test_a_task_that_died_with_a_worker_before_it_began_can_be_told_from_running
         ledger.mark_enqueued(id)
     ledger.begin(runs, "w", 5)
     ledger.begin(handed, "w", 5)
-    ledger.hand_over(handed, "w")
+    ledger.hand_over([handed], "w")
     assert ledger.stranded(time.time() + 1) == (waits,)
     assert ledger.stranded(time.time() - 10) == ()
 
@@ -143,30 +143,74 @@ def test_a_task_that_died_with_a_worker_before_it_began_can_be_told_from_running
 def test_a_delivery_of_a_dead_worker_is_overdue_and_goes_to_another(ledger: Ledger) -> None:
     id = record(ledger)
     ledger.mark_enqueued(id)
-    assert ledger.begin(id, "dies", 0) == 1
+    assert ledger.begin(id, "dies", 0).attempt == 1
     assert ledger.overdue(time.time() + 1) == (id,)
 
     ledger.mark_enqueued(id)
     assert ledger.overdue(time.time() + 1e9) == ()
-    assert ledger.begin(id, "takes over", 30) == 2
+    assert ledger.begin(id, "takes over", 30).attempt == 2
 
     assert not ledger.renew(id, "dies", 30)
-    assert not ledger.hand_over(id, "dies")
+    assert not ledger.hand_over([id], "dies")
 
 
 def test_a_held_delivery_is_not_begun_by_another_worker(ledger: Ledger) -> None:
     id = record(ledger)
-    assert ledger.begin(id, "holds it", 30) == 1
-    assert ledger.begin(id, "comes late", 30) == 0
+    assert ledger.begin(id, "holds it", 30).attempt == 1
+    assert ledger.begin(id, "comes late", 30).attempt == 0
     assert ledger.renew(id, "holds it", 30)
+
+
+def test_those_that_wait_untried_right_behind_a_delivery_come_along_with_it(ledger: Ledger) -> None:
+    earlier, first, second, received, held, failed, third, fourth = (record(ledger) for _ in range(8))
+    for id in (earlier, first, second, held, failed, third, fourth):
+        ledger.mark_enqueued(id)
+    ledger.begin(held, "another", 30)
+    ledger.begin(failed, "dies", 0)
+    ledger.mark_enqueued(failed)  # enqueued again: it may have been the death of its worker
+
+    begun = ledger.begin(first, "worker", 30, more=5)
+
+    assert begun.attempt == 1
+    assert [delivery.id for delivery in begun.deliveries] == [first, second, third]
+    assert begun.deliveries[2].event == ledger.get(third).event  # type: ignore[union-attr]
+    assert ledger.begin(second, "another", 30).attempt == 0, "its own task finds nothing to do"
+    assert ledger.get(received).state is DeliveryState.RECEIVED  # type: ignore[union-attr]
+    assert ledger.begin(failed, "worker", 30, more=5).attempt == 2
+    assert ledger.get(fourth).state is DeliveryState.ENQUEUED, "what was tried before is tried alone"  # type: ignore[union-attr]
+    assert ledger.hand_over([first, second, third, held], "worker") == 3
+
+
+def test_what_was_handed_over_is_not_begun_again_by_anybody(ledger: Ledger) -> None:
+    id = record(ledger)
+    ledger.begin(id, "worker", 0)
+    ledger.hand_over([id], "worker")
+    assert ledger.begin(id, "worker", 30).attempt == 0
+    assert ledger.begin(id, "another", 30).attempt == 0
+
+
+def test_thousands_are_told_handed_over_and_finished_at_once(ledger: Ledger) -> None:
+    ids = [record(ledger) for _ in range(1_000)]
+    for id in ids:
+        ledger.mark_enqueued(id)
+    assert len(ledger.begin(ids[0], "worker", 30, more=999).deliveries) == 1_000
+
+    ledger.stages((id, Stage("fetched", 1.0, 2.0)) for id in ids)
+    assert ledger.hand_over(ids, "worker") == 1_000
+    ledger.finish(ids, True, "synced")
+
+    assert ledger.unfinished() == 0
+    found = ledger.get(ids[-1])
+    assert found is not None
+    assert [stage.name for stage in found.stages] == ["received", "fetched"]
 
 
 def test_a_finished_or_unknown_delivery_is_not_begun(ledger: Ledger) -> None:
     id = record(ledger)
     ledger.begin(id, "worker", 30)
-    ledger.finish(id, True, "")
-    assert ledger.begin(id, "worker", 30) == 0
-    assert ledger.begin("1-1", "worker", 30) == 0
+    ledger.finish([id], True, "")
+    assert ledger.begin(id, "worker", 30).attempt == 0
+    assert ledger.begin("1-1", "worker", 30).attempt == 0
     assert ledger.get("1-1") is None
 
 
@@ -175,7 +219,7 @@ def test_saying_enqueued_late_takes_nothing_from_a_quick_worker(ledger: Ledger) 
     ledger.begin(id, "quick", 30)
     ledger.mark_enqueued(id)
     assert ledger.get(id).state is DeliveryState.RUNNING  # type: ignore[union-attr]
-    ledger.finish(id, True, "")
+    ledger.finish([id], True, "")
     ledger.mark_enqueued(id)
     assert ledger.get(id).state is DeliveryState.SUCCEEDED  # type: ignore[union-attr]
     assert ledger.overdue(time.time() + 1e9) == ()
@@ -183,8 +227,8 @@ def test_saying_enqueued_late_takes_nothing_from_a_quick_worker(ledger: Ledger) 
 
 def test_the_first_end_of_a_delivery_counts(ledger: Ledger) -> None:
     id = record(ledger)
-    ledger.finish(id, True, "synced")
-    ledger.finish(id, False, "too late")
+    ledger.finish([id], True, "synced")
+    ledger.finish([id], False, "too late")
     assert ledger.get(id).outcome == "synced"  # type: ignore[union-attr]
 
 
@@ -193,7 +237,7 @@ def test_a_reopened_delivery_runs_again_from_the_start(ledger: Ledger) -> None:
     assert not ledger.reopen(id)  # it is under way
     ledger.begin(id, "worker", 30)
     ledger.stage(id, Stage("fetched", 1.0, 1.0))
-    ledger.finish(id, False, "no")
+    ledger.finish([id], False, "no")
 
     assert ledger.reopen(id)
 
@@ -202,7 +246,7 @@ def test_a_reopened_delivery_runs_again_from_the_start(ledger: Ledger) -> None:
     assert (found.state, found.outcome) == (DeliveryState.RECEIVED, "")
     assert [stage.name for stage in found.stages] == ["received"]
     assert ledger.overdue(time.time() + 6) == (id,)
-    assert ledger.begin(id, "worker", 30) == 1
+    assert ledger.begin(id, "worker", 30).attempt == 1
 
 
 def test_only_finished_deliveries_are_trimmed_the_oldest_first(redis_url: str) -> None:
@@ -212,7 +256,7 @@ def test_only_finished_deliveries_are_trimmed_the_oldest_first(redis_url: str) -
     done = []
     for _ in range(5):
         done.append(record(ledger))
-        ledger.finish(done[-1], True, "")
+        ledger.finish([done[-1]], True, "")
 
     kept = [delivery.id for delivery in ledger.recent(100)]
     assert waits in kept
@@ -233,7 +277,7 @@ def test_every_key_is_under_the_ledgers_prefix(redis_url: str) -> None:
     id = record(ledger)
     ledger.mark_enqueued(id)
     ledger.begin(id, "worker", 30)
-    ledger.finish(id, True, "")
+    ledger.finish([id], True, "")
     assert all(key.startswith(b"mooring:ledger:") for key in client.keys("*"))
 
 

@@ -79,7 +79,7 @@ def test_only_one_worker_holds_a_turn(turns: Turns) -> None:
 def test_the_turn_of_a_dead_worker_is_found_and_taken_over_with_all_it_had(
     turns: Turns, clock: Clock
 ) -> None:
-    turns.want(APP, {"commit": "a"}, "d1")
+    turns.want(APP, {"commit": "a"}, ["d1"])
     dead = take(turns)
     assert turns.orphans() == ()
     clock.now += LEASE + 0.01
@@ -101,7 +101,7 @@ def test_an_orphan_is_named_once_per_patience(turns: Turns, clock: Clock) -> Non
 
 
 def test_who_has_lost_its_lease_gives_nothing_back(turns: Turns, clock: Clock) -> None:
-    turns.want(APP, {"commit": "a"}, "d1")
+    turns.want(APP, {"commit": "a"}, ["d1"])
     late = take(turns)
     clock.now += LEASE + 0.01
     heir = take(turns)
@@ -113,15 +113,15 @@ def test_who_has_lost_its_lease_gives_nothing_back(turns: Turns, clock: Clock) -
 
 
 def test_deliveries_are_answered_once_and_none_is_lost(turns: Turns) -> None:
-    turns.want(APP, {}, "d1")
-    turns.want(APP, {}, "d2")
+    turns.want(APP, {}, ["d1"])
+    turns.want(APP, {}, ["d2"])
     first = take(turns)
-    turns.want(APP, {}, "d3")
+    turns.want(APP, {}, ["d3"])
     assert first.deliveries == ("d1", "d2")
     turns.release(first, done=False)
     again = take(turns)
     assert again.deliveries == ("d1", "d2", "d3")
-    turns.want(APP, {}, "d4")
+    turns.want(APP, {}, ["d4"])
     assert turns.release(again, done=True)
     assert take(turns).deliveries == ("d4",)
 
@@ -213,15 +213,15 @@ def test_what_is_wanted_does_not_expire_with_what_was_done_before(
     turns.want(APP, {})
     turns.release(take(turns), done=True)
     assert redis_client.ttl(PREFIX + APP) > 0, "what is at rest is forgotten in the end"
-    turns.want(APP, {"commit": "a"}, "d1")
+    turns.want(APP, {"commit": "a"}, ["d1"])
     assert redis_client.ttl(PREFIX + APP) == -1
     take(turns)
     assert redis_client.ttl(PREFIX + APP) == -1
 
 
 def test_names_do_not_touch_each_other(turns: Turns) -> None:
-    turns.want("app:a", {"commit": "a"}, "d1")
-    turns.want("app:b", {"commit": "b"}, "d2")
+    turns.want("app:a", {"commit": "a"}, ["d1"])
+    turns.want("app:b", {"commit": "b"}, ["d2"])
     a, b = take(turns, "app:a"), take(turns, "app:b")
     assert (a.wishes, a.deliveries) == ({"commit": "a"}, ("d1",))
     assert (b.wishes, b.deliveries) == ({"commit": "b"}, ("d2",))
@@ -275,7 +275,7 @@ class TurnsMachine(RuleBasedStateMachine):
     def want(self) -> None:
         delivery = f"d{self.count}"
         self.count += 1
-        send = self.turns.want(APP, {"commit": delivery}, delivery)
+        send = self.turns.want(APP, {"commit": delivery}, [delivery])
         self.model.unserved += 1
         self.model.undelivered.append(delivery)
         assert not (send and self.held()), "the holder sees to it"
