@@ -116,6 +116,12 @@ class Ship:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
 
+    def revive(self) -> None:
+        """Starts again what has ended by itself, as `mooring up` or a Deployment does."""
+        for name, child in self.children.items():
+            if child.poll() is not None:
+                self._spawn(name)
+
     def signal(self, name: str, number: signal.Signals) -> None:
         """To the process and all its children, as SIGSTOP a machine that hangs and SIGCONT one that wakes."""
         os.killpg(self.children[name].pid, number)
