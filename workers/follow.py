@@ -39,9 +39,9 @@ def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKe
     untouched: dict[AppKey, str] = {}
     fetched = _Fetched(engine, turn.wishes.get("hint", ""), line)
     # Whom it touches is decided on what is certainly up to date. The host is asked in the meantime: what
-    # to ask for is rarely another than a second ago.
+    # to ask for is nearly always the same as the last time.
     listing = engine.executor.submit(engine.applications.list)
-    for app in followers(engine, turn.name, engine.applications.recent()):
+    for app in followers(engine, turn.name, engine.applications.known()):
         with contextlib.suppress(Refused):  # told below, to those whom it still concerns
             fetched.of(app)
     for app in followers(engine, turn.name, listing.result()):

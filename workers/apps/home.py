@@ -35,6 +35,9 @@ class HomeApplications(RecordedApplications):
     def list(self) -> Listing:
         return self._listing(cached=False)
 
+    def known(self) -> Listing:
+        return Listing(tuple(self._parsed.values())) if self._parsed else self.recent()
+
     def _lately(self) -> Listing:
         return self._listing(cached=True)
 

@@ -86,6 +86,9 @@ class RecordedApplications(ABC):
     def recent(self) -> Listing:
         return self._fresh_listing.get()
 
+    def known(self) -> Listing:
+        return self.recent()
+
     def state(self, app: Application) -> State:
         return state_of(app)
 

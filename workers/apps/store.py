@@ -59,6 +59,10 @@ class Applications(Protocol):
         """`list`, up to a second old: for finding out whom a push concerns, never for deciding or writing."""
         ...
 
+    def known(self) -> Listing:
+        """The last `list` or `recent` of this process, however old: for guesses that cost only work."""
+        ...
+
     def get(self, key: AppKey) -> Application | None:
         """One of them, None when there is none. Raises Refused when it cannot be read."""
         ...
