@@ -176,8 +176,8 @@ def test_garbage_on_the_queues_neither_ends_a_worker_nor_stays(
     assert ship.finished(ship.deliver(git_repo, commit))["state"] == "succeeded"
     ship.synced(app, commit)
     with ship.redis() as client:
-        for queue in (INTAKE, DEPLOY, RECONCILE):
-            until(f"{queue} to be worked off", lambda q=queue: client.llen(f"mooring:queue:{q}") == 0)
+        queues = [f"mooring:queue:{queue}" for queue in (INTAKE, DEPLOY, RECONCILE)]
+        until("all queues to be worked off", lambda: not any(client.llen(queue) for queue in queues))
         ship.quiet()
         until("nothing to be due", lambda: client.zcard("mooring:due") == 0)
     assert workers == {name: (child.pid, ship.pool(name)) for name, child in ship.children.items()}
