@@ -25,6 +25,8 @@ _log = logging.getLogger(__name__)
 def create_app(settings: WebSettings) -> Flask:
     """The application for any WSGI server. Connects to Redis on first use, so it may be forked after."""
     app = Flask(__name__, static_folder=None)
+    # Else `//webhooks` is answered with a redirect to wherever the request's Host header says.
+    app.url_map.merge_slashes = False
     client = connect(settings.redis_url)
     ledger = Ledger(client, max_unfinished=settings.max_unfinished)
     receiver = Receiver(settings, ledger)

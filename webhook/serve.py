@@ -12,6 +12,7 @@ from gunicorn.app.base import BaseApplication
 
 from mooring.settings_web import WebSettings
 from webhook.app import create_app
+from webhook.patience import PatientWorker
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -48,7 +49,7 @@ def serve(app: WSGIApplication, settings: WebSettings, host: str, port: int, wor
         {
             "bind": address,
             "workers": workers,
-            "worker_class": "gthread",
+            "worker_class": PatientWorker,
             # A few more than may receive, to answer probes and to say 503 to the rest.
             "threads": settings.max_in_flight + 4,
             "worker_connections": 1000,
