@@ -38,15 +38,12 @@ def gone(ship: Ship, namespace: str, name: str) -> None:
 
 
 def approve(ship: Ship, name: str) -> None:
-    """As Argo CD's UI writes it, in a later second than whatever was asked."""
-    asked = max((c["lastTransitionTime"] for c in ship.app(name)["status"].get("conditions", [])), default="")
-
-    def later() -> str:
-        now = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return now if now > asked else ""
-
-    now = until("a later second", later)
-    ship.patch_app(name, {"metadata": {"annotations": {DELETION_APPROVED: now}}})
+    """As Argo CD's UI writes it; in the second after the question, as a person would at the earliest."""
+    asked = [c for c in ship.app(name)["status"].get("conditions", []) if c["type"] == "PruneSkipped"]
+    moments = [datetime.datetime.fromisoformat(c["lastTransitionTime"]) for c in asked]
+    after = [moment + datetime.timedelta(seconds=1) for moment in moments]
+    at = max([datetime.datetime.now(datetime.UTC), *after]).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ship.patch_app(name, {"metadata": {"annotations": {DELETION_APPROVED: at}}})
 
 
 def inventory(ship: Ship, app: str) -> Any:
