@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from typing import Any
 
 import click
 
 from cli.exits import INTERRUPTED, exit_code, fail
+from cli.lazy import LazyGroup
 from mooring.errors import MooringError
 
-# Command -> where its click command is, and its line in `mooring --help`, which imports none of them.
 COMMANDS = {
     "up": ("cli.up:up", "Run web, workers and beat as one group in the foreground."),
     "demo": ("cli.demo:demo", "Show a push land in a cluster, on an embedded default."),
@@ -25,25 +24,8 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module when the command is used: `mooring app list` does not
-    pay for the web tier. What Mooring refuses or fails at is shown as one line, with an exit code of
-    cli/exits.py.
-    """
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+class _Mooring(LazyGroup):
+    """What Mooring refuses or fails at is shown as one line, with an exit code of cli/exits.py."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -57,7 +39,12 @@ class LazyGroup(click.Group):
             sys.exit(0)
 
 
-@click.group(cls=LazyGroup, name="mooring", context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Mooring,
+    commands_at=COMMANDS,
+    name="mooring",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="mooring", prog_name="mooring")
 def main() -> None:
     """Keeps Kubernetes clusters moored to Git."""

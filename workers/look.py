@@ -36,6 +36,7 @@ from workers.render.render import render
 from workers.render.source import Parameters, Rendered
 from workers.render.yaml_reader import DuplicateKeys
 from workers.timeline import Timeline
+from workers.viewpoint import viewpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         (c.last_transition_time for c in app.status.conditions if c.type == PRUNE_SKIPPED), default=""
     )
     inputs = remember(rendered.read_set)
-    view = _viewpoint(engine, app, parent.applyset)
+    view = viewpoint(engine.applications, engine.installation.id, app, parent.applyset)
     content = engine.applications.state(app).tried
     decision = decide(
         app,
@@ -294,41 +295,6 @@ def _places(engine: Engine, app: Application) -> tuple[str, str]:
 def options(app: Application, operation: Operation | None) -> tuple[str, ...]:
     own = operation.sync.sync_options if operation and operation.sync else ()
     return (*app.spec.sync_options, *own)
-
-
-def _viewpoint(engine: Engine, app: Application, applyset: str) -> Viewpoint:
-    known: dict[str, Application] | None = None
-
-    def others() -> dict[str, Application]:
-        nonlocal known
-        if known is None:  # asked only where an object may be another app's, or become it
-            known = {str(one.key): one for one in engine.applications.list().apps if one.key != app.key}
-        return known
-
-    def renders(name: str, key: ObjectKey) -> bool:
-        other = others().get(name)
-        if other is None:
-            return False
-        state = other.status.operation_state
-        if other.status.sync is None or (state is not None and state.phase == "Running"):
-            return True  # it has not said yet what it has
-        return _has(other, key)
-
-    return Viewpoint(
-        app=app.key,
-        installation=engine.installation.id,
-        applyset=applyset,
-        renders=renders,
-        claimed=lambda key: any(_has(other, key) for other in others().values()),
-    )
-
-
-def _has(app: Application, key: ObjectKey) -> bool:
-    """Whether `app`, when it was last looked at, had the object in Git."""
-    return any(
-        ObjectKey(r.group, r.kind, r.namespace, r.name) == key and not r.requires_pruning
-        for r in app.status.resources
-    )
 
 
 def _schemas(engine: Engine, wanted: Sequence[Desired]) -> Callable[[Desired], str]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from cli.home import Home
-from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from workers.applyset import store as parents
 from workers.compare import Difference, comparable, compare
@@ -16,10 +14,11 @@ from workers.desired import Stamp, desired
 from workers.git.mirror import checkout
 from workers.installation import ensure
 from workers.observe import observe
-from workers.plan import Notice, Permission, Viewpoint, plan
+from workers.plan import Notice, Permission, plan
 from workers.render.render import render
 from workers.render.source import Parameters, Rendered
 from workers.render.yaml_reader import DuplicateKeys
+from workers.viewpoint import viewpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +59,7 @@ def compared(home: Home, app: Application, revision: str = "") -> Comparison:
         app.spec.sync_options,
         Stamp(installation.id, app.key, parent.applyset),
     )
-    others: Mapping[str, frozenset[ObjectKey]] = {
-        str(other.key): frozenset(
-            ObjectKey(r.group, r.kind, r.namespace, r.name)
-            for r in other.status.resources
-            if not r.requires_pruning
-        )
-        for other in home.applications.list().apps
-    }
-    view = Viewpoint(
-        app.key, installation.id, parent.applyset, lambda name, key: key in others.get(name, frozenset())
-    )
+    view = viewpoint(home.applications, installation.id, app, parent.applyset)
     with ThreadPoolExecutor(8) as executor:
         observed = observe(
             api, executor, wanted, parent.inventory.entries, api.discovery.preferred, parent.applyset

@@ -4,20 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from devcluster.cluster import Cluster as ControlPlane
-from workers.cluster.api import Api
-from workers.cluster.connect import Cluster, connect
+from workers.cluster.connect import Cluster
 from workers.cluster.kinds import Kind
-
-
-@pytest.fixture(scope="session")
-def connection(cluster: ControlPlane) -> Cluster:
-    return connect(str(cluster.kubeconfig), cluster.context)
-
-
-@pytest.fixture
-def api(connection: Cluster) -> Api:
-    return connection.api()
 
 
 @pytest.fixture(scope="session")
