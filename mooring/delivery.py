@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -45,13 +45,10 @@ class Event:
     default_branch: str = ""
     sender: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-ready dict; `from_json` is its inverse."""
-        return asdict(self)
-
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Event:
-        """Raises KeyError, TypeError or ValueError on anything `to_json` did not produce."""
+        """The event of which `orjson.dumps` made `data`. Raises KeyError, TypeError or ValueError on anything
+        else."""
         return cls(
             host=str(data["host"]),
             kind=EventKind(data["kind"]),

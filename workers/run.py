@@ -29,6 +29,9 @@ log = logging.getLogger("mooring")
 # Processes of each pool. Intake runs in one process without a pool: its tasks are short, and a pool's
 # hop would cost more than they do.
 _PROCESSES = {"deploy": 2, "slow": 2, "reconcile": 1}
+# How far they give way to others where processors are short. A host's answer comes first, and drains stop
+# nobody: what waits is done in bulk. A push that is under way gives way to nothing.
+_NICE = {"intake": 5, "slow": 5, "reconcile": 5}
 # Seconds that a Git host may hold up a process that deploys.
 _PATIENCE_S = 2.0
 
@@ -111,6 +114,7 @@ def main(pool: str) -> None:
     for noisy in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = Settings.from_env(os.environ)
+    os.nice(_NICE.get(pool, 0))
     app, engine = build(pool, settings)
     try:
         if pool == "intake":

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -115,11 +115,11 @@ class Ledger:
             [
                 LEDGER,
                 f"{event.host}:{event.delivery}",
-                orjson.dumps(event.to_json()),
+                orjson.dumps(event),
                 now,
                 self._max_unfinished,
                 ENQUEUE_WITHIN_S,
-                orjson.dumps(asdict(received)),
+                orjson.dumps(received),
                 task,
                 ID_PLACE,
             ],
@@ -137,9 +137,7 @@ class Ledger:
 
         Changes nothing when a worker holds the delivery already or it is finished.
         """
-        self._mark_enqueued(
-            [_delivery(id), _stages(id), _UNFINISHED], [id, *(orjson.dumps(asdict(s)) for s in stages)]
-        )
+        self._mark_enqueued([_delivery(id), _stages(id), _UNFINISHED], [id, *map(orjson.dumps, stages)])
 
     def begin(self, id: str, worker: str, lease_s: float, more: int = 0) -> Begun:
         """Take the delivery for `worker` until `lease_s` seconds from now.
@@ -180,7 +178,7 @@ class Ledger:
             args: list[str | bytes] = [LEDGER]
             for id, stage in some:
                 if stage not in lines:
-                    lines[stage] = orjson.dumps(asdict(stage))
+                    lines[stage] = orjson.dumps(stage)
                 args += (id, lines[stage])
             self._stages([], args)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -118,7 +119,7 @@ def test_whatever_is_sent_is_parsed_or_malformed(host: str, data: st.DataObject)
     except MalformedPayload as malformed:
         assert "\n" not in str(malformed)
     else:
-        assert Event.from_json(json.loads(json.dumps(parsed.to_json()))) == parsed
+        assert Event.from_json(orjson.loads(orjson.dumps(parsed))) == parsed
 
 
 @given(data=st.data())
