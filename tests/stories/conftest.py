@@ -43,10 +43,12 @@ def ship(
     install_crds(cluster)
     directory: Path = tmp_path_factory.mktemp("ship")
     found = Ship(cluster, home, own_redis.url, directory, settings=ship_settings)
-    found.start()
-    yield found
-    found.stop()
-    devcluster.ask(cluster, f"/api/v1/namespaces/{home}", method="DELETE")
+    try:
+        found.start()
+        yield found
+    finally:  # also when it did not come up
+        found.stop()
+        devcluster.ask(cluster, f"/api/v1/namespaces/{home}", method="DELETE")
 
 
 def install_crds(cluster: Cluster) -> None:

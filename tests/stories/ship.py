@@ -151,7 +151,8 @@ class Ship:
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2).status == 200
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2).close()
+            return True  # anything but 200 is raised
         return False
 
     # --- the queue ------------------------------------------------------------------------------
