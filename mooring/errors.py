@@ -78,5 +78,9 @@ class StoreUnavailable(Retryable):
     """Redis could not be reached, timed out, or is not ready to take writes."""
 
 
+class StoreGarbled(MooringError):
+    """Under a key of ours Redis holds something that none of us put there, as another kind of value."""
+
+
 class SchemaRefused(ClusterRefused):
     """Server-side apply cannot represent the manifest: an unknown field, a duplicate list key."""

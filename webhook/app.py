@@ -9,7 +9,7 @@ import orjson
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from mooring.errors import StoreUnavailable
+from mooring.errors import StoreGarbled, StoreUnavailable
 from mooring.settings_web import WebSettings
 from mooring.store.connection import connect
 from mooring.store.ledger import Ledger
@@ -69,6 +69,13 @@ def create_app(settings: WebSettings) -> Flask:
         _log.warning("%s", error)
         return problem.response(
             Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not answer", retry_after_s=5)
+        )
+
+    @app.errorhandler(StoreGarbled)
+    def garbled(error: StoreGarbled) -> Response:
+        _log.error("%s", error)
+        return problem.response(
+            Problem(HTTPStatus.SERVICE_UNAVAILABLE, "Redis holds what Mooring cannot read", retry_after_s=30)
         )
 
     @app.errorhandler(HTTPException)

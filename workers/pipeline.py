@@ -177,6 +177,7 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
     if not name:
         listing = engine.applications.list()
         engine.views.keep_only({app.key for app in listing.apps})
+        engine.ledger.mend()
         for app in listing.apps:
             if engine.turns.want(_part(app.key), {why: "1"}):
                 engine.send(_task(_part(app.key), RECONCILE))

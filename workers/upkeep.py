@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+
 from mooring.delivery import Stage
+from mooring.errors import StoreGarbled
 from mooring.model.application import Application
 from mooring.names import (
     DEPLOY,
@@ -21,21 +24,33 @@ from workers.pipeline import APP
 from workers.push import group
 
 _STRANDED_S = 10.0
+_log = logging.getLogger(__name__)
 
 
 def tick(engine: Engine) -> None:
     """Send the steps that are due, the deliveries that never reached a worker, and orphaned turns."""
     for step in engine.due.take(engine.clock()):
         engine.send(step)
-    waiting = engine.redis.llen(QUEUE + INTAKE)
-    if not waiting:  # else they merely wait their turn
-        now = engine.clock()
-        for id in (*engine.ledger.overdue(now), *engine.ledger.stranded(now - _STRANDED_S)):
-            engine.send(Step(TASK_DELIVER, (id,), INTAKE))
-            engine.ledger.mark_enqueued(id, Stage("enqueued again", engine.clock(), 0.0))
+    try:
+        _lost_deliveries(engine)
+    except StoreGarbled as error:  # the web tier may write there: it must not stop what follows
+        _log.warning("deliveries that were lost are not looked for: %s", error)
+        engine.ledger.mend()
     idle = not any(engine.redis.llen(QUEUE + queue) for queue in (DEPLOY, SLOW, RECONCILE))
     for name in engine.turns.orphans(idle=idle):
         engine.send(Step(TASK_TURN, (name,), DEPLOY))
+
+
+def _lost_deliveries(engine: Engine) -> None:
+    if engine.redis.llen(QUEUE + INTAKE):  # they merely wait their turn
+        return
+    now = engine.clock()
+    for id in (*engine.ledger.overdue(now), *engine.ledger.stranded(now - _STRANDED_S)):
+        engine.send(Step(TASK_DELIVER, (id,), INTAKE))
+        try:
+            engine.ledger.mark_enqueued(id, Stage("enqueued again", engine.clock(), 0.0))
+        except StoreGarbled:
+            engine.ledger.discard(id)
 
 
 def poll(engine: Engine) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import redis
@@ -10,7 +11,7 @@ from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
 from redis.retry import Retry
 
-from mooring.errors import Refused, StoreUnavailable
+from mooring.errors import Refused, StoreGarbled, StoreUnavailable
 
 LEDGER: Final = "mooring:ledger:"
 VIEW: Final = "mooring:view:"
@@ -27,6 +28,8 @@ _UNAVAILABLE = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ClusterDownError,
 )
+# What Redis and our scripts say to a value of another kind, or to text where a number belongs.
+_GARBLED = re.compile(r"WRONGTYPE|not an integer|not a valid float|attempt to (compare|perform arithmetic)")
 
 
 class _Pipeline(Pipeline):
@@ -35,16 +38,25 @@ class _Pipeline(Pipeline):
             return super().execute(raise_on_error)
         except _UNAVAILABLE as error:
             raise _unavailable(error) from error
+        except redis.ResponseError as error:
+            if _GARBLED.search(str(error)):
+                raise StoreGarbled(f"Redis holds what is not ours: {error}") from error
+            raise
 
 
 class _Redis(redis.Redis):
-    """A client whose connection errors are `StoreUnavailable`; what a caller did wrong stays as it is."""
+    """A client whose connection errors are `StoreUnavailable`, and whose errors about values of the wrong kind
+    are `StoreGarbled`; what a caller did wrong stays as it is."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
         except _UNAVAILABLE as error:
             raise _unavailable(error) from error
+        except redis.ResponseError as error:
+            if _GARBLED.search(str(error)):
+                raise StoreGarbled(f"Redis holds what is not ours: {error}") from error
+            raise
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
@@ -82,6 +94,18 @@ def batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
 def broker_url(url: str) -> str:
     """`url` as Celery's transport writes it, which has a scheme of its own for Unix sockets."""
     return "redis+socket://" + url.removeprefix("unix://") if url.startswith("unix://") else url
+
+
+def healed(client: redis.Redis, keys: Sequence[str], ask: Callable[[], T]) -> T:
+    """What `ask` gives. Where `keys` hold what is not ours they are deleted, and it is asked once more.
+
+    For what is rebuilt when it is lost; it would be in the way for good otherwise.
+    """
+    try:
+        return ask()
+    except StoreGarbled:
+        client.delete(*keys)
+        return ask()
 
 
 def _unavailable(error: Exception) -> StoreUnavailable:

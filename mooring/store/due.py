@@ -11,6 +11,8 @@ from typing import cast
 
 import redis
 
+from mooring.store.connection import healed
+
 DUE = "mooring:due"
 
 _TAKE_DUE = """
@@ -51,9 +53,12 @@ class DueSteps:
 
     def take(self, now: float, limit: int = 500) -> tuple[Step, ...]:
         """The steps due by `now`, off the set. A step lost here is found again as an orphaned turn."""
-        taken = cast("list[bytes]", self._take([DUE], [now, limit]))
+        taken = cast("list[bytes]", healed(self._redis, [DUE], lambda: self._take([DUE], [now, limit])))
         steps = []
         for member in taken:
-            task, args, queue = json.loads(member)
-            steps.append(Step(task, tuple(args), queue))
+            try:
+                task, args, queue = json.loads(member)
+                steps.append(Step(str(task), tuple(map(str, args)), str(queue)))
+            except (TypeError, ValueError):
+                continue  # nobody of ours put it there
         return tuple(steps)

@@ -14,6 +14,8 @@ Times inside Redis are Redis' own, so that all processes share one clock.
 
 from __future__ import annotations
 
+import math
+import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ import orjson
 import redis
 
 from mooring.delivery import Delivery, DeliveryState, Event, Stage
+from mooring.errors import StoreGarbled
 from mooring.names import INTAKE
 from mooring.store.connection import LEDGER, QUEUE, batches
 
@@ -34,6 +37,9 @@ _DELIVERIES: Final = LEDGER + "deliveries"
 _SEEN: Final = LEDGER + "seen"
 _UNFINISHED: Final = LEDGER + "unfinished"
 _FINISHED: Final = LEDGER + "finished"
+_KINDS: Final = {_DELIVERIES: b"stream", _SEEN: b"hash", _UNFINISHED: b"zset", _FINISHED: b"zset"}
+_ID: Final = re.compile(rb"\d{1,20}-\d{1,20}\Z")  # of an entry of a stream
+_UNREADABLE: Final = "given up: what the ledger holds of it cannot be read; push again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,8 @@ class Begun:
 class Ledger:
     """The deliveries kept in `client`. Methods that take ids cost one round trip for hundreds of them.
 
-    All methods raise StoreUnavailable when Redis does not answer.
+    All methods raise StoreUnavailable when Redis does not answer. The web tier may write here, so workers
+    read it as what a stranger wrote: what makes no sense is dropped, and holds up nothing else.
     """
 
     def __init__(
@@ -145,16 +152,26 @@ class Ledger:
         With a delivery that nobody has tried before come up to `more` that were received right after it and
         wait untried: a burst is then looked at in one go, and their own tasks find nothing left to do.
         """
-        attempt, *told = cast(
-            "list[Any]", self._begin([_DELIVERIES, _UNFINISHED], [LEDGER, id, worker, lease_s, more])
-        )
-        return Begun(
-            int(attempt),
-            tuple(
-                Waiting(id.decode(), Event.from_json(orjson.loads(event)), float(received_at))
-                for id, event, received_at in zip(told[::3], told[1::3], told[2::3], strict=True)
-            ),
-        )
+        try:
+            attempt, *told = cast(
+                "list[Any]", self._begin([_DELIVERIES, _UNFINISHED], [LEDGER, id, worker, lease_s, more])
+            )
+        except StoreGarbled:
+            self.discard(id)
+            return Begun(0, ())
+        waiting, broken = list[Waiting](), list[str]()
+        for each, event, received_at in zip(told[::3], told[1::3], told[2::3], strict=True):
+            try:
+                waiting.append(Waiting(each.decode(), _event(event), _seconds(received_at)))
+            except (KeyError, TypeError, ValueError):
+                broken.append(each.decode())
+        self.finish(broken, False, _UNREADABLE)
+        return Begun(int(attempt), tuple(waiting))
+
+    def discard(self, id: str) -> None:
+        """Forget a delivery that is none."""
+        self._redis.delete(_delivery(id), _stages(id))
+        self._redis.zrem(_UNFINISHED, id)
 
     def renew(self, id: str, worker: str, lease_s: float) -> bool:
         """Extend the lease to `lease_s` seconds from now. False when it is not `worker`'s any more."""
@@ -207,6 +224,15 @@ class Ledger:
         entries = cast("list[tuple[bytes, Any]]", self._redis.xrevrange(_DELIVERIES, count=limit))
         return self._read([id.decode() for id, _ in entries])
 
+    def mend(self) -> None:
+        """Delete what stands in the place of our keys and is of another kind: nothing could be recorded."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in _KINDS:
+            pipeline.type(key)
+        found = zip(_KINDS.items(), pipeline.execute(), strict=True)
+        if wrong := [key for (key, kind), there in found if there not in (kind, b"none")]:
+            self._redis.delete(*wrong)
+
     def overdue(self, now: float, limit: int = 1000) -> tuple[str, ...]:
         """Ids of deliveries that somebody must enqueue again, the longest overdue first.
 
@@ -214,7 +240,9 @@ class Ledger:
         never one that merely waits.
         """
         ids = cast("list[bytes]", self._redis.zrangebyscore(_UNFINISHED, "-inf", now, start=0, num=limit))
-        return tuple(id.decode() for id in ids)
+        if nonsense := [id for id in ids if not _ID.match(id)]:
+            self._redis.zrem(_UNFINISHED, *nonsense)
+        return tuple(id.decode() for id in ids if _ID.match(id))
 
     def stranded(self, before: float, limit: int = 100) -> tuple[str, ...]:
         """Ids of deliveries received before `before` (seconds since the epoch) whose task is said to wait.
@@ -225,11 +253,12 @@ class Ledger:
         waiting = cast(
             "list[bytes]", self._redis.zrange(_UNFINISHED, "+inf", "+inf", byscore=True, offset=0, num=1000)
         )
-        ids = [id.decode() for id in waiting if int(id.partition(b"-")[0]) < before * 1000][:limit]
+        told = [id for id in waiting if _ID.match(id) and int(id.partition(b"-")[0]) < before * 1000]
+        ids = [id.decode() for id in told[:limit]]
         pipeline = self._redis.pipeline(transaction=False)
         for id in ids:
             pipeline.hget(_delivery(id), "state")
-        states = pipeline.execute() if ids else []
+        states = pipeline.execute(raise_on_error=False) if ids else []
         return tuple(id for id, state in zip(ids, states, strict=True) if state == b"enqueued")
 
     def unfinished(self) -> int:
@@ -241,23 +270,44 @@ class Ledger:
         for id in ids:
             pipeline.hgetall(_delivery(id))
             pipeline.lrange(_stages(id), 0, -1)
-        answers = pipeline.execute()
-        return tuple(
+        answers = pipeline.execute(raise_on_error=False)
+        found = (
             _parse(id, fields, lines)
             for id, fields, lines in zip(ids, answers[::2], answers[1::2], strict=True)
-            if fields
+            if fields and isinstance(fields, dict) and isinstance(lines, list)
         )
+        return tuple(delivery for delivery in found if delivery is not None)
 
 
-def _parse(id: str, fields: dict[bytes, bytes], lines: list[bytes]) -> Delivery:
-    return Delivery(
-        id=id,
-        event=Event.from_json(orjson.loads(fields[b"event"])),
-        state=DeliveryState(fields[b"state"].decode()),
-        received_at=float(fields[b"received_at"]),
-        outcome=fields.get(b"outcome", b"").decode(),
-        stages=tuple(Stage(**orjson.loads(line)) for line in lines),
-    )
+def _parse(id: str, fields: dict[bytes, bytes], lines: list[bytes]) -> Delivery | None:
+    """None for what cannot be read."""
+    try:
+        return Delivery(
+            id=id,
+            event=_event(fields[b"event"]),
+            state=DeliveryState(fields[b"state"].decode()),
+            received_at=_seconds(fields[b"received_at"]),
+            outcome=fields.get(b"outcome", b"").decode(),
+            stages=tuple(_stage(orjson.loads(line)) for line in lines),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _event(text: bytes) -> Event:
+    return Event.from_json(orjson.loads(text))
+
+
+def _stage(data: Any) -> Stage:
+    at, took_ms = _seconds(data["at"]), _seconds(data["took_ms"])
+    return Stage(str(data["name"]), at, took_ms, str(data["app"]), str(data["note"]))
+
+
+def _seconds(value: Any) -> float:
+    found = float(value)
+    if not math.isfinite(found) or abs(found) > 1e11:
+        raise ValueError("no time that a clock shows")
+    return found
 
 
 def _delivery(id: str) -> str:

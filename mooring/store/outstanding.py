@@ -12,7 +12,7 @@ import redis
 
 from mooring.store.connection import batches
 
-PREFIX = "mooring:ledger:parts:"
+PREFIX = "mooring:parts:"  # not in the ledger: the web tier has no business here
 _KEEP_S = 7 * 86400
 
 # ARGV: prefix, seconds to keep, number of parts, part…, delivery…

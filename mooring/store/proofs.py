@@ -15,6 +15,7 @@ import orjson
 import redis
 
 from mooring.keys import AppKey, ClusterRef, ObjectKey
+from mooring.store.connection import healed
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Proofs:
     def load(self, cluster: ClusterRef, app: AppKey) -> dict[ObjectKey, Proof]:
         """All records of `app`; unreadable ones are left out."""
         found: dict[ObjectKey, Proof] = {}
-        raw = cast("dict[bytes, bytes]", self._redis.hgetall(_key(cluster, app)))
+        key = _key(cluster, app)
+        raw = healed(self._redis, [key], lambda: cast("dict[bytes, bytes]", self._redis.hgetall(key)))
         for field, value in raw.items():
             try:
                 found[ObjectKey.parse(field.decode())] = Proof(*orjson.loads(value))

@@ -14,6 +14,7 @@ import orjson
 import redis
 
 from mooring.keys import AppKey, ObjectKey
+from mooring.store.connection import healed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,8 @@ class Shared:
 
         Whatever `app` said before and does not say now is taken back. Unreadable words are left out.
         """
-        pipe = self._redis.pipeline(transaction=False)
-        pipe.smembers(_told(app))
-        pipe.hgetall(_claims(app))
-        told, raw = cast("tuple[set[bytes], dict[bytes, bytes]]", tuple(pipe.execute()))
-        before = {name.decode() for name in told}
+        told, raw = healed(self._redis, [_told(app), _claims(app)], lambda: self._heard(app))
+        before = {name.decode(errors="replace") for name in told}
         owners = {str(owner) for owner in wants}
         if before or owners:
             pipe = self._redis.pipeline()
@@ -56,7 +54,13 @@ class Shared:
                 claims[AppKey.parse(claimant.decode())] = frozenset(map(ObjectKey.parse, orjson.loads(value)))
             except (ValueError, TypeError, AttributeError):
                 continue
-        return Words(claims, frozenset(map(AppKey.parse, owners ^ before)))
+        return Words(claims, frozenset(AppKey.parse(name) for name in owners ^ before if "_" in name))
+
+    def _heard(self, app: AppKey) -> tuple[set[bytes], dict[bytes, bytes]]:
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.smembers(_told(app))
+        pipe.hgetall(_claims(app))
+        return cast("tuple[set[bytes], dict[bytes, bytes]]", tuple(pipe.execute()))
 
     def forget(self, app: AppKey, claimant: AppKey) -> None:
         """Drop the word of an app that is no more."""

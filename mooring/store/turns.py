@@ -18,6 +18,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
+from redis.commands.core import Script
+
+from mooring.store.connection import healed
 
 PREFIX = "mooring:turn:"
 OPEN = "mooring:turns"
@@ -90,14 +93,16 @@ return 0
 _ORPHANS = """
 local now, patience, idle = tonumber(ARGV[1]), tonumber(ARGV[2]), ARGV[4] == '1'
 local orphans = {}
+local function number(text) return tonumber(text or '0') or 0 end
 for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
   local key = ARGV[3] .. name
-  local turn = redis.call('HMGET', key, 'expires', 'queued', 'wanted', 'done', 'parked')
-  local expires, queued = tonumber(turn[1] or '0'), tonumber(turn[2] or '0')
-  if tonumber(turn[3] or '0') <= tonumber(turn[4] or '0') then
+  -- What is no turn counts as one that nobody wants: one of them must not be in the way of all others.
+  local turn = redis.pcall('HMGET', key, 'expires', 'queued', 'wanted', 'done', 'parked')
+  local expires, queued = number(turn[1]), number(turn[2])
+  if number(turn[3]) <= number(turn[4]) then
     redis.call('SREM', KEYS[3], name)
   elseif expires > 0 and expires < now
-    or idle and expires == 0 and queued + patience < now and tonumber(turn[5] or '0') < now then
+    or idle and expires == 0 and queued + patience < now and number(turn[5]) < now then
     redis.call('HDEL', key, 'holder', 'expires')
     redis.call('HSET', key, 'queued', now)
     orphans[#orphans + 1] = name
@@ -142,23 +147,23 @@ class Turns:
         flat: list[str] = []
         for field, value in wishes.items():
             flat += [field, value]
-        return bool(self._want(self._keys(name), [name, self._now(), len(wishes), *flat, *deliveries]))
+        return bool(self._ask(self._want, name, [name, self._now(), len(wishes), *flat, *deliveries]))
 
     def take(self, name: str) -> Turn | None:
         """The turn, or None when somebody holds it or nothing is wanted any more."""
         token = secrets.token_hex(8)
-        answer = cast("list[Any]", self._take(self._keys(name), [self._now(), token, self._lease_ms, name]))
+        answer = cast("list[Any]", self._ask(self._take, name, [self._now(), token, self._lease_ms, name]))
         if not answer:
             return None
         seq, flat, deliveries, tries, waits = answer
-        texts = [item.decode() for item in flat]
+        texts = [item.decode(errors="replace") for item in flat]
         wishes = dict(zip(texts[::2], texts[1::2], strict=True))
-        told = tuple(delivery.decode() for delivery in deliveries)
+        told = tuple(delivery.decode(errors="replace") for delivery in deliveries)
         return Turn(name, token, int(seq), wishes, told, int(tries), int(waits))
 
     def renew(self, turn: Turn) -> bool:
         """Hold the turn for another lease. False: it is lost."""
-        return bool(self._renew(self._keys(turn.name), [self._now(), turn.token, self._lease_ms]))
+        return bool(self._ask(self._renew, turn.name, [self._now(), turn.token, self._lease_ms]))
 
     def release(self, turn: Turn, *, done: bool, again: bool = True) -> bool:
         """Give the turn back. True: newer work is wanted (or this was not `done`), enqueue a task for it.
@@ -168,14 +173,15 @@ class Turns:
         """
         told = len(turn.deliveries) if done else 0
         args: list[str | int] = [self._now(), turn.token, turn.seq, told, turn.name, int(again), int(done)]
-        return bool(self._release(self._keys(turn.name), args) == 1)
+        return bool(self._ask(self._release, turn.name, args) == 1)
 
     def park(self, name: str, until: float) -> None:
         """Not an orphan before `until` (seconds since the epoch): its next try is among the due steps.
 
         Whoever takes the turn earlier ends that: its death is to be seen by its lease.
         """
-        self._redis.hset(PREFIX + name, "parked", str(int(until * 1000)))
+        until_ms = str(int(until * 1000))
+        healed(self._redis, self._keys(name), lambda: self._redis.hset(PREFIX + name, "parked", until_ms))
 
     def orphans(self, *, idle: bool = True, patience_s: float = 10.0) -> tuple[str, ...]:
         """Turns that nobody holds or waits for although work is wanted; each is to be enqueued once.
@@ -184,8 +190,15 @@ class Turns:
         `idle`: while they are not, a task merely waits.
         """
         args: list[str | int] = [self._now(), int(patience_s * 1000), PREFIX, int(idle)]
-        found = cast("list[bytes]", self._orphans([OPEN, OPEN, OPEN], args))
-        return tuple(name.decode() for name in found)
+        found = healed(
+            self._redis, [OPEN], lambda: cast("list[bytes]", self._orphans([OPEN, OPEN, OPEN], args))
+        )
+        return tuple(name.decode(errors="replace") for name in found)
+
+    def _ask(self, script: Script, name: str, args: list[Any]) -> Any:
+        """A turn that is none is forgotten and begun anew: the poll wants it again."""
+        keys = self._keys(name)
+        return healed(self._redis, keys, lambda: script(keys, args))
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

@@ -26,8 +26,8 @@ begun[1] = begin(ARGV[2])
 
 -- One that was tried before may be the death of its worker: it is taken alone.
 if begun[1] == 1 and ARGV[5] ~= '0' then
-  for _, entry in ipairs(redis.call('XRANGE', KEYS[1], '(' .. ARGV[2], '+', 'COUNT', ARGV[5])) do
-    local next = redis.call('HMGET', prefix .. 'delivery:' .. entry[1], 'state', 'attempts')
+  for _, entry in ipairs(redis.pcall('XRANGE', KEYS[1], '(' .. ARGV[2], '+', 'COUNT', ARGV[5])) do
+    local next = redis.pcall('HMGET', prefix .. 'delivery:' .. entry[1], 'state', 'attempts')
     if next[1] == 'enqueued' and not next[2] then begin(entry[1]) end
   end
 end

@@ -7,7 +7,7 @@ if ARGV[3] ~= 'inf' then
 end
 local moved = 0
 for i = 4, #ARGV do
-  local held = redis.call('HMGET', ARGV[1] .. 'delivery:' .. ARGV[i], 'state', 'worker')
+  local held = redis.pcall('HMGET', ARGV[1] .. 'delivery:' .. ARGV[i], 'state', 'worker')
   if held[1] == 'running' and held[2] == ARGV[2] then
     redis.call('ZADD', KEYS[1], ends, ARGV[i])
     moved = moved + 1

@@ -1,7 +1,7 @@
 -- A task for the delivery is on the queue. It now merely waits, however long that takes.
 -- KEYS: delivery (hash), stages (list), unfinished (zset)   ARGV: id, stage…
 local state = redis.call('HGET', KEYS[1], 'state')
-if not state then return 0 end
+if not state then redis.call('ZREM', KEYS[3], ARGV[1]) return 0 end
 for i = 2, #ARGV do redis.call('RPUSH', KEYS[2], ARGV[i]) end
 
 if state == 'running' then

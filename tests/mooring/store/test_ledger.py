@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from mooring.delivery import DeliveryState, Event, EventKind, RefChange, Stage
-from mooring.errors import Refused, StoreUnavailable
+from mooring.errors import Refused, StoreGarbled, StoreUnavailable
 from mooring.store.connection import connect
 from mooring.store.ledger import Duplicate, Full, Ledger, Recorded
 
@@ -298,5 +298,7 @@ def test_a_url_that_is_not_redis_is_refused_without_repeating_it() -> None:
 def test_a_callers_own_mistake_is_not_called_unavailable(redis_url: str) -> None:
     client = connect(redis_url)
     client.set("mooring:x", "text")
-    with pytest.raises(redis.ResponseError):
+    with pytest.raises(StoreGarbled):
         client.lpush("mooring:x", "item")
+    with pytest.raises(redis.ResponseError):
+        client.execute_command("NONSENSE")
