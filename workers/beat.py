@@ -73,6 +73,9 @@ def main() -> None:
         client = connect(settings.redis_url)
         token = secrets.token_hex(8)
         while not client.set(_LEASE, token, nx=True, px=_TTL_S * 1000):
+            if client.pttl(_LEASE) == -1:  # a lease without an end is nobody's
+                client.delete(_LEASE)
+                continue
             time.sleep(1)
     except MooringError as error:
         sys.exit(f"mooring beat: {error}")

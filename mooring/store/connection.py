@@ -45,8 +45,8 @@ class _Pipeline(Pipeline):
 
 
 class _Redis(redis.Redis):
-    """A client whose connection errors are `StoreUnavailable`, and whose errors about values of the wrong kind
-    are `StoreGarbled`; what a caller did wrong stays as it is."""
+    """A client whose connection errors are `StoreUnavailable`, and errors about values of the wrong kind
+    `StoreGarbled`; what a caller did wrong stays as it is."""
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:

@@ -190,10 +190,8 @@ class Turns:
         `idle`: while they are not, a task merely waits.
         """
         args: list[str | int] = [self._now(), int(patience_s * 1000), PREFIX, int(idle)]
-        found = healed(
-            self._redis, [OPEN], lambda: cast("list[bytes]", self._orphans([OPEN, OPEN, OPEN], args))
-        )
-        return tuple(name.decode(errors="replace") for name in found)
+        found = healed(self._redis, [OPEN], lambda: self._orphans([OPEN, OPEN, OPEN], args))
+        return tuple(name.decode(errors="replace") for name in cast("list[bytes]", found))
 
     def _ask(self, script: Script, name: str, args: list[Any]) -> Any:
         """A turn that is none is forgotten and begun anew: the poll wants it again."""

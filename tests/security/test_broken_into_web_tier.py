@@ -7,7 +7,7 @@ import secrets
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import orjson
 import pytest
@@ -62,7 +62,7 @@ def _event(**fields: Any) -> bytes:
 
 def _forge(intruder: redis.Redis, event: bytes, **fields: Any) -> bytes:
     """A delivery as a web tier could write it, with its task to be sent by beat."""
-    id: bytes = intruder.xadd(f"{LEDGER}deliveries", {"called": "x"})
+    id = cast("bytes", intruder.xadd(f"{LEDGER}deliveries", {"called": "x"}))
     told = {"event": event, "state": "received", "received_at": "1", "called": "x"} | fields
     intruder.hset(f"{LEDGER}delivery:{id.decode()}", mapping=told)
     intruder.zadd(f"{LEDGER}unfinished", {id: 0})
@@ -99,8 +99,8 @@ def test_what_it_writes_into_the_ledger_holds_up_nobody_elses_delivery(
     for name, where in (("1-1", "delivery"), ("1-2", "stages")):
         intruder.zadd(f"{LEDGER}unfinished", {name: 0})
         intruder.zadd(f"{LEDGER}{where}:{name}", {"garbage": 1})
-    intruder.zadd(f"{LEDGER}unfinished", {b"\xff\xfe\x00": 0, "": 0, "x": 0, "a" * 100_000: 0, "2-2": 0})
-    intruder.zadd(f"{LEDGER}unfinished", {b"\xfe": "inf", "-": "inf", "3-3": "inf"})
+    intruder.zadd(f"{LEDGER}unfinished", {b"\xff\xfe\x00": 0, b"": 0, b"x": 0, b"a" * 100_000: 0, b"2-2": 0})
+    intruder.zadd(f"{LEDGER}unfinished", {b"\xfe": "inf", b"-": "inf", b"3-3": "inf"})
     intruder.hset(APPS, mapping={b"\xff\xfe": b"\xff", "x": "{}", "y": "[]", "z": _event()})
     commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
 

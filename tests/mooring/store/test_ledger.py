@@ -301,4 +301,4 @@ def test_a_callers_own_mistake_is_not_called_unavailable(redis_url: str) -> None
     with pytest.raises(StoreGarbled):
         client.lpush("mooring:x", "item")
     with pytest.raises(redis.ResponseError):
-        client.execute_command("NONSENSE")
+        client.execute_command("NONSENSE")  # type: ignore[no-untyped-call]
