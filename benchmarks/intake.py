@@ -7,8 +7,9 @@ name a commit of a repository that an Application of the real API server follows
 
 1. 500 deliveries/s of 20 KB for 20 s: how long an answer takes (p99).
 2. As many as it takes, for 10 s, beside a bare WSGI application that verifies and does one XADD.
-3. 200 deliveries/s for 20 s, in which the intake worker is killed with -9 and replaced, and Redis is killed
-   and restarted from its append-only file. Whatever was answered 202 must be finished in the end.
+3. 200 deliveries/s for 20 s, in which the intake worker is killed with -9, and Redis is killed and restarted
+   from its append-only file. What ends is started again, as `mooring up` does it. Whatever was answered
+   202 must be finished in the end.
 """
 
 from __future__ import annotations
@@ -17,30 +18,22 @@ import argparse
 import json
 import os
 import secrets
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks import push_fleet as fleet
 from benchmarks.intake_load import SECRET
-from benchmarks.processes import (
-    POOLS,
-    WEB_PROCESSES,
-    redis_with_aof,
-    serving,
-    until,
-    web,
-    worker,
-    workers,
-)
+from benchmarks.processes import WEB_PROCESSES, of_pool, redis_with_aof, serving, until, web, workers
 from benchmarks.report import percentile, report
 from devcluster import cluster as devcluster
 from devcluster.gitserver import GitServer
@@ -132,23 +125,23 @@ class Mooring:
 
     def crash(self) -> tuple[Seen, int]:
         """What the sender saw while the intake worker and Redis were killed, and how many were lost."""
-        with redis_with_aof() as server, web(server.url, SECRET) as port:
-            rest = [pool for pool in POOLS if pool != "intake"]
+        with (
+            redis_with_aof() as server,
+            web(server.url, SECRET) as port,
+            self._workers(server) as group,
+        ):
+            self._warm_up(server, port)
             pause = threading.Event()
             seen: Seen = {}
             sender = threading.Thread(target=lambda: seen.update(self._load(port, rate=200, seconds=20)))
-            with self._workers(server, rest):
-                with self._worker("intake", server) as victim:
-                    self._warm_up(server, port)
-                    sender.start()
-                    pause.wait(5)
-                    os.killpg(victim.pid, signal.SIGKILL)
-                with self._worker("intake", server):
-                    pause.wait(5)
-                    server.kill()
-                    server.start()
-                    sender.join()
-                    return seen, unfinished(server.url, seen["accepted"])
+            sender.start()
+            pause.wait(5)
+            of_pool(group, "intake").kill()
+            pause.wait(5)
+            server.kill()
+            server.start()
+            sender.join()
+            return seen, unfinished(server.url, seen["accepted"])
 
     def _warm_up(self, server: RedisServer, port: int) -> None:
         """Connections made, code warm, workers started."""
@@ -165,14 +158,9 @@ class Mooring:
         return result
 
     @contextmanager
-    def _workers(self, server: RedisServer, pools: Sequence[str] = POOLS) -> Iterator[None]:
-        with workers({**self.environ, "MOORING_REDIS_URL": server.url}, pools):
-            yield
-
-    @contextmanager
-    def _worker(self, pool: str, server: RedisServer) -> Iterator[subprocess.Popen[bytes]]:
-        with worker(pool, {**self.environ, "MOORING_REDIS_URL": server.url}) as child:
-            yield child
+    def _workers(self, server: RedisServer) -> Iterator[psutil.Process]:
+        with workers({**self.environ, "MOORING_REDIS_URL": server.url}) as group:
+            yield group
 
 
 @contextmanager

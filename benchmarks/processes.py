@@ -12,14 +12,15 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from devcluster.redis import RedisServer
 
 WEB_PROCESSES = 2
-POOLS = ("intake", "deploy", "slow", "reconcile")
 
 
 @contextmanager
@@ -49,20 +50,21 @@ def web(redis_url: str, secret: bytes) -> Iterator[int]:
 
 
 @contextmanager
-def worker(pool: str, environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    """One of our workers, as `mooring up` runs it."""
-    with running([sys.executable, "-m", "workers.run", pool], environ) as child:
-        yield child
+def workers(environ: Mapping[str, str]) -> Iterator[psutil.Process]:
+    """Our workers and beat, kept running as `mooring up` keeps them; gives the process that does so."""
+    code = (
+        "import os; from cli import processes, supervise; from mooring.settings import Settings; "
+        "settings = Settings.from_env(os.environ); "
+        "children = *processes.workers(os.environ, settings), processes.beat(os.environ, settings); "
+        "supervise.run(children, drain_s=20)"
+    )
+    with running([sys.executable, "-c", code], environ) as group:
+        yield psutil.Process(group.pid)
 
 
-@contextmanager
-def workers(environ: Mapping[str, str], pools: Sequence[str] = POOLS) -> Iterator[None]:
-    """Our workers of `pools`, and beat."""
-    with ExitStack() as stack:
-        for pool in pools:
-            stack.enter_context(worker(pool, environ))
-        stack.enter_context(running([sys.executable, "-m", "workers.beat"], environ))
-        yield
+def of_pool(group: psutil.Process, pool: str) -> psutil.Process:
+    """The worker of `pool` that runs now in the group that `workers` gave."""
+    return next(child for child in group.children() if child.cmdline()[-2:] == ["workers.run", pool])
 
 
 @contextmanager
