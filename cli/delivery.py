@@ -62,12 +62,12 @@ def get(id: str, output: str | None) -> None:
         ("Repository", ", ".join(dict.fromkeys(masked(url) for url in event.repo_urls))),
         *(("Change", f"{change.ref} -> {change.commit or 'deleted'}") for change in event.changes),
         ("Sender", event.sender),
-        ("State", show.coloured(found.state.value)),
+        ("State", found.state.value),
         ("Outcome", found.outcome),
     ]
     for title, text in rows:
         if text:
-            click.echo(f"{title + ':':<12}{text}")
+            click.echo(f"{title + ':':<12}{show.coloured(show.one_line(text))}")
     click.echo()
     show.columns(
         ("STAGE", "AFTER", "TOOK", "APPLICATION", "NOTE"),

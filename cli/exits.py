@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 import click
 
 from mooring.errors import ClusterRefused, MooringError, Retryable
+from mooring.text import printable
 
 NO: Final = 1  # the command did its work, and the answer is no: it differs, the operation failed
 USAGE: Final = 2  # click's own
@@ -28,7 +29,7 @@ class TimedOut(MooringError):
 
 def fail(message: str, code: int) -> NoReturn:
     """End the command with one red line on stderr and an exit code."""
-    click.secho(f"mooring: {message}", fg="red", err=True)
+    click.secho(f"mooring: {printable(message)}", fg="red", err=True)
     sys.exit(code)
 
 

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import click
 
+from mooring.text import printable
+
 FORMATS: Final = ("wide", "name", "json", "yaml")
 _COLOURS: Final = {
     **dict.fromkeys(("Synced", "Healthy", "Succeeded", "succeeded", "Pruned"), "green"),
@@ -40,7 +42,8 @@ def coloured(word: str, text: str = "") -> str:
 
 
 def one_line(text: str) -> str:
-    return " ".join(text.split())
+    """`text` on one line, with nothing in it that a terminal would obey."""
+    return printable(" ".join(text.split()))
 
 
 def structured(value: Any, output: str) -> None:

@@ -6,9 +6,15 @@ An edge (HTTP, Redis, Git, Kubernetes, a subprocess) converts its library's erro
 
 from __future__ import annotations
 
+from mooring.text import printable
+
 
 class MooringError(Exception):
-    """The root. `str(error)` is one line that names the thing and the next step."""
+    """The root. `str(error)` is one line that names the thing and the next step; what is not printable in
+    it is spelt out, since names of files and answers of hosts are what strangers wrote."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class Refused(MooringError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,9 @@ from mooring.model.status import (
     SyncResult,
     SyncStatus,
 )
+from mooring.text import printable
 from workers.apply import Applied, Outcome, Result
-from workers.apps.conditions import SYNC_ERROR, merge_conditions
+from workers.apps.conditions import SYNC_ERROR, is_error, merge_conditions
 from workers.cluster.live import Live
 from workers.desired import Desired
 from workers.health import Health, assess, worst
@@ -133,16 +134,24 @@ def failed_status(
     return app.status.model_copy(
         update={
             "sync": before if before and only_sync else sync,
-            "conditions": conditions(app, notices, now),
+            # What was asked or noticed before has not been looked at again: it stands.
+            "conditions": conditions(app, (*notices, *_standing(app)), now),
             "operation_state": operation,
             "reconciled_at": now,
         }
     )
 
 
+def _standing(app: Application) -> Iterator[Notice]:
+    for condition in app.status.conditions:
+        if not is_error(condition):
+            yield Notice(condition.type, condition.message)
+
+
 def conditions(app: Application, notices: Iterable[Notice], now: str) -> tuple[Any, ...]:
     """The conditions to show, keeping the time of those that already stood there."""
-    return merge_conditions(app.status.conditions, [(n.type, n.message) for n in notices], now)
+    told = [(n.type, printable(n.message)) for n in notices]
+    return merge_conditions(app.status.conditions, told, now)
 
 
 def running(operation: Operation, revision: str, started: str, retries: int = 0) -> OperationState:
@@ -210,7 +219,7 @@ def _result(outcome: Outcome) -> ResourceResult:
         namespace=key.namespace,
         name=key.name,
         status=_WORDS.get(outcome.result, SYNCED),
-        message=outcome.message,
+        message=printable(outcome.message),
         hook_phase="Failed" if outcome.result is Result.FAILED else "Succeeded",
         sync_phase="Sync",
     )

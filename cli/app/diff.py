@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cli import show
 from cli.app.words import SHORT, find
 from cli.exits import NO
 from cli.home import connect, home_options
@@ -35,7 +36,7 @@ def diff(settings: Settings, name: str, revision: str, exit_code: bool) -> None:
     home = connect(settings)
     found = compared(home, find(home, name), revision)
     for notice in found.notices:
-        click.secho(f"{notice.type}: {notice.message}", fg="yellow", err=True)
+        click.secho(f"{notice.type}: {show.one_line(notice.message)}", fg="yellow", err=True)
     for difference in found.differences:
         click.echo(f"===== {difference.key.title} ======")
         for line in lines(difference):

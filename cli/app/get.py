@@ -61,13 +61,13 @@ def resources(app: Application) -> None:
 def _summary(app: Application) -> Iterator[tuple[str, str]]:
     spec, destination = app.spec, app.spec.destination
     yield "Name", f"{app.key.namespace}/{app.key.name}"
-    yield "Project", spec.project_name
-    yield "Server", destination.server or destination.name
-    yield "Namespace", destination.namespace
+    yield "Project", show.one_line(spec.project_name)
+    yield "Server", show.one_line(destination.server or destination.name)
+    yield "Namespace", show.one_line(destination.namespace)
     for source in spec.all_sources:
-        yield "Repo", masked(source.repo_url)
-        yield "Target", source.target_revision or "HEAD"
-        yield "Path", source.path or source.chart
+        yield "Repo", show.one_line(masked(source.repo_url))
+        yield "Target", show.one_line(source.target_revision or "HEAD")
+        yield "Path", show.one_line(source.path or source.chart)
     rules = spec.automated
     if rules is None:
         yield "Sync Policy", "Manual"
@@ -81,7 +81,7 @@ def _summary(app: Application) -> Iterator[tuple[str, str]]:
     state = app.status.operation_state
     if state is not None:
         yield "Last Operation", f"{show.coloured(state.phase)} {state.finished_at or state.started_at}"
-        yield "", state.message
+        yield "", show.one_line(state.message)
     if app.operation is not None:
         yield "Asked For", "an operation that no worker has taken up yet"
     for condition in app.status.conditions:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from cli import show
 from cli.app.words import find
 from cli.home import Home, connect, home_options
 from mooring.model.application import Application
@@ -41,7 +42,7 @@ def _git(home: Home, app: Application, revision: str) -> Iterator[dict[str, Any]
 
     found = rendered(home, app, revision)
     for warning in found.warnings:
-        click.secho(f"warning: {warning}", fg="yellow", err=True)
+        click.secho(f"warning: {show.one_line(warning)}", fg="yellow", err=True)
     yield from (manifest.body for manifest in found.manifests)
 
 

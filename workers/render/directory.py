@@ -11,6 +11,7 @@ from typing import Final
 
 from mooring.errors import GitRefused, RenderFailed
 from mooring.model.spec import Directory, Source
+from mooring.text import printable
 from workers.git.tree import Entry, clean_path
 from workers.render.globs import matches
 from workers.render.manifest import Manifest, manifests_of
@@ -55,7 +56,7 @@ def render_directory(source: Source, tree: Tree, commit: str, parameters: Parame
             found = _followed(tree, commit, entry)
         relative = entry.path[len(path) + 1 :] if path else entry.path
         if found is None or not found.is_file:
-            warnings.append(f"{entry.path}: left out: it leads to no file")
+            warnings.append(f"{printable(entry.path)}: left out: it leads to no file")
         elif _selected(options, relative):
             if entry.name.endswith(".jsonnet"):
                 raise RenderFailed("Jsonnet is not supported yet; exclude the file", where=entry.path)
@@ -72,7 +73,8 @@ def render_directory(source: Source, tree: Tree, commit: str, parameters: Parame
     return Rendered(commit, tuple(manifests), read_set, tuple(warnings))
 
 
-def _read(data: bytes, path: str, parameters: Parameters) -> tuple[list[Manifest], list[str]]:
+def _read(data: bytes, name: str, parameters: Parameters) -> tuple[list[Manifest], list[str]]:
+    path = printable(name)  # as it stands in messages
     # Like Argo CD, a YAML file that is nothing like a manifest (Helm values, CI settings) is passed over,
     # but only once it was read and holds neither apiVersion nor kind: what cannot be read may have been a
     # manifest a commit ago, and to leave it out would be to prune it. A .json file is taken at its word.

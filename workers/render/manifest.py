@@ -16,6 +16,7 @@ import orjson
 
 from mooring.errors import RenderFailed
 from mooring.keys import ObjectKey
+from mooring.names import ARGO, ARGO_GROUP, OURS, REFRESH, STATE
 from workers.render.yaml_reader import Document
 
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
@@ -24,6 +25,7 @@ _KIND: Final = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,62}\Z")
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#path-segment-names
 _NAME: Final = re.compile(r"(?!\.{1,2}\Z)[!-$&-.0-~]{1,253}\Z")
 _NAMESPACE: Final = re.compile(rf"{_LABEL}\Z")
+_OURS_TO_WRITE: Final = frozenset((STATE, REFRESH, REFRESH.replace(ARGO, OURS)))
 _OF_THE_SERVER: Final = (
     "creationTimestamp",
     "deletionTimestamp",
@@ -80,7 +82,8 @@ def normalise(body: dict[str, Any]) -> dict[str, Any]:
     """The body without what is not anybody's to want, so that it can be compared with the cluster.
 
     A Secret's `stringData` becomes `data`, where it wins; `status`, the rules of a ClusterRole that is
-    aggregated from others, and the metadata that only the server writes are left out.
+    aggregated from others, and the metadata that only the server writes are left out; of an Application
+    also the wish for an operation or a refresh, and what we remember on it.
     """
     wanted = {name: value for name, value in body.items() if name != "status"}
     metadata = wanted.get("metadata")
@@ -92,9 +95,26 @@ def normalise(body: dict[str, Any]) -> dict[str, Any]:
         data.update({name: base64.b64encode((text or "").encode()).decode() for name, text in texts.items()})
         if data:
             wanted["data"] = data
+    if _is(body, ARGO_GROUP, "Application"):
+        _drop_wishes(wanted)
     if _is(body, "rbac.authorization.k8s.io", "ClusterRole") and body.get("aggregationRule"):
         wanted.pop("rules", None)
     return wanted
+
+
+def _drop_wishes(application: dict[str, Any]) -> None:
+    # Exported from a cluster, an Application carries what others write there all the time: applied again
+    # and again, it would start syncs, end them for others, and never be in sync itself.
+    application.pop("operation", None)
+    metadata = application.get("metadata")
+    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
+    if (
+        isinstance(metadata, dict)
+        and isinstance(annotations, dict)
+        and not _OURS_TO_WRITE.isdisjoint(annotations)
+    ):
+        kept = {name: text for name, text in annotations.items() if name not in _OURS_TO_WRITE}
+        application["metadata"] = {**metadata, "annotations": kept}
 
 
 def with_namespace(manifest: Manifest, namespaced: bool, default_namespace: str) -> Manifest:
