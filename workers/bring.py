@@ -22,7 +22,7 @@ from workers.plan import Plan, without_prunes
 from workers.proof import record
 from workers.retry import next_try
 from workers.successor import Successor
-from workers.tell import Ending, concluded, now, refused
+from workers.tell import RETRY, Ending, concluded, now, refused
 from workers.timeline import Timeline
 
 _WRITTEN = (Result.CREATED, Result.CONFIGURED, Result.UNCHANGED)
@@ -77,7 +77,7 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
             finished = finished.model_copy(
                 update={"phase": "Running", "message": message, "finished_at": "", "retry_count": retries + 1}
             )
-            failed = Ending(failure=message, look_again_s=wait, why="retry")
+            failed = Ending(failure=message, look_again_s=wait, why=RETRY)
     after = concluded(
         engine,
         replace(scene, app=claim.app, parent=parent),

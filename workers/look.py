@@ -237,6 +237,14 @@ def _render(
     app = checked.app
     source = checkout.source_of(app, checked.project)
     asked_for = operation.sync.revision if operation and operation.sync else ""
+    begun = app.status.operation_state
+    if (
+        operation is not None
+        and app.operation is None
+        and begun is not None
+        and begun.sync_result is not None
+    ):
+        asked_for = asked_for or begun.sync_result.revision  # one operation, one commit, however often tried
     commit = turn.wishes.get("commit", "")
     mirror = checkout.mirror_of(engine, source, app.spec.project_name)
     compared = app.status.sync.compared_to if app.status.sync else None

@@ -111,6 +111,10 @@ def _push(engine: Engine, name: str) -> None:
         try:
             touched, untouched = follow.follow(engine, turn, line)
         except Retryable as error:
+            if turn.waits == 1 and not isinstance(error, TooSlow):  # once, and not for a hiccup
+                with contextlib.suppress(MooringError):
+                    for app in follow.followers(engine, name):
+                        tell.waiting(engine, app.key, error)
             _later(engine, turn, _task(name), error, line)
             return
         except Refused:
@@ -165,9 +169,14 @@ def _sync(engine: Engine, key: AppKey) -> None:
             _later(engine, turn, step, error, line)
             return
     if ending.look_again_s:
-        engine.due.put(
-            Step(TASK_RECONCILE, (str(key), ending.why), RECONCILE), engine.clock() + ending.look_again_s
-        )
+        until = engine.clock() + ending.look_again_s
+        engine.due.put(Step(TASK_RECONCILE, (str(key), ending.why), RECONCILE), until)
+        if ending.why == tell.RETRY:  # the deliveries wait for how it ends
+            line.waits(ending.look_again_s, ending.failure)
+            engine.turns.park(turn.name, until + 10.0)
+            if engine.turns.release(turn, done=False, again=False):
+                engine.send(step)
+            return
     _close(engine, turn, turn.name, ending.failure)
     _again(engine, turn, step)
 

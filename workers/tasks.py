@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 
 from celery import Celery
 
@@ -94,13 +95,21 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
 def _recorded(run: Run) -> Run:
     """`run` without exceptions: Celery would log their arguments, and cannot know what to do about them."""
 
+    arguments = signature(run)
+
     @wraps(run)
     def recorded(*args: str, **kwargs: str) -> None:
+        shown = f"{run.__name__}{args}"[:200]  # whoever sends a task chooses how long its arguments are
+        try:
+            arguments.bind(*args, **kwargs)
+        except TypeError as error:
+            log.warning("%s: %s", shown, error)
+            return
         try:
             run(*args, **kwargs)
         except MooringError as error:
-            log.warning("%s%s: %s", run.__name__, args, error)
+            log.warning("%s: %s", shown, error)
         except Exception:
-            log.exception("%s%s failed; beat takes it up again", run.__name__, args)
+            log.exception("%s failed; beat takes it up again", shown)
 
     return recorded

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from mooring.errors import MooringError, Refused, Retryable
+from mooring.errors import GitRefused, MooringError, Refused, Retryable
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.status import OperationState
@@ -26,6 +26,11 @@ from workers.timeline import Timeline
 
 # How long after a change of health the next look is worth its requests, in seconds.
 _LOOK_AGAIN = (1.0, 60.0)
+# How long after a Git host said no it is worth asking again, in seconds.
+_ASK_GIT_AGAIN = (2.0, 180.0)
+
+
+HEALTH, LOOK, RETRY = "health", "look", "retry"  # why to look again
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class Ending:
 
     failure: str = ""
     look_again_s: float = 0.0
-    why: str = "health"
+    why: str = HEALTH
 
 
 def concluded(
@@ -73,10 +78,7 @@ def concluded(
     _show(engine, app)
     _wake(engine, scene)
     if status.health.status == "Progressing":
-        since = datetime.fromisoformat(status.health.last_transition_time)
-        passed = (datetime.now(UTC) - since).total_seconds()
-        low, high = _LOOK_AGAIN
-        return Ending(look_again_s=min(max(passed / 2, low), high))
+        return Ending(look_again_s=_in_proportion(status.health.last_transition_time, *_LOOK_AGAIN))
     return Ending()
 
 
@@ -107,7 +109,19 @@ def refused(engine: Engine, key: AppKey, error: Refused) -> Ending:
     engine.applications.event(app, "Warning", error.condition, str(error))
     if app.metadata.annotations.get(REFRESH):
         engine.applications.clear_refresh(app)
+    if isinstance(error, GitRefused):
+        # Mended at the Git host, by a first push or a new credential, and nothing tells us when.
+        since = next(
+            (c.last_transition_time for c in app.status.conditions if c.message == str(error)), now()
+        )
+        return Ending(str(error), _in_proportion(since, *_ASK_GIT_AGAIN), LOOK)
     return Ending(failure=str(error))
+
+
+def _in_proportion(since: str, least: float, most: float) -> float:
+    """Seconds to wait, half as long as it has been like this, within the bounds."""
+    passed = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+    return min(max(passed / 2, least), most)
 
 
 def waiting(engine: Engine, key: AppKey, error: Retryable) -> None:
