@@ -13,6 +13,7 @@ import orjson
 
 from mooring.delivery import Event, EventKind, RefChange
 from mooring.errors import Refused
+from mooring.repourl import masked
 
 JsonObject = dict[str, Any]
 
@@ -106,7 +107,7 @@ def event(
     default_branch: str = "",
     sender: str = "",
 ) -> Event:
-    """The event, with the distinct ones of `repo_urls` that are not empty.
+    """The event, with the distinct ones of `repo_urls` that are not empty, without credentials.
 
     Raises MalformedPayload for what is not a URL, and when something happened to no repository at all.
     """
@@ -115,6 +116,8 @@ def event(
         raise MalformedPayload("the payload names no repository")
     if not all(_URL.match(url) for url in found):
         raise MalformedPayload("the payload names a repository that is not a URL")
+    # A host behind a proxy, or a hand-made hook, may send its clone URL with a token: nobody needs that here.
+    found = tuple(dict.fromkeys(masked(url) if "@" in url else url for url in found))
     return Event(host, kind, name, delivery, found, changes, default_branch[:1000], sender[:200])
 
 

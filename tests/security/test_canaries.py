@@ -1,0 +1,226 @@
+"""Secrets are planted in every place where Mooring may know one, and looked for in every place where people
+or other programs can see something."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+import redis
+from click.testing import CliRunner
+
+from cli.main import main
+from devcluster.gitserver import GitServer, Repository
+from devcluster.redis import RedisServer
+from tests.stories.conftest import own_redis, ship, ship_settings
+from tests.stories.ship import SECRET, Ship, configmap
+
+__all__ = ["own_redis", "ship", "ship_settings"]
+pytestmark = pytest.mark.cluster
+
+
+def canary(kind: str) -> str:
+    return f"canary-{kind}-{secrets.token_hex(12)}"
+
+
+PASSWORD = canary("git")
+
+
+@pytest.fixture(scope="module")
+def closed_host() -> Iterator[GitServer]:
+    """A Git host that wants a password."""
+    with GitServer(user="sailor", password=PASSWORD) as server:
+        yield server
+
+
+def _forms(value: str) -> Iterator[bytes]:
+    yield value.encode()
+    yield base64.b64encode(value.encode())
+    yield base64.b64encode(f"sailor:{value}".encode())
+    yield quote(value, safe="").encode()
+
+
+def _keys(client: redis.Redis) -> Iterator[tuple[str, bytes]]:
+    for key in client.scan_iter("*"):
+        if client.type(key) == b"stream":
+            yield key.decode(), repr(client.xrange(key)).encode()
+        else:
+            match client.type(key):
+                case b"hash":
+                    value = repr(client.hgetall(key))
+                case b"list":
+                    value = repr(client.lrange(key, 0, -1))
+                case b"set":
+                    value = repr(client.smembers(key))
+                case b"zset":
+                    value = repr(client.zrange(key, 0, -1, withscores=True))
+                case _:
+                    value = repr(client.get(key))
+            yield key.decode(errors="replace"), value.encode()
+
+
+def _processes(ship: Ship) -> Iterator[tuple[str, bytes]]:
+    """argv of everybody on this machine, again and again while work is done; environment of the web tier."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            yield f"argv of {process.name}", (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+
+
+def _cluster(ship: Ship, namespace: str) -> Iterator[tuple[str, bytes]]:
+    for name, path in (
+        ("events", f"/api/v1/namespaces/{ship.home}/events"),
+        ("inventories", f"/api/v1/namespaces/{ship.home}/configmaps"),
+        ("what was deployed", f"/api/v1/namespaces/{namespace}/configmaps"),
+    ):
+        yield name, json.dumps(ship.ask(path)).encode()
+    apps = ship.ask(f"/apis/argoproj.io/v1alpha1/namespaces/{ship.home}/applications")["items"]
+    for app in apps:
+        status = json.loads(json.dumps(app.get("status", {})))
+        yield f"status of {app['metadata']['name']}", json.dumps(_without_sources(status)).encode()
+        yield "annotations", json.dumps(app["metadata"].get("annotations", {})).encode()
+
+
+def _without_sources(value: object) -> object:
+    """Argo CD's schema repeats the spec's source in the status of the same object: that says nothing new."""
+    if isinstance(value, dict):
+        return {key: _without_sources(item) for key, item in value.items() if key != "source"}
+    return [_without_sources(item) for item in value] if isinstance(value, list) else value
+
+
+def _cli(ship: Ship, name: str) -> Iterator[tuple[str, bytes]]:
+    home = ["--kubeconfig", str(ship.cluster.kubeconfig), "-N", ship.home]
+    environ = {
+        "MOORING_REDIS_URL": ship.redis_url,
+        "MOORING_STATE_DIR": str(ship.directory / "cli"),
+        "MOORING_KUBECONFIG": str(ship.cluster.kubeconfig),
+        "MOORING_NAMESPACE": ship.home,
+    }
+    for argv in (
+        ["app", "list", "-o", "wide", *home],
+        ["app", "get", name, *home],
+        ["app", "diff", name, *home],
+        ["app", "manifests", name, *home],
+        ["app", "manifests", name, "--source", "live", *home],
+        ["app", "history", name, *home],
+        ["app", "sync", name, "--timeout", "10", *home],
+        ["delivery", "list", "-o", "wide"],
+        ["delivery", "list", "-o", "json"],
+    ):
+        yield " ".join(argv[:3]), CliRunner().invoke(main, argv, env=environ).output.encode()
+
+
+def _web(ship: Ship, deliveries: list[str]) -> Iterator[tuple[str, bytes]]:
+    for path in ("/", "/readyz", *(f"/api/v1/deliveries/{id}" for id in deliveries)):
+        with urllib.request.urlopen(f"http://127.0.0.1:{ship.port}{path}", timeout=10) as answer:
+            yield path, answer.read() + str(answer.headers).encode()
+    yield "environment of the web tier", Path(f"/proc/{ship.children['web'].pid}/environ").read_bytes()
+
+
+def _files(ship: Ship) -> Iterator[tuple[str, bytes]]:
+    for path in ship.directory.rglob("*"):
+        if path.is_file() and path.suffix not in (".pack", ".idx"):
+            yield str(path.relative_to(ship.directory)), path.read_bytes()
+
+
+def test_no_canary_is_ever_seen(
+    ship: Ship, own_redis: RedisServer, closed_host: GitServer, git_repo: Repository, namespace: str
+) -> None:
+    values = {name: canary(name) for name in ("data", "string", "broken", "url", "hook", "webhook")}
+    token = str(ship.cluster.token)
+
+    # 1. A Secret in Git, which is deployed, changed, and then refused by the API server.
+    name = f"app-{secrets.token_hex(4)}"
+    first = git_repo.commit({"a.yaml": configmap("a", v="1"), "secret.yaml": _secret(values)})
+    ship.create_app(name, git_repo, namespace, selfHeal=True)
+    ship.synced(name, first)
+    ship.ask(
+        f"/api/v1/namespaces/{namespace}/secrets/kept",
+        {"stringData": {"two": "drift"}},
+        method="PATCH",
+        content_type="application/merge-patch+json",
+    )
+    ship.reconcile(name)
+    deliveries = [ship.deliver(git_repo, git_repo.commit({"secret.yaml": _secret(values, immutable=True)}))]
+    ship.finished(deliveries[0])
+    changed = git_repo.commit({"secret.yaml": _secret({**values, "data": values["broken"]}, immutable=True)})
+    deliveries.append(ship.deliver(git_repo, changed))
+    assert ship.finished(deliveries[-1])["state"] == "failed", "an immutable Secret was changed"
+    ship.deliver(git_repo, git_repo.commit({"secret.yaml": _broken(values)}))
+
+    # 2. A password in the URL of an Application: wrong, then right.
+    closed = closed_host.create(f"closed-{secrets.token_hex(4)}")
+    commit = closed.commit({"a.yaml": configmap("b", v="1")})
+    for who, password in (("wrong", values["url"]), ("right", PASSWORD)):
+        url = closed.url.replace("://", f"://sailor:{password}@")
+        ship.create_app(f"{who}-{name}", replace(closed, url=url), namespace)
+    ship.synced(f"right-{name}", commit)
+    ship.condition(f"wrong-{name}", "refuse")
+
+    # 3. A password in the URL of a delivery, which nobody but its sender put there.
+    tokened = replace(closed, url=closed.url.replace("://", f"://x:{values['hook']}@"))
+    deliveries.append(ship.deliver(tokened, closed.commit({"a.yaml": configmap("b", v="2")})))
+    assert ship.finished(deliveries[-1])["state"] in ("succeeded", "failed")
+    ship.quiet()
+
+    values |= {"git": PASSWORD, "token": token, "secret": SECRET}
+    values["redis"] = own_redis.url.partition(":")[2].partition("@")[0].rpartition(":")[2]
+    with ship.redis() as client:
+        seen = [
+            *_keys(client),
+            *_cluster(ship, namespace),
+            *_cli(ship, name),
+            *_cli(ship, f"right-{name}"),
+            *_cli(ship, f"wrong-{name}"),
+            *_web(ship, deliveries),
+            *_processes(ship),
+            *_files(ship),
+        ]
+    assert len(seen) > 50
+    assert any(b"++++++++" in text for place, text in seen if place.startswith("app manifests"))
+    assert any(b"refuses the credential" in text for place, text in seen if place == "/")
+    found = [
+        (kind, place)
+        for place, text in seen
+        for kind, value in values.items()
+        for form in _forms(value)
+        if form in text and (kind, place) not in _KNOWN
+    ]
+    assert found == []
+    web = dict(_web(ship, []))["environment of the web tier"]
+    assert b"KUBECONFIG" not in web
+    assert b"HOME=" not in web or str(ship.directory).encode() in web
+
+
+# Whose place is there: the web tier alone holds webhook secrets, and each process its Redis URL.
+_KNOWN = {
+    ("secret", "environment of the web tier"),
+    ("redis", "environment of the web tier"),
+}
+
+
+def _secret(values: Mapping[str, str], **more: object) -> str:
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "kept"},
+        "data": {"one": base64.b64encode(values["data"].encode()).decode()},
+        "stringData": {"two": values["string"]},
+        **more,
+    }
+    return json.dumps(manifest, indent=1)
+
+
+def _broken(values: Mapping[str, str]) -> str:
+    return (
+        f"apiVersion: v1\nkind: Secret\nmetadata:\n  name: kept\nstringData:\n  two: {values['string']}\n"
+        f"  two: {values['broken']}\ndata:\n  one: not-base64-{values['broken']}\n"
+    )
