@@ -20,6 +20,7 @@ from mooring.store.due import Step
 from mooring.store.ledger import Waiting
 from mooring.store.turns import Turn
 from workers import follow, tell
+from workers.apps.store import Listing
 from workers.bring import bring
 from workers.engine import Engine
 from workers.holding import Holding
@@ -50,12 +51,17 @@ def deliver(engine: Engine, id: str) -> None:
     ended: dict[str, list[str]] = {}  # by outcome
     parts: dict[tuple[str, ...], list[str]] = {}  # of turns, the deliveries that wait for just these
     wanted: dict[str, Wanted] = {}  # by turn, as the last delivery has it
+    newest: Listing | None = None
     for delivery in begun.deliveries:
         event = delivery.event
         if event.kind not in (EventKind.PUSH, EventKind.TAG):
             ended.setdefault(f"recorded: {event.kind}", []).append(delivery.id)
             continue
-        groups = {group.name: group for group in concerned(event, engine.applications.recent().apps)}
+        found = concerned(event, (newest or engine.applications.recent()).apps)
+        if not found and newest is None:
+            newest = engine.applications.list()  # it may have been created a moment ago
+            found = concerned(event, newest.apps)
+        groups = {group.name: group for group in found}
         if not groups:
             ended.setdefault("no Application follows this repository and revision", []).append(delivery.id)
             continue

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
+
 import pytest
 
-from devcluster.gitserver import Repository
+from devcluster.gitserver import GitServer, Repository
 from tests.stories.ship import Ship, configmap, until
 
 pytestmark = pytest.mark.cluster
@@ -31,6 +33,21 @@ def test_a_new_application_is_deployed_and_a_push_changes_it(
     assert {"received", "fetched", "rendered", "planned", "applied", "synced"} <= {
         s["name"] for s in told["stages"]
     }
+
+
+def test_a_push_finds_an_application_that_was_created_a_moment_ago(
+    ship: Ship, git_repo: Repository, git_server: GitServer, namespace: str
+) -> None:
+    ship.create_app("older", git_repo, namespace)
+    ship.synced("older", git_repo.commit({"a.yaml": configmap("a")}))
+    fresh = git_server.create(f"fresh-{secrets.token_hex(4)}")
+    commit = fresh.commit({"b.yaml": configmap("b")})
+    ship.finished(ship.deliver(git_repo, git_repo.commit({"a.yaml": configmap("a", v="2")})))
+
+    ship.create_app("fresh", fresh, namespace)  # who lists Applications has just done so
+
+    told = ship.finished(ship.deliver(fresh, commit))
+    assert told["outcome"] == "synced"
 
 
 def test_a_file_renamed_with_its_object_is_pruned(ship: Ship, git_repo: Repository, namespace: str) -> None:
