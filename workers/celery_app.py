@@ -19,6 +19,7 @@ from mooring.errors import StoreUnavailable
 from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
 from mooring.store.connection import QUEUE, broker_url
 from mooring.store.due import Step
+from workers import transport
 
 _VISIBILITY_S = 900
 _HARD_LIMIT_S = 600
@@ -28,6 +29,7 @@ _IMPORTED_BY = os.getpid()
 def make(name: str, redis_url: str) -> Celery:
     """A Celery application on `redis_url`, without tasks."""
     assert _HARD_LIMIT_S < _VISIBILITY_S, "a task must be ended before Redis hands it to another worker"
+    transport.use()
     app = Celery(name, broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
         accept_content=["json"],

@@ -126,12 +126,13 @@ def test_work_under_way_outlives_a_restart_of_redis(
     own_redis.start()
 
     def ended() -> bool:
-        ship.revive()  # a worker that holds tasks ends with its connection, and is to be started again
         return all(ship.delivery(id)["state"] == "succeeded" for id in deliveries)
 
     until("the end of all deliveries", ended)
     ship.synced(app, commits[-1])
     assert ship.configmap(namespace, "a")["data"] == {"v": "21"}
+    for name, child in ship.children.items():
+        assert child.poll() is None, f"{name} ended"
 
 
 @pytest.mark.parametrize("which", ["", "app"])

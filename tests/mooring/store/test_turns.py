@@ -339,6 +339,9 @@ class TurnsMachine(RuleBasedStateMachine):
             assert orphans == (APP,)
             assert self.model.unserved
             assert not self.held()
+            if self.model.holder is not None:  # taken for dead: it has lost the turn, should it wake up
+                self.losers.append(self.model.holder)
+                self.model.holder = None
         self.model.tasks += len(orphans)
 
     @invariant()
