@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import urllib.error
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,19 @@ from devcluster.cluster import Cluster
 from devcluster.redis import RedisServer
 from mooring.model.crd import crds
 from tests.stories.ship import Ship, until
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A story that fails shows what its processes said last, and what was still wanted of them."""
+    report = yield
+    ship = getattr(item, "funcargs", {}).get("ship")
+    if report.failed and isinstance(ship, Ship):
+        report.sections.append(("what is wanted", ship.wanted()))
+        report.sections += [(f"the end of {name}'s log", ship.log(name)[-4000:]) for name in ship.children]
+    return report
 
 
 @pytest.fixture(scope="module")

@@ -309,6 +309,22 @@ class Ship:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def wanted(self) -> str:
+        """What is wanted and not done, as Redis has it: open turns, waiting steps, lengths of the queues."""
+        with contextlib.suppress(redis.RedisError), self.redis() as client:
+            names = [name.decode() for name in client.smembers("mooring:turns")]
+            lines = [f"{name}: {client.hgetall(f'mooring:turn:{name}')}" for name in names]
+            lines += [
+                f"{step!r} at {at}" for step, at in client.zrange("mooring:due", 0, -1, withscores=True)
+            ]
+            lines += [
+                f"{key!r}: {client.llen(key)}"
+                for key in client.keys("mooring:queue:*")
+                if client.type(key) == b"list"
+            ]
+            return "\n".join([*lines, f"at {time.time()}"])
+        return "Redis does not answer"
+
     def quiet(self) -> None:
         """Waits until nobody works on anything."""
         with redis.Redis.from_url(self.redis_url) as client:
