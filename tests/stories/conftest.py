@@ -14,7 +14,7 @@ from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.redis import RedisServer
 from mooring.model.crd import crds
-from tests.stories.ship import Ship, until
+from tests.stories.ship import APPS, Ship, until
 
 
 @pytest.hookimpl(wrapper=True)
@@ -62,6 +62,19 @@ def ship(
     finally:  # also when it did not come up
         found.stop()
         devcluster.ask(cluster, f"/api/v1/namespaces/{home}", method="DELETE")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_outlives_its_story(request: pytest.FixtureRequest) -> Iterator[None]:
+    """An app whose namespace is gone fails again and again, and a later story would wait for that."""
+    if "ship" not in request.fixturenames:
+        yield
+        return
+    if "namespace" in request.fixturenames:
+        request.getfixturevalue("namespace")  # it goes after the apps
+    ship: Ship = request.getfixturevalue("ship")
+    yield
+    ship.ask(APPS.format(ship.home), method="DELETE")
 
 
 def install_crds(cluster: Cluster) -> None:

@@ -27,8 +27,10 @@ from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from mooring.keys import AppKey
+from mooring.model.application import Application
 from mooring.names import RECONCILE, TASK_RECONCILE
 from workers.celery_app import make
+from workers.push import group
 
 SECRET = "a webhook secret of the tests"
 PATIENCE_S = 60.0
@@ -326,9 +328,18 @@ class Ship:
         return "Redis does not answer"
 
     def quiet(self) -> None:
-        """Waits until nobody works on anything."""
+        """Waits until nothing is wanted of any app that there is: one that is gone may have been put off."""
         with redis.Redis.from_url(self.redis_url) as client:
-            until("the end of all work", lambda: client.scard("mooring:turns") == 0)
+
+            def still() -> bool:
+                wanted = {name.decode() for name in client.smembers("mooring:turns")}
+                apps = [Application.parse(raw) for raw in self.ask(APPS.format(self.home))["items"]]
+                followed = [follows for app in apps if (follows := group(app)) is not None]
+                return wanted.isdisjoint(
+                    [*(f"app:{app.key}" for app in apps), *(follows.name for follows in followed)]
+                )
+
+            until("the end of all work", still)
 
     def works_on(self, name: str) -> bool:
         """Whether a worker is at work on the app right now."""

@@ -296,7 +296,6 @@ def test_without_its_inventory_an_app_prunes_nothing_and_says_what_to_restore(
     assert ship.configmap(namespace, "two")
 
 
-@pytest.mark.xfail(strict=False, reason="open bug: now and then its turn stays open for a minute")
 def test_a_garbled_inventory_stops_everything_and_says_what_to_restore(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

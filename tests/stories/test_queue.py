@@ -159,9 +159,6 @@ def test_a_sync_task_sent_by_hand_does_what_is_wanted_and_no_more(
     assert ship.app(app)["metadata"]["resourceVersion"] == before
 
 
-@pytest.mark.xfail(
-    strict=False, reason="open bug: after garbage on all queues a sync now and then comes too late"
-)
 def test_garbage_on_the_queues_neither_ends_a_worker_nor_stays(
     ship: Ship, git_repo: Repository, namespace: str, app: str
 ) -> None:
