@@ -6,13 +6,13 @@ from dataclasses import replace
 
 from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
-from mooring.names import REFRESH
 from mooring.store.turns import Turn
 from workers import checkout, report
 from workers.apply import Applied, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
 from workers.applyset.parent import Parent
+from workers.apps.patches import refresh_asked
 from workers.apps.store import Claim
 from workers.compare import Compared, compare
 from workers.decide import Mode
@@ -35,18 +35,19 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
     be tried again, Conflict when something was changed meanwhile, Superseded when somebody else has taken
     over.
     """
+    app = engine.applications.get(key)
+    if app is None:
+        return Ending()  # deleted: nothing is wanted any more
+    if app.metadata.deletion_timestamp:
+        return Ending()  # being deleted, kept by a finalizer: what it has stays as it is
+    edition = engine.applications.edition(app)
     try:
-        app = engine.applications.get(key)
-        if app is None:
-            return Ending()  # deleted: nothing is wanted any more
-        if app.metadata.deletion_timestamp:
-            return Ending()  # being deleted, kept by a finalizer: what it has stays as it is
-        scene = look(engine, check(engine, app), turn, line)
+        scene = look(engine, check(engine, app, edition), turn, line)
         go = _sync if scene.decision.mode is Mode.SYNC else _compare
         ending = go(engine, scene, turn, line)
     except Refused as error:
-        return refused(engine, key, error)
-    if "refresh" in turn.wishes or app.metadata.annotations.get(REFRESH):
+        return refused(engine, key, error, edition)
+    if refresh_asked(app):
         engine.applications.clear_refresh(app)
     return ending
 

@@ -23,6 +23,7 @@ from workers import checkout
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.conditions import SHARED_RESOURCE
+from workers.apps.patches import refresh_asked
 from workers.apps.state import content_digest
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
@@ -41,12 +42,16 @@ from workers.viewpoint import viewpoint
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An application that may be looked at. `blocking` says what unsupported thing forbids writing, or ""."""
+    """An application that may be looked at, as of `edition` (`Applications.edition`).
+
+    `blocking` says what unsupported thing forbids writing, or "".
+    """
 
     app: Application
     project: AppProject
     notices: tuple[Notice, ...]
     blocking: str
+    edition: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +69,10 @@ class Scene:
     notices: tuple[Notice, ...]
     decision: Decision
     words: Words
+    edition: str
 
 
-def check(engine: Engine, app: Application) -> Checked:
+def check(engine: Engine, app: Application, edition: str) -> Checked:
     """Whether we can do what the application asks. Raises Refused when it cannot even be compared."""
     project = engine.applications.project(app.spec.project_name)
     found: list[Unsupported] = [
@@ -87,7 +93,7 @@ def check(engine: Engine, app: Application) -> Checked:
             "add it to spec.destinations or move the app",
             condition="InvalidSpecError",
         )
-    return Checked(app, project, tuple(notices), str(blocking[0]) if blocking else "")
+    return Checked(app, project, tuple(notices), str(blocking[0]) if blocking else "", edition)
 
 
 def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
@@ -101,8 +107,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     reading_parent = engine.executor.submit(
         parents.read, engine.api, engine.settings.namespace, app.key, engine.installation
     )
-    hard = turn.wishes.get("refresh") == "hard"
-    known = {} if hard else engine.proofs.load(engine.cluster, app.key)
+    known = {} if refresh_asked(app) == "hard" else engine.proofs.load(engine.cluster, app.key)
     commit, rendered = _render(engine, checked, operation, turn)
     line.ended("rendered")
     parent = reading_parent.result()
@@ -181,6 +186,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         notices=(*notices, *found.notices),
         decision=decision,
         words=words,
+        edition=checked.edition,
     )
 
 
@@ -245,17 +251,17 @@ def _render(
         and begun.sync_result is not None
     ):
         asked_for = asked_for or begun.sync_result.revision  # one operation, one commit, however often tried
-    commit = turn.wishes.get("commit", "")
+    pushed = turn.wishes.get("commit", "") if turn.wishes.get("follows") == _follows(app) else ""
     mirror = checkout.mirror_of(engine, source, app.spec.project_name)
     compared = app.status.sync.compared_to if app.status.sync else None
     if asked_for:
         mirror, commit = checkout.resolve(engine, source, app.spec.project_name, asked_for)
-    elif "refresh" in turn.wishes:
-        mirror, commit = checkout.resolve(engine, source, app.spec.project_name, hint=commit)
-    elif commit and turn.wishes.get("follows") == _follows(app) and mirror.has(commit):
-        pass
+    elif pushed and mirror.has(pushed) and not refresh_asked(app):
+        commit = pushed
     elif (
         operation is None
+        and not pushed  # it is in the mirror of another machine: this one asks the host itself
+        and not refresh_asked(app)
         and "look" not in turn.wishes
         and compared is not None
         and compared.source == source
@@ -264,7 +270,7 @@ def _render(
     ):
         commit = app.status.sync.revision  # drift is looked for at the commit we have; polling finds new ones
     else:
-        mirror, commit = checkout.resolve(engine, source, app.spec.project_name)
+        mirror, commit = checkout.resolve(engine, source, app.spec.project_name, hint=pushed)
     duplicate_keys: DuplicateKeys = "error" if engine.settings.yaml_duplicate_keys == "error" else "warn"
     rendered = render(source, mirror.tree, commit, Parameters(app.metadata.name, duplicate_keys))
     return commit, rendered

@@ -11,6 +11,7 @@ what they write right.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from mooring.delivery import EventKind
 from mooring.errors import Conflict, MooringError, Refused, Retryable, Superseded, TooSlow
@@ -29,6 +30,7 @@ from workers.timeline import Timeline, queued
 
 APP = "app:"  # turns on applications; those on repositories begin with PUSH
 _LEASE_S = 10.0
+_DELIVER_AGAIN_S = 2.0
 # A task taken this often without an end has taken its worker down with it each time.
 _POISON = 8
 _ALONG = 200  # deliveries that are looked at together: some tens of milliseconds, far less than the lease
@@ -47,12 +49,24 @@ def deliver(engine: Engine, id: str) -> None:
     if begun.attempt > _POISON:
         engine.ledger.finish([id], False, "given up: every worker that took it died; replay it to try again")
         return
+    try:
+        _concern(engine, begun.deliveries)
+    except Retryable as error:
+        # However long that takes: a push must not be lost because nobody could say whom it concerns.
+        ids = [delivery.id for delivery in begun.deliveries]
+        wait = min(max(error.after, _DELIVER_AGAIN_S), _LEASE_S)
+        engine.ledger.put_off(ids, engine.worker, wait)
+        Timeline(engine.ledger, ids, engine.clock).waits(wait, str(error))
+
+
+def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:
+    """Want each application pushed that one of the deliveries concerns; finish those that concern none."""
     deliveries: list[Waiting] = []
     ended: dict[str, list[str]] = {}  # by outcome
     parts: dict[tuple[str, ...], list[str]] = {}  # of turns, the deliveries that wait for just these
     wanted: dict[str, Wanted] = {}  # by turn, as the last delivery has it
     newest: Listing | None = None
-    for delivery in begun.deliveries:
+    for delivery in begun:
         event = delivery.event
         if event.kind not in (EventKind.PUSH, EventKind.TAG):
             ended.setdefault(f"recorded: {event.kind}", []).append(delivery.id)
@@ -188,17 +202,18 @@ def _sync(engine: Engine, key: AppKey) -> None:
 
 
 def reconcile(engine: Engine, name: str, why: str) -> None:
-    """Look at one application, or at all when `name` is empty. `why` is recorded with the wish."""
+    """Look at one application, or at all when `name` is empty; `look` as the reason asks its Git host too."""
+    wishes = {"look": "1"} if why == tell.LOOK else {"compare": "1"}
     if not name:
         listing = engine.applications.list()
         engine.views.keep_only({app.key for app in listing.apps})
         engine.ledger.mend()
         for app in listing.apps:
-            if engine.turns.want(_part(app.key), {why: "1"}):
+            if engine.turns.want(_part(app.key), wishes, background=True):
                 engine.send(_task(_part(app.key), RECONCILE))
         return
     part = _part(_named(engine, name))
-    if engine.turns.want(part, {why: "1"}):
+    if engine.turns.want(part, wishes):
         work(engine, part)
 
 

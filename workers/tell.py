@@ -10,13 +10,14 @@ from mooring.errors import GitRefused, MooringError, Refused, Retryable
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.status import OperationState
-from mooring.names import DEPLOY, REFRESH, TASK_TURN
+from mooring.names import DEPLOY, TASK_TURN
 from mooring.repourl import masked
 from mooring.store.due import Step
 from mooring.store.views import AppView
 from workers import report
 from workers.apply import Applied
-from workers.apps.state import content_digest, spec_digest
+from workers.apps.patches import refresh_asked
+from workers.apps.state import content_digest
 from workers.apps.store import Claim
 from workers.decide import asked
 from workers.engine import Engine
@@ -69,7 +70,7 @@ def concluded(
         engine.applications.state(scene.app),
         inputs=scene.inputs,
         commit=scene.commit,
-        spec=spec_digest(scene.app),
+        spec=scene.edition,
     )
     if tried:
         state = replace(state, tried=content_digest(scene.app, scene.inputs))
@@ -92,8 +93,11 @@ def _wake(engine: Engine, scene: Scene) -> None:
             engine.send(Step(TASK_TURN, (f"app:{other}",), DEPLOY))
 
 
-def refused(engine: Engine, key: AppKey, error: Refused) -> Ending:
-    """Put the error on the application as a condition, and end its operation; the cluster stays as it is."""
+def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> Ending:
+    """Put the error on the application as a condition, and end its operation; the cluster stays as it is.
+
+    `edition` is what was looked at (`Applications.edition`): what was edited since is looked at anew.
+    """
     app = engine.applications.get(key)
     if app is None:
         return Ending(failure=str(error))
@@ -105,9 +109,9 @@ def refused(engine: Engine, key: AppKey, error: Refused) -> Ending:
         revision = wanted.sync.revision if wanted.sync else ""
         claim = engine.applications.claim(app, report.running(wanted, revision, now()))
         app, state = claim.app, report.ended(claim.state, "Error", str(error), now())
-    _failed(engine, app, [Notice(error.condition, str(error))], state, claim)
+    _failed(engine, app, [Notice(error.condition, str(error))], state, claim, edition)
     engine.applications.event(app, "Warning", error.condition, str(error))
-    if app.metadata.annotations.get(REFRESH):
+    if refresh_asked(app):
         engine.applications.clear_refresh(app)
     if isinstance(error, GitRefused):
         # Mended at the Git host, by a first push or a new credential, and nothing tells us when.
@@ -140,9 +144,10 @@ def _failed(
     notices: Sequence[Notice],
     operation: OperationState | None,
     claim: Claim | None = None,
+    edition: str = "",
 ) -> None:
     status = report.failed_status(app, notices, operation, now())
-    state = replace(engine.applications.state(app), spec=spec_digest(app))
+    state = replace(engine.applications.state(app), spec=edition or engine.applications.edition(app))
     _show(engine, engine.applications.report(app, status, state, claim))
 
 

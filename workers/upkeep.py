@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from hashlib import sha256
+
+import orjson
 
 from mooring.delivery import Stage
 from mooring.errors import StoreGarbled
@@ -11,14 +14,13 @@ from mooring.names import (
     DEPLOY,
     INTAKE,
     RECONCILE,
-    REFRESH,
     SLOW,
     TASK_DELIVER,
     TASK_TURN,
 )
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
-from workers.apps.state import spec_digest
+from workers.apps.patches import refresh_asked
 from workers.engine import Engine
 from workers.pipeline import APP
 from workers.push import group
@@ -42,10 +44,11 @@ def tick(engine: Engine) -> None:
 
 
 def _lost_deliveries(engine: Engine) -> None:
-    if engine.redis.llen(QUEUE + INTAKE):  # they merely wait their turn
-        return
     now = engine.clock()
-    for id in (*engine.ledger.overdue(now), *engine.ledger.stranded(now - _STRANDED_S)):
+    lost = engine.ledger.overdue(now)
+    if not engine.redis.llen(QUEUE + INTAKE):  # else those merely wait their turn
+        lost += engine.ledger.stranded(now - _STRANDED_S)
+    for id in lost:
         engine.send(Step(TASK_DELIVER, (id,), INTAKE))
         try:
             engine.ledger.mark_enqueued(id, Stage("enqueued again", engine.clock(), 0.0))
@@ -66,17 +69,18 @@ def watch(engine: Engine) -> None:
     """Take up what was asked for on the objects themselves, and applications never looked at."""
     for app in engine.applications.list().apps:
         wishes = _wishes(engine, app)
-        if wishes and engine.turns.want(f"{APP}{app.key}", wishes):
+        if wishes and engine.turns.want(f"{APP}{app.key}", wishes, standing=True):
             engine.send(Step(TASK_TURN, (f"{APP}{app.key}",), DEPLOY))
 
 
 def _wishes(engine: Engine, app: Application) -> dict[str, str]:
+    """What is written on the object and waits to be done; the same until somebody writes something else."""
     wishes: dict[str, str] = {}
     if app.operation is not None:
-        wishes["operation"] = "1"
-    refresh = app.metadata.annotations.get(REFRESH)
-    if refresh:
-        wishes["refresh"] = "hard" if refresh == "hard" else "normal"
-    if engine.applications.state(app).spec != spec_digest(app):
-        wishes["look"] = "1"
+        wishes["operation"] = sha256(orjson.dumps(app.operation.to_dict())).hexdigest()[:16]
+    if refresh := refresh_asked(app):
+        wishes["refresh"] = refresh
+    edition = engine.applications.edition(app)
+    if engine.applications.state(app).spec != edition:
+        wishes["edition"] = edition
     return wishes

@@ -15,7 +15,7 @@ from cli.home import connect, home_options, redis_client, redis_url
 from mooring.errors import MooringError
 from mooring.model.application import Application
 from mooring.model.spec import Initiator, Operation, Retry, SyncOperation
-from mooring.names import DEPLOY, TASK_SYNC
+from mooring.names import DEPLOY, TASK_TURN
 from mooring.settings import Settings
 from mooring.store.due import Step
 
@@ -94,8 +94,9 @@ def _hurry(settings: Settings, app: Application) -> None:
 
     try:
         url = redis_url(settings)
-        if Turns(redis_client(settings), time.time).want(f"app:{app.key}", {"operation": "1"}):
-            send(make("mooring-cli", url), Step(TASK_SYNC, (str(app.key),), DEPLOY))
+        turn = f"app:{app.key}"
+        if Turns(redis_client(settings), time.time).want(turn, {"operation": "asked for"}):
+            send(make("mooring-cli", url), Step(TASK_TURN, (turn,), DEPLOY))
     except MooringError as error:
         click.echo(f"not hurried ({error}); beat looks every 2 s", err=True)
 

@@ -100,6 +100,7 @@ class Ledger:
         self._record = client.register_script(_script("record"))
         self._mark_enqueued = client.register_script(_script("mark_enqueued"))
         self._begin = client.register_script(_script("begin"))
+        self._put_off = client.register_script(_script("put_off"))
         self._hold = client.register_script(_script("hold"))
         self._stages = client.register_script(_script("stages"))
         self._finish = client.register_script(_script("finish"))
@@ -176,6 +177,14 @@ class Ledger:
     def renew(self, id: str, worker: str, lease_s: float) -> bool:
         """Extend the lease to `lease_s` seconds from now. False when it is not `worker`'s any more."""
         return bool(self._hold([_UNFINISHED], [LEDGER, worker, lease_s, id]))
+
+    def put_off(self, ids: Sequence[str], worker: str, seconds: float) -> None:
+        """Give deliveries back that `worker` could not work on, to be enqueued again in `seconds`.
+
+        That counts as no attempt: nobody died of them.
+        """
+        for some in batches(ids):
+            self._put_off([_UNFINISHED], [LEDGER, worker, seconds, *some])
 
     def hand_over(self, ids: Sequence[str], worker: str) -> int:
         """Keep deliveries running without a lease: tasks and waiting steps of their own finish them.

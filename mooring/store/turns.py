@@ -20,31 +20,42 @@ from typing import Any, cast
 import redis
 from redis.commands.core import Script
 
+from mooring.errors import StoreGarbled
 from mooring.store.connection import healed
 
 PREFIX = "mooring:turn:"
 OPEN = "mooring:turns"
 
 # KEYS: the turn's hash, its wishes, the set of open turns. Times are milliseconds since the epoch.
+# ARGV: name, now, in the background?, standing?, number of wishes, wish and value of each, delivery…
 _WANT = """
+local now, background, standing = tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4] == '1'
+local wishes = 5 + 2 * tonumber(ARGV[5])
+if standing then
+  local turn = redis.call('HMGET', KEYS[1], 'wanted', 'done')
+  local news = tonumber(turn[1] or '0') <= tonumber(turn[2] or '0')
+  for i = 6, wishes, 2 do news = news or redis.call('HGET', KEYS[2], ARGV[i]) ~= ARGV[i + 1] end
+  if not news then return 0 end
+end
 redis.call('HINCRBY', KEYS[1], 'wanted', 1)
 redis.call('PERSIST', KEYS[1])
-local wishes = 3 + 2 * tonumber(ARGV[3])
-for i = 4, wishes, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+for i = 6, wishes, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 redis.call('SADD', KEYS[3], ARGV[1])
 for i = wishes + 1, #ARGV do redis.call('RPUSH', KEYS[4], ARGV[i]) end
-local now = tonumber(ARGV[2])
 local held = tonumber(redis.call('HGET', KEYS[1], 'expires') or '0') > now
 local queued = redis.call('HEXISTS', KEYS[1], 'queued') == 1
-if held or queued then return 0 end
+local patient = redis.call('HEXISTS', KEYS[1], 'background') == 1
+if held or queued and (background or not patient) then return 0 end
 redis.call('HSET', KEYS[1], 'queued', now)
+if background then redis.call('HSET', KEYS[1], 'background', 1)
+else redis.call('HDEL', KEYS[1], 'background') end
 return 1
 """
 
 _TAKE = """
 local now, token, ttl = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
 local turn = redis.call('HMGET', KEYS[1], 'wanted', 'done', 'expires')
-redis.call('HDEL', KEYS[1], 'queued')
+redis.call('HDEL', KEYS[1], 'queued', 'background')
 if tonumber(turn[3] or '0') > now then return {} end
 local wanted, done = tonumber(turn[1] or '0'), tonumber(turn[2] or '0')
 if wanted <= done then redis.call('SREM', KEYS[3], ARGV[4]) return {} end
@@ -103,7 +114,7 @@ for _, name in ipairs(redis.call('SMEMBERS', KEYS[3])) do
     redis.call('SREM', KEYS[3], name)
   elseif expires > 0 and expires < now
     or idle and expires == 0 and queued + patience < now and number(turn[5]) < now then
-    redis.call('HDEL', key, 'holder', 'expires')
+    redis.call('HDEL', key, 'holder', 'expires', 'background')
     redis.call('HSET', key, 'queued', now)
     orphans[#orphans + 1] = name
   end
@@ -138,16 +149,29 @@ class Turns:
         self._release = client.register_script(_RELEASE)
         self._orphans = client.register_script(_ORPHANS)
 
-    def want(self, name: str, wishes: Mapping[str, str], deliveries: Sequence[str] = ()) -> bool:
+    def want(
+        self,
+        name: str,
+        wishes: Mapping[str, str],
+        deliveries: Sequence[str] = (),
+        *,
+        background: bool = False,
+        standing: bool = False,
+    ) -> bool:
         """Ask for work on `name`, which answers `deliveries`. True: the caller enqueues the task that takes
         the turn.
 
         False: a task is queued already, or the holder will see the wish when it gives the turn back.
+
+        `background`: the task goes on a queue whose work has time. Who is in a hurry does not wait for that
+        one, and sends another. `standing`: the wish is written somewhere and seen again and again; while it
+        is known it is none, so that it neither wakes a turn that was put off nor counts as a newer one.
         """
         flat: list[str] = []
         for field, value in wishes.items():
             flat += [field, value]
-        return bool(self._ask(self._want, name, [name, self._now(), len(wishes), *flat, *deliveries]))
+        how = [name, self._now(), int(background), int(standing), len(wishes)]
+        return bool(self._ask(self._want, name, [*how, *flat, *deliveries]))
 
     def take(self, name: str) -> Turn | None:
         """The turn, or None when somebody holds it or nothing is wanted any more."""
@@ -181,7 +205,7 @@ class Turns:
         Whoever takes the turn earlier ends that: its death is to be seen by its lease.
         """
         until_ms = str(int(until * 1000))
-        healed(self._redis, self._keys(name), lambda: self._redis.hset(PREFIX + name, "parked", until_ms))
+        healed(self._redis, [PREFIX + name], lambda: self._redis.hset(PREFIX + name, "parked", until_ms))
 
     def orphans(self, *, idle: bool = True, patience_s: float = 10.0) -> tuple[str, ...]:
         """Turns that nobody holds or waits for although work is wanted; each is to be enqueued once.
@@ -196,7 +220,10 @@ class Turns:
     def _ask(self, script: Script, name: str, args: list[Any]) -> Any:
         """A turn that is none is forgotten and begun anew: the poll wants it again."""
         keys = self._keys(name)
-        return healed(self._redis, keys, lambda: script(keys, args))
+        try:
+            return healed(self._redis, [key for key in keys if key != OPEN], lambda: script(keys, args))
+        except StoreGarbled:  # so it is the set of all open turns: they are wanted anew, too
+            return healed(self._redis, [OPEN], lambda: script(keys, args))
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

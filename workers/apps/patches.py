@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from mooring.model.application import Application
 from mooring.model.status import ApplicationStatus, OperationState
@@ -67,6 +67,12 @@ def moved_patch(app: Application, revision: str) -> Patch:
     if app.status.sync is None or app.status.sync.revision == revision:
         return {}
     return {"status": {"sync": {"revision": revision}}}
+
+
+def refresh_asked(app: Application) -> Literal["", "normal", "hard"]:
+    """What the object's annotation asks for, in either spelling; whatever is not `hard` is `normal`."""
+    asked = [text for name in REFRESHES if (text := app.metadata.annotations.get(name))]
+    return "hard" if "hard" in asked else "normal" if asked else ""
 
 
 def refresh_patch(app: Application) -> Patch:

@@ -33,7 +33,7 @@ from workers.apps.patches import (
 )
 from workers.apps.projects import Projects
 from workers.apps.repositories import known_hosts, repo_secrets, tls_certificates
-from workers.apps.state import State
+from workers.apps.state import State, spec_digest
 from workers.apps.store import Claim, Listing
 from workers.cluster.api import Api
 from workers.cluster.live import Live
@@ -91,6 +91,11 @@ class RecordedApplications(ABC):
 
     def state(self, app: Application) -> State:
         return state_of(app)
+
+    def edition(self, app: Application) -> str:
+        projects, name = self._fresh_projects.get(), app.spec.project_name
+        project = projects.good.get(name)
+        return spec_digest(app, project.spec.to_dict() if project else projects.broken.get(name, ""))
 
     def claim(self, app: Application, state: OperationState) -> Claim:
         id_ = uuid.uuid4().hex

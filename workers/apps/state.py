@@ -24,10 +24,11 @@ LONGEST: Final = 64 * 1024  # characters; all annotations of an object together 
 @dataclass(frozen=True, slots=True)
 class State:
     """`claim` is the id of the newest claim. `inputs` is the digest of what the last successful render
-    read, `commit` the newest one at which that is still so, `spec` the digest of the spec that was last
-    looked at: an edit of it is seen by it (generation counts status writes too). `tried` is the digest of
-    what was last synced, or tried to be: only other content is new, and what differs without it is drift.
-    `others` are fields of other versions of Mooring: they are kept."""
+    read, `commit` the newest one at which that is still so, `spec` the digest of what the app
+    and its project asked for when it was last looked at: an edit of either is seen by it (generation counts
+    status writes too). `tried` is the digest of what was last synced, or tried to be: only other content is
+    new, and what differs without it is drift. `others` are fields of other versions of Mooring: they are
+    kept."""
 
     claim: str = ""
     inputs: str = ""
@@ -59,14 +60,15 @@ class State:
         )
 
 
-def spec_digest(app: Application) -> str:
+def spec_digest(app: Application, project: Any) -> str:
     """What `State.spec` holds once this spec was looked at; 32 hexadecimal digits.
 
-    An approval of deletions is an edit, too: somebody waits for it to be looked at.
+    `project` is the project's spec, JSON-ready, or why there is none: what it permits decides as much as
+    the app's own words. An approval of deletions is an edit, too: somebody waits for it to be looked at.
     """
     annotations = app.metadata.annotations
     approval = [text for name in APPROVALS if (text := annotations.get(name))]
-    return _digest([app.spec.to_dict(), *approval])
+    return _digest([app.spec.to_dict(), project, *approval])
 
 
 def content_digest(app: Application, inputs: str) -> str:

@@ -71,6 +71,11 @@ class Applications(Protocol):
         """What we remember of `app`, as it was read."""
         ...
 
+    def edition(self, app: Application) -> str:
+        """The digest of what `app` and its project ask for now: another one than `State.spec` was never
+        looked at. Taken before a look, it cannot cover an edit that the look did not see."""
+        ...
+
     def claim(self, app: Application, state: OperationState) -> Claim:
         """Takes the operation `state` (phase Running): one write that succeeds only if `app` is unchanged.
 
