@@ -57,6 +57,9 @@ def deliver(engine: Engine, id: str) -> None:
         wait = min(max(error.after, _DELIVER_AGAIN_S), _LEASE_S)
         engine.ledger.put_off(ids, engine.worker, wait)
         Timeline(engine.ledger, ids, engine.clock).waits(wait, str(error))
+    except Refused as error:
+        # Somebody has to mend something first. The poll finds the pushes after that.
+        engine.ledger.finish([delivery.id for delivery in begun.deliveries], False, str(error))
 
 
 def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:

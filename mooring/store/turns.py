@@ -221,9 +221,11 @@ class Turns:
         """A turn that is none is forgotten and begun anew: the poll wants it again."""
         keys = self._keys(name)
         try:
+            return script(keys, args)
+        except StoreGarbled:
+            if self._redis.type(OPEN) not in (b"set", b"none"):
+                self._redis.delete(OPEN)  # no reason to forget this turn too
             return healed(self._redis, [key for key in keys if key != OPEN], lambda: script(keys, args))
-        except StoreGarbled:  # so it is the set of all open turns: they are wanted anew, too
-            return healed(self._redis, [OPEN], lambda: script(keys, args))
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

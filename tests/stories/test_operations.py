@@ -150,6 +150,40 @@ def test_a_refresh_is_obeyed_and_its_wish_taken_off(
     assert {r["name"] for r in app["status"]["resources"] if r["status"] == "OutOfSync"} == {"a", "b"}
 
 
+def test_a_refresh_in_our_own_spelling_is_obeyed_too(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("ours", git_repo, namespace)
+    ship.synced("ours", git_repo.commit({"a.yaml": configmap("a", v="1")}))
+    ship.quiet()
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+
+    ship.patch_app("ours", {"metadata": {"annotations": {"mooring.dev/refresh": "normal"}}})
+
+    app = ship.synced("ours", commit)
+    until("the wish to be taken off", lambda: "mooring.dev/refresh" not in str(ship.app("ours")["metadata"]))
+    assert app["status"]["sync"]["status"] == "Synced"
+
+
+def test_a_refresh_is_no_wish_that_another_look_takes_off_undone(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("swallowed", git_repo, namespace)
+    ship.synced("swallowed", git_repo.commit({"a.yaml": configmap("a", v="1")}))
+    ship.quiet()
+    ship.end("beat")  # nobody tells the workers of the wish
+    try:
+        commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+        ship.patch_app("swallowed", {"metadata": {"annotations": {REFRESH: "hard"}}})
+
+        app = ship.reconcile("swallowed")
+
+        assert REFRESH not in app["metadata"].get("annotations", {})
+        assert app["status"]["sync"]["revision"] == commit, "it was asked where the branch is"
+    finally:
+        ship.start("beat")
+
+
 def test_a_failing_object_is_retried_up_to_the_limit_and_not_again_until_there_is_a_new_commit(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

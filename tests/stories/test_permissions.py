@@ -131,6 +131,23 @@ def test_a_project_that_is_missing_or_has_rules_not_kept_yet_stops_the_app(
     assert ship.configmap(namespace, "a") is None
 
 
+def test_a_project_that_comes_later_or_permits_more_is_heeded_at_once(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app("early", git_repo, namespace, spec={"project": "late"})
+    refused(ship, "early", "project late does not exist")
+
+    project(ship, "late", destinations=[{"server": "*", "namespace": "elsewhere"}])
+    refused(ship, "early", "late does not permit the destination")
+    assert ship.configmap(namespace, "a") is None
+
+    path = APPS.format(ship.home).replace("/applications", "/appprojects/late")
+    ship.ask(path, {"spec": {"destinations": [{"server": "*", "namespace": "test-*"}]}}, **MERGE)
+    ship.synced("early", commit)
+    assert ship.configmap(namespace, "a")
+
+
 # --- what is not supported ------------------------------------------------------------------------
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import signal
+import time
 import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,9 +27,12 @@ from mooring.names import (
     TASK_PUSH,
     TASK_RECONCILE,
     TASK_SYNC,
+    TASK_TURN,
     TASK_WATCH,
 )
+from mooring.store.turns import Turns
 from tests.stories.ship import Ship, configmap, until
+from workers.push import following
 
 pytestmark = pytest.mark.cluster
 
@@ -157,6 +162,51 @@ def test_a_sync_task_sent_by_hand_does_what_is_wanted_and_no_more(
     until("the look", lambda: _turns_done(ship, app) > done)
     ship.quiet()
     assert ship.app(app)["metadata"]["resourceVersion"] == before
+
+
+def test_a_push_does_not_wait_for_a_reconciliation_that_has_queued_its_app(
+    ship: Ship, git_repo: Repository, namespace: str, app: str
+) -> None:
+    ship.signal("reconcile", signal.SIGSTOP)  # as one that has hundreds of apps before this one
+    try:
+        with ship.redis() as client:
+            turns = Turns(client, time.time)
+            assert turns.want(f"app:{AppKey(ship.home, app)}", {"compare": "1"}, background=True)
+        commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+        assert ship.finished(ship.deliver(git_repo, commit))["state"] == "succeeded"
+        ship.synced(app, commit)
+    finally:
+        ship.signal("reconcile", signal.SIGCONT)
+
+
+def test_a_worker_whose_mirror_lacks_the_pushed_commit_fetches_it(
+    ship: Ship, git_repo: Repository, namespace: str, app: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
+    name = f"app:{AppKey(ship.home, app)}"
+    with ship.redis() as client:
+        wishes = {"commit": commit, "follows": following(git_repo.url, "main").name}
+        Turns(client, time.time).want(name, wishes)
+
+    ship.send(RECONCILE, TASK_TURN, name)  # its workers have a disk of their own here
+
+    ship.synced(app, commit)
+    assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+
+
+def test_a_sync_by_the_command_line_is_taken_up_without_beat(
+    ship: Ship, git_repo: Repository, namespace: str, app: str
+) -> None:
+    _spoil(ship, namespace)
+    ship.end("beat")
+    try:
+        done = ship.mooring("app", "sync", app, "--timeout", "60")
+    finally:
+        ship.start("beat")
+
+    assert done.returncode == 0, done.stderr
+    assert "Succeeded" in done.stdout
+    assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
 
 
 def test_garbage_on_the_queues_neither_ends_a_worker_nor_stays(

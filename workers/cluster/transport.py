@@ -181,6 +181,10 @@ class Transport:
             try:
                 return pool.urlopen(method, url, body=data, headers=headers, retries=False, redirect=False)
             except SSLError as error:
+                if _cut_off(error):  # a server that goes away in the middle, or a proxy that has lost it
+                    if not again or method != "GET":
+                        raise ClusterUnavailable(f"{self.host} hung up: {_reason(error)}") from error
+                    continue
                 raise ClusterRefused(
                     f"cannot trust {self.host}: {_reason(error)}; check the kubeconfig's certificates"
                 ) from error
@@ -279,6 +283,12 @@ def _reason(error: Exception) -> str:
     """The innermost words of urllib3's nested errors, without object addresses."""
     text = str(error.args[-1] if error.args else error)
     return _one_line(text.rpartition(">: ")[2] or text)
+
+
+def _cut_off(error: SSLError) -> bool:
+    """Whether the connection merely ended, which says nothing of whom to trust."""
+    inner = (*error.args, error.__cause__, error.__context__)
+    return any(isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError) for one in inner)
 
 
 def _seconds(retry_after: str | None) -> float:

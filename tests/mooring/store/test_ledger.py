@@ -154,6 +154,28 @@ def test_a_delivery_of_a_dead_worker_is_overdue_and_goes_to_another(ledger: Ledg
     assert not ledger.hand_over([id], "dies")
 
 
+def test_a_delivery_that_is_put_off_comes_again_and_was_no_attempt(ledger: Ledger) -> None:
+    first, second = record(ledger), record(ledger)
+    for id in (first, second):
+        ledger.mark_enqueued(id)
+    for _ in range(20):
+        begun = ledger.begin(first, "lives", 30, 200)
+        assert (begun.attempt, [each.id for each in begun.deliveries]) == (1, [first, second])
+        ledger.put_off([first, second], "lives", 5)
+        assert ledger.overdue(time.time() + 4) == ()
+        assert set(ledger.overdue(time.time() + 6)) == {first, second}
+        for id in (first, second):
+            ledger.mark_enqueued(id)
+
+    assert ledger.begin(first, "dies", 0).attempt == 1
+    assert ledger.begin(first, "lives", 30).attempt == 2
+    ledger.put_off([first], "dies", 5)
+    assert ledger.renew(first, "lives", 30), "only who holds it gives it back"
+    ledger.finish([second], True, "done")
+    ledger.put_off([second], "lives", 5)
+    assert ledger.get(second).state is DeliveryState.SUCCEEDED  # type: ignore[union-attr]
+
+
 def test_a_held_delivery_is_not_begun_by_another_worker(ledger: Ledger) -> None:
     id = record(ledger)
     assert ledger.begin(id, "holds it", 30).attempt == 1

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from devcluster.redis import RedisServer
+from mooring.store.connection import connect
 from mooring.store.turns import OPEN, PREFIX, Turn, Turns
 
 LEASE = 8.0
@@ -66,6 +67,38 @@ def test_a_wish_during_a_turn_leads_to_another_turn(turns: Turns) -> None:
     second = take(turns)
     assert second.wishes["commit"] == "b"
     assert not turns.release(second, done=True)
+
+
+def test_who_is_in_a_hurry_does_not_wait_behind_what_has_time(turns: Turns) -> None:
+    assert turns.want(APP, {"compare": "1"}, background=True)
+    assert not turns.want(APP, {"compare": "1"}, background=True), "a task waits already"
+    assert turns.want(APP, {"commit": "a"}), "that task may wait long: another is sent to a quicker queue"
+    assert not turns.want(APP, {"commit": "b"})
+    assert not turns.want(APP, {"compare": "1"}, background=True)
+
+    turn = take(turns)
+    assert turn.wishes == {"compare": "1", "commit": "b"}
+    assert not turns.release(turn, done=True)
+    assert turns.take(APP) is None, "the task that had time finds nothing left to do"
+
+
+def test_a_wish_that_stands_somewhere_is_one_wish_however_often_it_is_seen(
+    turns: Turns, clock: Clock
+) -> None:
+    assert turns.want(APP, {"refresh": "hard"}, standing=True)
+    first = take(turns)
+    turns.park(APP, clock.now + 300)
+    turns.release(first, done=False, again=False)
+
+    assert not turns.want(APP, {"refresh": "hard"}, standing=True), "it wakes nothing that was put off"
+    assert turns.take(APP) is not None
+    clock.now += LEASE + 1
+    assert turns.orphans() == (APP,), "nor is it forgotten"
+    again = take(turns)
+    assert turns.want(APP, {"refresh": "normal"}, standing=True) is False
+    assert turns.release(again, done=True), "what was written since is another wish"
+    turns.release(take(turns), done=True)
+    assert turns.want(APP, {"refresh": "normal"}, standing=True), "and so is the same one once it was served"
 
 
 def test_only_one_worker_holds_a_turn(turns: Turns) -> None:
@@ -219,6 +252,20 @@ def test_what_is_wanted_does_not_expire_with_what_was_done_before(
     assert redis_client.ttl(PREFIX + APP) == -1
 
 
+def test_a_turn_that_is_garbled_is_begun_anew_and_forgets_no_other(
+    redis_url: str, redis_client: redis.Redis, clock: Clock
+) -> None:
+    turns = Turns(connect(redis_url), clock, LEASE)
+    turns.want("app:other", {})
+    redis_client.set(PREFIX + APP, "garbage")
+    assert turns.want(APP, {"commit": "a"})
+    assert redis_client.smembers(OPEN) == {b"app:other", APP.encode()}
+    redis_client.delete(OPEN)
+    redis_client.set(OPEN, "garbage")
+    assert not turns.want(APP, {"commit": "b"}), "its task waits still"
+    assert redis_client.smembers(OPEN) == {APP.encode()}
+
+
 def test_names_do_not_touch_each_other(turns: Turns) -> None:
     turns.want("app:a", {"commit": "a"}, ["d1"])
     turns.want("app:b", {"commit": "b"}, ["d2"])
@@ -271,11 +318,11 @@ class TurnsMachine(RuleBasedStateMachine):
     def held(self) -> bool:
         return self.model.holder is not None and self.model.expires > self.clock.now
 
-    @rule()
-    def want(self) -> None:
+    @rule(background=st.booleans())
+    def want(self, background: bool) -> None:
         delivery = f"d{self.count}"
         self.count += 1
-        send = self.turns.want(APP, {"commit": delivery}, [delivery])
+        send = self.turns.want(APP, {"commit": delivery}, [delivery], background=background)
         self.model.unserved += 1
         self.model.undelivered.append(delivery)
         assert not (send and self.held()), "the holder sees to it"
