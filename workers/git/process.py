@@ -208,7 +208,10 @@ def run(
     if code == 0:
         return bytes(out)
     if code < 0 and time.monotonic() >= deadline:
-        raise GitFailed(f"git {_verb(args)} was not done in time and was ended; is the host reachable?")
+        raise GitFailed(
+            f"git {_verb(args)} was not done in time and was ended: is the host reachable? "
+            "A large repository may need a longer MOORING_GIT_TIMEOUT"
+        )
     if code < 0:
         raise GitFailed(f"git {_verb(args)} was ended by signal {-code}")
     raise explain(err.decode(errors="replace"), credential)
