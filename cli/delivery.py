@@ -59,7 +59,7 @@ def get(id: str, output: str | None) -> None:
     rows = [
         ("Delivery", found.id),
         ("Received", f"{show.at(found.received_at)} from {event.host}, {event.name} ({event.delivery})"),
-        ("Repository", ", ".join(dict.fromkeys(masked(url) for url in event.repo_urls))),
+        ("Repository", ", ".join(dict.fromkeys(masked(url) for url in event.repositories))),
         *(("Change", f"{change.ref} -> {change.commit or 'deleted'}") for change in event.changes),
         ("Sender", event.sender),
         ("State", found.state.value),
@@ -118,7 +118,7 @@ def as_json(found: Delivery) -> dict[str, Any]:
         "host": event.host,
         "event": event.name,
         "kind": event.kind.value,
-        "repositories": [masked(url) for url in event.repo_urls],
+        "repositories": [masked(url) for url in event.repositories],
         "changes": [asdict(change) for change in event.changes],
         "sender": event.sender,
         "stages": [asdict(stage) for stage in found.stages],
@@ -139,7 +139,7 @@ def _row(found: Delivery, wide: bool) -> tuple[str, ...]:
         _took(found),
         found.outcome,
     )
-    return (*row, masked(event.repo_urls[0]) if event.repo_urls else "") if wide else row
+    return (*row, masked(event.repositories[0]) if event.repositories else "") if wide else row
 
 
 def _took(found: Delivery) -> str:

@@ -44,6 +44,12 @@ class Event:
     changes: tuple[RefChange, ...] = ()
     default_branch: str = ""
     sender: str = ""
+    repo_path: str = ""  # where the payload offers no URL: how clone URLs end there, "project/repository"
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """What the payload calls the repository: its URLs, else its path, else nothing."""
+        return self.repo_urls or ((self.repo_path,) if self.repo_path else ())
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Event:
@@ -55,6 +61,7 @@ class Event:
             name=str(data["name"]),
             delivery=str(data["delivery"]),
             repo_urls=tuple(str(url) for url in data["repo_urls"]),
+            repo_path=str(data.get("repo_path", "")),
             changes=tuple(
                 RefChange(str(c["ref"]), c["commit"] and str(c["commit"]), c["before"] and str(c["before"]))
                 for c in data["changes"]

@@ -124,6 +124,16 @@ def same_repository(a: str, b: str) -> bool:
     return normalise(a) == normalise(b)
 
 
+def ends_with(repo: str, path: str) -> bool:
+    """Whether `repo`, normalised, may be the repository that its server calls `path` ("project/name").
+
+    Bitbucket Server serves Git over HTTP below `/scm/`, itself below any path, and over SSH at the root.
+    """
+    at = repo.partition("://")[2].partition("/")[2].lower()
+    path = path.lower()
+    return bool(path) and (at == path or f"/{at}".endswith(f"/scm/{path}"))
+
+
 def masked(url: str) -> str:
     """The URL as it may be shown: no password, no token, no query; the user only where it is SSH's."""
     url = re.split("[?#]", url.strip())[0]

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from mooring.delivery import Event, EventKind
 from mooring.errors import StoreUnavailable
-from mooring.repourl import normalise
+from mooring.repourl import ends_with, normalise
 from mooring.settings_web import SECRETS_DIR, Secret, WebSettings, secret_variable
 from mooring.store.ledger import Duplicate, Full, Ledger
 from webhook import hosts
@@ -173,11 +173,14 @@ def _verified(host: Host, request: Request, body: bytes, secrets: tuple[Secret, 
         event = host.parse(headers, body)
     except MalformedPayload:
         return None
-    for repository in dict.fromkeys(map(normalise, event.repo_urls)):
+    named = set(map(normalise, event.repo_urls))
+    for repository in dict.fromkeys(normalise(secret.repository) for secret in bound):
+        if repository not in named and not ends_with(repository, event.repo_path):
+            continue
         own = tuple(secret.value for secret in bound if normalise(secret.repository) == repository)
-        if own and host.verify(headers, body, own):
+        if host.verify(headers, body, own):
             urls = tuple(url for url in event.repo_urls if normalise(url) == repository)
-            return replace(event, repo_urls=urls)
+            return replace(event, repo_urls=urls or (repository,), repo_path="")
     return None
 
 

@@ -70,7 +70,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "host": event.host,
         "event": event.name,
         "kind": event.kind,
-        "repositories": [masked(url) for url in event.repo_urls],
+        "repositories": [masked(url) for url in event.repositories],
         "changes": [asdict(change) for change in event.changes],
         "sender": event.sender,
         "stages": [asdict(stage) for stage in delivery.stages],

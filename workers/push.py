@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from mooring.delivery import Event
 from mooring.model.application import Application
-from mooring.repourl import normalise
+from mooring.repourl import ends_with, normalise
 from mooring.revision import concerns
 
 PUSH = "push:"  # how the names of turns on repositories begin
@@ -51,7 +51,7 @@ def concerned(event: Event, apps: Iterable[Application]) -> Mapping[Wanted, int]
     found: dict[Wanted, int] = {}
     for app in apps:
         wanted = group(app)
-        if wanted is None or wanted.repo not in repos:
+        if wanted is None or not (wanted.repo in repos or ends_with(wanted.repo, event.repo_path)):
             continue
         for change in event.changes:
             if concerns(wanted.revision, change.ref, event.default_branch):

@@ -13,7 +13,9 @@ from mooring.store.ledger import Ledger
 from tests.webhook import octokit
 from webhook.app import create_app
 
-pytestmark = pytest.mark.skipif(not octokit.available(), reason="npm and node bring GitHub's examples")
+pytestmark = pytest.mark.skipif(
+    not octokit.available(), reason="no npm or node: of GitHub, only what test_published.py has is tested"
+)
 
 SECRET = "It's a Secret to Everybody"
 

@@ -17,7 +17,7 @@ import redis
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 
-from mooring.delivery import DeliveryState, EventKind
+from mooring.delivery import DeliveryState, Event, EventKind
 from mooring.names import TASK_DELIVER
 from mooring.settings_web import HOSTS, Secret, WebSettings, secret_variable
 from mooring.store.connection import connect
@@ -156,6 +156,35 @@ def test_a_form_from_github_is_read_as_json_is(web: FlaskClient) -> None:
     headers["Content-Type"] = "application/x-www-form-urlencoded"
     request = Sent(payloads.sign("github", SECRETS["github"], body, headers), body)
     assert deliver(web, request).status_code == 202
+
+
+def test_a_bitbucket_server_that_sends_no_links_is_known_by_project_and_repository(
+    start: Start, ledger: Ledger
+) -> None:
+    payload = payloads.push_json("bitbucket-server")
+    del payload["repository"]["links"]
+
+    def kept(web: FlaskClient, secret: bytes) -> Event:
+        request = payloads.sent("bitbucket-server", "repo:refs_changed", payload, next(_deliveries), secret)
+        delivery = ledger.get(deliver(web, request, "bitbucket-server").get_json()["id"])
+        assert delivery is not None
+        return delivery.event
+
+    event = kept(start(), payloads.SECRET)
+    assert (event.repo_urls, event.repo_path) == ((), "acme/shop")
+
+    # A secret of one repository says which one it is, and vouches for no other.
+    shops = Secret(b"shops", "https://git.example.com/scm/acme/shop.git")
+    banks = Secret(b"banks", "https://git.example.com/scm/acme/bank.git")
+    web = start(secrets={"bitbucket-server": (shops, banks)})
+    event = kept(web, b"shops")
+    assert (event.repo_urls, event.repo_path) == (("https://git.example.com/scm/acme/shop",), "")
+    forged = payloads.sent("bitbucket-server", "repo:refs_changed", payload, next(_deliveries), b"banks")
+    assert is_problem(deliver(web, forged, "bitbucket-server"), 401)
+
+    payload["repository"]["slug"] = "../shop"
+    nowhere = payloads.sent("bitbucket-server", "repo:refs_changed", payload, next(_deliveries))
+    assert is_problem(deliver(start(), nowhere, "bitbucket-server"), 400, "names no repository")
 
 
 @pytest.mark.parametrize("host", ["github", "gitea", "gogs"])

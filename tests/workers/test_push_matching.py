@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given
@@ -58,6 +59,24 @@ def test_repositories_are_compared_as_a_person_would() -> None:
         assert found(push(repo=spelling), app()) == {"main": 1}
         assert group(app(repo=spelling)) == group(app())
     assert found(push(), app(repo="https://git.example.com/team/shop2")) == {}
+
+
+def test_a_bitbucket_server_that_sends_no_links_is_matched_by_project_and_repository() -> None:
+    event = replace(push(), host="bitbucket-server", repo_urls=(), repo_path="team/shop")
+    for spelling in (
+        "https://git.example.com/scm/team/shop.git",
+        "https://git.example.com/bitbucket/scm/TEAM/shop.git",
+        "ssh://git@git.example.com:7999/team/shop.git",
+    ):
+        assert found(event, app(repo=spelling)) == {"main": 1}
+    for other in (
+        "https://git.example.com/scm/team/shop2.git",
+        "https://git.example.com/scm/myteam/shop.git",
+        "https://git.example.com/scm/team/shop/shop.git",
+        "https://git.example.com/group/team/shop.git",
+        "team/shop",
+    ):
+        assert found(event, app(repo=other)) == {}
 
 
 def test_no_credential_of_a_url_is_in_a_group() -> None:

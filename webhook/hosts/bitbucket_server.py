@@ -48,6 +48,7 @@ def parse(headers: Headers, body: bytes) -> Event:
         name,
         delivery,
         repo_urls=_urls(repository),
+        repo_path=_path(repository),
         changes=changes,
         sender=payload.text(data, "actor", "name"),
     )
@@ -69,5 +70,9 @@ def _urls(repository: JsonObject) -> list[str]:
     base, found, _ = page.partition("/projects/")
     if not found:
         base, _, _ = page.partition("/users/")
-    key = payload.text(repository, "project", "key")
-    return [f"{base}/scm/{key.lower()}/{payload.text(repository, 'slug')}.git"]
+    return [f"{base}/scm/{_path(repository)}.git"]
+
+
+def _path(repository: JsonObject) -> str:
+    # All there is to go by when a server sends no links, as many do, and Atlassian's own examples.
+    return f"{payload.text(repository, 'project', 'key').lower()}/{payload.text(repository, 'slug')}"

@@ -33,6 +33,7 @@ _COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 # https://git-scm.com/docs/git-check-ref-format
 _REF = re.compile(r"refs/(?:heads|tags)/(?!.*(?:\.\.|@\{|//))[^\x00-\x20\x7f~^:?*\[\\]{1,1000}\Z")
 _URL = re.compile(r"[^\x00-\x20\x7f]{1,2048}\Z")
+_PATH = re.compile(r"~?[\w.@-]{1,255}/[\w.-]{1,255}\Z", re.ASCII)
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,200}\Z")
 
 
@@ -103,22 +104,25 @@ def event(
     delivery: str,
     *,
     repo_urls: Iterable[str],
+    repo_path: str = "",
     changes: tuple[RefChange, ...] = (),
     default_branch: str = "",
     sender: str = "",
 ) -> Event:
     """The event, with the distinct ones of `repo_urls` that are not empty, without credentials.
 
-    Raises MalformedPayload for what is not a URL, and when something happened to no repository at all.
+    `repo_path` counts where there are none, and only when it could be the end of one. Raises
+    MalformedPayload for what is not a URL, and when something happened to no repository at all.
     """
     found = tuple(dict.fromkeys(url for url in repo_urls if url))
-    if not found and kind not in (EventKind.PING, EventKind.IGNORED):
+    path = repo_path if not found and _PATH.match(repo_path) else ""
+    if not found and not path and kind not in (EventKind.PING, EventKind.IGNORED):
         raise MalformedPayload("the payload names no repository")
     if not all(_URL.match(url) for url in found):
         raise MalformedPayload("the payload names a repository that is not a URL")
     # A host behind a proxy, or a hand-made hook, may send its clone URL with a token: nobody needs that here.
     found = tuple(dict.fromkeys(masked(url) if "@" in url else url for url in found))
-    return Event(host, kind, name, delivery, found, changes, default_branch[:1000], sender[:200])
+    return Event(host, kind, name, delivery, found, changes, default_branch[:1000], sender[:200], path)
 
 
 def change(ref: str, after: str, before: str) -> RefChange:
