@@ -309,19 +309,26 @@ def _pool(configuration: Configuration) -> urllib3.PoolManager:
     """The package's own pool (proxies, SOCKS, server name), with our limits.
 
     The certificates are read into memory here: the package keeps them in temporary files that
-    vanish with the process that wrote them, forked siblings notwithstanding.
+    vanish with the process that wrote them, forked siblings notwithstanding. Raises ClusterRefused for
+    what is no certificate, and a key that does not belong to one.
     """
     configuration.connection_pool_maxsize = POOL_SIZE
     pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
     context = urllib3.util.ssl_.create_urllib3_context()
     context.check_hostname = bool(configuration.verify_ssl)
     context.verify_mode = ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE
-    if configuration.ssl_ca_cert:
-        context.load_verify_locations(configuration.ssl_ca_cert)
-    else:
-        context.load_default_certs()
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    try:
+        if configuration.ssl_ca_cert:
+            context.load_verify_locations(configuration.ssl_ca_cert)
+        else:
+            context.load_default_certs()
+        if configuration.cert_file:
+            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    except OSError as error:
+        raise ClusterRefused(
+            f"the certificates for {_USERINFO.sub('//', configuration.host)} cannot be used: {error}; check "
+            "certificate-authority and client-certificate in the kubeconfig, or ca.crt in the pod"
+        ) from error
     for key in ("ca_certs", "ca_cert_data", "cert_file", "key_file", "cert_reqs"):
         pool.connection_pool_kw.pop(key, None)
     pool.connection_pool_kw["ssl_context"] = context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 import secrets as random
@@ -113,6 +114,13 @@ def test_a_server_with_another_certificate_is_not_trusted(changed: Write) -> Non
         server(config)["insecure-skip-tls-verify"] = True
 
     assert connect(changed(do_not_care)).discovery.server_version
+
+    def spoil(config: dict[str, Any]) -> None:
+        forget_the_authority(config)
+        server(config)["certificate-authority-data"] = base64.b64encode(b"no certificate").decode()
+
+    with pytest.raises(ClusterRefused, match=r"certificates .* cannot be used"):
+        connect(changed(spoil))
 
 
 @pytest.mark.cluster
