@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_network
 from typing import Any
 
 import orjson
@@ -142,3 +143,28 @@ def test_no_request_is_answered_with_a_server_error(redis_url: str, data: st.Dat
     assert response.status_code < 500
     if response.status_code >= 400:
         assert response.mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@given(data=st.data())
+@quick
+def test_no_header_is_answered_with_a_server_error(host: str, data: st.DataObject, redis_url: str) -> None:
+    secrets = {host: (Secret(secret),) for host, secret in SECRETS.items()}
+    secrets["gitlab"] = (*secrets["gitlab"], Secret(SIGNING_TOKEN))
+    web = create_app(
+        WebSettings(redis_url=redis_url, secrets=secrets, trusted_proxies=(ip_network("127.0.0.0/8"),))
+    ).test_client()
+    # What a server lets through: any byte, as Latin-1, but those that end a line.
+    noise = st.text(st.characters(max_codepoint=255, exclude_characters="\r\n\x00"), max_size=40)
+    headers = payloads.push(host).headers | {"X-Forwarded-For": "192.0.2.1", "webhook-signature": "v1,x"}
+    for name in data.draw(st.sets(st.sampled_from(sorted(headers)), min_size=1, max_size=4)):
+        good = headers[name]
+        headers[name] = data.draw(noise | noise.map(lambda text, good=good: good + text) | st.just(good * 50))  # type: ignore[misc]
+    path = data.draw(st.sampled_from([f"/webhooks/{host}", "/webhooks"]))
+
+    response = web.post(path, data=payloads.push(host).body, headers=headers, buffered=True)
+
+    assert response.status_code in (200, 202, 400, 401), response.get_data(as_text=True)
+    if response.status_code >= 400:
+        assert response.mimetype == "application/problem+json"
+        assert "\n" not in response.get_json()["detail"]

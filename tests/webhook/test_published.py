@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
 import pytest
 import redis
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.datastructures import Headers
+from werkzeug.test import TestResponse
 
 from mooring.delivery import Delivery, EventKind
 from mooring.repourl import normalise
@@ -15,6 +21,7 @@ from mooring.settings_web import HOSTS, Secret, WebSettings
 from mooring.store.connection import connect
 from mooring.store.ledger import Ledger
 from tests.webhook import payloads, published
+from tests.webhook.published import Published
 from webhook import hosts
 from webhook.app import create_app
 
@@ -208,3 +215,121 @@ def test_the_documented_signature_of_gitlabs_scheme_verifies() -> None:
     verify = hosts.BY_NAME["gitlab"].verify
     assert verify(headers, body, (secret,))
     assert not verify(headers, body + b" ", (secret,))
+
+
+_READ = (
+    *(
+        "ref",
+        "after",
+        "before",
+        "repository",
+        "project",
+        "object_kind",
+        "event_name",
+        "push",
+        "changes",
+        "new",
+    ),
+    *(
+        "old",
+        "target",
+        "hash",
+        "type",
+        "name",
+        "links",
+        "html",
+        "self",
+        "clone",
+        "href",
+        "eventType",
+        "resource",
+    ),
+    *("refUpdates", "newObjectId", "oldObjectId", "remoteUrl", "toHash", "fromHash", "refId", "id", "slug"),
+    *("key", "clone_url", "ssh_url", "html_url", "git_http_url", "web_url", "default_branch", "mainbranch"),
+    *("sender", "actor", "login", "nickname", "user", "username", "pullRequest", "toRef", "ref_type"),
+    *("subscriptionId", "notificationId", "pushedBy", "uniqueName", "defaultBranch"),
+)
+_PLACES = tuple[str | int, ...]
+
+
+def places(document: Any, at: _PLACES = ()) -> Iterator[_PLACES]:
+    """Where `document` has something that a reader of webhooks looks at, from the outside in."""
+    yield at
+    inside = document.items() if isinstance(document, dict) else ()
+    inside = enumerate(document) if isinstance(document, list) else inside
+    for name, value in inside:
+        if isinstance(name, int) or name in _READ:
+            yield from places(value, (*at, name))
+
+
+def changed(document: Any, at: _PLACES, change: Callable[[Any], Any]) -> Any:
+    """`document` with what is at `at` changed; dropped when the change is to `_GONE`."""
+    if not at:
+        return change(document)
+    copy = dict(document) if isinstance(document, dict) else list(document)
+    value = changed(copy[at[0]], at[1:], change)
+    if value is _GONE:
+        del copy[at[0]]
+    else:
+        copy[at[0]] = value
+    return copy
+
+
+_GONE = object()
+_ANYTHING: list[Any] = [
+    *(None, True, 0, -1, 2**53, 10**30, 1.5, 1e308, "", " ", "\n", "\x00", "\ud800", "é" * 300, "x" * 5000),
+    *([], {}, [None], [[]], [{}], {"": None}, "0" * 40, "refs/heads/", "refs/heads/-x", "refs/heads/a\n"),
+    *("https://", "https://[::1", "https://a@b@c/d", "git@:x", "//", "file:///etc/passwd", "--upload-pack=x"),
+]
+_CHANGES: list[Callable[[Any], Any]] = [
+    lambda value: _GONE,
+    lambda value: [value],
+    lambda value: {"name": value},
+    lambda value: str(value),
+    lambda value: [value] * 300,
+    *(lambda value, other=other: other for other in _ANYTHING),
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@given(data=st.data())
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_becomes_of_a_published_delivery_it_is_taken_or_a_problem(
+    host: str, data: st.DataObject, web: FlaskClient
+) -> None:
+    each = data.draw(st.sampled_from(_with_refs(host)))
+    document = json.loads(each.request.body)
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.sampled_from(list(places(document))[1:] or [()]))
+        document = changed(document, at, data.draw(st.sampled_from(_CHANGES)))
+        if document is _GONE or not isinstance(document, dict | list):
+            break
+    body = json.dumps(None if document is _GONE else document).encode()
+    headers = payloads.event_headers(host, each.event, str(data.draw(st.integers(0, 10**9))))
+    secret = each.request.secret
+
+    response = web.post(
+        f"/webhooks/{host}", data=body, headers=payloads.sign(host, secret, body, headers), buffered=True
+    )
+
+    assert is_taken_or_a_problem(response)
+
+
+@cache
+def _with_refs(host: str) -> list[Published]:
+    pushes = [each for each in published.deliveries() if each.name in PUSHES]
+    other = [each for each in published.deliveries() if each.event in payloads.PULL_REQUEST_EVENT.values()]
+    return [each for each in (*pushes, *other) if each.host == host]
+
+
+def is_taken_or_a_problem(response: TestResponse) -> bool:
+    """Whether it is 200, 202 or a client's error of one line."""
+    if response.status_code in (200, 202):
+        return True
+    problem = response.get_json(force=True)
+    return (
+        response.status_code in (400, 401)
+        and response.mimetype == "application/problem+json"
+        and problem["status"] == response.status_code
+        and "\n" not in problem["detail"]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import ipaddress
 import itertools
 import json
@@ -440,6 +441,35 @@ def test_a_repository_that_is_not_a_url_is_a_clients_error(host: str, url: Any, 
     assert spelled in text
     payload = json.loads(text.replace(spelled, json.dumps(url)))
     assert is_problem(deliver(web, payloads.sent(host, payloads.PUSH_EVENT[host], payload), host), 400)
+
+
+def odd(body: bytes) -> dict[str, tuple[bytes, int]]:
+    """`body`, a push, as no JSON library of a host would write it, and the status that answers it."""
+    rest = b"," + body[1:]
+    return {
+        "a key twice, the last one counts": (b'{"repository": 7, "project": 7, "push": 7' + rest, 202),
+        "a number that no float holds": (b'{"x": 1' + b"0" * 400 + rest, 400),
+        "a number of many digits": (b'{"x": 0.' + b"1" * 100_000 + rest, 202),
+        "something nested deeply": (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + rest, 400),
+        "no number": (b'{"x": NaN' + rest, 400),
+        "two documents": (body + body, 400),
+        "a byte order mark": (b"\xef\xbb\xbf" + body, 400),
+        "UTF-16": (body.decode().encode("utf-16"), 400),
+        "Latin-1": (b'{"x": "\xe9"' + rest, 400),
+        "half of a surrogate": (b'{"x": "\\ud800"' + rest, 400),
+        "a null byte": (b'{"x": "\x00"' + rest, 400),
+        "compressed": (gzip.compress(body), 400),
+    }
+
+
+@pytest.mark.parametrize("what", odd(b"{}"))
+@pytest.mark.parametrize("host", HOSTS)
+def test_what_no_json_library_would_write(host: str, what: str, web: FlaskClient) -> None:
+    body, status = odd(push(host).body)[what]
+    headers = payloads.event_headers(host, payloads.PUSH_EVENT[host], next(_deliveries))
+    response = deliver(web, Sent(payloads.sign(host, SECRETS[host], body, headers), body), host)
+    assert response.status_code == status, response.get_data(as_text=True)
+    assert status < 400 or is_problem(response, status, "not JSON")
 
 
 def test_unknown_places_and_methods_are_problems_too(web: FlaskClient) -> None:
