@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 
 from mooring.settings_web import Network
@@ -21,18 +22,25 @@ def client_address(peer: str, forwarded_for: str, trusted: Iterable[Network]) ->
         if not _within(address, trusted) or not hop.strip():
             break
         address = hop.strip()
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return peer  # a trusted proxy that writes nonsense, or a Unix socket
+    parsed = _parsed(address) or _parsed(peer)  # a trusted proxy may write nonsense
+    if parsed is None:
+        return peer  # a Unix socket
     if parsed.version == 6:
-        return str(ipaddress.ip_network((parsed, 64), strict=False))
+        return str(ipaddress.ip_network((int(parsed), 64), strict=False))
     return str(parsed)
 
 
 def _within(address: str, networks: tuple[Network, ...]) -> bool:
+    parsed = _parsed(address)
+    return parsed is not None and any(parsed in network for network in networks)
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address, which a proxy may have given its port. One of IPv4 stays one on a socket of IPv6."""
+    if match := re.fullmatch(r"\[([^\]]*)\](?::\d+)?|([^:]*):\d+", address):
+        address = match[1] or match[2]
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
-        return False
-    return any(parsed in network for network in networks)
+        return None
+    return (parsed.ipv4_mapped or parsed) if isinstance(parsed, ipaddress.IPv6Address) else parsed

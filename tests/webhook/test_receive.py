@@ -272,6 +272,13 @@ def test_gitlabs_signature_is_checked_where_we_have_its_signing_token(start: Sta
     assert deliver(web, shown, "gitlab").status_code == 401
 
 
+@pytest.mark.parametrize("token", [b"whsec_", b"whsec_no base64", b"whsec_===="])
+def test_a_signing_token_that_is_none_verifies_nothing(token: bytes, start: Start) -> None:
+    web = start(secrets={"gitlab": (Secret(token),)})
+    for guessed in (b"whsec_", payloads.SIGNING_TOKEN):
+        assert deliver(web, push("gitlab", secret=guessed), "gitlab").status_code == 401
+
+
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_replayed_delivery_is_answered_with_the_first_ones_id(
     host: str, web: FlaskClient, redis_client: redis.Redis
