@@ -11,7 +11,7 @@ from redis.backoff import ExponentialBackoff
 from redis.client import Pipeline
 from redis.retry import Retry
 
-from mooring.errors import Refused, StoreGarbled, StoreUnavailable
+from mooring.errors import MooringError, Refused, StoreGarbled, StoreUnavailable
 
 LEDGER: Final = "mooring:ledger:"
 VIEW: Final = "mooring:view:"
@@ -28,6 +28,12 @@ _UNAVAILABLE = (
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.ClusterDownError,
 )
+# The same from within a script or a pipeline, or of a kind that the client has no class for: the code stands
+# at the beginning, after a dash or after a colon.
+# https://redis.io/docs/latest/develop/reference/protocol-spec/#simple-errors
+_PASSES = re.compile(
+    r"(?:^|-|: )(BUSY|CLUSTERDOWN|LOADING|MASTERDOWN|MISCONF|NOREPLICAS|OOM|READONLY|TRYAGAIN)\b"
+)
 # What Redis and our scripts say to a value of another kind, or to text where a number belongs.
 _GARBLED = re.compile(r"WRONGTYPE|not an integer|not a valid float|attempt to (compare|perform arithmetic)")
 
@@ -36,12 +42,10 @@ class _Pipeline(Pipeline):
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         try:
             return super().execute(raise_on_error)
-        except _UNAVAILABLE as error:
-            raise _unavailable(error) from error
-        except redis.ResponseError as error:
-            if _GARBLED.search(str(error)):
-                raise StoreGarbled(f"Redis holds what is not ours: {error}") from error
-            raise
+        except (*_UNAVAILABLE, redis.ResponseError) as error:
+            if (ours := _named(error)) is None:
+                raise
+            raise ours from error
 
 
 class _Redis(redis.Redis):
@@ -51,12 +55,10 @@ class _Redis(redis.Redis):
     def execute_command(self, *args: Any, **options: Any) -> Any:
         try:
             return super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-        except _UNAVAILABLE as error:
-            raise _unavailable(error) from error
-        except redis.ResponseError as error:
-            if _GARBLED.search(str(error)):
-                raise StoreGarbled(f"Redis holds what is not ours: {error}") from error
-            raise
+        except (*_UNAVAILABLE, redis.ResponseError) as error:
+            if (ours := _named(error)) is None:
+                raise
+            raise ours from error
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
@@ -108,5 +110,13 @@ def healed(client: redis.Redis, keys: Sequence[str], ask: Callable[[], T]) -> T:
         return ask()
 
 
-def _unavailable(error: Exception) -> StoreUnavailable:
-    return StoreUnavailable(f"Redis does not answer ({type(error).__name__}): {error}")
+def _named(error: redis.RedisError) -> MooringError | None:
+    """What we call `error`; None when it is the caller's own mistake."""
+    if isinstance(error, _UNAVAILABLE):
+        return StoreUnavailable(f"Redis does not answer ({type(error).__name__}): {error}")
+    text = str(error)
+    if _GARBLED.search(text):
+        return StoreGarbled(f"Redis holds what is not ours: {text}")
+    if passing := _PASSES.search(text):
+        return StoreUnavailable(f"Redis takes no writes ({passing[1]}): {text}")
+    return None

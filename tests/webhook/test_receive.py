@@ -18,6 +18,7 @@ import redis
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse, create_environ, run_wsgi_app
 
+from devcluster.redis import RedisServer
 from mooring.delivery import DeliveryState, Event, EventKind
 from mooring.names import TASK_DELIVER
 from mooring.settings_web import HOSTS, Secret, WebSettings, secret_variable
@@ -339,6 +340,22 @@ def test_a_lost_redis_asks_to_come_back(start: Start) -> None:
     assert lost.headers["Retry-After"]
     assert is_problem(web.get("/readyz"), 503, "Redis")
     assert is_problem(web.get("/"), 503, "Redis")
+
+
+@pytest.mark.parametrize(
+    "setting", [("maxmemory", 1), ("min-replicas-to-write", 1)], ids=["no memory left", "no replica"]
+)
+def test_a_redis_that_takes_no_writes_asks_to_come_back(start: Start, setting: tuple[str, int]) -> None:
+    name, value = setting
+    with RedisServer() as server, redis.Redis.from_url(server.url) as client:
+        web = start(redis_url=server.url)
+        assert deliver(web, push()).status_code == 202
+        client.config_set(name, value)
+        full = deliver(web, push())
+        assert is_problem(full, 503, "Redis")
+        assert full.headers["Retry-After"]
+        client.config_set(name, 0)
+        assert deliver(web, push()).status_code == 202
     assert web.get("/healthz").status_code == 200
 
 

@@ -18,6 +18,8 @@ import psutil
 import pytest
 import redis
 
+from devcluster.redis import RedisServer
+from mooring.errors import StoreUnavailable
 from mooring.names import DEPLOY, INTAKE, TASK_DELIVER
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
@@ -175,6 +177,15 @@ def test_messages_are_json_under_our_prefix_and_leave_no_results(
     (raw,) = redis_client.lrange(QUEUE + INTAKE, 0, -1)  # type: ignore[misc]
     assert json.loads(raw)["content-type"] == "application/json"
     assert all(key.startswith(QUEUE.encode()) for key in redis_client.scan_iter())
+
+
+def test_a_redis_without_memory_left_is_one_that_does_not_take_tasks() -> None:
+    with RedisServer() as server, redis.Redis.from_url(server.url) as client:
+        app = make("mooring-test", server.url)
+        send(app, Step(TASK_DELIVER, ("d1",), INTAKE))
+        client.config_set("maxmemory", 1)
+        with pytest.raises(StoreUnavailable):
+            send(app, Step(TASK_DELIVER, ("d2",), INTAKE))
 
 
 @pytest.mark.parametrize("setting", ["task_acks_late", "task_reject_on_worker_lost", "task_ignore_result"])

@@ -9,10 +9,14 @@ from itertools import count
 import pytest
 import redis
 
+from devcluster.redis import RedisServer
 from mooring.delivery import DeliveryState, Event, EventKind, RefChange, Stage
 from mooring.errors import Refused, StoreGarbled, StoreUnavailable
 from mooring.store.connection import connect
 from mooring.store.ledger import Duplicate, Full, Ledger, Recorded
+from mooring.store.turns import Turns
+from mooring.store.views import Views
+from tests.mooring.store.test_views import SHOP
 
 _numbers = count()
 
@@ -309,6 +313,25 @@ def test_a_redis_that_is_away_is_store_unavailable() -> None:
         ledger.record(push(), time.time())
     with pytest.raises(StoreUnavailable):
         ledger.recent(5)
+
+
+@pytest.mark.parametrize(("setting", "code"), [("maxmemory", "OOM"), ("min-replicas-to-write", "NOREPLICAS")])
+def test_a_redis_that_takes_no_writes_is_store_unavailable_however_it_is_asked(
+    setting: str, code: str
+) -> None:
+    with RedisServer() as server:
+        client = connect(server.url)
+        ledger, turns, views = Ledger(client), Turns(client, time.time), Views(client)
+        client.config_set(setting, 1)
+        for ask in (
+            lambda: client.set("mooring:x", "text"),
+            lambda: ledger.record(push(), time.time()),
+            lambda: views.put(SHOP),
+        ):
+            with pytest.raises(StoreUnavailable):
+                ask()
+        with pytest.raises(StoreUnavailable, match=code):
+            turns.want("app:shop", {"look": "1"})
 
 
 def test_a_url_that_is_not_redis_is_refused_without_repeating_it() -> None:
