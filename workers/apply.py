@@ -14,7 +14,15 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from mooring.errors import ClusterUnavailable, Conflict, MooringError, SchemaRefused, Superseded
+from mooring.errors import (
+    ClusterUnavailable,
+    Conflict,
+    MooringError,
+    Refused,
+    Retryable,
+    SchemaRefused,
+    Superseded,
+)
 from mooring.keys import ObjectKey
 from workers.cluster.adopt import migrate_managers
 from workers.cluster.api import JSON_PATCH, Api, Create, Guard, Update, Validation
@@ -31,6 +39,8 @@ _ESTABLISHED_S = 30.0
 # The claim is read again before writing when it was last seen longer ago than this.
 _FENCE_S = 1.0
 _TAKEN_OVER = "another worker has taken over this operation"
+_NO_ANSWER = (Retryable, Refused)  # to the question whether the claim is held
+_UNASKED = "whether the operation is still ours could not be asked"
 
 
 class Result(StrEnum):
@@ -80,7 +90,8 @@ def apply(
 
     `holds()` asks the API server whether the operation is still this worker's; `wanted(key)` whether the
     operation that has superseded it has the object too. After a failed object the rest of its group is
-    still tried, later groups are not. Raises Superseded when the operation is lost, having taken back
+    still tried, later groups are not. An API server that goes away is an outcome of the objects it leaves
+    undone, to be tried again. Raises Superseded when the operation is lost, having taken back
     what was created and is wanted by nobody.
     """
     fence = _Fence(holds, wanted)
@@ -95,21 +106,36 @@ def apply(
                 for step in group
             ]
             continue
-        fence.check(created, api)
+        try:
+            fence.check(created, api)
+        except _NO_ANSWER as error:
+            outcomes += [_unknown(step, error) for step in group]
+            failed = True
+            continue
         done = list(executor.map(lambda step: _write(step, api, view, fence), group))
         outcomes += done
         created += [outcome for outcome in done if outcome.result is Result.CREATED]
         if fence.lost:
             fence.check(created, api, always=True)
         failed = any(outcome.result is Result.FAILED for outcome in done)
-        if not failed:
-            failed = _await_crds(done, api, outcomes)
+        if not failed and (late := _await_crds(done, api)):
+            outcomes = [late if outcome.key == late.key else outcome for outcome in outcomes]
+            failed = True
     if created:
-        fence.check(created, api, always=True)
+        try:
+            fence.check(created, api, always=True)
+        except _NO_ANSWER as error:  # if it was lost, the newer operation finds them and judges them
+            ours = {outcome.key for outcome in created}
+            outcomes = [_doubted(outcome, error) if outcome.key in ours else outcome for outcome in outcomes]
+            failed = True
     if plan.prunes and (failed or plan.refused):
         plan = without_prunes(plan)
     for group in plan.prunes:
-        fence.check([], api, always=True)
+        try:
+            fence.check([], api, always=True)
+        except _NO_ANSWER as error:
+            outcomes += [_unknown(step, error) for step in group]
+            continue
         outcomes += executor.map(lambda step: _prune(step, api, fence), group)
     return Applied(tuple(outcomes))
 
@@ -251,22 +277,26 @@ def _prune(step: Step, api: Api, fence: _Fence) -> Outcome:
         return Outcome(step.key, live.kind.version, Result.FAILED, str(error), live)
 
 
-def _await_crds(done: Sequence[Outcome], api: Api, outcomes: list[Outcome]) -> bool:
-    """Wait until the CRDs just written serve their kinds. True when one does not get there."""
+def _await_crds(done: Sequence[Outcome], api: Api) -> Outcome | None:
+    """Wait until the CRDs just written serve their kinds. The outcome of one that does not get there."""
     names = [outcome for outcome in done if (outcome.key.group, outcome.key.kind) == CRD]
     if not any(outcome.result in (Result.CREATED, Result.CONFIGURED) for outcome in names):
-        return False
+        return None
     deadline = time.monotonic() + _ESTABLISHED_S
     for outcome in names:
-        while not _established(outcome, api):
-            if time.monotonic() > deadline:
-                message = f"was not established within {_ESTABLISHED_S:.0f} s"
-                outcomes.append(Outcome(outcome.key, outcome.version, Result.FAILED, message, retry=True))
-                return True
-            time.sleep(0.02)
-        for kind in kinds_of_crd(outcome.live.body if outcome.live else None):
-            api.discovery.await_kind(kind.api_version, kind.kind)
-    return False
+        try:
+            while not _established(outcome, api):
+                if time.monotonic() > deadline:
+                    message = f"was not established within {_ESTABLISHED_S:.0f} s"
+                    return replace(outcome, result=Result.FAILED, message=message, retry=True)
+                time.sleep(0.02)
+            for kind in kinds_of_crd(outcome.live.body if outcome.live else None):
+                api.discovery.await_kind(kind.api_version, kind.kind)
+        except MooringError as error:
+            message = f"{outcome.result}, but is not known to be established: {error}"
+            passes = isinstance(error, Retryable)
+            return replace(outcome, result=Result.FAILED, message=message, retry=passes)
+    return None
 
 
 def _established(outcome: Outcome, api: Api) -> bool:
@@ -284,6 +314,18 @@ def _established(outcome: Outcome, api: Api) -> bool:
 def _refused(step: Step) -> Outcome:
     waits = step.verb is Verb.AWAIT
     return Outcome(step.key, _version(step), Result.FAILED, step.reason, step.live, retry=waits)
+
+
+def _unknown(step: Step, error: MooringError) -> Outcome:
+    """Left alone, since nobody could say whether the operation is still this worker's."""
+    passes = isinstance(error, Retryable)
+    return Outcome(step.key, _version(step), Result.FAILED, f"{_UNASKED}: {error}", step.live, retry=passes)
+
+
+def _doubted(outcome: Outcome, error: MooringError) -> Outcome:
+    """Written, but perhaps after the operation was lost: a success is what nobody doubts."""
+    message = f"{outcome.message}, but {_UNASKED}: {error}"
+    return replace(outcome, result=Result.FAILED, message=message, retry=isinstance(error, Retryable))
 
 
 def _unchanged(step: Step) -> Outcome:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from devcluster.cluster import Cluster as ControlPlane
-from mooring.errors import Superseded
+from mooring.errors import ClusterUnavailable, Superseded
 from mooring.keys import AppKey, ObjectKey
 from mooring.names import APPLYSET_PART_OF, LAST_APPLIED, TRACKING_ID
 from workers.apply import Applied, Result, apply
@@ -405,6 +405,59 @@ def test_a_definition_and_its_resources_come_and_go_in_one_sync(app: App) -> Non
         )
         if left := app.reads(definitions, f"anchors.{group}"):
             app.api.delete(definitions, left, "background", any_version=True)
+
+
+# --- an API server that goes away -----------------------------------------------------------------
+
+
+def asked_about(*answers: bool | Exception) -> Callable[[], bool]:
+    """The claim, as the API server tells it from question to question."""
+    left = iter(answers)
+
+    def holds() -> bool:
+        answer = next(left)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    return holds
+
+
+AWAY = ClusterUnavailable("the API server does not answer")
+
+
+def test_what_was_written_before_the_claim_could_not_be_asked_about_is_told_and_nothing_is_pruned(
+    app: App,
+) -> None:
+    app.syncs(config_map("old"), config_map("kept"))
+    found = app.plans(config_map("kept", n="2"), config_map("new"))
+    applied = app.applies(found, asked_about(AWAY))
+    assert results(applied) == {"kept": Result.CONFIGURED, "new": Result.FAILED}
+    (failure,) = applied.failures
+    assert failure.retry
+    assert failure.message.startswith("configmap/new created, but ")
+    assert "the API server does not answer" in failure.message
+    assert app.reads(CONFIG_MAP, "new") is not None
+    assert app.reads(CONFIG_MAP, "old") is not None
+
+
+def test_a_prune_that_may_not_be_asked_about_is_left_for_the_next_try(app: App) -> None:
+    app.syncs(config_map("a"), config_map("b"))
+    applied = app.applies(app.plans(config_map("a", n="2")), asked_about(AWAY))
+    assert results(applied) == {"a": Result.CONFIGURED, "b": Result.FAILED}
+    assert [failure.retry for failure in applied.failures] == [True]
+    assert app.reads(CONFIG_MAP, "b") is not None
+
+
+def test_the_groups_after_a_question_without_an_answer_are_left_and_the_first_ones_outcome_is_kept(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.apply._FENCE_S", 0.0)  # asked before each group
+    found = app.plans(config_map("a"), deployment("web"))
+    applied = app.applies(found, asked_about(True, AWAY, True))
+    assert results(applied) == {"a": Result.CREATED, "web": Result.FAILED}
+    assert applied.failures[0].retry
+    assert app.reads(DEPLOYMENT, "web") is None
 
 
 def test_what_server_side_apply_cannot_take_is_merged_with_a_warning(app: App) -> None:
