@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
+from mooring.model.status import TERMINATING
 from mooring.store.turns import Turn
 from workers import checkout, report
 from workers.apply import Applied, Result, apply
@@ -22,7 +23,7 @@ from workers.plan import Plan, without_prunes
 from workers.proof import record
 from workers.retry import next_try
 from workers.successor import Successor
-from workers.tell import RETRY, Ending, concluded, now, refused
+from workers.tell import RETRY, TERMINATED, Ending, concluded, now, refused, terminated
 from workers.timeline import Timeline
 
 _WRITTEN = (Result.CREATED, Result.CONFIGURED, Result.UNCHANGED)
@@ -42,6 +43,13 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
         return Ending()  # being deleted, kept by a finalizer: what it has stays as it is
     edition = engine.applications.edition(app)
     try:
+        state = app.status.operation_state
+        if state is not None and state.phase == TERMINATING:
+            app = terminated(engine, app, state)
+            told = state.sync_result.revision if state.sync_result else ""
+            if turn.wishes.get("commit", told) == told:
+                return Ending(failure=TERMINATED)
+            # A commit that was pushed since is another matter.
         scene = look(engine, check(engine, app, edition), turn, line)
         go = _sync if scene.decision.mode is Mode.SYNC else _compare
         ending = go(engine, scene, turn, line)

@@ -16,6 +16,7 @@ from mooring.store.due import Step
 from mooring.store.views import AppView
 from workers import report
 from workers.apply import Applied
+from workers.apps.conditions import SYNC_ERROR
 from workers.apps.patches import refresh_asked
 from workers.apps.state import content_digest
 from workers.apps.store import Claim
@@ -31,6 +32,7 @@ _LOOK_AGAIN = (1.0, 60.0)
 _ASK_GIT_AGAIN = (2.0, 180.0)
 
 
+TERMINATED = "operation terminated"
 HEALTH, LOOK, RETRY = "health", "look", "retry"  # why to look again
 
 
@@ -120,6 +122,20 @@ def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> E
         )
         return Ending(str(error), _in_proportion(since, *_ASK_GIT_AGAIN), LOOK)
     return Ending(failure=str(error))
+
+
+def terminated(engine: Engine, app: Application, state: OperationState) -> Application:
+    """End the operation that somebody asked to end, as Argo CD does; the app as it is then.
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/commands/argocd_app_terminate-op/
+    """
+    claim = engine.applications.claim(app, state)
+    ended = report.ended(state, "Failed", TERMINATED, now())
+    status = report.failed_status(claim.app, [Notice(SYNC_ERROR, TERMINATED)], ended, now())
+    after = engine.applications.report(claim.app, status, engine.applications.state(claim.app), claim)
+    engine.applications.event(after, "Warning", "OperationCompleted", TERMINATED)
+    _show(engine, after)
+    return after
 
 
 def _in_proportion(since: str, least: float, most: float) -> float:

@@ -10,6 +10,7 @@ import orjson
 from mooring.delivery import Stage
 from mooring.errors import StoreGarbled
 from mooring.model.application import Application
+from mooring.model.status import TERMINATING
 from mooring.names import (
     DEPLOY,
     INTAKE,
@@ -78,6 +79,9 @@ def _wishes(engine: Engine, app: Application) -> dict[str, str]:
     wishes: dict[str, str] = {}
     if app.operation is not None:
         wishes["operation"] = sha256(orjson.dumps(app.operation.to_dict())).hexdigest()[:16]
+    state = app.status.operation_state
+    if state is not None and state.phase == TERMINATING:
+        wishes["terminate"] = state.started_at
     if refresh := refresh_asked(app):
         wishes["refresh"] = refresh
     edition = engine.applications.edition(app)

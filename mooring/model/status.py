@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from mooring.model.part import Bool, Int, Part, Time
 from mooring.model.spec import (
     Destination,
@@ -90,6 +92,9 @@ class SyncResult(Part):
     sources: tuple[Source, ...] = ()
     revisions: tuple[str, ...] = ()
     managed_namespace_metadata: ManagedNamespaceMetadata | None = None
+
+
+TERMINATING: Final = "Terminating"  # somebody asked to end it, and it has not ended yet
 
 
 class OperationState(Part):

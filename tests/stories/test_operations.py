@@ -31,6 +31,10 @@ def state(ship: Ship, app: str) -> Any:
     return ship.app(app)["status"]["operationState"]
 
 
+def state_or_none(ship: Ship, app: str) -> Any:
+    return (ship.app(app).get("status") or {}).get("operationState")
+
+
 def failed(ship: Ship, app: str) -> Any:
     """Waits until the app's sync has failed for good; its operationState then."""
 
@@ -211,6 +215,49 @@ def test_a_failing_object_is_retried_up_to_the_limit_and_not_again_until_there_i
     assert state(ship, "fails")["phase"] == "Succeeded"
     assert ship.configmap(namespace, "instead")
     ship.unsaid("fails", "123456")
+
+
+def test_an_operation_that_is_asked_to_end_ends_as_failed_and_is_not_retried(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    retry = {"limit": 100, "backoff": {"duration": "1h", "maxDuration": "1h"}}
+    ship.create_app("ended", git_repo, namespace, policy={"retry": retry})
+    ship.synced("ended", git_repo.commit({"a.yaml": configmap("a")}))
+    bad = git_repo.commit({"svc.yaml": invalid("svc")})
+    delivery = ship.deliver(git_repo, bad)
+    until("the sync to wait for its retry", lambda: state(ship, "ended").get("retryCount") == 1)
+    # What `argocd app terminate-op` makes Argo CD's API server write.
+    ship.patch_app("ended", {"status": {"operationState": {"phase": "Terminating"}}})
+
+    told = ship.finished(delivery)
+    assert told["state"] == "failed"
+    assert "operation terminated" in told["outcome"]
+    ended = state(ship, "ended")
+    assert (ended["phase"], ended["message"]) == ("Failed", "operation terminated")
+    assert ended["finishedAt"]
+    assert ended["syncResult"]["revision"] == bad
+    ship.quiet()
+    ship.reconcile("ended")
+    assert state(ship, "ended") == ended, "it is not tried again by itself"
+
+    good = git_repo.commit({"svc.yaml": configmap("instead")})
+    assert ship.finished(ship.deliver(git_repo, good))["state"] == "succeeded"
+    assert state(ship, "ended")["phase"] == "Succeeded"
+
+
+def test_an_operation_that_is_asked_to_end_while_it_runs_does_not_go_on_to_retry(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    retry = {"limit": 100, "backoff": {"duration": "100ms", "maxDuration": "100ms"}}
+    commit = git_repo.commit({"a.yaml": configmap("a"), "svc.yaml": invalid("svc")})
+    ship.create_app("runs", git_repo, namespace, policy={"retry": retry})
+    until("it to be retried", lambda: (state_or_none(ship, "runs") or {}).get("retryCount", 0) >= 2)
+    ship.patch_app("runs", {"status": {"operationState": {"phase": "Terminating"}}})
+
+    assert failed(ship, "runs")["message"] == "operation terminated"
+    ship.quiet()
+    assert state(ship, "runs")["phase"] == "Failed"
+    assert state(ship, "runs")["syncResult"]["revision"] == commit
 
 
 def test_without_a_retry_policy_what_is_refused_fails_at_once(

@@ -17,7 +17,7 @@ from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.project import AppProject, default_project
 from mooring.model.spec import Operation
-from mooring.model.status import ApplicationStatus, OperationState
+from mooring.model.status import TERMINATING, ApplicationStatus, OperationState
 from mooring.names import REFRESH, STATE
 from workers.apps import events
 from workers.apps.fresh import Fresh
@@ -117,9 +117,11 @@ class RecordedApplications(ABC):
         uid, claim_id = (claim.uid, claim.id) if claim else (app.metadata.uid, state_of(app).claim)
 
         def patch(current: Application) -> Patch:
-            new = status
+            new, there = status, current.status.operation_state
             if claim is None:
-                new = status.model_copy(update={"operation_state": current.status.operation_state})
+                new = status.model_copy(update={"operation_state": there})
+            elif there is not None and there.phase == TERMINATING:
+                new = status.model_copy(update={"operation_state": _still_to_end(status.operation_state)})
             return status_patch(current, new) | state_patch(current, replace(state, claim=claim_id))
 
         def still(current: Application) -> bool:
@@ -225,6 +227,13 @@ class RecordedApplications(ABC):
                     raise Superseded(f"application {app.key} was written by somebody else") from error
                 app = current
         raise ClusterUnavailable(f"application {app.key} keeps changing while its status is written")
+
+
+def _still_to_end(state: OperationState | None) -> OperationState | None:
+    """`state` of an operation that somebody asked to end meanwhile: it may end, but not go on."""
+    if state is None or state.phase != "Running":
+        return state
+    return state.model_copy(update={"phase": TERMINATING})
 
 
 def _wishes(app: Application) -> Patch:
