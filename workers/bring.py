@@ -64,7 +64,7 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     app, decision = scene.app, scene.decision
     state = app.status.operation_state
     running = state is not None and state.phase == "Running"
-    if not scene.plan.changes and not decision.by_hand and not running:
+    if not (scene.plan.changes or scene.plan.refused or decision.by_hand or running):
         found = compare(scene.plan, engine.api, engine.executor, scene.schema)
         scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
         return concluded(engine, scene, line, state, found.seen, scene.plan.extras, tried=True)

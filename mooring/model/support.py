@@ -51,9 +51,13 @@ _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = 
     ("ignoreDifferences", lambda s: s.ignore_differences, "fields cannot be left alone yet", BLOCKS),
     (
         "syncPolicy.managedNamespaceMetadata",
-        lambda s: s.sync_policy and s.sync_policy.managed_namespace_metadata,
-        "labels and annotations of the created namespace are not kept yet",
-        WARNS,
+        lambda s: (
+            s.sync_policy
+            and (asked := s.sync_policy.managed_namespace_metadata)
+            and (asked.labels or asked.annotations)
+        ),
+        "the namespace would be created without them: put a Namespace into Git instead",
+        BLOCKS,
     ),
 )
 
@@ -65,12 +69,6 @@ _SYNC_OPTIONS: tuple[tuple[str, Callable[[SyncOptions], object], str, bool], ...
         "PrunePropagationPolicy",
         lambda o: o.prune_propagation_policy == "orphan",
         "children cannot be left behind yet",
-        BLOCKS,
-    ),
-    (
-        "FailOnSharedResource=true",
-        lambda o: o.fail_on_shared_resource,
-        "another app's object is left alone, but does not fail the sync yet",
         BLOCKS,
     ),
     (

@@ -168,6 +168,29 @@ def test_two_apps_with_the_same_object_are_both_told_and_the_first_keeps_it_unti
     ship.unsaid("first", "shared")
 
 
+def test_a_sync_whose_only_news_is_another_apps_object_fails_and_says_so(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({"first/it.yaml": configmap("it", of="first"), "second/own.yaml": configmap("own")})
+    ship.create_app("has-it", git_repo, namespace, path="first")
+    policy = {"syncOptions": ["FailOnSharedResource=true"]}
+    ship.create_app("wants-it", git_repo, namespace, path="second", policy=policy)
+    until("both objects", lambda: ship.configmap(namespace, "it") and ship.configmap(namespace, "own"))
+    ship.quiet()
+
+    commit = git_repo.commit({"second/it.yaml": configmap("it", of="second")})
+    told = ship.finished(ship.deliver(git_repo, commit))
+
+    assert told["state"] == "failed"
+    assert "belongs to app has-it" in told["outcome"]
+    state = ship.app("wants-it")["status"]["operationState"]
+    assert state["phase"] == "Failed"
+    assert state["syncResult"]["revision"] == commit
+    assert ship.configmap(namespace, "it")["data"] == {"of": "first"}
+    ship.reconcile("wants-it")
+    assert ship.app("wants-it")["status"]["operationState"] == state, "it is not tried again and again"
+
+
 def test_another_installations_object_is_neither_written_nor_pruned(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

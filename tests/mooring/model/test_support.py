@@ -54,13 +54,18 @@ def test_a_plain_directory_is_all_supported() -> None:
         (
             {"syncPolicy": {"managedNamespaceMetadata": {"labels": {"a": "b"}}}},
             "spec.syncPolicy.managedNamespaceMetadata",
-            False,
+            True,
         ),
         ({"newInArgoCd9": 1}, "spec.newInArgoCd9", True),
     ],
 )
 def test_fields_that_are_not_done_yet(spec: dict[str, Any], path: str, blocks: bool) -> None:
     assert [(one.path, one.blocks) for one in unsupported_spec(_app(**spec))] == [(path, blocks)]
+
+
+def test_another_apps_object_always_fails_a_sync_and_no_label_on_a_namespace_is_none_to_miss() -> None:
+    policy = {"syncOptions": ["FailOnSharedResource=true"], "managedNamespaceMetadata": {"labels": {}}}
+    assert unsupported_spec(_app(syncPolicy=policy)) == ()
 
 
 def test_jsonnet_only_blocks_where_it_is_asked_for() -> None:
