@@ -7,6 +7,7 @@ from dataclasses import replace
 from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.status import TERMINATING
+from mooring.model.sync_options import sync_options
 from mooring.store.turns import Turn
 from workers import checkout, report
 from workers.apply import Applied, Result, apply
@@ -114,7 +115,8 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
     """Grow the inventory, apply, and let go of what was seen gone."""
     api = engine.api
     namespace = scene.app.spec.destination.namespace
-    if namespace and "CreateNamespace=true" in options(scene.app, scene.decision.operation):
+    asked = sync_options(options(scene.app, scene.decision.operation))
+    if namespace and asked.create_namespace:
         api.ensure_namespace(namespace)
     parent = _keep_books(engine, scene)
     applied = apply(

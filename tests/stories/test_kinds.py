@@ -207,6 +207,21 @@ def test_a_created_namespace_is_not_marked_ours_and_never_pruned(
     ship.ask(f"/api/v1/namespaces/{target}", method="DELETE")
 
 
+def test_sync_options_are_read_with_spaces_and_the_last_word_counts(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    target = f"{namespace}-spaced"
+    commit = git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app("spaced", git_repo, target, policy={"syncOptions": ["CreateNamespace = true"]})
+    ship.synced("spaced", commit)
+    ship.ask(f"/api/v1/namespaces/{target}", method="DELETE")
+
+    policy = {"syncOptions": ["CreateNamespace=true", "CreateNamespace=false"]}
+    ship.create_app("unspaced", git_repo, f"{namespace}-unspaced", policy=policy)
+    ship.condition("unspaced", "CreateNamespace=true")
+    assert ship.find(f"/api/v1/namespaces/{namespace}-unspaced") is None
+
+
 def test_a_missing_namespace_without_that_option_is_told_with_the_next_step(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
