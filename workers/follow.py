@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from pathlib import Path
 from typing import cast
 
-from mooring.errors import MooringError, Refused
+from mooring.errors import GitFailed, MooringError, Refused
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.spec import Source
 from mooring.store.turns import Turn
-from workers import checkout
+from workers import checkout, tell
 from workers.apps.store import Listing
 from workers.engine import Engine
 from workers.git.mirror import Mirror
@@ -19,6 +20,7 @@ from workers.push import group
 from workers.render.readset import recall
 from workers.timeline import Timeline
 
+_log = logging.getLogger(__name__)
 Wishes = dict[str, str]
 _MOVED = "mooring:moved:"
 
@@ -97,17 +99,24 @@ class _Fetched:
 
 
 def moved(engine: Engine, name: str) -> None:
-    """Write the new commit into the status of the apps that it did not touch: one patch each, no more."""
+    """Write the new commit into the status of the apps that it did not touch: one patch each, no more.
+
+    One that cannot be moved now, since Git or its own project says no, is in nobody's way: the next look at
+    Git finds it where it was.
+    """
     commits = cast("dict[bytes, bytes]", engine.redis.hgetall(_MOVED + name))
     for app in followers(engine, name):
         commit = commits.get(str(app.key).encode(), b"").decode()
         source, sync = app.spec.source, app.status.sync
         if not commit or source is None or sync is None or sync.revision == commit:
             continue
-        mirror = checkout.mirror_of(engine, source, app.spec.project_name)
-        mirror.fetch_commit(commit)  # another worker may have followed the push
-        if not _touches(engine, app, commit, mirror):
-            engine.applications.moved(app, commit)
+        try:
+            mirror = checkout.mirror_of(engine, source, app.spec.project_name)
+            mirror.fetch_commit(commit)  # another worker may have followed the push
+            if not _touches(engine, app, commit, mirror):
+                tell.moved(engine, app, commit)
+        except (Refused, GitFailed) as error:
+            _log.warning("application %s is not moved to %s: %s", app.key, commit, error)
 
 
 def _touches(engine: Engine, app: Application, commit: str, mirror: Mirror) -> bool:

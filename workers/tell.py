@@ -138,6 +138,13 @@ def terminated(engine: Engine, app: Application, state: OperationState) -> Appli
     return after
 
 
+def moved(engine: Engine, app: Application, commit: str) -> None:
+    """Say that `app` is at another commit that changes nothing for it."""
+    after = engine.applications.moved(app, commit)
+    if after is not None:
+        _show(engine, after)
+
+
 def _in_proportion(since: str, least: float, most: float) -> float:
     """Seconds to wait, half as long as it has been like this, within the bounds."""
     passed = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()

@@ -7,7 +7,11 @@ import secrets
 import pytest
 
 from devcluster.gitserver import GitServer, Repository
+from mooring.keys import AppKey
+from mooring.names import RECONCILE, TASK_MOVED
+from mooring.store.views import Views
 from tests.stories.ship import Ship, configmap, until
+from workers.push import following
 
 pytestmark = pytest.mark.cluster
 
@@ -100,6 +104,31 @@ def test_without_automation_a_push_only_shows_that_the_app_is_out_of_sync(
     assert app["status"]["operationState"]["phase"] == "Succeeded"
     assert app["status"]["operationState"]["operation"]["initiatedBy"]["username"] == "me"
     assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+
+
+def test_an_app_that_cannot_be_moved_is_in_no_others_way_and_the_page_shows_the_new_commit(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"x/a.yaml": configmap("xa"), "y/a.yaml": configmap("ya")})
+    for name, path in (("moved-1", "x"), ("moved-2", "y")):
+        ship.create_app(name, git_repo, namespace, path=path)
+        ship.synced(name, first)
+    ship.quiet()
+    second = git_repo.commit({"z.yaml": configmap("z")})
+    turn = following(git_repo.url, "main").name
+    commits = {str(AppKey(ship.home, "moved-1")): "0" * 40, str(AppKey(ship.home, "moved-2")): second}
+    with ship.redis() as client:
+        client.hset(f"mooring:moved:{turn}", mapping=commits)
+
+        ship.send(RECONCILE, TASK_MOVED, turn)
+
+        ship.synced("moved-2", second)
+        assert ship.app("moved-1")["status"]["sync"]["revision"] == first
+
+        def shown() -> str:
+            return next(view.revision for view in Views(client).apps() if view.name == "moved-2")
+
+        until("the page to show it", lambda: shown() == second)
 
 
 def test_a_push_that_touches_another_path_only_moves_the_revision(

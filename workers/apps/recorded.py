@@ -135,7 +135,7 @@ class RecordedApplications(ABC):
             app = current
         return self._settle(app, patch, still)
 
-    def moved(self, app: Application, revision: str) -> None:
+    def moved(self, app: Application, revision: str) -> Application | None:
         def patch(current: Application) -> Patch:
             change = moved_patch(current, revision)
             state = state_of(current)
@@ -147,9 +147,9 @@ class RecordedApplications(ABC):
             return current.metadata.uid == app.metadata.uid and current.status == app.status
 
         try:
-            self._settle(app, patch, still)
+            return self._settle(app, patch, still)
         except Superseded:
-            return  # whoever wrote the status knows better where the app is
+            return None  # whoever wrote the status knows better where the app is
 
     def clear_refresh(self, app: Application) -> Application:
         wish = refresh_patch(app)

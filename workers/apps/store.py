@@ -101,11 +101,11 @@ class Applications(Protocol):
         """
         ...
 
-    def moved(self, app: Application, revision: str) -> None:
+    def moved(self, app: Application, revision: str) -> Application | None:
         """Sets status.sync.revision, and the state's commit, of an app that `revision` does not touch.
 
         Nothing is written for an app that was never compared, nor when its status was written since it
-        was read.
+        was read: then None.
         """
         ...
 
