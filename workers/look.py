@@ -209,10 +209,18 @@ def _shared(engine: Engine, app: Application, found: Plan) -> Words:
         if said and said.whose is Whose.OTHER_APP and "_" in said.app:
             wants.setdefault(AppKey.parse(said.app), []).append(step.key)
     words = engine.shared.exchange(app.key, wants)
-    alive = {other: keys for other, keys in words.claims.items() if engine.applications.get(other)}
+    alive = {other: keys for other, keys in words.claims.items() if _alive(engine, other)}
     for other in words.claims.keys() - alive.keys():
         engine.shared.forget(app.key, other)
     return replace(words, claims=alive)
+
+
+def _alive(engine: Engine, key: AppKey) -> bool:
+    """Whether there is such an application. One that cannot be read is there, and nobody else's trouble."""
+    try:
+        return engine.applications.get(key) is not None
+    except Refused:
+        return True
 
 
 PARENT_LOST = "OrphanedResourceWarning"

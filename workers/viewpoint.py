@@ -4,35 +4,43 @@ from __future__ import annotations
 
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
-from workers.apps.store import Applications
+from workers.apps.store import Applications, Broken
 from workers.plan import Viewpoint
 
 
 def viewpoint(applications: Applications, installation: str, app: Application, applyset: str) -> Viewpoint:
     """The viewpoint of `app`. The other apps are listed once, and only when a plan asks about one of them."""
-    known: dict[str, Application] | None = None
+    known: tuple[dict[str, Application], list[Broken]] | None = None
 
-    def others() -> dict[str, Application]:
+    def others() -> tuple[dict[str, Application], list[Broken]]:
         nonlocal known
         if known is None:
-            known = {str(one.key): one for one in applications.list().apps if one.key != app.key}
+            listing = applications.list()
+            read = {str(one.key): one for one in listing.apps if one.key != app.key}
+            known = read, [one for one in listing.broken if one.key != app.key and not one.stray]
         return known
 
     def renders(name: str, key: ObjectKey) -> bool:
-        other = others().get(name)
+        read, broken = others()
+        other = read.get(name)
         if other is None:
-            return False
+            # One that cannot be read is there all the same, and keeps what it has; so may one without a name.
+            return any(one.key is None or str(one.key) == name for one in broken)
         state = other.status.operation_state
         if other.status.sync is None or (state is not None and state.phase == "Running"):
             return True  # it has not said yet what it has
         return _has(other, key)
+
+    def claimed(key: ObjectKey) -> bool:
+        read, broken = others()
+        return any(_has(other, key) for other in read.values()) or any(key in one.has for one in broken)
 
     return Viewpoint(
         app=app.key,
         installation=installation,
         applyset=applyset,
         renders=renders,
-        claimed=lambda key: any(_has(other, key) for other in others().values()),
+        claimed=claimed,
     )
 
 

@@ -52,22 +52,55 @@ def status_of(ship: Ship, app: str) -> Any:
     return None
 
 
+def application(name: str, repo: Repository, namespace: str, path: str = ".") -> str:
+    return json.dumps(
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": name},
+            "spec": {
+                "project": "default",
+                "source": {"repoURL": repo.url, "path": path, "targetRevision": "main"},
+                "destination": {"name": "in-cluster", "namespace": namespace},
+                "syncPolicy": {"automated": {"selfHeal": True}},
+            },
+        }
+    )
+
+
+def test_an_application_that_cannot_be_read_stops_no_other_and_loses_nothing_to_it(
+    ship: Ship, git_repo: Repository, namespace: str, apps: Path
+) -> None:
+    def told(app: str, text: str) -> bool:
+        return text in json.dumps((status_of(ship, app) or {}).get("conditions", []))
+
+    git_repo.commit({"first/it.yaml": configmap("it", of="first"), "second/it.yaml": configmap("it", of="2")})
+    (apps / "first.yaml").write_text(application("first", git_repo, namespace, "first"))
+    until("the first app's object", lambda: ship.configmap(namespace, "it"))
+    (apps / "second.yaml").write_text(application("second", git_repo, namespace, "second"))
+    until("both to be told", lambda: told("first", "second") and told("second", "belongs to app first"))
+    ship.quiet()
+
+    # The claimant cannot be read: the owner goes on.
+    (apps / "again.yaml").write_text(application("second", git_repo, namespace))
+    commit = git_repo.commit({"first/it.yaml": configmap("it", of="first, newer")})
+    done = ship.finished(ship.deliver(git_repo, commit))
+    assert done["state"] == "succeeded", done
+    assert ship.configmap(namespace, "it")["data"] == {"of": "first, newer"}
+
+    # The owner cannot be read: the claimant does not get its object.
+    (apps / "again.yaml").write_text(application("first", git_repo, namespace))
+    commit = git_repo.commit({"second/it.yaml": configmap("it", of="second, newer")})
+    done = ship.finished(ship.deliver(git_repo, commit))
+    assert "belongs to app first" in done["outcome"]
+    assert ship.configmap(namespace, "it")["data"] == {"of": "first, newer"}
+
+
 def test_an_application_in_a_file_is_deployed_and_pushed_to(
     ship: Ship, git_repo: Repository, namespace: str, apps: Path
 ) -> None:
     first = git_repo.commit({"web.yaml": configmap("web", colour="blue")})
-    manifest = {
-        "apiVersion": "argoproj.io/v1alpha1",
-        "kind": "Application",
-        "metadata": {"name": "filed"},
-        "spec": {
-            "project": "default",
-            "source": {"repoURL": git_repo.url, "path": ".", "targetRevision": "main"},
-            "destination": {"name": "in-cluster", "namespace": namespace},
-            "syncPolicy": {"automated": {}},
-        },
-    }
-    (apps / "filed.yaml").write_text(json.dumps(manifest))
+    (apps / "filed.yaml").write_text(application("filed", git_repo, namespace))
 
     def synced(commit: str) -> bool:
         sync = (status_of(ship, "filed") or {}).get("sync", {})

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 from mooring.errors import Refused
-from mooring.keys import AppKey
+from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
 from mooring.names import APPLYSET_ID, STATE
 from workers.applyset.packing import pack, unpack
 from workers.applyset.parent import Parent, manifest, parent_name
 from workers.applyset.store import CONFIG_MAP
 from workers.apps.files import Files, Manifest
-from workers.apps.patches import REFRESHES, Patch
+from workers.apps.patches import REFRESHES, Patch, had
 from workers.apps.projects import Projects
 from workers.apps.recorded import RecordedApplications
 from workers.apps.store import Listing
@@ -47,7 +48,11 @@ class DirectoryApplications(RecordedApplications):
         live = self._api.list(CONFIG_MAP, self._namespace, APPLYSET_ID)
         records = {found.key.name: found.body for found in live}
         apps = tuple(composed(file, records.get(self._name(key))) for key, file in written.manifests.items())
-        return Listing(apps, written.broken)
+        broken = tuple(
+            replace(one, has=_had(records.get(self._name(one.key)))) if one.key else one
+            for one in written.broken
+        )
+        return Listing(apps, broken)
 
     def get(self, key: AppKey) -> Application | None:
         written = self._files.read()
@@ -95,6 +100,13 @@ class DirectoryApplications(RecordedApplications):
 
     def _read_projects(self) -> Projects:
         return self._files.read().projects
+
+
+def _had(record: Mapping[str, Any] | None) -> frozenset[ObjectKey]:
+    try:
+        return had(unpack("status", record)) if record else frozenset()
+    except ValueError:
+        return frozenset()
 
 
 def composed(file: Manifest, record: Mapping[str, Any] | None) -> Application:

@@ -96,7 +96,8 @@ class Files:
                         places.setdefault(key, []).append(where)
                         manifests[key] = manifest
                     case _:
-                        broken.append(Broken(None, f"{where}: is neither an Application nor an AppProject"))
+                        why = f"{where}: is neither an Application nor an AppProject"
+                        broken.append(Broken(None, why, stray=True))
         for key, found_at in places.items():
             if len(found_at) > 1:  # which of them is meant must not depend on the names of files
                 del manifests[key]

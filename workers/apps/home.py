@@ -11,7 +11,7 @@ from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.names import ARGO_GROUP, ARGO_VERSION
 from workers.apps.events import now_text
-from workers.apps.patches import Patch, broken_patch
+from workers.apps.patches import Patch, broken_patch, had
 from workers.apps.projects import Projects
 from workers.apps.recorded import RecordedApplications
 from workers.apps.store import Broken, Listing
@@ -51,7 +51,8 @@ class HomeApplications(RecordedApplications):
             try:
                 parsed[version] = known.get(version) or _parse(live)
             except Refused as error:
-                broken.append(Broken(AppKey(live.key.namespace, live.key.name), str(error)))
+                key, has = AppKey(live.key.namespace, live.key.name), had((live.body or {}).get("status"))
+                broken.append(Broken(key, str(error), has))
                 self._show_broken(live, str(error))
         self._parsed = parsed
         return Listing(tuple(parsed.values()), tuple(broken))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
+from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.model.status import ApplicationStatus, OperationState
 from mooring.names import ARGO, OURS, REFRESH, STATE
@@ -79,6 +80,17 @@ def refresh_patch(app: Application) -> Patch:
     """Takes off every wish for a refresh."""
     asked = {name: None for name in REFRESHES if name in app.metadata.annotations}
     return {"metadata": {"annotations": asked}} if asked else {}
+
+
+def had(status: object) -> frozenset[ObjectKey]:
+    """What an Application had in Git when it was last looked at, told by its raw status, whatever is wrong
+    with the rest of it."""
+    resources = status.get("resources") if isinstance(status, Mapping) else None
+    return frozenset(
+        ObjectKey(*(str(one.get(name) or "") for name in ("group", "kind", "namespace", "name")))
+        for one in (resources if isinstance(resources, list) else ())
+        if isinstance(one, Mapping) and not one.get("requiresPruning")
+    )
 
 
 def broken_patch(raw: Mapping[str, Any], message: str, now: str) -> Patch:

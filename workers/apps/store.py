@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from mooring.keys import AppKey
+from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
 from mooring.model.project import AppProject
 from mooring.model.spec import Operation
@@ -17,10 +17,16 @@ from workers.git.credentials import RepoSecret
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """An Application that cannot be read, and why. `key` is None where not even its name is known."""
+    """An Application that cannot be read, and why. `key` is None where not even its name is known.
+
+    `has` is what it had in Git when it was last looked at, as far as its status can still be read; `stray`
+    is what is certainly no Application.
+    """
 
     key: AppKey | None
     message: str
+    has: frozenset[ObjectKey] = frozenset()
+    stray: bool = False
 
 
 @dataclass(frozen=True, slots=True)
