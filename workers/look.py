@@ -31,6 +31,7 @@ from workers.engine import Engine
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
+from workers.proof import due_again
 from workers.push import group
 from workers.render.readset import remember
 from workers.render.render import render
@@ -108,6 +109,9 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         parents.read, engine.api, engine.settings.namespace, app.key, engine.installation
     )
     known = {} if refresh_asked(app) == "hard" else engine.proofs.load(engine.cluster, app.key)
+    if "compare" in turn.wishes:
+        moment, every = engine.clock(), engine.settings.reconcile_s
+        known = {key: proof for key, proof in known.items() if not due_again(key, moment, every)}
     commit, rendered = _render(engine, checked, operation, turn)
     line.ended("rendered")
     parent = reading_parent.result()

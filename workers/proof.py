@@ -6,9 +6,12 @@ import hashlib
 
 import orjson
 
+from mooring.keys import ObjectKey
 from mooring.names import FIELD_MANAGER
 from mooring.store.proofs import Proof
 from workers.cluster.live import Live
+
+_DAY_S = 86_400
 
 
 def record(body: str, schema: str, live: Live) -> Proof:
@@ -40,6 +43,17 @@ def proves(proof: Proof | None, body: str, schema: str, live: Live) -> bool:
         and proof.meta == _meta(live)
         and proof.fields == _fields(live)
     )
+
+
+def due_again(key: ObjectKey, now: float, every_s: float) -> bool:
+    """Whether a reconciliation at `now` (seconds since the epoch) takes no proof for `key`, but asks the
+    API server: of those that come every `every_s` seconds, one a day does.
+
+    Which one is told by a hash of the key, so that each reconciliation has its share of all objects.
+    """
+    parts = max(1, round(_DAY_S / every_s)) if every_s > 0 else 1
+    mine = int.from_bytes(hashlib.sha256(str(key).encode()).digest()[:8], "big") % parts
+    return parts == 1 or int(now // every_s) % parts == mine
 
 
 def _meta(live: Live) -> str:

@@ -13,7 +13,7 @@ from mooring.names import APPLYSET_PART_OF
 from mooring.store.proofs import Proof
 from tests.workers.objects import key, managed, ours
 from workers.cluster.live import Live
-from workers.proof import proves, record
+from workers.proof import due_again, proves, record
 
 WEB = key("web", "Deployment", "apps")
 LIVE = ours(WEB)
@@ -87,3 +87,21 @@ def test_the_order_of_labels_is_no_change() -> None:
     labels = {"a": "1", "b": "2", **LIVE.labels}
     one, other = replace(LIVE, labels=labels), replace(LATER, labels=dict(reversed(labels.items())))
     assert holds(other, record("body", "v1.37.2", one))
+
+
+KEYS = [key(f"config-{number}") for number in range(2000)]
+
+
+@pytest.mark.parametrize("every", [60.0, 180.0, 300.0, 3600.0, 43_200.0, 86_400.0, 1e6])
+@given(start=st.floats(0, 4e9))
+def test_whatever_is_proved_each_object_is_asked_about_once_a_day(every: float, start: float) -> None:
+    looks = max(1, round(86_400 / every))
+    start = start // every * every + every / 2  # reconciliations that come when they shall
+    for one in KEYS[:5]:
+        assert sum(due_again(one, start + look * every, every) for look in range(looks)) == 1
+
+
+def test_each_reconciliation_has_its_share_of_all_objects() -> None:
+    shares = [sum(due_again(one, look * 180.0 + 90.0, 180.0) for one in KEYS) for look in range(480)]
+    assert sum(shares) == len(KEYS)
+    assert max(shares) < 30
