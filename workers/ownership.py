@@ -14,7 +14,16 @@ from enum import StrEnum
 from typing import Any
 
 from mooring.keys import AppKey, ObjectKey
-from mooring.names import APPLYSET_PART_OF, ARGO, DELETION_APPROVED, ID, OURS, TRACKING_ID
+from mooring.names import (
+    APPLYSET_PART_OF,
+    ARGO,
+    ARGO_MANAGER,
+    DELETION_APPROVED,
+    ID,
+    OURS,
+    TRACKING_ID,
+    TRACKING_LABEL,
+)
 from workers.applyset.identity import parse_object_id
 from workers.applyset.inventory import Entry
 from workers.cluster.live import Live
@@ -59,12 +68,19 @@ def owner(live: Live, app: AppKey, installation: str) -> Owner:
 def tracked_by_argo(live: Live, app_name: str) -> bool:
     """Whether Argo CD's own tracking says that the app of this name owned exactly this object.
 
+    By its annotation; where there is none, by its label, if Argo CD itself has put it there: Helm charts have
+    the same label, and controllers copy it.
+
     https://argo-cd.readthedocs.io/en/stable/user-guide/resource_tracking/
     """
     key = live.key
-    group_kind = f"{key.group}/{key.kind}"
-    expected = f"{app_name}:{group_kind}:{key.namespace}/{key.name}"
-    return live.annotations.get(TRACKING_ID) == expected
+    if said := live.annotations.get(TRACKING_ID):
+        return said == f"{app_name}:{key.group}/{key.kind}:{key.namespace}/{key.name}"
+    return (
+        live.labels.get(TRACKING_LABEL) == app_name
+        and any(live.owns_label(TRACKING_LABEL, how, ARGO_MANAGER) for how in ("Apply", "Update"))
+        and not live.controller_owner
+    )
 
 
 def why_not_ours(live: Live, app: AppKey, installation: str, applyset: str, entry: Entry | None) -> str:

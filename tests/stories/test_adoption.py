@@ -99,6 +99,32 @@ def test_what_argo_cd_tracked_for_this_very_app_counts_as_created_by_it(
     assert ship.configmap(namespace, "clone")
 
 
+def test_what_argo_cd_tracked_by_its_label_counts_as_created_too(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    label = {"app.kubernetes.io/instance": "moves-label"}
+    for name, manager, labels in (
+        ("mine", "argocd-controller", label),
+        ("theirs", "argocd-controller", {"app.kubernetes.io/instance": "another-app"}),
+        ("charts", "helm", label),
+    ):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}}
+        path = f"/api/v1/namespaces/{namespace}/configmaps/{name}?fieldManager={manager}"
+        ship.ask(path, body, method="PATCH", content_type="application/apply-patch+yaml")
+    names = ("mine", "theirs", "charts", "one", "two", "three", "four")
+    ship.create_app("moves-label", git_repo, namespace)
+    ship.synced("moves-label", git_repo.commit({f"{n}.yaml": configmap(n) for n in names}))
+
+    removes(ship, git_repo, "moves-label", "mine", "theirs", "charts")
+
+    until("mine to be gone", lambda: ship.configmap(namespace, "mine") is None)
+    told = ship.condition("moves-label", "adopted rather than created")["message"]
+    assert f"{namespace}/theirs" in told
+    assert f"{namespace}/charts" in told
+    assert ship.configmap(namespace, "theirs")
+    assert ship.configmap(namespace, "charts")
+
+
 def test_a_field_that_left_git_and_is_kept_by_another_manager_is_told_of(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

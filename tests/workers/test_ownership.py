@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.keys import AppKey
-from mooring.names import APPLYSET_PART_OF, DELETION_APPROVED, TRACKING_ID
+from mooring.names import APPLYSET_PART_OF, ARGO_MANAGER, DELETION_APPROVED, TRACKING_ID, TRACKING_LABEL
 from tests.workers.objects import APP, APPLYSET, HERE, OTHER_APP, key, live, managed, ours
 from workers.applyset.identity import object_id
 from workers.applyset.inventory import Entry
@@ -115,6 +115,20 @@ def test_argos_tracking_counts_for_exactly_this_object_and_app() -> None:
     assert not tracked_by_argo(live(WEB), "shop")
     core = live(SETTINGS, annotations={TRACKING_ID: "shop:/ConfigMap:shop/settings"})
     assert tracked_by_argo(core, "shop")
+
+
+def test_argos_label_counts_where_argo_itself_has_put_it_and_no_annotation_says_otherwise() -> None:
+    labels = {TRACKING_LABEL: "shop"}
+    for how in ("Apply", "Update"):
+        fields = (managed(TRACKING_LABEL, manager=ARGO_MANAGER, operation=how),)
+        assert tracked_by_argo(live(WEB, labels=labels, fields=fields), "shop")
+        assert not tracked_by_argo(live(WEB, labels=labels, fields=fields), "bakery")
+        annotations = {TRACKING_ID: "bakery:apps/Deployment:shop/web"}
+        assert not tracked_by_argo(live(WEB, labels=labels, annotations=annotations, fields=fields), "shop")
+        child = live(WEB, labels=labels, fields=fields, owner_references=({"controller": True},))
+        assert not tracked_by_argo(child, "shop")
+    charts = (managed(TRACKING_LABEL, manager="helm"), managed("other", manager=ARGO_MANAGER))
+    assert not tracked_by_argo(live(WEB, labels=labels, fields=charts), "shop")
 
 
 ASKED = "2026-11-23T12:00:00Z"

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final
 
-from mooring.names import FIELD_MANAGER
+from mooring.names import ARGO_MANAGER, FIELD_MANAGER
 from workers.cluster.live import Live
 
 # Tools that applied whole manifests, as Mooring does from now on. Not controllers, not `kubectl edit`.
 CLIENT_MANAGERS: Final = frozenset(
-    ("kubectl-client-side-apply", "before-first-apply", "kubectl", "argocd-controller", "helm", "Helm")
+    ("kubectl-client-side-apply", "before-first-apply", "kubectl", ARGO_MANAGER, "helm", "Helm")
 )
 
 

@@ -63,9 +63,10 @@ class Live:
                 return entry
         return None
 
-    def owns_label(self, label: str, operation: str = "Apply") -> bool:
-        """True when we set this label; one copied by a controller or a person has another owner."""
-        entry = self.manager_entry(operation=operation) or {}
+    def owns_label(self, label: str, operation: str = "Apply", manager: str = FIELD_MANAGER) -> bool:
+        """True when the manager, else we, set this label; one copied by a controller or a person has another
+        owner."""
+        entry = self.manager_entry(manager, operation) or {}
         owned = entry.get("fieldsV1", {}).get("f:metadata", {}).get("f:labels", {})
         return f"f:{label}" in owned
 
