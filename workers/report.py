@@ -27,6 +27,7 @@ from workers.cluster.live import Live
 from workers.desired import Desired
 from workers.health import Health, assess, worst
 from workers.health import HealthStatus as Word
+from workers.links import external_urls
 from workers.plan import Extra, Notice, Plan
 
 SYNCED, OUT_OF_SYNC, UNKNOWN = "Synced", "OutOfSync", "Unknown"
@@ -110,7 +111,12 @@ def status(
             "history": _history(app, operation, now),
             "reconciled_at": now,
             "source_type": "Directory",
-            "summary": Summary(images=tuple(sorted(_images(item.desired.body for item in seen)))),
+            "summary": Summary(
+                external_urls=external_urls(
+                    app.metadata.annotations, (item.live for item in seen if item.live is not None)
+                ),
+                images=tuple(sorted(_images(item.desired.body for item in seen))),
+            ),
         }
     )
 

@@ -97,6 +97,7 @@ _ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
     "sync-options": None,  # judged option by option
     "compare-options": None,  # judged option by option
     "deletion-approved": None,  # obeyed
+    "ignore-default-links": None,  # obeyed
     "tracking-id": None,  # who Argo CD thinks owns it
     "installation-id": None,
     "id": None,  # ours, written on apply

@@ -170,6 +170,14 @@ def test_history_tells_each_success_once_and_no_more_than_asked_for() -> None:
     assert [item.id for item in short.history] == [14, 15]
 
 
+def test_links_are_shown_as_they_are_and_gone_with_their_object() -> None:
+    marked = ours(SETTINGS, annotations={"link.argocd.argoproj.io/docs": "https://docs.example.com"})
+    told = report.status(app(), COMMIT, [Seen(desired(SETTINGS), marked, True)], (), (), None, NOW)
+    assert told.summary.external_urls == ("https://docs.example.com",)
+    missing = report.status(app(), COMMIT, [Seen(desired(SETTINGS), None, False)], (), (), None, NOW)
+    assert missing.summary.external_urls == ()
+
+
 def test_images_of_pods_and_of_what_makes_pods_are_shown() -> None:
     pod = {"containers": [{"image": "a"}], "initContainers": [{"image": "b"}]}
     bodies = [
