@@ -46,6 +46,10 @@ def make(name: str, redis_url: str) -> Celery:
             "global_keyprefix": QUEUE,
             "visibility_timeout": _VISIBILITY_S,
             "health_check_interval": 30,
+            # Else a Redis that has gone without a word is waited for until it comes back, which it may not.
+            "socket_connect_timeout": 5,
+            "socket_timeout": 30,
+            "socket_keepalive": True,
         },
         broker_connection_retry_on_startup=True,
         worker_hijack_root_logger=False,

@@ -7,6 +7,7 @@ exception becomes a recorded outcome or a due step; what is left over is logged 
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
@@ -31,6 +32,10 @@ from workers.engine import Engine
 
 log = logging.getLogger("mooring")
 Run = Callable[..., None]
+# A worker without a pool has none of Celery's time limits. All that a delivery waits for has a time-out of
+# its own, far below this; should it hang all the same, the kernel ends the worker, whatever it hangs in, and
+# who is started in its place finds the delivery.
+HUNG_S = 120
 
 
 def intake_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
@@ -40,7 +45,11 @@ def intake_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     @app.task(name=TASK_DELIVER, send_events=False)  # type: ignore[untyped-decorator]
     @_recorded
     def deliver(id: str) -> None:
-        pipeline.deliver(engine(), str(id))
+        signal.alarm(HUNG_S)
+        try:
+            pipeline.deliver(engine(), str(id))
+        finally:
+            signal.alarm(0)
 
 
 def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:

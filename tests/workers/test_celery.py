@@ -21,10 +21,12 @@ import redis
 from devcluster.redis import RedisServer
 from mooring.errors import StoreUnavailable
 from mooring.names import DEPLOY, INTAKE, TASK_DELIVER
+from mooring.settings import Settings
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from webhook.queue import ID_PLACE, task_message
-from workers.celery_app import make, send
+from workers.celery_app import QUEUES, make, send
+from workers.run import build
 
 # A worker as `workers.run` builds it, with tasks that leave a trace in Redis instead of an engine.
 WORKER = """
@@ -186,6 +188,46 @@ def test_a_redis_without_memory_left_is_one_that_does_not_take_tasks() -> None:
         client.config_set("maxmemory", 1)
         with pytest.raises(StoreUnavailable):
             send(app, Step(TASK_DELIVER, ("d2",), INTAKE))
+
+
+HANGS = """
+import sys, time
+from workers import tasks
+from workers.celery_app import make
+from workers.run import gated
+
+url, queue = sys.argv[1:]
+tasks.HUNG_S = 1
+app = gated(make("mooring-test", url))
+tasks.intake_tasks(app, lambda: time.sleep(1e6))
+app.worker_main(["worker", f"--queues={queue}", "--pool=solo", "--without-mingle", "--without-gossip"])
+"""
+
+
+def test_a_delivery_that_hangs_ends_the_intake_worker_and_is_not_lost(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    send(make("mooring-test", redis_url), Step(TASK_DELIVER, ("hangs",), INTAKE))
+    root = Path(__file__).parents[2]
+    with subprocess.Popen([sys.executable, "-c", HANGS, redis_url, INTAKE], cwd=root) as process:
+        try:
+            assert process.wait() == -signal.SIGALRM
+        finally:
+            process.kill()
+    assert redis_client.hlen(QUEUE + "unacked") == 1
+
+
+@pytest.mark.parametrize("pool", QUEUES)
+def test_a_worker_takes_one_task_at_a_time_and_gives_back_what_it_has_not_done(pool: str) -> None:
+    app, _ = build(pool, Settings(redis_url="redis://127.0.0.1:1/0"))
+    assert app.conf.worker_prefetch_multiplier == 1
+    tasks = [task for name, task in app.tasks.items() if name.startswith("mooring.")]
+    assert tasks
+    for task in tasks:
+        task.bind(app)
+        assert task.acks_late
+        assert task.reject_on_worker_lost
+        assert task.acks_on_failure_or_timeout is False
 
 
 @pytest.mark.parametrize("setting", ["task_acks_late", "task_reject_on_worker_lost", "task_ignore_result"])
