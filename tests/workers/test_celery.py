@@ -154,6 +154,7 @@ def test_the_intake_worker_takes_deliveries_and_nothing_that_they_bring(
         send(make("mooring-test", redis_url), Step(TASK_DELIVER, ("good",), INTAKE))
         until(lambda: b"good" in delivered(redis_client) or process.poll() is not None)
         assert process.poll() is None, "no message ends the worker"
+        until(lambda: not redis_client.hlen(QUEUE + "unacked"))  # the last one is, once it has been done
     taken = set(delivered(redis_client))
     assert {b"the web tier's", b"good"} <= taken <= {b"the web tier's", b"good", b"stripped"}
     assert redis_client.llen(QUEUE + DEPLOY) == 0, "nothing was sent on"
