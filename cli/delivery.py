@@ -77,7 +77,8 @@ def get(id: str, output: str | None) -> None:
 
 @delivery.command()
 @click.argument("id")
-def replay(id: str) -> None:
+@show.output("name", "json", "yaml")
+def replay(id: str, output: str | None) -> None:
     """Work on a finished delivery once more. It deploys what the branch has now, not what it had then."""
     from workers.celery_app import make, send
 
@@ -91,7 +92,13 @@ def replay(id: str) -> None:
         )
     send(make("mooring-cli", settings.redis_url), Step(TASK_DELIVER, (id,), INTAKE))
     ledger.mark_enqueued(id)
-    click.echo(f"delivery {id} is worked on again: `mooring delivery get {id}` shows how it goes")
+    match output:
+        case "json" | "yaml":
+            show.structured(as_json(_find(ledger, id)), output)
+        case "name":
+            click.echo(id)
+        case _:
+            click.echo(f"delivery {id} is worked on again: `mooring delivery get {id}` shows how it goes")
 
 
 def _ledger() -> Ledger:

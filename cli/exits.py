@@ -29,8 +29,13 @@ class TimedOut(MooringError):
 
 def fail(message: str, code: int) -> NoReturn:
     """End the command with one red line on stderr and an exit code."""
-    click.secho(f"mooring: {printable(message)}", fg="red", err=True)
+    complain(message)
     sys.exit(code)
+
+
+def complain(message: str) -> None:
+    """One red line on stderr."""
+    click.secho(f"mooring: {printable(message)}", fg="red", err=True)
 
 
 def exit_code(error: MooringError) -> int:

@@ -21,9 +21,15 @@ _COLOURS: Final = {
     **dict.fromkeys(("Degraded", "Unknown", "Failed", "Error", "SyncFailed", "failed"), "red"),
 }
 
-output_option: Callable[[Any], Any] = click.option(
-    "-o", "--output", type=click.Choice(FORMATS), help="Format: more columns, names, or for programs."
-)
+
+def output(*formats: str) -> Callable[[Any], Any]:
+    """The option -o with these formats; without it, a command prints what people read."""
+    return click.option(
+        "-o", "--output", type=click.Choice(formats), help="Format: more to read, names, or for programs."
+    )
+
+
+output_option = output(*FORMATS)
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -53,7 +59,7 @@ def structured(value: Any, output: str) -> None:
         return
     import yaml
 
-    click.echo(yaml.safe_dump(value, sort_keys=False), nl=False)
+    click.echo(yaml.safe_dump(value, sort_keys=False, allow_unicode=True), nl=False)
 
 
 def duration(ms: float) -> str:

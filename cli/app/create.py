@@ -3,50 +3,48 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import click
-import yaml
 
+from cli import show
+from cli.app.flags import applied, part, spec_options
+from cli.app.get import print_apps
+from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
 from mooring.errors import Refused
 from mooring.keys import IN_CLUSTER
 from mooring.model.application import Application, unknown_fields
+from mooring.names import STATE
 from mooring.settings import Settings
+from workers import mergepatch
+from workers.mergepatch import without_nulls
 
 
-@click.command()
+@click.command(cls=Verb)
 @home_options
 @click.argument("name", required=False)
 @click.option("-f", "--file", "file", metavar="FILE", help="An Application manifest; `-` is stdin.")
-@click.option("--repo", metavar="URL", help="Repository.")
-@click.option("--path", metavar="PATH", help="Directory in the repository.")
-@click.option("--revision", metavar="REV", help="Branch, tag, commit or range of versions; default HEAD.")
-@click.option("--dest-server", metavar="URL", help=f"API server of the destination; default {IN_CLUSTER}.")
-@click.option("--dest-name", metavar="NAME", help="The destination by name.")
-@click.option("--dest-namespace", metavar="NAME", help="Namespace of objects that name none.")
-@click.option("--project", metavar="NAME", help="Project; default `default`.")
-@click.option(
-    "--sync-policy", type=click.Choice(("auto", "automated", "none", "manual")), help="Who starts syncs."
-)
-@click.option("--auto-prune", is_flag=True, help="Automated syncs delete what has left Git.")
-@click.option("--self-heal", is_flag=True, help="Undo what others change in the cluster.")
-@click.option("--allow-empty", is_flag=True, help="Automated syncs may delete everything.")
-@click.option(
-    "--sync-option", "options", multiple=True, metavar="NAME=VALUE", help="e.g. CreateNamespace=true"
-)
-@click.option("--directory-recurse", is_flag=True, help="Read sub-directories too.")
+@spec_options
 @click.option("--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Label of the Application.")
+@click.option("--annotations", "annotations", multiple=True, metavar="KEY=VALUE", help="Annotation of it.")
 @click.option("--upsert", is_flag=True, help="Change it when it is there and differs.")
+@show.output_option
 def create(
     settings: Settings,
     name: str | None,
     file: str | None,
     upsert: bool,
+    output: str | None,
     **given: Any,
 ) -> None:
-    """Create an Application from flags, or from a manifest with flags on top."""
+    """Create an Application from flags, or from a manifest with flags on top.
+
+    With --upsert, one that is there gets the spec of the manifest and its finalizers, where it has any;
+    labels and annotations that the manifest does not name stay.
+    """
     if settings.apps_dir:
         raise Refused(f"the Applications are files in {settings.apps_dir}: write the file there")
     body = merged(_read(file) if file else {}, name, given)
@@ -59,8 +57,12 @@ def create(
             "change it, or give -N"
         )
     body["metadata"]["namespace"] = app.key.namespace
-    done = _write(connect(settings), app, body, upsert)
-    click.echo(f"application {app.key.namespace}/{app.key.name} {done}")
+    home = connect(settings)
+    done = _write(home, app, body, upsert)
+    if output is None:
+        click.echo(f"application {app.key.namespace}/{app.key.name} {done}")
+    elif found := home.applications.get(app.key):
+        print_apps([found], output, several=False)
 
 
 def merged(body: dict[str, Any], name: str | None, given: dict[str, Any]) -> dict[str, Any]:
@@ -68,64 +70,52 @@ def merged(body: dict[str, Any], name: str | None, given: dict[str, Any]) -> dic
     body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application", **body}
     body.pop("status", None)
     body.pop("operation", None)
-    metadata = body["metadata"] = dict(body.get("metadata") or {})
+    metadata = body["metadata"] = part(body, "metadata")
     if name and metadata.get("name") not in (None, name):
         raise click.UsageError(f"the manifest's name is {metadata['name']}, not {name}")
     metadata.setdefault("name", name)
     if not metadata["name"]:
         raise click.UsageError("give a NAME, or a manifest with -f")
-    if labels := [label.partition("=") for label in given["labels"]]:
-        metadata["labels"] = {**(metadata.get("labels") or {}), **{k: v for k, _, v in labels}}
-    spec = body["spec"] = dict(body.get("spec") or {})
-    spec["project"] = given["project"] or spec.get("project") or "default"
-    destination = spec["destination"] = dict(spec.get("destination") or {})
-    _set(destination, server=given["dest_server"], name=given["dest_name"], namespace=given["dest_namespace"])
-    if not destination.get("server") and not destination.get("name"):
-        destination["server"] = IN_CLUSTER
-    if "sources" not in spec:
-        source = spec["source"] = dict(spec.get("source") or {})
-        _set(source, repoURL=given["repo"], path=given["path"], targetRevision=given["revision"])
-        if given["directory_recurse"]:
-            source["directory"] = {**(source.get("directory") or {}), "recurse": True}
-        if not source.get("repoURL"):
-            raise click.UsageError("give the repository with --repo, or a manifest with -f")
-    policy = _policy(dict(spec.get("syncPolicy") or {}), given)
-    if policy:
-        spec["syncPolicy"] = policy
+    for field, texts in (("labels", given["labels"]), ("annotations", given["annotations"])):
+        # What another Mooring remembered of it is no part of what it is.
+        known = {key: text for key, text in part(metadata, field).items() if key != STATE}
+        if known := {**known, **pairs(texts, f"--{field.removesuffix('s')}")}:
+            metadata[field] = known
+        else:
+            metadata.pop(field, None)
+    spec = body["spec"] = applied(part(body, "spec"), given)
+    spec["project"] = spec.get("project") or "default"
+    if not spec["destination"].get("server") and not spec["destination"].get("name"):
+        spec["destination"]["server"] = IN_CLUSTER
+    if not spec.get("sources") and not spec.get("sourceHydrator") and not part(spec, "source").get("repoURL"):
+        raise click.UsageError("give the repository with --repo, or a manifest with -f")
     return body
 
 
-def _policy(policy: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    if given["sync_policy"] in ("auto", "automated"):
-        policy["automated"] = dict(policy.get("automated") or {})
-    elif given["sync_policy"]:
-        policy.pop("automated", None)
-    flags = {"prune": given["auto_prune"], "selfHeal": given["self_heal"], "allowEmpty": given["allow_empty"]}
-    if chosen := {flag: True for flag, on in flags.items() if on}:
-        if "automated" not in policy:
-            raise click.UsageError("--auto-prune, --self-heal and --allow-empty need --sync-policy auto")
-        policy["automated"] = {**policy["automated"], **chosen}
-    if given["options"]:
-        known = [option for option in policy.get("syncOptions") or () if option not in given["options"]]
-        policy["syncOptions"] = [*known, *given["options"]]
-    return policy
-
-
-def _set(part: dict[str, Any], **values: str | None) -> None:
-    part.update({key: value for key, value in values.items() if value})
+def pairs(texts: Sequence[str], flag: str) -> dict[str, str]:
+    """What `KEY=VALUE` flags say. Raises BadParameter naming the one that does not."""
+    found = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE", param_hint=flag)
+        found[key] = value
+    return found
 
 
 def _read(file: str) -> dict[str, Any]:
+    from workers.render.yaml_reader import read_documents
+
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text()
-        documents = [each for each in yaml.safe_load_all(text) if each is not None]
-    except (OSError, UnicodeDecodeError) as error:
-        raise Refused(f"{file} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise Refused(f"{file} is not YAML: {' '.join(str(error).split())}") from error
-    if len(documents) != 1 or not isinstance(documents[0], dict):
+        data = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror or error}") from error
+    documents, warnings = read_documents(data, "stdin" if file == "-" else file)
+    for warning in warnings:
+        click.echo(f"warning: {show.one_line(warning)}", err=True)
+    if len(documents) != 1:
         raise Refused(f"{file} must hold one Application, it holds {len(documents)} documents")
-    return documents[0]
+    return documents[0].body
 
 
 def _write(
@@ -138,20 +128,33 @@ def _write(
     if live is None or live.body is None:
         home.api.create(APPLICATION, body, validation="Ignore")
         return "created"
-    labels = {**live.labels, **(body["metadata"].get("labels") or {})}
-    if live.body["spec"] == body["spec"] and labels == dict(live.labels):
+    change = difference(live.body, body)
+    if not change:
         return "unchanged"
     if not upsert:
         raise Refused(f"Application {app.key.namespace}/{app.key.name} exists and differs: give --upsert")
-    metadata = {"uid": live.uid, "resourceVersion": live.resource_version, "labels": labels}
-    patch = {"metadata": metadata, "spec": _replacing(live.body["spec"], body["spec"])}
+    guard = {"uid": live.uid, "resourceVersion": live.resource_version}
+    patch = {**change, "metadata": {**change.get("metadata", {}), **guard}}
     home.api.patch(APPLICATION, app.key.namespace, app.key.name, patch, MERGE_PATCH, validation="Ignore")
     return "updated"
 
 
-def _replacing(live: Any, wanted: Any) -> Any:
-    """A merge patch that makes `live` exactly `wanted`."""
-    if not isinstance(live, dict) or not isinstance(wanted, dict):
-        return wanted
-    gone = {key: None for key in live if key not in wanted}
-    return {**{key: _replacing(live.get(key), value) for key, value in wanted.items()}, **gone}
+def difference(live: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
+    """The merge patch by which `live` gets what `wanted` says; empty when it has it. Pure.
+
+    The spec becomes the wanted one; of labels and annotations those that are named are set; finalizers
+    become those wanted where some are named.
+    """
+    metadata: dict[str, Any] = {}
+    for field in ("labels", "annotations"):
+        there = live["metadata"].get(field) or {}
+        said = wanted["metadata"].get(field) or {}
+        if changed := {key: text for key, text in said.items() if there.get(key) != text}:
+            metadata[field] = changed
+    finalizers = wanted["metadata"].get("finalizers")
+    if finalizers is not None and finalizers != (live["metadata"].get("finalizers") or []):
+        metadata["finalizers"] = finalizers
+    patch: dict[str, Any] = {"metadata": metadata} if metadata else {}
+    if spec := mergepatch.difference(without_nulls(live["spec"]), without_nulls(wanted["spec"])):
+        patch["spec"] = spec
+    return patch

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import click
 
-from cli.app.words import find
+from cli import show
+from cli.app.words import choose
+from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
+from cli.selector import Selector, selector_option
 from mooring.errors import Refused
 from mooring.model.application import Application
 from mooring.settings import Settings
 
 
-@click.command()
+@click.command(cls=Verb)
 @home_options
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@selector_option
 @click.option("--cascade/--no-cascade", default=False, help="Only --no-cascade is supported yet.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def delete(settings: Settings, names: tuple[str, ...], cascade: bool, yes: bool) -> None:
+@show.output("name")
+def delete(
+    settings: Settings,
+    names: tuple[str, ...],
+    selector: Selector | None,
+    cascade: bool,
+    yes: bool,
+    output: str | None,
+) -> None:
     """Delete Applications. The objects that they deployed stay in the cluster."""
     if cascade:
         raise click.UsageError(
@@ -25,15 +37,18 @@ def delete(settings: Settings, names: tuple[str, ...], cascade: bool, yes: bool)
     if settings.apps_dir:
         raise Refused(f"the Applications are files in {settings.apps_dir}: delete the file")
     home = connect(settings)
-    for name in names:
-        app = find(home, name)
+    for app in choose(home, names, selector):
         stays = f"{len(app.status.resources)} objects stay in the cluster, with nobody to keep them as in Git"
         if app.metadata.finalizers:
             stays += f"; its finalizers are not obeyed by Mooring: {', '.join(app.metadata.finalizers)}"
         if not yes:
-            click.confirm(f"Delete Application {app.key.namespace}/{app.key.name}? {stays}", abort=True)
+            click.confirm(
+                f"Delete Application {app.key.namespace}/{app.key.name}? {stays}",
+                abort=True,
+                err=output is not None,
+            )
         _delete(home, app)
-        click.echo(f"{app.key.namespace}/{app.key.name} deleted; {stays}")
+        click.echo(f"{app.key.namespace}/{app.key.name}" + (f" deleted; {stays}" if output is None else ""))
 
 
 def _delete(home: Home, app: Application) -> None:

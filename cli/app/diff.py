@@ -12,6 +12,7 @@ import click
 from cli import show
 from cli.app.words import SHORT, find
 from cli.exits import NO
+from cli.gostyle import Verb
 from cli.home import connect, home_options
 from mooring.settings import Settings
 
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
-@click.command()
+@click.command(cls=Verb)
 @home_options
 @click.argument("name")
 @click.option("--revision", default="", metavar="REV", help="Compare with this branch, tag or commit.")
 @click.option("--exit-code/--no-exit-code", default=True, help="Exit with 1 when it differs.")
-def diff(settings: Settings, name: str, revision: str, exit_code: bool) -> None:
+@show.output("name", "json", "yaml")
+def diff(settings: Settings, name: str, revision: str, exit_code: bool, output: str | None) -> None:
     """Show what a sync would change, as the API server itself would decide it. Writes no object.
 
     Values of Secrets are masked; different values have different masks. Exit code 1 when it differs.
@@ -37,10 +39,17 @@ def diff(settings: Settings, name: str, revision: str, exit_code: bool) -> None:
     found = compared(home, find(home, name), revision)
     for notice in found.notices:
         click.secho(f"{notice.type}: {show.one_line(notice.message)}", fg="yellow", err=True)
-    for difference in found.differences:
-        click.echo(f"===== {difference.key.title} ======")
-        for line in lines(difference):
-            click.secho(line, fg=_COLOURS.get(line[:1]))
+    match output:
+        case "json" | "yaml":
+            show.structured([as_json(difference) for difference in found.differences], output)
+        case "name":
+            for difference in found.differences:
+                click.echo(difference.key.title)
+        case _:
+            for difference in found.differences:
+                click.echo(f"===== {difference.key.title} ======")
+                for line in lines(difference):
+                    click.secho(line, fg=_COLOURS.get(line[:1]))
     count = len(found.differences)
     said = f"{count} objects differ" if count != 1 else "1 object differs"
     click.echo(f"{said if count else 'no difference'} at {found.commit[:SHORT]}", err=True)
@@ -48,15 +57,34 @@ def diff(settings: Settings, name: str, revision: str, exit_code: bool) -> None:
         sys.exit(NO)
 
 
+def as_json(difference: Difference) -> dict[str, Any]:
+    """One difference for programs: `live` and `desired` are null where the object is not there."""
+    key = difference.key
+    live, desired = _masked(difference)
+    return {
+        "group": key.group,
+        "kind": key.kind,
+        "namespace": key.namespace,
+        "name": key.name,
+        "live": live,
+        "desired": desired,
+    }
+
+
 def lines(difference: Difference) -> Iterator[str]:
     """A unified diff from live to desired, without what nobody may see."""
+    before, after = (_text(body) if body is not None else [] for body in _masked(difference))
+    yield from difflib.unified_diff(before, after, "live", "desired", lineterm="")
+
+
+def _masked(difference: Difference) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     from workers.redact import masked_together
 
     there = [body for body in (difference.before, difference.after) if body is not None]
     shown = iter(masked_together(*(dict(body) for body in there)))
-    before = _text(next(shown)) if difference.before is not None else []
-    after = _text(next(shown)) if difference.after is not None else []
-    yield from difflib.unified_diff(before, after, "live", "desired", lineterm="")
+    before = next(shown) if difference.before is not None else None
+    after = next(shown) if difference.after is not None else None
+    return before, after
 
 
 def _text(body: dict[str, Any]) -> list[str]:

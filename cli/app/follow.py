@@ -28,14 +28,16 @@ def until(
     what: str,
     timeout_s: float,
     hint: str,
-    on_change: Callable[[Application], None] | None = None,
+    since: float | None = None,
 ) -> Application:
     """The Application `key` as soon as `done` says so of it; `timeout_s` 0 waits for ever.
+
+    The time counts from `since` (of time.monotonic), where several are waited for, else from now.
 
     Progress goes to stderr. Raises TimedOut with `hint`, the next step; Missing when the Application is
     deleted meanwhile. An API server that does not answer for a moment is waited for.
     """
-    started = time.monotonic()
+    started = time.monotonic() if since is None else since
     with _Progress(what) as progress:
         while True:
             try:
@@ -47,8 +49,6 @@ def until(
                 if app is None:
                     raise Missing(f"the Application {key.namespace}/{key.name} was deleted meanwhile")
                 progress.say(words(app))
-                if on_change is not None:
-                    on_change(app)
                 if done(app):
                     return app
             if timeout_s and time.monotonic() - started > timeout_s:

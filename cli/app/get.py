@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import click
@@ -10,6 +10,7 @@ import click
 from cli import show
 from cli.app.follow import until
 from cli.app.words import SHORT, find, health_word, manifest, revision, sync_word
+from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
 from mooring.model.application import Application
 from mooring.names import REFRESH
@@ -17,7 +18,7 @@ from mooring.repourl import masked
 from mooring.settings import Settings
 
 
-@click.command()
+@click.command(cls=Verb)
 @home_options
 @click.argument("name")
 @click.option("--refresh", is_flag=True, help="Compare with Git and the cluster first.")
@@ -32,16 +33,31 @@ def get(
     app = find(home, name)
     if refresh or hard_refresh:
         app = _refreshed(home, app, "hard" if hard_refresh else "normal", timeout)
+    print_apps([app], output or "wide", several=False)
+
+
+def print_apps(apps: Sequence[Application], output: str, several: bool) -> None:
+    """Print Applications in one of show.FORMATS; for programs a list of them when there may be several."""
     match output:
         case "json" | "yaml":
-            show.structured(manifest(app), output)
+            bodies = [manifest(app) for app in apps]
+            show.structured(bodies if several or not bodies else bodies[0], output)
         case "name":
-            click.echo(f"{app.key.namespace}/{app.key.name}")
+            for app in apps:
+                click.echo(f"{app.key.namespace}/{app.key.name}")
         case _:
-            for title, text in _summary(app):
-                click.echo(f"{title + ':' if title else '':<20}{text}")
-            click.echo()
-            resources(app)
+            for number, app in enumerate(apps):
+                if number:
+                    click.echo()
+                overview(app)
+
+
+def overview(app: Application) -> None:
+    """Print where it comes from, how it is, and its objects."""
+    for title, text in _summary(app):
+        click.echo(f"{title + ':' if title else '':<20}{text}".rstrip())
+    click.echo()
+    resources(app)
 
 
 def resources(app: Application) -> None:

@@ -6,14 +6,15 @@ import click
 
 from cli import show
 from cli.app.words import SHORT, find
+from cli.gostyle import Verb
 from cli.home import connect, home_options
 from mooring.settings import Settings
 
 
-@click.command()
+@click.command(cls=Verb)
 @home_options
 @click.argument("name")
-@show.output_option
+@show.output("wide", "id", "name", "json", "yaml")
 def history(settings: Settings, name: str, output: str | None) -> None:
     """List what was deployed when, the newest last."""
     app = find(connect(settings), name)

@@ -6,7 +6,9 @@ import click
 
 from cli import show
 from cli.app.words import SHORT, conditions, health_word, manifest, policy, revision, sync_word
+from cli.gostyle import Verb
 from cli.home import connect, home_options
+from cli.selector import Selector, selector_option
 from mooring.model.application import Application
 from mooring.repourl import masked
 from mooring.settings import Settings
@@ -15,30 +17,29 @@ _HEADER = ("NAME", "PROJECT", "NAMESPACE", "STATUS", "HEALTH", "SYNCPOLICY", "RE
 _WIDE = ("CLUSTER", "REPO", "PATH", "TARGET")
 
 
-@click.command("list")
+@click.command("list", cls=Verb)
 @home_options
 @click.option("-p", "--project", "projects", multiple=True, metavar="NAME", help="Only of this project.")
 @click.option("-r", "--repo", metavar="URL", help="Only from this repository.")
-@click.option("-l", "--selector", metavar="KEY=VALUE", help="Only with these labels, separated by commas.")
+@selector_option
 @show.output_option
 def list_(
     settings: Settings,
     projects: tuple[str, ...],
     repo: str | None,
-    selector: str | None,
+    selector: Selector | None,
     output: str | None,
 ) -> None:
     """List Applications."""
     from mooring.repourl import normalise
 
     listing = connect(settings).applications.list()
-    labels = _labels(selector)
     apps = [
         app
         for app in sorted(listing.apps, key=lambda each: each.key)
         if (not projects or app.spec.project_name in projects)
         and (not repo or normalise(repo) in {normalise(source.repo_url) for source in app.spec.all_sources})
-        and all(app.metadata.labels.get(name) == value for name, value in labels.items())
+        and (selector is None or selector(app.metadata.labels))
     ]
     match output:
         case "json" | "yaml":
@@ -52,17 +53,6 @@ def list_(
             show.columns(header, [_row(app, wide) for app in apps])
     for broken in listing.broken:
         click.secho(f"cannot be read: {broken.message}", fg="red", err=True)
-
-
-def _labels(selector: str | None) -> dict[str, str]:
-    found = {}
-    for part in (selector or "").split(","):
-        name, equals, value = part.partition("=")
-        if part and not equals:
-            raise click.BadParameter(f"{part!r} is not KEY=VALUE", param_hint="--selector")
-        if part:
-            found[name.strip()] = value.lstrip("=").strip()
-    return found
 
 
 def _row(app: Application, wide: bool) -> tuple[str, ...]:

@@ -9,22 +9,23 @@ import click
 
 from cli import show
 from cli.app.words import find
+from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
+from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.settings import Settings
 
 
-@click.command()
+@click.command(cls=Verb)
 @home_options
 @click.argument("name")
 @click.option(
     "--source", type=click.Choice(("git", "live")), default="git", show_default=True, help="From where."
 )
 @click.option("--revision", default="", metavar="REV", help="Of this branch, tag or commit (from git).")
-def manifests(settings: Settings, name: str, source: str, revision: str) -> None:
+@show.output("name", "json", "yaml")
+def manifests(settings: Settings, name: str, source: str, revision: str, output: str | None) -> None:
     """Print the objects as YAML, as Git has them or as they are in the cluster. Secrets are masked."""
-    import yaml
-
     from workers.redact import masked
 
     if revision and source == "live":
@@ -32,9 +33,24 @@ def manifests(settings: Settings, name: str, source: str, revision: str) -> None
     home = connect(settings)
     app = find(home, name)
     bodies = _live(home, app) if source == "live" else _git(home, app, revision)
-    for body in bodies:
-        click.echo("---")
-        click.echo(yaml.safe_dump(masked(body), sort_keys=False, allow_unicode=True), nl=False)
+    match output:
+        case "json":  # one value, that kubectl takes as well
+            items = [masked(body) for body in bodies]
+            show.structured({"apiVersion": "v1", "kind": "List", "items": items}, output)
+        case "name":
+            for body in bodies:
+                click.echo(_title(body))
+        case _:
+            for body in bodies:
+                click.echo("---")
+                show.structured(masked(body), "yaml")
+
+
+def _title(body: dict[str, Any]) -> str:
+    group = str(body.get("apiVersion", "")).rpartition("/")[0]
+    metadata = body.get("metadata") or {}
+    key = ObjectKey(group, str(body.get("kind")), metadata.get("namespace") or "", metadata.get("name") or "")
+    return key.title
 
 
 def _git(home: Home, app: Application, revision: str) -> Iterator[dict[str, Any]]:

@@ -2,52 +2,74 @@
 
 from __future__ import annotations
 
-import getpass
 import time
+from collections.abc import Sequence
 
 import click
 
 from cli import show
-from cli.app.follow import until
-from cli.app.words import SHORT, find
-from cli.exits import NO, fail
-from cli.home import connect, home_options, redis_client, redis_url
-from mooring.errors import MooringError
+from cli.app.get import print_apps
+from cli.app.operate import Asked, ask, outcome
+from cli.app.words import SHORT, choose
+from cli.exits import NO, complain, exit_code, fail
+from cli.gostyle import Verb
+from cli.home import connect, home_options
+from cli.selector import Selector, selector_option
+from mooring.errors import MooringError, Refused
 from mooring.model.application import Application
-from mooring.model.spec import Initiator, Operation, Retry, SyncOperation
-from mooring.names import DEPLOY, TASK_TURN
+from mooring.model.spec import Backoff, Info, Retry, SyncOperation
+from mooring.model.status import OperationState
 from mooring.settings import Settings
-from mooring.store.due import Step
 
 
-@click.command()
+@click.command(cls=Verb)
 @home_options
-@click.argument("name")
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@selector_option
+@click.option("--project", "projects", multiple=True, metavar="NAME", help="Those of this project.")
 @click.option(
     "--revision", default="", metavar="REV", help="This branch, tag or commit instead of the app's."
 )
 @click.option("--prune", is_flag=True, help="Delete what has left Git.")
 @click.option("--sync-option", "options", multiple=True, metavar="NAME=VALUE", help="For this sync only.")
+@click.option("--server-side", is_flag=True, help="Short for --sync-option ServerSideApply=true.")
+@click.option(
+    "--apply-out-of-sync-only", is_flag=True, help="Short for --sync-option ApplyOutOfSyncOnly=true."
+)
+@click.option("--info", "infos", multiple=True, metavar="NAME=VALUE", help="A note that is kept with it.")
 @click.option("--retry-limit", default=0, metavar="N", help="How often to try again when it fails.")
+@click.option("--retry-backoff-duration", default="5s", show_default=True, help="Before the first retry.")
+@click.option("--retry-backoff-factor", default=2, show_default=True, help="Times longer before each next.")
+@click.option("--retry-backoff-max-duration", default="3m0s", show_default=True, help="But never longer.")
 @click.option("--async", "asynchronous", is_flag=True, help="Do not wait for its end.")
 @click.option("--timeout", default=0.0, metavar="SECONDS", help="Give up waiting after this long.")
 @click.option("--force", is_flag=True, hidden=True)
 @click.option("--dry-run", is_flag=True, hidden=True)
+@show.output_option
 def sync(
     settings: Settings,
-    name: str,
+    names: tuple[str, ...],
+    selector: Selector | None,
+    projects: tuple[str, ...],
     revision: str,
     prune: bool,
     options: tuple[str, ...],
+    server_side: bool,
+    apply_out_of_sync_only: bool,
+    infos: tuple[str, ...],
     retry_limit: int,
+    retry_backoff_duration: str,
+    retry_backoff_factor: int,
+    retry_backoff_max_duration: str,
     asynchronous: bool,
     timeout: float,
     force: bool,
     dry_run: bool,
+    output: str | None,
 ) -> None:
     """Bring the cluster to what Git has, and show what was done to each object.
 
-    Exit code 1 when the sync failed.
+    Several Applications are synced side by side. Exit code 1 when a sync failed.
     """
     if force:
         raise click.UsageError("--force is not supported: delete the object that cannot be changed, and sync")
@@ -55,66 +77,78 @@ def sync(
         raise click.UsageError(
             "--dry-run is not supported: `mooring app diff` shows what a sync would change"
         )
-    home = connect(settings)
-    app = find(home, name)
-    wanted = Operation(
-        sync=SyncOperation(revision=revision, prune=prune, sync_options=(*app.spec.sync_options, *options)),
-        initiated_by=Initiator(username=_user()),
-        retry=Retry(limit=retry_limit),
+    options += ("ServerSideApply=true",) if server_side else ()
+    options += ("ApplyOutOfSyncOnly=true",) if apply_out_of_sync_only else ()
+    backoff = Backoff(
+        duration=retry_backoff_duration,
+        factor=retry_backoff_factor,
+        max_duration=retry_backoff_max_duration,
     )
-    before = app.status.operation_state
-    home.applications.ask_operation(app, wanted)
-    _hurry(settings, app)
-    if asynchronous:
-        click.echo(f"asked for: `mooring app wait {name} --operation` waits for its end")
-        return
-
-    def done(now: Application) -> bool:
-        state = now.status.operation_state
-        if now.operation is not None or state is None or state.phase in ("Running", "Terminating"):
-            return False
-        return before is None or (state.started_at, state.finished_at) != (
-            before.started_at,
-            before.finished_at,
+    retry = Retry(limit=retry_limit, backoff=backoff) if retry_limit else Retry()
+    notes = [_info(text) for text in infos]
+    home = connect(settings)
+    apps = choose(home, names, selector, projects)
+    asked: list[Asked] = []
+    failed: list[str] = []
+    failures: list[MooringError] = []
+    for app in apps:
+        wanted = SyncOperation(
+            revision=revision, prune=prune, sync_options=(*app.spec.sync_options, *options)
         )
+        try:
+            asked.append(ask(home, app, wanted, retry, notes))
+        except Refused as error:
+            failures.append(error)
+    if asynchronous:
+        for one in asked:
+            click.echo(f"asked for: `mooring app wait {one.key.name} --operation` waits for its end")
+    else:
+        since = time.monotonic()
+        ended = []
+        for one in asked:
+            try:
+                ended.append(outcome(home, one, timeout, since))
+            except MooringError as error:
+                failures.append(error)
+        _show(ended, output, several=len(apps) > 1)
+        failed = [f"{app.key.name}: {state.message}" for app, state in ended if state.phase != "Succeeded"]
+    messages = [str(error) for error in failures]
+    if failed:
+        messages.append(f"the sync failed: {'; '.join(failed)}")
+    for message in messages[:-1]:
+        complain(message)
+    if messages:
+        fail(messages[-1], NO if failed else exit_code(failures[-1]))
 
-    hint = "is `mooring up` (or worker and beat) running?"
-    after = until(home, app.key, done, f"sync of {app.key.name}", timeout, hint)
-    state = after.status.operation_state
-    assert state is not None
-    _outcome(after)
-    if state.phase != "Succeeded":
-        fail(f"the sync failed: {state.message}", NO)
+
+def _info(text: str) -> Info:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--info")
+    return Info(name=name, value=value)
 
 
-def _hurry(settings: Settings, app: Application) -> None:
-    """Have a worker take it up now. Without Redis it is taken up when beat looks at the objects next."""
-    from mooring.store.turns import Turns
-    from workers.celery_app import make, send
-
-    try:
-        url = redis_url(settings)
-        turn = f"app:{app.key}"
-        if Turns(redis_client(settings), time.time).want(turn, {"operation": "asked for"}):
-            send(make("mooring-cli", url), Step(TASK_TURN, (turn,), DEPLOY))
-    except MooringError as error:
-        click.echo(f"not hurried ({error}); beat looks every 2 s", err=True)
-
-
-def _outcome(app: Application) -> None:
-    state = app.status.operation_state
-    result = state.sync_result if state else None
-    if state is None or result is None:
+def _show(ended: Sequence[tuple[Application, OperationState]], output: str | None, several: bool) -> None:
+    if output is not None:
+        print_apps([app for app, _ in ended], output, several)
         return
-    rows = [(r.group, r.kind, r.namespace, r.name, r.status, r.message) for r in result.resources]
+    for number, (app, state) in enumerate(ended):
+        if number:
+            click.echo()
+        _outcome(app, state, several)
+
+
+def _outcome(app: Application, state: OperationState, named: bool) -> None:
+    result = state.sync_result
+    rows = [
+        (r.group, r.kind, r.namespace, r.name, r.status, r.message)
+        for r in (result.resources if result else ())
+    ]
     if rows:
         show.columns(("GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "MESSAGE"), rows)
         click.echo()
-    click.echo(f"{show.coloured(state.phase)} at {result.revision[:SHORT]}: {state.message}")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, as containers have
-        return "mooring"
+    if result is not None:
+        title = f"{app.key.name}: " if named else ""
+        commit = result.revision[:SHORT]
+        at = f" at {commit}" if commit else ""
+        click.echo(f"{title}{show.coloured(state.phase)}{at}: {show.one_line(state.message)}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import click
 
 from cli.exits import Missing
 from cli.home import Home
+from cli.selector import Selector
 from mooring.keys import AppKey
 from mooring.model.application import Application
 
@@ -22,6 +25,30 @@ def find(home: Home, name: str) -> Application:
         raise Missing(
             f"no Application {key.namespace}/{key.name}: `mooring app list -N {key.namespace}` shows all"
         )
+    return found
+
+
+def choose(
+    home: Home, names: Sequence[str], selector: Selector | None, projects: Sequence[str] = ()
+) -> list[Application]:
+    """The Applications that are named, or those that match `selector` and are of one of `projects`.
+
+    Raises Missing, UsageError when nothing or both are given, Refused when one cannot be read.
+    """
+    if names:
+        if selector or projects:
+            raise click.UsageError("give names, or choose by --selector and --project, not both")
+        return [find(home, name) for name in dict.fromkeys(names)]
+    if selector is None and not projects:
+        raise click.UsageError("give the NAME of an Application, or choose some by --selector or --project")
+    found = [
+        app
+        for app in sorted(home.applications.list().apps, key=lambda each: each.key)
+        if (selector is None or selector(app.metadata.labels))
+        and (not projects or app.spec.project_name in projects)
+    ]
+    if not found:
+        raise Missing(f"no Application matches: `mooring app list -N {home.settings.namespace}` shows all")
     return found
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from click import UsageError
 
-from cli.app.create import merged
+from cli.app.create import create, difference, merged
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
@@ -18,13 +18,9 @@ from tests.cli.conftest import Mooring
 
 pytestmark = pytest.mark.cluster
 
-_TEXTS = ("repo", "path", "revision", "dest_server", "dest_name", "dest_namespace", "project", "sync_policy")
-_SWITCHES = ("auto_prune", "self_heal", "allow_empty", "directory_recurse")
 # What click gives when no flag is set.
 _NOTHING: dict[str, Any] = {
-    **dict.fromkeys(_TEXTS),
-    **dict.fromkeys(_SWITCHES, False),
-    **dict.fromkeys(("options", "labels"), ()),
+    parameter.name or "": () if getattr(parameter, "multiple", False) else None for parameter in create.params
 }
 
 
@@ -41,6 +37,9 @@ def test_a_list_is_read_by_people_and_by_programs(mooring: Mooring, shop: str, n
     assert [app["metadata"]["name"] for app in as_json] == ["shop"]
     assert as_json == yaml.safe_load(mooring("app", "list", "-o", "yaml").stdout)
     assert "REPO" in mooring("app", "list", "-o", "wide").stdout
+    assert mooring("app", "list", "-l", "team", "-o", "name").stdout == ""
+    assert mooring("app", "list", "-l", "!team", "-o", "name").stdout == f"{namespace}/shop\n"
+    assert mooring("app", "list", "-l", "team in sea").returncode == 2
     assert mooring("app", "list", "--project", "other", "-o", "name").stdout == ""
 
 
@@ -100,6 +99,60 @@ def test_a_manifest_from_stdin_is_created_and_a_misspelt_field_is_named(
     assert "spec.syncPolicies is no field" in done.stderr
 
 
+def test_a_manifest_is_read_as_kubectl_reads_it(mooring: Mooring, shop: str, git_repo: Repository) -> None:
+    manifest = f"""
+        metadata:
+          name: times
+          annotations: {{released: 2024-01-01, at: 12:30:45}}
+        spec:
+          source: {{repoURL: {git_repo.url}, path: 2024-01-02, targetRevision: 1:30}}
+        """
+    done = mooring("app", "create", "-f", "-", given=manifest)
+    assert done.returncode == 0, done.stderr
+    body = json.loads(mooring("app", "get", "times", "-o", "json").stdout)
+    assert body["metadata"]["annotations"] == {"released": "2024-01-01", "at": "12:30:45"}
+    assert body["spec"]["source"]["path"] == "2024-01-02"
+    assert body["spec"]["source"]["targetRevision"] == "1:30"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ("metadata: {name: a}\nspec: [1]\n", "spec of the manifest must be a mapping"),
+        ("metadata: shop\n", "metadata of the manifest must be a mapping"),
+        ("a: b: c\n", "stdin:1"),
+        ("- a\n", "stdin:1"),
+        ("", "it holds 0 documents"),
+    ],
+)
+def test_a_manifest_that_is_none_is_said_in_one_line(mooring: Mooring, manifest: str, said: str) -> None:
+    done = mooring("app", "create", "-f", "-", "--repo", "https://example.com/a.git", given=manifest)
+    assert done.returncode == 20
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_upsert_sees_labels_annotations_and_finalizers(mooring: Mooring, shop: str) -> None:
+    body = json.loads(mooring("app", "get", shop, "-o", "json").stdout)
+    metadata = {"name": shop, "annotations": {"note": "b"}, "finalizers": ["example.com/keep"]}
+    given = json.dumps({"metadata": metadata, "spec": body["spec"]})
+    refused = mooring("app", "create", "-f", "-", given=given)
+    assert refused.returncode == 20
+    assert "exists and differs" in refused.stderr
+    done = mooring("app", "create", "-f", "-", "--upsert", "--label", "team=sea", "-o", "json", given=given)
+    assert done.returncode == 0, done.stderr
+    changed = json.loads(done.stdout)
+    assert changed["metadata"]["annotations"] == {"note": "b"}
+    assert changed["metadata"]["labels"] == {"team": "sea"}
+    assert changed["metadata"]["finalizers"] == ["example.com/keep"]
+    assert changed["spec"] == body["spec"]
+    again = mooring("app", "create", "-f", "-", "--upsert", given=given)
+    assert again.stdout.endswith("unchanged\n")
+    given = json.dumps({"metadata": {**metadata, "finalizers": []}, "spec": body["spec"]})
+    assert mooring("app", "create", "-f", "-", "--upsert", given=given).stdout.endswith("updated\n")
+    assert "finalizers" not in json.loads(mooring("app", "get", shop, "-o", "json").stdout)["metadata"]
+
+
 def test_a_difference_is_an_exit_code_and_shows_no_secret(mooring: Mooring, shop: str) -> None:
     done = mooring("app", "diff", shop)
     assert done.returncode == 1, done.stderr
@@ -109,7 +162,16 @@ def test_a_difference_is_an_exit_code_and_shows_no_secret(mooring: Mooring, shop
     assert "c3dvcmRmaXNo" not in done.stdout  # nor in base64
     assert "+  it: ++++++++" in done.stdout
     assert "2 objects differ" in done.stderr
-    assert mooring("app", "diff", shop, "--no-exit-code").returncode == 0
+    assert mooring("app", "diff", shop, "--exit-code=false").returncode == 0
+    programs = json.loads(mooring("app", "diff", shop, "-o", "json").stdout)
+    data = {(each["kind"], each["name"]): each["desired"]["data"] for each in programs}
+    assert data == {
+        ("ConfigMap", "greeting"): {"text": "hello"},
+        ("Secret", "password"): {"it": "++++++++"},
+    }
+    assert [each["live"] for each in programs] == [None, None]
+    names = mooring("app", "diff", shop, "-o", "name").stdout.splitlines()
+    assert {name.partition(" ")[0] for name in names} == {"ConfigMap", "Secret"}
 
 
 def test_manifests_of_git_are_shown_with_secrets_masked(mooring: Mooring, shop: str) -> None:
@@ -117,6 +179,8 @@ def test_manifests_of_git_are_shown_with_secrets_masked(mooring: Mooring, shop: 
     bodies = list(yaml.safe_load_all(done.stdout))
     assert [body["metadata"]["name"] for body in bodies] == ["greeting", "password"]
     assert "swordfish" not in done.stdout
+    assert json.loads(mooring("app", "manifests", shop, "-o", "json").stdout)["items"] == bodies
+    assert mooring("app", "manifests", shop, "-o", "name").stdout == "ConfigMap greeting\nSecret password\n"
 
 
 def test_a_revision_that_is_not_there_is_named(mooring: Mooring, shop: str) -> None:
@@ -153,9 +217,43 @@ def test_deleting_asks_and_says_what_stays(mooring: Mooring, shop: str, namespac
     assert "stay in the cluster" in asked.stdout
     assert mooring("app", "get", shop, "-o", "name").returncode == 0
     assert mooring("app", "delete", shop, "--cascade", "--yes").returncode == 2
-    done = mooring("app", "delete", shop, "--yes")
+    assert mooring("app", "delete", "-l", "team=sea", "--yes").returncode == 13
+    done = mooring("app", "delete", "-l", "!team", "--yes")
     assert done.stdout.startswith(f"{namespace}/shop deleted; 0 objects stay in the cluster")
     assert mooring("app", "get", shop).returncode == 13
+
+
+def test_flags_say_what_argocd_flags_say(mooring: Mooring, shop: str, git_repo: Repository) -> None:
+    done = mooring(
+        *("app", "create", "blog", "--repo", git_repo.url, "--path", "blog", "--project", "default"),
+        *("--directory-recurse", "--directory-include", "*.yaml", "--directory-exclude", "test*"),
+        *("--sync-policy", "automatic", "--auto-prune", "--self-heal=true", "--allow-empty=false"),
+        *("--sync-option", "CreateNamespace=true", "--revision-history-limit", "3"),
+        *("--sync-retry-limit", "4", "--sync-retry-backoff-duration", "2s"),
+        *("--label", "team=sea", "--annotations", "note=a=b", "-o", "yaml"),
+    )
+    assert done.returncode == 0, done.stderr
+    body = yaml.safe_load(done.stdout)
+    assert body["metadata"]["labels"] == {"team": "sea"}
+    assert body["metadata"]["annotations"] == {"note": "a=b"}
+    directory = {"recurse": True, "include": "*.yaml", "exclude": "test*"}
+    assert body["spec"]["source"] == {"repoURL": git_repo.url, "path": "blog", "directory": directory}
+    assert body["spec"]["revisionHistoryLimit"] == 3
+    assert body["spec"]["syncPolicy"] == {
+        "automated": {"prune": True, "selfHeal": True, "allowEmpty": False},
+        "syncOptions": ["CreateNamespace=true"],
+        "retry": {"limit": 4, "backoff": {"duration": "2s", "factor": 2, "maxDuration": "3m0s"}},
+    }
+
+
+def test_an_upsert_with_what_is_there_changes_nothing() -> None:
+    live = {"metadata": {"labels": {"a": "1"}, "finalizers": ["f"]}, "spec": {"project": "p", "x": {"y": 1}}}
+    assert difference(live, {"metadata": {"labels": {"a": "1"}}, "spec": live["spec"]}) == {}
+    wanted = {"metadata": {"labels": {"b": "2"}}, "spec": {"project": "q"}}
+    assert difference(live, wanted) == {
+        "metadata": {"labels": {"b": "2"}},
+        "spec": {"project": "q", "x": None},
+    }
 
 
 def test_flags_go_on_top_of_a_manifest() -> None:
@@ -172,6 +270,8 @@ def test_flags_go_on_top_of_a_manifest() -> None:
         (None, {"repo": "x"}),
         ("a", {}),
         ("a", {"repo": "x", "auto_prune": True}),
+        ("a", {"repo": "x", "sync_retry_backoff_duration": "5s"}),
+        ("a", {"repo": "x", "labels": ("team",)}),
     ],
 )
 def test_flags_that_say_too_little_are_wrong_usage(name: str | None, given: dict[str, Any]) -> None:

@@ -323,6 +323,27 @@ class Ship:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def mooring(self, *args: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        """The `mooring` command, as a user of this installation runs it."""
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.directory),
+            "TZ": "UTC",
+            "MOORING_KUBECONFIG": str(self.cluster.kubeconfig),
+            "MOORING_NAMESPACE": self.home,
+            "MOORING_REDIS_URL": self.redis_url,
+            "MOORING_STATE_DIR": str(self.directory / "state-cli"),
+        }
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "cli.main", *args],
+            env=environ,
+            input=given,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
     def wanted(self) -> str:
         """What is wanted and not done, as Redis has it: open turns, waiting steps, lengths of the queues."""
         with contextlib.suppress(redis.RedisError), self.redis() as client:

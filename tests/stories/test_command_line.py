@@ -1,0 +1,142 @@
+"""What people do with `mooring app` on a Mooring that runs: they see how it ended, and scripts do too."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+from typing import Any
+
+import pytest
+
+from devcluster.gitserver import Repository
+from tests.stories.ship import Ship, configmap, until
+from tests.stories.test_operations import invalid
+
+pytestmark = pytest.mark.cluster
+
+
+def state(ship: Ship, app: str) -> Any:
+    return ship.app(app)["status"]["operationState"]
+
+
+def test_a_sync_waits_for_its_own_end_and_shows_each_object(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b")})
+    ship.create_app("shown", git_repo, namespace, auto=False)
+
+    done = ship.mooring("app", "sync", "shown", "--info", "ticket=42", "--timeout", "60")
+
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert rows[0] == ["GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "MESSAGE"]
+    assert [(row[0], row[2], row[3]) for row in rows[1:3]] == [
+        ("ConfigMap", "a", "Synced"),
+        ("ConfigMap", "b", "Synced"),
+    ]
+    assert done.stdout.splitlines()[-1].startswith(f"Succeeded at {commit[:12]}: ")
+    info = {one["name"]: one["value"] for one in state(ship, "shown")["operation"]["info"]}
+    assert info["ticket"] == "42"
+
+
+def test_a_sync_right_after_another_within_the_same_second_ends(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app("again", git_repo, namespace, auto=False)
+    requests = set()
+    for _ in range(4):  # nothing to do, a few tens of milliseconds each
+        done = ship.mooring("app", "sync", "again", "--timeout", "60", "-o", "json")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)["status"]["operationState"]
+        assert told["phase"] == "Succeeded"
+        requests.add(json.dumps(told["operation"]["info"]))
+    assert len(requests) == 4  # each saw its own
+
+
+def test_an_operation_that_is_withdrawn_is_not_waited_for(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app("withdrawn", git_repo, namespace, auto=False)
+    assert ship.mooring("app", "sync", "withdrawn", "--timeout", "60").returncode == 0
+    ended: list[subprocess.CompletedProcess[str]] = []
+    for worker in ("deploy", "reconcile"):
+        ship.signal(worker, signal.SIGSTOP)
+    try:
+        sync = threading.Thread(target=lambda: ended.append(ship.mooring("app", "sync", "withdrawn")))
+        sync.start()
+        until("the operation to be asked for", lambda: "operation" in ship.app("withdrawn"))
+        ship.patch_app("withdrawn", {"operation": None})
+        sync.join(60)
+    finally:
+        for worker in ("deploy", "reconcile"):
+            ship.signal(worker, signal.SIGCONT)
+    assert ended[0].returncode == 20
+    assert "was withdrawn" in ended[0].stderr
+
+
+def test_a_sync_that_fails_is_an_exit_code_and_names_the_object(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({"a.yaml": configmap("a"), "bad.json": invalid("bad")})
+    ship.create_app("failing", git_repo, namespace, auto=False)
+
+    done = ship.mooring("app", "sync", "failing", "--timeout", "60")
+
+    assert done.returncode == 1
+    assert "SyncFailed" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("mooring: the sync failed: failing: Service ")
+    waited = ship.mooring("app", "wait", "failing", "--operation", "--timeout", "60")
+    assert waited.returncode == 1
+    assert "the last operation of failing failed" in waited.stderr
+
+
+def test_several_are_synced_by_name_or_by_label(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    git_repo.commit({f"{n}/{n}.yaml": configmap(n) for n in "abc"} | {"bad/bad.json": invalid("bad")})
+    for name in ("a", "b", "c", "bad"):
+        ship.create_app(f"set-{name}", git_repo, namespace, path=name, auto=False)
+        if name != "c":
+            ship.patch_app(f"set-{name}", {"metadata": {"labels": {"set": "one"}}})
+
+    done = ship.mooring("app", "sync", "set-a", "set-b", "-o", "name", "--timeout", "60")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{ship.home}/set-a", f"{ship.home}/set-b"]
+
+    done = ship.mooring("app", "sync", "-l", "set=one", "-o", "json", "--timeout", "60")
+    assert done.returncode == 1  # one of them
+    ended = {app["metadata"]["name"]: app["status"]["operationState"] for app in json.loads(done.stdout)}
+    assert {name: told["phase"] for name, told in ended.items()} == {
+        "set-a": "Succeeded",
+        "set-b": "Succeeded",
+        "set-bad": "Failed",
+    }
+    assert "set-bad: Service" in done.stderr
+    assert ship.configmap(namespace, "c") is None
+    assert ship.mooring("app", "sync", "-l", "set=two").returncode == 13
+    assert ship.mooring("app", "sync").returncode == 2
+    assert ship.mooring("app", "sync", "set-a", "-l", "set=one").returncode == 2
+
+    waited = ship.mooring("app", "wait", "set-a", "set-b", "--timeout", "60")
+    assert waited.returncode == 0, waited.stderr
+    assert [line.split(": ")[0] for line in waited.stdout.splitlines()] == [
+        f"{ship.home}/set-a",
+        f"{ship.home}/set-b",
+    ]
+    waited = ship.mooring("app", "wait", "-l", "set=one", "--sync", "--timeout", "1")
+    assert waited.returncode == 20
+    assert "not done after 1 s" in waited.stderr
+
+
+def test_history_is_told_to_people_and_to_programs(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("told", git_repo, namespace, auto=False)
+    assert ship.mooring("app", "sync", "told", "--timeout", "60").returncode == 0
+    second = git_repo.commit({"a.yaml": configmap("a", v="2")})
+    assert ship.mooring("app", "sync", "told", "--timeout", "60").returncode == 0
+    assert ship.mooring("app", "history", "told", "-o", "id").stdout == "0\n1\n"
+    rows = [line.split() for line in ship.mooring("app", "history", "told").stdout.splitlines()]
+    assert rows[0] == ["ID", "DATE", "REVISION", "TARGET", "BY"]
+    assert [row[2] for row in rows[1:]] == [first[:12], second[:12]]
