@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from devcluster import places
 from devcluster.cluster import Cluster
 from tests.cli.conftest import Mooring
 
@@ -45,6 +46,33 @@ def test_ending_it_half_way_leaves_no_process_and_no_file(cluster: Cluster, tmp_
     assert not list((tmp_path / "tmp").iterdir())
 
 
+def test_without_a_cluster_it_brings_its_own_and_takes_it_away_again(tmp_path: Path) -> None:
+    demo = _start(None, tmp_path, "--once", yes=False)
+    shown = demo.communicate(timeout=400)[0]
+    assert demo.returncode == 0, shown
+    assert "starting a control plane" in shown
+    assert "Done: the cluster has what Git has" in shown
+    assert _left(tmp_path) == []
+    assert not list((tmp_path / "state").rglob("kubeconfig"))
+
+
+def test_ending_it_takes_its_own_cluster_away_too(tmp_path: Path) -> None:
+    demo = _start(None, tmp_path, yes=False)
+    assert demo.stdout is not None
+    shown = []
+    for line in demo.stdout:
+        shown.append(line)
+        if "Ctrl-C ends everything" in line:
+            assert _left(tmp_path)
+            demo.send_signal(signal.SIGINT)
+            break
+    shown.append(demo.communicate(timeout=100)[0])
+    assert demo.returncode == 0, "".join(shown)
+    assert "Traceback" not in "".join(shown)
+    assert _left(tmp_path) == []
+    assert not list((tmp_path / "state").rglob("kubeconfig"))
+
+
 def test_a_cluster_of_the_users_is_not_touched_without_a_yes(cluster: Cluster, tmp_path: Path) -> None:
     demo = _start(cluster, tmp_path, yes=False)
     shown = demo.communicate(input="n\n", timeout=100)[0]
@@ -65,9 +93,11 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(mooring: Mooring) -
     )
 
 
-def _start(cluster: Cluster, home: Path, *arguments: str, yes: bool = True) -> subprocess.Popen[str]:
+def _start(cluster: Cluster | None, home: Path, *arguments: str, yes: bool = True) -> subprocess.Popen[str]:
+    """The demo on `cluster`, or on its own; either is built already, and found where that is cached."""
     (home / "tmp").mkdir()
     answer = ["--yes"] if yes else []
+    theirs = {"KUBECONFIG": str(cluster.kubeconfig)} if cluster else {}
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "cli.main", "demo", *arguments, *answer],
         # The directory for temporary files marks every process of this demo.
@@ -75,7 +105,9 @@ def _start(cluster: Cluster, home: Path, *arguments: str, yes: bool = True) -> s
             "PATH": os.environ["PATH"],
             "HOME": str(home),
             "TMPDIR": str(home / "tmp"),
-            "KUBECONFIG": str(cluster.kubeconfig),
+            "XDG_STATE_HOME": str(home / "state"),
+            "XDG_CACHE_HOME": str(places.binaries().parent.parent),
+            **theirs,
         },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
