@@ -149,7 +149,7 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
         and (item := outcome.desired) is not None
         and (live := outcome.live) is not None
     }
-    engine.proofs.save(engine.cluster, scene.app.key, proofs, gone)
+    engine.proofs.save(engine.api.cluster, scene.app.key, proofs, gone)
     return applied, parent
 
 
@@ -165,7 +165,7 @@ def _keep_books(engine: Engine, scene: Scene, gone: frozenset[ObjectKey] = froze
 
 def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
-    engine.proofs.save(engine.cluster, scene.app.key, found.proofs)
+    engine.proofs.save(engine.api.cluster, scene.app.key, found.proofs)
     scene = replace(scene, notices=(*scene.notices, *found.notices))
     if scene.decision.mode is Mode.HEAL and (found.drifted or scene.plan.prunes):
         healing = replace(scene, plan=_only(scene.plan, found))

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import redis
 
-from mooring.keys import ClusterRef
 from mooring.settings import Settings
 from mooring.store.connection import connect as connect_redis
 from mooring.store.due import DueSteps, Step
@@ -48,7 +47,6 @@ class Engine:
     views: Views
     shared: Shared
     api: Api
-    cluster: ClusterRef
     applications: Applications
     installation: Installation
     executor: Executor
@@ -85,7 +83,6 @@ def start(settings: Settings, send: Callable[[Step], None], git_patience_s: floa
         views=Views(client),
         shared=Shared(client),
         api=api,
-        cluster=cluster.ref,
         applications=applications,
         installation=installation,
         executor=ThreadPoolExecutor(_PARALLEL, thread_name_prefix="apply"),

@@ -77,7 +77,7 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
     """Whether we can do what the application asks. Raises Refused when it cannot even be compared."""
     project = engine.applications.project(app.spec.project_name)
     found: list[Unsupported] = [
-        *unsupported_spec(app, servers=(IN_CLUSTER, engine.cluster)),
+        *unsupported_spec(app, servers=(IN_CLUSTER, engine.api.cluster)),
         *unsupported_project(project),
     ]
     blocking = [one for one in found if one.blocks]
@@ -108,7 +108,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     reading_parent = engine.executor.submit(
         parents.read, engine.api, engine.settings.namespace, app.key, engine.installation
     )
-    known = {} if refresh_asked(app) == "hard" else engine.proofs.load(engine.cluster, app.key)
+    known = {} if refresh_asked(app) == "hard" else engine.proofs.load(engine.api.cluster, app.key)
     if "compare" in turn.wishes:
         moment, every = engine.clock(), engine.settings.reconcile_s
         known = {key: proof for key, proof in known.items() if not due_again(key, moment, every)}
@@ -212,10 +212,10 @@ def _shared(engine: Engine, app: Application, found: Plan) -> Words:
         said = owner(step.live, app.key, engine.installation.id) if step.live else None
         if said and said.whose is Whose.OTHER_APP and "_" in said.app:
             wants.setdefault(AppKey.parse(said.app), []).append(step.key)
-    words = engine.shared.exchange(app.key, wants)
+    words = engine.shared.exchange(engine.api.cluster, app.key, wants)
     alive = {other: keys for other, keys in words.claims.items() if _alive(engine, other)}
     for other in words.claims.keys() - alive.keys():
-        engine.shared.forget(app.key, other)
+        engine.shared.forget(engine.api.cluster, app.key, other)
     return replace(words, claims=alive)
 
 

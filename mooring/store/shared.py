@@ -13,7 +13,7 @@ from typing import cast
 import orjson
 import redis
 
-from mooring.keys import AppKey, ObjectKey
+from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.store.connection import healed
 
 
@@ -26,27 +26,31 @@ class Words:
 
 
 class Shared:
-    """One Redis hash per owner: the claimant's name -> the objects that it wants."""
+    """One Redis hash per cluster and owner: the claimant's name -> the objects that it wants there."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
 
-    def exchange(self, app: AppKey, wants: Mapping[AppKey, Collection[ObjectKey]]) -> Words:
-        """Leave word that `app` wants objects of others, by owner, and hear what others want of its own.
+    def exchange(
+        self, cluster: ClusterRef, app: AppKey, wants: Mapping[AppKey, Collection[ObjectKey]]
+    ) -> Words:
+        """Leave word that `app` wants objects of others in `cluster`, by owner, and hear what others want of
+        its own there.
 
         Whatever `app` said before and does not say now is taken back. Unreadable words are left out.
         """
-        told, raw = healed(self._redis, [_told(app), _claims(app)], lambda: self._heard(app))
+        shares, claims_of_it = _told(cluster, app), _claims(cluster, app)
+        told, raw = healed(self._redis, [shares, claims_of_it], lambda: self._heard(shares, claims_of_it))
         before = {name.decode(errors="replace") for name in told}
         owners = {str(owner) for owner in wants}
         if before or owners:
             pipe = self._redis.pipeline()
             for name in before - owners:
-                pipe.hdel(_claims(name), str(app))
-                pipe.srem(_told(app), name)
+                pipe.hdel(_claims(cluster, name), str(app))
+                pipe.srem(shares, name)
             for owner, keys in wants.items():
-                pipe.hset(_claims(owner), str(app), orjson.dumps(sorted(map(str, keys))))
-                pipe.sadd(_told(app), str(owner))
+                pipe.hset(_claims(cluster, owner), str(app), orjson.dumps(sorted(map(str, keys))))
+                pipe.sadd(shares, str(owner))
             pipe.execute()
         claims: dict[AppKey, frozenset[ObjectKey]] = {}
         for claimant, value in raw.items():
@@ -56,20 +60,20 @@ class Shared:
                 continue
         return Words(claims, frozenset(AppKey.parse(name) for name in owners ^ before if "_" in name))
 
-    def _heard(self, app: AppKey) -> tuple[set[bytes], dict[bytes, bytes]]:
+    def _heard(self, shares: str, claims: str) -> tuple[set[bytes], dict[bytes, bytes]]:
         pipe = self._redis.pipeline(transaction=False)
-        pipe.smembers(_told(app))
-        pipe.hgetall(_claims(app))
+        pipe.smembers(shares)
+        pipe.hgetall(claims)
         return cast("tuple[set[bytes], dict[bytes, bytes]]", tuple(pipe.execute()))
 
-    def forget(self, app: AppKey, claimant: AppKey) -> None:
+    def forget(self, cluster: ClusterRef, app: AppKey, claimant: AppKey) -> None:
         """Drop the word of an app that is no more."""
-        self._redis.hdel(_claims(app), str(claimant))
+        self._redis.hdel(_claims(cluster, app), str(claimant))
 
 
-def _claims(app: AppKey | str) -> str:
-    return f"mooring:shared:{app}"
+def _claims(cluster: ClusterRef, app: AppKey | str) -> str:
+    return f"mooring:shared:{cluster}:{app}"
 
 
-def _told(app: AppKey) -> str:
-    return f"mooring:shares:{app}"
+def _told(cluster: ClusterRef, app: AppKey) -> str:
+    return f"mooring:shares:{cluster}:{app}"

@@ -77,10 +77,11 @@ def test_one_garbled_turn_is_not_in_the_way_of_the_orphans(redis_url: str, spoil
 def test_caches_that_hold_something_else_are_empty_ones(redis_url: str, spoil: Spoil) -> None:
     client = connect(redis_url)
     proofs = f"mooring:proofs:here:{APP}"
-    _spoilt(client, spoil, APPS, proofs, f"mooring:shared:{APP}", f"mooring:shares:{APP}")
+    _spoilt(client, spoil, APPS, proofs, f"mooring:shared:here:{APP}", f"mooring:shares:here:{APP}")
 
     assert Proofs(client).load(ClusterRef("here"), APP) == {}
-    Shared(client).exchange(APP, {AppKey("home", "bakery"): [ObjectKey("", "ConfigMap", "a", "b")]})
+    wants = {AppKey("home", "bakery"): [ObjectKey("", "ConfigMap", "a", "b")]}
+    Shared(client).exchange(ClusterRef("here"), APP, wants)
     assert Views(client).apps() == ()
     Views(client).put(SHOP)
     Views(client).keep_only({AppKey(SHOP.namespace, SHOP.name)})

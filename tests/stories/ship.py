@@ -303,18 +303,6 @@ class Ship:
         self.finished(self.deliver(repo, commit))
         return commit
 
-    def mooring(self, *args: str) -> subprocess.CompletedProcess[str]:
-        """The command, as somebody at this ship runs it."""
-        environ = {
-            "PATH": os.environ["PATH"],
-            "HOME": str(self.directory),
-            "MOORING_REDIS_URL": self.redis_url,
-            "MOORING_KUBECONFIG": str(self.cluster.kubeconfig),
-            "MOORING_NAMESPACE": self.home,
-        }
-        argv = [sys.executable, "-P", "-m", "cli.main", *args]
-        return subprocess.run(argv, env=environ, capture_output=True, text=True, timeout=120)
-
     def kubectl(self, *args: str, given: str = "") -> str:
         """What kubectl prints. Fails with what it says when it fails."""
         done = subprocess.run(

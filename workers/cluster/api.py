@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError
+from mooring.keys import ClusterRef
 from mooring.names import FIELD_MANAGER
 from workers.cluster.identity import Identity
 from workers.cluster.kinds import Discovery, Kind
@@ -70,6 +71,7 @@ class Api:
     writes raise Conflict when the object is not as planned. `dry_run` asks for everything but the write.
     """
 
+    cluster: ClusterRef
     transport: Transport
     discovery: Discovery
     identity: Identity

@@ -36,7 +36,7 @@ class Cluster:
 
     def api(self, identity: Identity = MOORING) -> Api:
         """The verbs, in the name of `identity`."""
-        return Api(self.transport, self.discovery, identity if identity.user else self.own)
+        return Api(self.ref, self.transport, self.discovery, identity if identity.user else self.own)
 
 
 def connect(kubeconfig: str | None = None, context: str | None = None) -> Cluster:

@@ -13,6 +13,7 @@ import yaml
 from mooring.errors import Refused
 from mooring.keys import AppKey
 from mooring.model.status import SyncStatus
+from tests.stories.ship import until
 from workers.applyset.store import CONFIG_MAP
 from workers.apps.conditions import INVALID_SPEC
 from workers.apps.directory import DirectoryApplications
@@ -188,6 +189,7 @@ def test_argo_cds_repository_secrets_are_read_and_no_others(world: World) -> Non
     put("shop", "repository", url=b"https://git.example.com/shop", password=b"hunter2", binary=b"\xff")
     put("all", "repo-creds", url=b"https://git.example.com")
     put("cluster", "cluster", server=b"https://elsewhere")
+    until("both to be known", lambda: len(world.apps.repo_secrets()) == 2)  # the list may be a second old
     found = world.apps.repo_secrets()
     assert [(secret.name, secret.kind) for secret in found] == [("all", "repo-creds"), ("shop", "repository")]
     assert found[1].data == {"url": "https://git.example.com/shop", "password": "hunter2"}

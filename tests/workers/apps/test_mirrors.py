@@ -15,6 +15,7 @@ from devcluster.gitserver import Repository
 from mooring.errors import GitFailed, Refused
 from mooring.model.spec import Source
 from mooring.settings import Settings
+from tests.stories.ship import until
 from workers import checkout, mirrors
 from workers.applyset.store import CONFIG_MAP
 from workers.git.mirror import Mirror
@@ -103,6 +104,10 @@ def test_a_secret_of_a_project_is_for_its_apps_alone(home: World, settings: Sett
     metadata = {"name": "shop", "namespace": home.namespace, "labels": labels}
     data = {key: base64.b64encode(value.encode()).decode() for key, value in fields.items()}
     home.api.create(SECRET, {"metadata": metadata, "data": data})
+    # Secrets are read from the API server's cache, and kept for a second: what is new is seen soon.
+    until(
+        "it to be known", lambda: checkout.credential_of(home.apps, settings, source, "shop").secret or None
+    )
     assert checkout.credential_of(home.apps, settings, source, "shop").secret == "hunter2"
     assert checkout.credential_of(home.apps, settings, source, "other").secret == ""
 

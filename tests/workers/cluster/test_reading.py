@@ -75,7 +75,7 @@ def test_a_list_forgotten_half_way_is_begun_anew_and_never_cut_short(
     connection: Cluster, namespace: str, config_maps: Kind, seven: set[str]
 ) -> None:
     transport = Forgetful(connection.transport._load)
-    api = Api(transport, connection.discovery, Identity())
+    api = Api(connection.ref, transport, connection.discovery, Identity())
     listed = api.list(config_maps, namespace, "set=seven", page=3)
     assert sorted(live.key.name for live in listed) == sorted(seven)
     transport.times = 100
