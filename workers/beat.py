@@ -82,6 +82,7 @@ def main() -> None:
     log.info("beat holds the lease")
     threading.Thread(target=_hold, args=(client, token), daemon=True, name="beat lease").start()
     app: Celery = make("mooring-beat", settings.redis_url)
+    app.conf.task_send_sent_event = False  # most of it is ticks; what matters is seen once a worker has it
     app.conf.beat_schedule = schedule(settings)
     for name in ("poll", "reconcile"):  # what was lost while nobody sent is looked for at once
         found = app.conf.beat_schedule[name]

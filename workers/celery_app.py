@@ -13,24 +13,80 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import worker_process_init
+from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
 from mooring.errors import StoreUnavailable
-from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
+from mooring.names import (
+    CONTROL,
+    DEPLOY,
+    INTAKE,
+    RECONCILE,
+    SLOW,
+    TASK_DELIVER,
+    TASK_MAINTAIN,
+    TASK_MOVED,
+    TASK_POLL,
+    TASK_PUSH,
+    TASK_RECONCILE,
+    TASK_SYNC,
+    TASK_TICK,
+    TASK_TURN,
+    TASK_WATCH,
+)
+from mooring.repourl import masked
 from mooring.store.connection import QUEUE, broker_url
 from mooring.store.due import Step
 from workers import transport
 
 _VISIBILITY_S = 900
 _HARD_LIMIT_S = 600
+_LONGEST = 1024  # characters of arguments that events carry, as with Celery itself
 _IMPORTED_BY = os.getpid()
+
+# Where a task goes that is sent without a queue, by `celery call` or Flower.
+QUEUE_OF = {
+    TASK_DELIVER: INTAKE,
+    TASK_TURN: DEPLOY,
+    TASK_PUSH: DEPLOY,
+    TASK_SYNC: DEPLOY,
+    TASK_POLL: DEPLOY,
+    TASK_RECONCILE: RECONCILE,
+    TASK_MOVED: RECONCILE,
+    TASK_MAINTAIN: RECONCILE,
+    TASK_TICK: CONTROL,
+    TASK_WATCH: CONTROL,
+}
+
+
+class Discreet(Celery):  # type: ignore[misc]
+    """Celery whose events show arguments without the credentials of the URLs among them."""
+
+    def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        if options.get("argsrepr") is None:
+            options["argsrepr"] = saferepr(shown(args or []), _LONGEST)
+        if options.get("kwargsrepr") is None:
+            options["kwargsrepr"] = saferepr(shown(kwargs or {}), _LONGEST)
+        return super().send_task(name, args, kwargs, **options)
+
+
+def shown(argument: Any) -> Any:
+    """A task's argument, or all of them, as they may be shown: people pass URLs with passwords in them."""
+    match argument:
+        case str():
+            return masked(argument) if "@" in argument or "://" in argument else argument
+        case list() | tuple():
+            return type(argument)(map(shown, argument))
+        case dict():
+            return {name: shown(value) for name, value in argument.items()}
+    return argument
 
 
 def make(name: str, redis_url: str) -> Celery:
     """A Celery application on `redis_url`, without tasks."""
     assert _HARD_LIMIT_S < _VISIBILITY_S, "a task must be ended before Redis hands it to another worker"
     transport.use()
-    app = Celery(name, broker=broker_url(redis_url), set_as_current=False)
+    app = Discreet(name, broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
@@ -42,6 +98,7 @@ def make(name: str, redis_url: str) -> Celery:
         task_time_limit=_HARD_LIMIT_S,
         task_create_missing_queues=True,
         task_default_queue=DEPLOY,
+        task_routes={task: {"queue": queue} for task, queue in QUEUE_OF.items()},
         broker_transport_options={
             "global_keyprefix": QUEUE,
             "visibility_timeout": _VISIBILITY_S,
@@ -66,8 +123,9 @@ QUEUES = {"intake": (INTAKE,), "deploy": (DEPLOY, CONTROL), "slow": (SLOW,), "re
 
 def send(app: Celery, step: Step) -> None:
     """Put `step` on its queue. Raises StoreUnavailable when Redis does not take it."""
+    told = {"argsrepr": step.shown[0] or None, "kwargsrepr": step.shown[1] or None}
     try:
-        app.send_task(step.task, args=list(step.args), queue=step.queue, ignore_result=True)
+        app.send_task(step.task, args=step.args, queue=step.queue, ignore_result=True, **told)
     except (OperationalError, OSError) as error:
         raise StoreUnavailable(f"the queue does not take tasks ({type(error).__name__})") from error
 

@@ -21,6 +21,7 @@ from mooring.store.due import Step
 from mooring.store.ledger import Waiting
 from mooring.store.turns import Turn
 from workers import follow, tell
+from workers.about import about
 from workers.apps.store import Listing
 from workers.bring import bring
 from workers.engine import Engine
@@ -68,6 +69,7 @@ def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:
     ended: dict[str, list[str]] = {}  # by outcome
     parts: dict[tuple[str, ...], list[str]] = {}  # of turns, the deliveries that wait for just these
     wanted: dict[str, Wanted] = {}  # by turn, as the last delivery has it
+    followers: dict[str, list[AppKey]] = {}  # by turn
     newest: Listing | None = None
     for delivery in begun:
         event = delivery.event
@@ -85,6 +87,7 @@ def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:
         deliveries.append(delivery)
         parts.setdefault(tuple(groups), []).append(delivery.id)
         wanted |= groups
+        followers |= {group.name: apps for group, apps in found.items()}
     for outcome, ids in ended.items():
         engine.ledger.finish(ids, True, outcome)
     for names, ids in parts.items():
@@ -94,7 +97,7 @@ def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:
         wishes = {"repo": group.repo, "revision": group.revision, "hint": group.hint}
         answers = [id for names, ids in parts.items() if name in names for id in ids]
         if engine.turns.want(name, wishes, answers):
-            engine.send(_task(name))
+            engine.send(_task(name, shown=about(name, wishes, answers, followers[name])))
     engine.ledger.hand_over([delivery.id for delivery in deliveries], engine.worker)
 
 
@@ -153,8 +156,9 @@ def _push(engine: Engine, name: str) -> None:
             engine.due.put(Step(TASK_MOVED, (name,), RECONCILE), moved_at, or_sooner=True)
         _close(engine, turn, name)
     _again(engine, turn, _task(name))
+    wished = dict(touched)
     for key in ready[1:]:
-        engine.send(_task(_part(key)))
+        engine.send(_task(_part(key), shown=about(_part(key), wished[key], turn.deliveries)))
     if ready:
         _sync(engine, ready[0])  # here and now: a queue's hop is a tenth of the whole journey
 
@@ -232,8 +236,8 @@ def _part(key: AppKey) -> str:
     return f"{APP}{key}"
 
 
-def _task(turn: str, queue: str = DEPLOY) -> Step:
-    return Step(TASK_TURN, (turn,), queue)
+def _task(turn: str, queue: str = DEPLOY, shown: tuple[str, str] = ("", "")) -> Step:
+    return Step(TASK_TURN, (turn,), queue, shown)
 
 
 def _later(engine: Engine, turn: Turn, step: Step, error: Retryable, line: Timeline) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from mooring.delivery import Event
+from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.repourl import ends_with, normalise
 from mooring.revision import concerns
@@ -45,10 +46,10 @@ def following(repo_url: str, target_revision: str) -> Wanted:
     return Wanted(f"{PUSH}{digest}", repo, revision)
 
 
-def concerned(event: Event, apps: Iterable[Application]) -> Mapping[Wanted, int]:
-    """The groups of `apps` that `event` concerns, with the number of apps in each."""
+def concerned(event: Event, apps: Iterable[Application]) -> Mapping[Wanted, list[AppKey]]:
+    """The groups of `apps` that `event` concerns, with the apps in each."""
     repos = {normalise(url) for url in event.repo_urls}
-    found: dict[Wanted, int] = {}
+    found: dict[Wanted, list[AppKey]] = {}
     for app in apps:
         wanted = group(app)
         if wanted is None or not (wanted.repo in repos or ends_with(wanted.repo, event.repo_path)):
@@ -56,6 +57,6 @@ def concerned(event: Event, apps: Iterable[Application]) -> Mapping[Wanted, int]
         for change in event.changes:
             if concerns(wanted.revision, change.ref, event.default_branch):
                 hinted = Wanted(wanted.name, wanted.repo, wanted.revision, change.commit or "")
-                found[hinted] = found.get(hinted, 0) + 1
+                found.setdefault(hinted, []).append(app.key)
                 break
     return found

@@ -21,6 +21,8 @@ from celery.worker.request import Request
 from mooring.errors import MooringError
 from mooring.names import TASK_DELIVER
 from mooring.settings import Settings
+from mooring.store.due import Step
+from workers.about import completed
 from workers.celery_app import QUEUES, make, send
 from workers.engine import Engine, start
 from workers.tasks import engine_tasks, intake_tasks
@@ -98,8 +100,11 @@ def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
 
     def engine() -> Engine:
         if not running:
-            running.append(start(settings, lambda step: send(app, step), patience))
+            running.append(start(settings, tell, patience))
         return running[0]
+
+    def tell(step: Step) -> None:
+        send(app, completed(step, engine().turns))
 
     if pool == "intake":
         intake_tasks(gated(app), engine)

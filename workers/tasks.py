@@ -28,6 +28,7 @@ from mooring.names import (
     TASK_WATCH,
 )
 from workers import follow, mirrors, pipeline, upkeep
+from workers.celery_app import shown
 from workers.engine import Engine
 
 log = logging.getLogger("mooring")
@@ -80,7 +81,8 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     def moved(name: str) -> None:
         follow.moved(engine(), str(name))
 
-    @app.task(name=TASK_TICK)  # type: ignore[untyped-decorator]
+    # Every second or two, mostly for nothing: in Flower nobody would see the others for them.
+    @app.task(name=TASK_TICK, send_events=False)  # type: ignore[untyped-decorator]
     @_recorded
     def tick() -> None:
         upkeep.tick(engine())
@@ -95,7 +97,7 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     def maintain() -> None:
         mirrors.maintain(engine().applications, engine().settings)
 
-    @app.task(name=TASK_WATCH)  # type: ignore[untyped-decorator]
+    @app.task(name=TASK_WATCH, send_events=False)  # type: ignore[untyped-decorator]
     @_recorded
     def watch() -> None:
         upkeep.watch(engine())
@@ -108,17 +110,17 @@ def _recorded(run: Run) -> Run:
 
     @wraps(run)
     def recorded(*args: str, **kwargs: str) -> None:
-        shown = f"{run.__name__}{args}"[:200]  # whoever sends a task chooses how long its arguments are
+        told = f"{run.__name__}{shown(args)}"[:200]  # whoever sends a task chooses how long its arguments are
         try:
             arguments.bind(*args, **kwargs)
         except TypeError as error:
-            log.warning("%s: %s", shown, error)
+            log.warning("%s: %s", told, error)
             return
         try:
             run(*args, **kwargs)
         except MooringError as error:
-            log.warning("%s: %s", shown, error)
+            log.warning("%s: %s", told, error)
         except Exception:
-            log.exception("%s failed; beat takes it up again", shown)
+            log.exception("%s failed; beat takes it up again", told)
 
     return recorded

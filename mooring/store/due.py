@@ -6,7 +6,7 @@ A sorted set of due times, never Celery's ETA: an ETA sits in one worker's memor
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import redis
@@ -24,11 +24,17 @@ return due
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A task to be sent when its time comes: `task` by name, with text arguments, to `queue`."""
+    """A task to be sent when its time comes: `task` by name, with text arguments, to `queue`.
+
+    `shown` is what people who watch the queue see as its arguments and keyword arguments, "" where they see
+    them as they are. It is no part of which step this is, and does not wait with it: what a step is about
+    may be different by then.
+    """
 
     task: str
     args: tuple[str, ...]
     queue: str
+    shown: tuple[str, str] = field(default=("", ""), compare=False)
 
 
 class DueSteps:

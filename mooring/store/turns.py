@@ -207,6 +207,18 @@ class Turns:
         until_ms = str(int(until * 1000))
         healed(self._redis, [PREFIX + name], lambda: self._redis.hset(PREFIX + name, "parked", until_ms))
 
+    def wanted(self, name: str) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        """What is wished for `name` as of now, and the deliveries that wait for it; nothing is taken."""
+        _, wishes, _, deliveries = self._keys(name)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hgetall(wishes)
+        pipeline.lrange(deliveries, 0, -1)
+        found, told = cast("tuple[dict[bytes, bytes], list[bytes]]", pipeline.execute())
+        fields = {
+            key.decode(errors="replace"): value.decode(errors="replace") for key, value in found.items()
+        }
+        return fields, tuple(delivery.decode(errors="replace") for delivery in told)
+
     def orphans(self, *, idle: bool = True, patience_s: float = 10.0) -> tuple[str, ...]:
         """Turns that nobody holds or waits for although work is wanted; each is to be enqueued once.
 
