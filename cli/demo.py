@@ -249,7 +249,10 @@ def _mooring_up(stage: Stage, state: Path) -> Iterator[subprocess.Popen[bytes]]:
     port = stage.web.rpartition(":")[2]
     with stage.log.open("wb") as log:
         up = supervise.start(
-            [*processes.MOORING, "up", "--port", port, "--drain", "5"], env, stdout=log, stderr=log
+            [*processes.MOORING, "up", "--port", port, "--flower-port", "0", "--drain", "5"],
+            env,
+            stdout=log,
+            stderr=log,
         )
     try:
         yield up

@@ -12,7 +12,7 @@ from cli.lazy import LazyGroup
 from mooring.errors import MooringError
 
 COMMANDS = {
-    "up": ("cli.up:up", "Run web, workers and beat as one group in the foreground."),
+    "up": ("cli.up:up", "Run web, workers, beat and Flower as one group in the foreground."),
     "demo": ("cli.demo:demo", "Show a push land in a cluster, on an embedded default."),
     "app": ("cli.app:app", "Applications: list, get, create, sync, diff, wait …"),
     "delivery": ("cli.delivery:delivery", "Deliveries: what Git hosts told us, and what came of it."),
@@ -20,6 +20,7 @@ COMMANDS = {
     "web": ("cli.up:web", "Run the web tier alone."),
     "worker": ("cli.up:worker", "Run the workers alone."),
     "beat": ("cli.up:beat", "Run beat, which asks for what is due, alone."),
+    "flower": ("cli.up:flower", "Run Flower, which shows the tasks, alone."),
     "devcluster": ("cli.devcluster:devcluster", "A real control plane on this machine, for demo and tests."),
 }
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from cli.supervise import Child
 from mooring.settings import Settings
+from mooring.settings_flower import PASSWORD
 from mooring.settings_web import HOSTS, SECRETS_DIR, secret_variable, settings
 
 POOLS: Final = ("intake", "deploy", "slow", "reconcile")
@@ -34,6 +35,14 @@ def beat(environ: Mapping[str, str], settings: Settings) -> Child:
     return Child("beat", (*_PYTHON, "workers.beat"), engine_environment(environ, settings))
 
 
+def flower(environ: Mapping[str, str], redis_url: str, password: str, host: str, port: int) -> Child:
+    """Flower: it may send any task, so it is told Redis and its own password, and how to reach neither Git
+    nor a cluster."""
+    kept = {name: environ[name] for name in ("PATH", "LANG") if name in environ}
+    env = {**kept, **_LINES, "MOORING_REDIS_URL": redis_url, PASSWORD: password}
+    return Child("flower", (*_PYTHON, "workers.flower", host, str(port)), env)
+
+
 def web_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of `environ` that the web tier may know: no kubeconfig, no Git credential, no HOME."""
     allowed = {
@@ -47,6 +56,7 @@ def web_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def engine_environment(environ: Mapping[str, str], settings: Settings) -> dict[str, str]:
-    """Everything but the webhook secrets, which only the web tier needs."""
-    kept = {name: value for name, value in environ.items() if not name.startswith("MOORING_WEBHOOK_")}
+    """Everything but the secrets of the web tier and of Flower, which only those need."""
+    others = ("MOORING_WEBHOOK_", "MOORING_FLOWER_")
+    kept = {name: value for name, value in environ.items() if not name.startswith(others)}
     return {**kept, **settings.to_env(), **_LINES}

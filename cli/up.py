@@ -1,8 +1,9 @@
-"""`mooring up`, and its parts alone: `web`, `worker`, `beat`."""
+"""`mooring up`, and its parts alone: `web`, `worker`, `beat`, `flower`."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from cli import embedded, processes, supervise
 from cli.home import connect, home_options, redis_url
 from mooring.errors import Refused, StoreUnavailable
 from mooring.settings import Settings
+from mooring.settings_flower import PASSWORD, PASSWORD_FILE, USER, read_password
 from mooring.settings_web import HOSTS, SECRETS_DIR, WebSettings, secret_variable
 
 _host = click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -28,14 +30,25 @@ _drain = click.option(
 )
 
 
+_FLOWER_PORT = 5555
+
+
 @click.command()
 @home_options
 @click.option("--apps", "apps_dir", metavar="DIR", help="Read Applications from YAML files here.")
 @_host
 @_port
+@click.option(
+    "--flower-port",
+    type=click.IntRange(0, 65535),
+    show_default=str(_FLOWER_PORT),
+    help="Port of Flower, on loopback; 0: without Flower.",
+)
 @_drain
-def up(settings: Settings, apps_dir: str | None, host: str, port: int, drain: float) -> None:
-    """Run web, workers and beat as one group in the foreground.
+def up(
+    settings: Settings, apps_dir: str | None, host: str, port: int, flower_port: int | None, drain: float
+) -> None:
+    """Run web, workers, beat and Flower as one group in the foreground.
 
     Redis is embedded unless MOORING_REDIS_URL is set. Whoever dies is started again; SIGTERM and Ctrl-C
     let them finish what they are doing. All settings are in docs/settings.md.
@@ -45,13 +58,22 @@ def up(settings: Settings, apps_dir: str | None, host: str, port: int, drain: fl
     web_settings = WebSettings.from_env(os.environ)
     server = _check_cluster(settings)
     _check_port(host, port)
+    flower_port, without = _flower_port(flower_port)
+    given = any(os.environ.get(name) for name in (PASSWORD, PASSWORD_FILE))
+    password = read_password(os.environ) if given else secrets.token_urlsafe(18)
     with _redis(settings) as url:
         settings = replace(settings, redis_url=url)
         _tell(settings, web_settings, server, host, port)
+        if flower_port:
+            known = f"password as {PASSWORD} has it" if given else f"password {password}"
+            _tell_line("flower", f"http://127.0.0.1:{flower_port}/   user {USER}, {known}")
+        else:
+            _tell_line("flower", without)
         children = (
             processes.web(os.environ, url, host, port),
             *processes.workers(os.environ, settings),
             processes.beat(os.environ, settings),
+            *([processes.flower(os.environ, url, password, "127.0.0.1", flower_port)] if flower_port else []),
         )
         supervise.run(children, drain_s=drain)
 
@@ -82,6 +104,20 @@ def worker(settings: Settings, drain: float) -> None:
 def beat(settings: Settings) -> None:
     """Run beat, which asks for what is due. Any number may run, one at a time asks."""
     child = processes.beat(os.environ, replace(settings, redis_url=redis_url(settings)))
+    os.execve(child.argv[0], list(child.argv), dict(child.env))  # noqa: S606 - our own interpreter
+
+
+@click.command()
+@_host
+@click.option("--port", default=_FLOWER_PORT, show_default=True, type=click.IntRange(1, 65535), help="Port.")
+def flower(host: str, port: int) -> None:
+    """Run Flower, which shows the tasks, sends them and ends workers. Its user is `mooring`.
+
+    Needs MOORING_REDIS_URL, and MOORING_FLOWER_PASSWORD or MOORING_FLOWER_PASSWORD_FILE.
+    """
+    password = read_password(os.environ)
+    _check_port(host, port)
+    child = processes.flower(os.environ, redis_url(Settings.from_env(os.environ)), password, host, port)
     os.execve(child.argv[0], list(child.argv), dict(child.env))  # noqa: S606 - our own interpreter
 
 
@@ -118,7 +154,20 @@ def _check_cluster(settings: Settings) -> str:
     return home.server
 
 
-def _check_port(host: str, port: int) -> None:
+def _flower_port(wanted: int | None) -> tuple[int, str]:
+    """The port of Flower, and if that is 0, why. Raises Refused when the port that was asked for is taken."""
+    if wanted == 0:
+        return 0, "off"
+    try:
+        _check_port("127.0.0.1", wanted or _FLOWER_PORT, "--flower-port")
+    except Refused as error:
+        if wanted:
+            raise
+        return 0, click.style(f"off: {error}", fg="yellow")
+    return wanted or _FLOWER_PORT, ""
+
+
+def _check_port(host: str, port: int, option: str = "--port") -> None:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
@@ -126,7 +175,7 @@ def _check_port(host: str, port: int) -> None:
             probe.bind(address)
     except OSError as error:
         raise Refused(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --port"
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another with {option}"
         ) from error
 
 
@@ -145,10 +194,14 @@ def _tell(settings: Settings, web_settings: WebSettings, server: str, host: str,
         ("accepting", ", ".join(ready) if ready else click.style("no pushes: no secret is set", fg="yellow")),
     ]
     for name, text in lines:
-        click.echo(f"{click.style(name.ljust(12), bold=True)} {text}")
+        _tell_line(name, text)
     if missing:
         example = secret_variable(missing[0])
         click.echo(
             f"{'':12} pushes of {', '.join(missing)} are refused until their secret is set:\n"
             f"{'':12} e.g. {example}, or a file `{missing[0]}` in {SECRETS_DIR}"
         )
+
+
+def _tell_line(name: str, text: str) -> None:
+    click.echo(f"{click.style(name.ljust(12), bold=True)} {text}")

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from mooring.model import support
 from mooring.settings import Settings
+from mooring.settings_flower import PASSWORD, PASSWORD_FILE, USER
 from mooring.settings_web import HOSTS, SECRETS_DIR, WebSettings, secret_variable, settings
 
 HERE: Final = Path(__file__).parent
@@ -25,7 +26,8 @@ def settings_page() -> str:
     secrets = [(f"`{secret_variable(host)}`", f"`{host}`") for host in HOSTS]
     return f"""# Settings
 
-<!-- Written by `python -m docs.generate` from mooring/settings.py and mooring/settings_web.py. -->
+<!-- Written by `python -m docs.generate` from mooring/settings.py, mooring/settings_web.py
+and mooring/settings_flower.py. -->
 
 Every setting is an environment variable; the command line's flags (`--kubeconfig`, `--namespace`, …) win
 over them. A value that makes no sense stops the process with a line that names the variable.
@@ -58,6 +60,13 @@ Without `MOORING_REDIS_URL`, `mooring up` runs a Redis of its own below `MOORING
 
 A host without a secret is refused with 403, unless `MOORING_ALLOW_UNSIGNED` names it. A variable or file
 that belongs to no host stops the web tier: a misspelt name must not pass for a missing secret.
+
+## Flower
+
+{_table(("Variable", "Meaning"), _flower_rows())}
+
+One of the two; printable ASCII. Without one, `mooring up` makes a password for each start and shows it, and
+`mooring flower` does not start. Flower's own variables (`FLOWER_…`) are not read.
 """
 
 
@@ -110,6 +119,11 @@ def _web_rows() -> Iterable[tuple[str, str, str]]:
     for setting, name in settings():
         value = getattr(defaults, name)
         yield f"`{setting.env}`", f"`{_plain(value)}`" if value else "", _sentence(setting.doc)
+
+
+def _flower_rows() -> Iterable[tuple[str, str]]:
+    yield f"`{PASSWORD}`", f"The password of the user `{USER}`."
+    yield f"`{PASSWORD_FILE}`", "A file that holds it, as a mounted Kubernetes Secret does."
 
 
 def _plain(value: object) -> str:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from cli.main import COMMANDS, main
-from cli.processes import beat, web, workers
+from cli.processes import beat, flower, web, workers
 from mooring.settings import Settings
 
 _ENVIRON = {
@@ -21,6 +21,9 @@ _ENVIRON = {
     "MOORING_WEBHOOK_GITHUB_SECRET": "g",
     "MOORING_WEBHOOK_SECRETS_DIR": "/d",
     "MOORING_MAX_IN_FLIGHT": "9",
+    "MOORING_FLOWER_PASSWORD": "f",
+    "MOORING_FLOWER_PASSWORD_FILE": "/f",
+    "FLOWER_UNAUTHENTICATED_API": "true",
 }
 
 
@@ -52,17 +55,28 @@ def test_the_web_tier_is_told_its_own_settings_and_nothing_else() -> None:
     }
 
 
-def test_workers_and_beat_are_told_no_webhook_secret() -> None:
+def test_flower_is_told_redis_and_its_password_and_nothing_else() -> None:
+    child = flower(_ENVIRON, "redis://r", "f", "127.0.0.1", 5555)
+    assert set(child.env) == {
+        *("PATH", "LANG", "MOORING_REDIS_URL", "MOORING_FLOWER_PASSWORD", "PYTHONUNBUFFERED")
+    }
+
+
+def test_workers_and_beat_are_told_no_secret_of_the_web_tier_or_flower() -> None:
     settings = Settings(redis_url="redis://r", kubeconfig="/k", namespace="home")
     for child in (*workers(_ENVIRON, settings), beat(_ENVIRON, settings)):
-        assert not [name for name in child.env if name.startswith("MOORING_WEBHOOK")]
+        assert not [name for name in child.env if name.startswith(("MOORING_WEBHOOK", "MOORING_FLOWER"))]
         assert child.env["MOORING_NAMESPACE"] == "home"
         assert child.env["KUBECONFIG"] == "/k"
 
 
 def test_secrets_are_never_arguments() -> None:
     settings = Settings(redis_url="redis://:secret@r")
-    children = (web(_ENVIRON, "redis://:secret@r", "127.0.0.1", 1), *workers(_ENVIRON, settings))
+    children = (
+        web(_ENVIRON, "redis://:secret@r", "127.0.0.1", 1),
+        *workers(_ENVIRON, settings),
+        flower(_ENVIRON, "redis://:secret@r", "secret", "127.0.0.1", 1),
+    )
     assert not [argument for child in children for argument in child.argv if "secret" in argument]
 
 

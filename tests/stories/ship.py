@@ -79,9 +79,7 @@ class Ship:
             "MOORING_REDIS_URL": self.redis_url,
         }
         if kind == "web":
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+            self.port = self.free_port()
             environ["MOORING_WEBHOOK_GITHUB_SECRET"] = SECRET
             code = (
                 "import os; from mooring.settings_web import WebSettings; from webhook.serve import run;"
@@ -132,6 +130,17 @@ class Ship:
         """The process ids of its pool."""
         parent = self.children[name].pid
         return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+    @staticmethod
+    def free_port() -> int:
+        """One that nobody listens on."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    def worker(self, pool: str) -> str:
+        """What Celery calls the worker of this pool."""
+        return f"{pool}@{socket.gethostname()}"
 
     def ready(self, name: str) -> None:
         """Waits until the worker takes tasks."""
