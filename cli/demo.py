@@ -245,14 +245,13 @@ def _mooring_up(stage: Stage, state: Path) -> Iterator[subprocess.Popen[bytes]]:
         **processes.engine_environment(os.environ, settings),
         secret_variable("github"): stage.secret,
     }
+    env |= {"MOORING_LOG_FORMAT": "human", "MOORING_METRICS_ADDRESS": ""}
     env.pop("MOORING_REDIS_URL", None)
     port = stage.web.rpartition(":")[2]
+    alone = ("--flower-port", "0", "--metrics-port", "0")  # their ports may be somebody's
     with stage.log.open("wb") as log:
         up = supervise.start(
-            [*processes.MOORING, "up", "--port", port, "--flower-port", "0", "--drain", "5"],
-            env,
-            stdout=log,
-            stderr=log,
+            [*processes.MOORING, "up", "--port", port, "--drain", "5", *alone], env, stdout=log, stderr=log
         )
     try:
         yield up

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import selectors
 import signal
@@ -18,13 +19,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import FrameType, TracebackType
 from typing import Any, Final, Self
+
+from mooring.text import printable
 
 _PR_SET_PDEATHSIG: Final = 1
 _LIBC = ctypes.CDLL(None)  # before any fork: the child must not load libraries
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _COLOURS: Final = ("36", "32", "33", "35", "34", "96", "92")
+_US: Final = "mooring"
 _LONGEST_LINE: Final = 1 << 16  # bytes; more without a line's end are printed as a line of their own
 
 FIRST_WAIT: Final = 0.5  # seconds before the first restart; doubled each time
@@ -46,15 +51,16 @@ def backoff(failures: int) -> float:
     return float(min(FIRST_WAIT * 2 ** min(failures - 1, 16), LONGEST_WAIT))
 
 
-def run(children: Sequence[Child], *, drain_s: float = 30.0) -> None:
+def run(children: Sequence[Child], *, drain_s: float = 30.0, as_json: bool = False) -> None:
     """Keep `children` running until SIGTERM, SIGINT or SIGHUP; then end them and return.
 
     They get SIGTERM, and `drain_s` seconds later, or at the next signal, SIGKILL together with whatever is
-    left in their process groups. Their output goes to stdout, each line behind the name of its child. Call
-    it from the main thread: it takes over the process's signals while it runs.
+    left in their process groups. Their output goes to stdout, each line behind the name of its child;
+    `as_json`: each line an object, those that are one already as they are. Call it from the main thread: it
+    takes over the process's signals while it runs.
     """
     with _Wakeup() as wakeup:
-        _Group(children, wakeup).run(drain_s)
+        _Group(children, wakeup, as_json).run(drain_s)
 
 
 def start(argv: Sequence[str], env: Mapping[str, str], **options: Any) -> subprocess.Popen[bytes]:
@@ -176,7 +182,8 @@ class _Running:
 
 
 class _Group:
-    def __init__(self, children: Sequence[Child], wakeup: _Wakeup) -> None:
+    def __init__(self, children: Sequence[Child], wakeup: _Wakeup, as_json: bool) -> None:
+        self._as_json = as_json
         width = max(len(child.name) for child in children)
         self._out = sys.stdout.buffer
         self._coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
@@ -184,7 +191,7 @@ class _Group:
             _Running(child, self._prefix(child.name.ljust(width), _COLOURS[i % len(_COLOURS)]))
             for i, child in enumerate(children)
         ]
-        self._say = self._speaker("mooring".ljust(width))
+        self._say = self._speaker(_US.ljust(width))
         self._wakeup = wakeup
         self._selector = selectors.DefaultSelector()
         self._ending_at: float | None = None  # when patience ends; None while all is to run
@@ -281,6 +288,9 @@ class _Group:
         if not lines:
             return
         prefix = member.prefix.encode()
+        if self._as_json:
+            lines = [line if line.startswith(b"{") else _as_json(member.child.name, line) for line in lines]
+            prefix = b""
         try:
             self._out.write(b"".join(prefix + line + b"\n" for line in lines))
             self._out.flush()
@@ -289,8 +299,19 @@ class _Group:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _speaker(self, name: str) -> Callable[[str], None]:
-        us = _Running(Child("mooring", (), {}), self._prefix(name, "1"))
+        us = _Running(Child(_US, (), {}), self._prefix(name, "1"))
         return lambda text: self._write(us, [text.encode()])
 
     def _prefix(self, name: str, colour: str) -> str:
         return f"\033[{colour}m{name} |\033[0m " if self._coloured else f"{name} | "
+
+
+def _as_json(name: str, line: bytes) -> bytes:
+    """A line that was not written by a logger, as one of ours: a program's last words, mostly."""
+    said = {
+        "timestamp": datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+        "level": "info" if name == _US else "warning",
+        "event": printable(line.decode(errors="replace")),
+        "process": name,
+    }
+    return json.dumps(said).encode()

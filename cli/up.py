@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +32,7 @@ _drain = click.option(
 
 
 _FLOWER_PORT = 5555
+_METRICS_PORT = 9090
 
 
 @click.command()
@@ -44,9 +46,21 @@ _FLOWER_PORT = 5555
     show_default=str(_FLOWER_PORT),
     help="Port of Flower, on loopback; 0: without Flower.",
 )
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    show_default=str(_METRICS_PORT),
+    help="Port of /metrics and /healthz of them all, on loopback; 0 for none.",
+)
 @_drain
 def up(
-    settings: Settings, apps_dir: str | None, host: str, port: int, flower_port: int | None, drain: float
+    settings: Settings,
+    apps_dir: str | None,
+    host: str,
+    port: int,
+    flower_port: int | None,
+    metrics_port: int | None,
+    drain: float,
 ) -> None:
     """Run web, workers, beat and Flower as one group in the foreground.
 
@@ -61,21 +75,38 @@ def up(
     flower_port, without = _flower_port(flower_port)
     given = any(os.environ.get(name) for name in (PASSWORD, PASSWORD_FILE))
     password = read_password(os.environ) if given else secrets.token_urlsafe(18)
-    with _redis(settings) as url:
+    settings, as_json = _logging(settings)
+    with ExitStack() as ends:
+        url = ends.enter_context(_redis(settings))
         settings = replace(settings, redis_url=url)
-        _tell(settings, web_settings, server, host, port)
+        names = ("web", *processes.POOLS, "beat")
+        asked = metrics_port is not None
+        where = settings.metrics_address if settings.metrics_address and not asked else ""
+        where = where or (f"127.0.0.1:{metrics_port or _METRICS_PORT}" if metrics_port != 0 else "")
+        counts, measured = None, "off"
+        if where:
+            try:
+                counts = ends.enter_context(_metrics(where, names, url))
+                measured = f"http://{where}/metrics, and /healthz of all processes"
+            except Refused as error:
+                if asked or settings.metrics_address:
+                    raise
+                measured = click.style(f"none: {error}; choose another with --metrics-port", fg="yellow")
+        settings = replace(settings, metrics_address="")
         if flower_port:
             known = f"password as {PASSWORD} has it" if given else f"password {password}"
-            _tell_line("flower", f"http://127.0.0.1:{flower_port}/   user {USER}, {known}")
+            watched = f"http://127.0.0.1:{flower_port}/   user {USER}, {known}"
         else:
-            _tell_line("flower", without)
+            watched = without
+        _tell(settings, web_settings, server, host, port, watched, measured, err=as_json)
         children = (
-            processes.web(os.environ, url, host, port),
-            *processes.workers(os.environ, settings),
-            processes.beat(os.environ, settings),
-            *([processes.flower(os.environ, url, password, "127.0.0.1", flower_port)] if flower_port else []),
+            processes.web(os.environ, url, host, port, log_format=settings.log_format, counts=counts),
+            *processes.workers(os.environ, settings, counts),
+            processes.beat(os.environ, settings, counts),
         )
-        supervise.run(children, drain_s=drain)
+        if flower_port:
+            children += (processes.flower(os.environ, settings, password, "127.0.0.1", flower_port),)
+        supervise.run(children, drain_s=drain, as_json=as_json)
 
 
 @click.command()
@@ -96,7 +127,13 @@ def worker(settings: Settings, drain: float) -> None:
     """Run the four pools of workers: intake, deploy, slow and reconcile. Needs MOORING_REDIS_URL."""
     settings = replace(settings, redis_url=redis_url(settings))
     _check_cluster(settings)
-    supervise.run(processes.workers(os.environ, settings), drain_s=drain)
+    settings, as_json = _logging(settings)
+    with ExitStack() as ends:
+        counts = None
+        if settings.metrics_address:
+            counts = ends.enter_context(_metrics(settings.metrics_address, processes.POOLS))
+        children = processes.workers(os.environ, replace(settings, metrics_address=""), counts)
+        supervise.run(children, drain_s=drain, as_json=as_json)
 
 
 @click.command()
@@ -117,8 +154,44 @@ def flower(host: str, port: int) -> None:
     """
     password = read_password(os.environ)
     _check_port(host, port)
-    child = processes.flower(os.environ, redis_url(Settings.from_env(os.environ)), password, host, port)
+    settings = Settings.from_env(os.environ)
+    settings = replace(settings, redis_url=redis_url(settings))
+    child = processes.flower(os.environ, settings, password, host, port)
     os.execve(child.argv[0], list(child.argv), dict(child.env))  # noqa: S606 - our own interpreter
+
+
+def _logging(settings: Settings) -> tuple[Settings, bool]:
+    """The settings for children, whose logs are written by us; whether as JSON."""
+    from mooring import logs
+
+    as_json = logs.wants_json(settings.log_format, sys.stdout)
+    return replace(settings, log_format=logs.JSON if as_json else logs.HUMAN), as_json
+
+
+@contextmanager
+def _metrics(where: str, names: Sequence[str], redis_url: str = "") -> Iterator[Path]:
+    """Answers `/metrics` and `/healthz` for the processes of these names, which count in the directory given.
+
+    With `redis_url`, queues and applications are told too; else whoever holds beat's lease tells them.
+    Raises Refused when nobody can listen there.
+    """
+    from mooring import exporter
+
+    held_up = {"intake": exporter.WORKS_IN_ITS_LOOP_S}
+    with exporter.shared_directory() as directory:
+        patience = {name: held_up.get(name, exporter.STUCK_AFTER_S) for name in names}
+        group = exporter.Group(directory, patience)
+        if redis_url:
+            from mooring.store.connection import connect as connect_redis
+            from workers.gauges import Installation
+
+            group.registry.register(Installation(connect_redis(redis_url)))
+        server = exporter.serve(exporter.address(where), group.registry, group.unwell)
+        try:
+            yield directory
+        finally:
+            server.shutdown()
+            server.server_close()
 
 
 @contextmanager
@@ -179,7 +252,17 @@ def _check_port(host: str, port: int, option: str = "--port") -> None:
         ) from error
 
 
-def _tell(settings: Settings, web_settings: WebSettings, server: str, host: str, port: int) -> None:
+def _tell(
+    settings: Settings,
+    web_settings: WebSettings,
+    server: str,
+    host: str,
+    port: int,
+    flower: str,
+    metrics: str,
+    *,
+    err: bool,
+) -> None:
     where = "127.0.0.1" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
     base = f"http://{where}:{port}"
     ready = [name for name in HOSTS if web_settings.secrets.get(name) or name in web_settings.allow_unsigned]
@@ -191,17 +274,16 @@ def _tell(settings: Settings, web_settings: WebSettings, server: str, host: str,
         ("webhooks", f"{base}/webhooks/<host>   e.g. {base}/webhooks/{(ready or HOSTS)[0]}"),
         ("cluster", f"{server}, Applications in {held}"),
         ("redis", redis),
+        ("flower", flower),
+        ("metrics", metrics),
         ("accepting", ", ".join(ready) if ready else click.style("no pushes: no secret is set", fg="yellow")),
     ]
     for name, text in lines:
-        _tell_line(name, text)
+        click.echo(f"{click.style(name.ljust(12), bold=True)} {text}", err=err)
     if missing:
         example = secret_variable(missing[0])
         click.echo(
             f"{'':12} pushes of {', '.join(missing)} are refused until their secret is set:\n"
-            f"{'':12} e.g. {example}, or a file `{missing[0]}` in {SECRETS_DIR}"
+            f"{'':12} e.g. {example}, or a file `{missing[0]}` in {SECRETS_DIR}",
+            err=err,
         )
-
-
-def _tell_line(name: str, text: str) -> None:
-    click.echo(f"{click.style(name.ljust(12), bold=True)} {text}")

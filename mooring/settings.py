@@ -55,6 +55,12 @@ class Settings:
     keep_finished: int = _set(
         "MOORING_KEEP_FINISHED", 10_000, "finished deliveries that are kept to be looked at and replayed."
     )
+    metrics_address: str = _set(
+        "MOORING_METRICS_ADDRESS", "", "where /metrics and /healthz are, as `0.0.0.0:9090`; empty: nowhere."
+    )
+    log_format: str = _set(
+        "MOORING_LOG_FORMAT", "auto", "`json`, `human`, or `auto`: human on a terminal, JSON elsewhere."
+    )
     lease_s: float = _set("MOORING_LEASE_SECONDS", 8.0, "seconds until a dead worker's work is taken over.")
 
     @classmethod

@@ -92,6 +92,19 @@ class WebSettings:
         failed verifications are counted per address.""",
         default=(),
     )
+    metrics_address: str = _setting(
+        "MOORING_METRICS_ADDRESS",
+        str,
+        """Where /metrics and /healthz of the processes are, as 0.0.0.0:9090; empty: nowhere. Never the
+        address of the webhooks: metrics are for those who run Mooring.""",
+        default="",
+    )
+    log_format: str = _setting(
+        "MOORING_LOG_FORMAT",
+        str,
+        "`json`, `human`, or `auto`: human on a terminal, JSON elsewhere.",
+        default="auto",
+    )
     max_in_flight: int = _setting(
         "MOORING_MAX_IN_FLIGHT",
         _positive,

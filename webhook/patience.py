@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from gunicorn.workers.gthread import ThreadWorker
 
+from mooring.metrics import pulse
+
 # Seconds for a whole request and its answer, however steadily they trickle. Hosts give up after 10.
 REQUEST_S: Final = 15.0
 # Seconds and bytes to wait for after an answer that is the last one: a client that is still sending would
@@ -43,6 +45,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def murder_pending(self) -> None:
         """About every second, in the main thread."""
         super().murder_pending()
+        pulse("web")
         now = time.monotonic()
         for conn, since in list(self._since.items()):
             if now - since > REQUEST_S:

@@ -7,13 +7,26 @@ from http import HTTPStatus
 import orjson
 from flask import Response
 
+from webhook.metrics import Result
+
 
 class Problem(Exception):
-    """Ends a request with `status` and one line saying what is wrong and what to do about it."""
+    """Ends a request with `status` and one line saying what is wrong and what to do about it.
 
-    def __init__(self, status: HTTPStatus, detail: str, *, retry_after_s: int | None = None) -> None:
+    `result` is what a delivery that ends so counts as.
+    """
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        detail: str,
+        *,
+        retry_after_s: int | None = None,
+        result: Result | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
+        self.result = result
         self.retry_after_s = retry_after_s
 
 

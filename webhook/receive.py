@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from mooring.delivery import Event, EventKind
 from mooring.errors import StoreUnavailable
+from mooring.metrics import STAGE
 from mooring.repourl import ends_with, normalise
 from mooring.settings_web import SECRETS_DIR, Secret, WebSettings, secret_variable
 from mooring.store.ledger import Duplicate, Full, Ledger
@@ -24,6 +25,7 @@ from webhook import hosts
 from webhook.address import client_address
 from webhook.hosts import Host
 from webhook.hosts.payload import MalformedPayload
+from webhook.metrics import DELIVERIES, IN_FLIGHT, Result
 from webhook.problem import Problem
 from webhook.queue import task_message
 
@@ -47,47 +49,69 @@ class Receiver:
 
         202 with our id means that it is in the ledger. Raises Problem for everything that is not.
         """
+        now, host, result = time.time(), "unknown", Result.UNAVAILABLE
+        try:
+            found = _host(request, host_name)
+            host = found.NAME
+            answer, result = self._placed(request, now, found)
+            return answer
+        except Problem as problem:
+            result = problem.result or result
+            raise
+        except HTTPException as error:
+            result = Result.TOO_LARGE if isinstance(error, RequestEntityTooLarge) else Result.MALFORMED
+            raise
+        finally:
+            DELIVERIES.labels(host, result.value).inc()
+
+    def _placed(self, request: Request, now: float, host: Host) -> tuple[Response, Result]:
         if not self._places.acquire(blocking=False):
             raise Problem(
                 HTTPStatus.SERVICE_UNAVAILABLE,
                 "as many deliveries are being received as MOORING_MAX_IN_FLIGHT allows: send it again",
                 retry_after_s=1,
+                result=Result.BUSY,
             )
         try:
-            return self._receive(request, time.time(), _host(request, host_name))
+            with IN_FLIGHT.track_inprogress():
+                return self._receive(request, now, host)
         finally:
             self._places.release()
 
-    def _receive(self, request: Request, now: float, host: Host) -> Response:
+    def _receive(self, request: Request, now: float, host: Host) -> tuple[Response, Result]:
         secrets = self._settings.secrets.get(host.NAME, ())
         if not secrets and host.NAME not in self._settings.allow_unsigned:
             raise Problem(
                 HTTPStatus.FORBIDDEN,
                 f"no webhook secret is set for {host.NAME}: set {secret_variable(host.NAME)}, or write it "
                 f"into the file {host.NAME} in the directory {SECRETS_DIR}",
+                result=Result.NO_SECRET,
             )
         body = _body(request, self._settings.max_body_bytes)
         try:
             event = _verified(host, request, body, secrets) if secrets else host.parse(request.headers, body)
         except MalformedPayload as error:
-            raise Problem(HTTPStatus.BAD_REQUEST, str(error)) from error
+            raise Problem(HTTPStatus.BAD_REQUEST, str(error), result=Result.MALFORMED) from error
         if event is None:
             raise self._forged(request, host)
 
         match event.kind:
             case EventKind.PING:
-                return _answer(HTTPStatus.OK, message="pong")
+                return _answer(HTTPStatus.OK, message="pong"), Result.PING
             case EventKind.IGNORED:
-                return _answer(HTTPStatus.ACCEPTED, message=f"ignored: {event.name}")
+                return _answer(HTTPStatus.ACCEPTED, message=f"ignored: {event.name}"), Result.IGNORED
         return self._keep(event, now)
 
-    def _keep(self, event: Event, now: float) -> Response:
+    def _keep(self, event: Event, now: float) -> tuple[Response, Result]:
         try:
             kept = self._ledger.record(event, now, self._task)
         except StoreUnavailable as error:
             _log.warning("a delivery from %s was turned away: %s", event.host, error)
             raise Problem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "Redis does not answer: send it again", retry_after_s=5
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "Redis does not answer: send it again",
+                retry_after_s=5,
+                result=Result.UNAVAILABLE,
             ) from error
         match kept:
             case Full(unfinished):
@@ -96,10 +120,12 @@ class Receiver:
                     f"{unfinished} deliveries are unfinished, as many as MOORING_MAX_UNFINISHED allows: "
                     "see that workers are running, then send it again",
                     retry_after_s=30,
+                    result=Result.FULL,
                 )
             case Duplicate(id):
-                return _answer(HTTPStatus.ACCEPTED, id=id, message="received before")
-        return _answer(HTTPStatus.ACCEPTED, id=kept.id)
+                return _answer(HTTPStatus.ACCEPTED, id=id, message="received before"), Result.DUPLICATE
+        STAGE.labels("received").observe(max(time.time() - now, 0.0))
+        return _answer(HTTPStatus.ACCEPTED, id=kept.id), Result.ACCEPTED
 
     def _forged(self, request: Request, host: Host) -> Problem:
         address = client_address(
@@ -110,12 +136,16 @@ class Receiver:
         # Only answers to failures change: a host's good deliveries may come from the same address.
         if not self._failures.hit(self._allowed_failures, address):
             return Problem(
-                HTTPStatus.TOO_MANY_REQUESTS, "too many deliveries failed verification", retry_after_s=60
+                HTTPStatus.TOO_MANY_REQUESTS,
+                "too many deliveries failed verification",
+                retry_after_s=60,
+                result=Result.UNVERIFIED,
             )
         _log.warning("a delivery from %s for %s failed verification", address, host.NAME)
         return Problem(
             HTTPStatus.UNAUTHORIZED,
             f"the delivery does not verify: the secret set at {host.NAME} is none that is set here",
+            result=Result.UNVERIFIED,
         )
 
 
@@ -124,7 +154,9 @@ def _host(request: Request, name: str | None) -> Host:
         if host := hosts.BY_NAME.get(name):
             return host
         raise Problem(
-            HTTPStatus.NOT_FOUND, f"no such host here: the hosts are {', '.join(sorted(hosts.BY_NAME))}"
+            HTTPStatus.NOT_FOUND,
+            f"no such host here: the hosts are {', '.join(sorted(hosts.BY_NAME))}",
+            result=Result.UNKNOWN_HOST,
         )
     if host := hosts.sender(request.headers):
         return host
@@ -132,6 +164,7 @@ def _host(request: Request, name: str | None) -> Host:
         HTTPStatus.BAD_REQUEST,
         "the headers do not tell which host sent this: send it to /webhooks/<host>, one of "
         f"{', '.join(sorted(hosts.BY_NAME))}",
+        result=Result.UNKNOWN_HOST,
     )
 
 
@@ -149,7 +182,9 @@ def _body(request: Request, limit: int) -> bytes:
     except HTTPException:
         raise
     except Exception as error:  # whatever the server raises when the client's framing is broken
-        raise Problem(HTTPStatus.BAD_REQUEST, "the body could not be read to its end") from error
+        raise Problem(
+            HTTPStatus.BAD_REQUEST, "the body could not be read to its end", result=Result.MALFORMED
+        ) from error
     if len(body) > limit:
         raise RequestEntityTooLarge
     return body

@@ -14,8 +14,11 @@ from typing import Any
 import redis
 from celery import Celery
 from celery.beat import Scheduler, Service
+from prometheus_client import REGISTRY
 
+from mooring import exporter, logs
 from mooring.errors import MooringError
+from mooring.metrics import pulse
 from mooring.names import (
     CONTROL,
     DEPLOY,
@@ -29,8 +32,10 @@ from mooring.names import (
 from mooring.settings import Settings
 from mooring.store.connection import connect
 from workers.celery_app import make
+from workers.gauges import Installation
 
 log = logging.getLogger("mooring")
+BEAT = "beat"
 _LEASE = "mooring:lease:beat"
 _TTL_S = 10
 _TICK_S = 1.0
@@ -66,13 +71,16 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
 
 def main() -> None:
     """Wait for the lease, then send until the process is ended or the lease is lost."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("celery.beat").setLevel(logging.WARNING)  # it says every second what it sends
-    settings = Settings.from_env(os.environ)
     try:
+        settings = Settings.from_env(os.environ)
+        logs.configure(settings.log_format, BEAT)
+        logging.getLogger("celery.beat").setLevel(logging.WARNING)  # it says every second what it sends
+        if settings.metrics_address:
+            exporter.serve(exporter.address(settings.metrics_address), REGISTRY, _unwell)
         client = connect(settings.redis_url)
         token = secrets.token_hex(8)
         while not client.set(_LEASE, token, nx=True, px=_TTL_S * 1000):
+            _pulse()
             if client.pttl(_LEASE) == -1:  # a lease without an end is nobody's
                 client.delete(_LEASE)
                 continue
@@ -80,6 +88,8 @@ def main() -> None:
     except MooringError as error:
         sys.exit(f"mooring beat: {error}")
     log.info("beat holds the lease")
+    if settings.metrics_address:
+        REGISTRY.register(Installation(client))
     threading.Thread(target=_hold, args=(client, token), daemon=True, name="beat lease").start()
     app: Celery = make("mooring-beat", settings.redis_url)
     app.conf.task_send_sent_event = False  # most of it is ticks; what matters is seen once a worker has it
@@ -89,7 +99,29 @@ def main() -> None:
         app.send_task(found["task"], args=found["args"], **found["options"])
     found = app.conf.beat_schedule["maintain"]  # beat may not run a whole day
     app.send_task(found["task"], countdown=_SETTLED_S, **found["options"])
-    Service(app, max_interval=_TICK_S, scheduler_cls=Scheduler).start()
+    Service(app, max_interval=_TICK_S, scheduler_cls=_Lively).start()
+
+
+class _Lively(Scheduler):  # type: ignore[misc]
+    """Says that beat's loop turns."""
+
+    def tick(self, *args: Any, **options: Any) -> Any:
+        _pulse()
+        return super().tick(*args, **options)
+
+
+_turned_at = 0.0
+
+
+def _pulse() -> None:
+    global _turned_at
+    _turned_at = time.time()
+    pulse(BEAT)
+
+
+def _unwell() -> list[str]:
+    line = exporter.still(BEAT, _turned_at, exporter.STUCK_AFTER_S)
+    return [line] if line else []
 
 
 def _hold(client: redis.Redis, token: str) -> None:

@@ -9,7 +9,7 @@ from mooring.keys import AppKey, ObjectKey
 from mooring.model.status import TERMINATING
 from mooring.model.sync_options import sync_options
 from mooring.store.turns import Turn
-from workers import checkout, report
+from workers import checkout, report, tell
 from workers.apply import Applied, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
@@ -78,6 +78,8 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     claim = engine.applications.claim(app, report.running(decision.operation, scene.commit, started, retries))
     applied, parent = _write(engine, scene, claim)
     line.ended("applied")
+    if not applied.failures:
+        line.landed()
     finished = report.finished(claim.state, app, scene.commit, scene.plan, applied, now())
     failed = Ending(failure=finished.message) if applied.failures else None
     if failed is not None:
@@ -88,6 +90,7 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
                 update={"phase": "Running", "message": message, "finished_at": "", "retry_count": retries + 1}
             )
             failed = Ending(failure=message, look_again_s=wait, why=RETRY)
+    tell.synced(app, finished)
     after = concluded(
         engine,
         replace(scene, app=claim.app, parent=parent),
@@ -177,6 +180,7 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
         # An automated one that was cut short, and automation has been turned off since.
         claim = engine.applications.claim(scene.app, state)
         state = report.ended(state, "Error", "ended: syncs are not automated any more", now())
+        tell.synced(scene.app, state)
         scene = replace(scene, app=claim.app)
     return concluded(engine, scene, line, state, found.seen, extras, claim=claim)
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from typing import Any
+import time
+from typing import Any, Final
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import before_task_publish, worker_process_init
 from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
@@ -43,6 +44,7 @@ _VISIBILITY_S = 900
 _HARD_LIMIT_S = 600
 _LONGEST = 1024  # characters of arguments that events carry, as with Celery itself
 _IMPORTED_BY = os.getpid()
+SENT_AT: Final = "sent_at"  # a header of each task: seconds since the epoch
 
 # Where a task goes that is sent without a queue, by `celery call` or Flower.
 QUEUE_OF = {
@@ -128,6 +130,12 @@ def send(app: Celery, step: Step) -> None:
         app.send_task(step.task, args=step.args, queue=step.queue, ignore_result=True, **told)
     except (OperationalError, OSError) as error:
         raise StoreUnavailable(f"the queue does not take tasks ({type(error).__name__})") from error
+
+
+@before_task_publish.connect  # type: ignore[untyped-decorator]
+def _note_when(headers: dict[str, Any], **_: Any) -> None:
+    """Else nobody could tell how long the first task of a queue has waited."""
+    headers[SENT_AT] = round(time.time(), 3)
 
 
 @worker_process_init.connect  # type: ignore[untyped-decorator]

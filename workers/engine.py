@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextvars
 import os
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import redis
 
@@ -30,6 +33,15 @@ from workers.installation import Installation, ensure
 
 # Enough for the objects of one kind-order group; the API server queues what is more.
 _PARALLEL = 8
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class _Executor(ThreadPoolExecutor):
+    """Threads that know what their work is about, so that their log lines say it."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        return super().submit(contextvars.copy_context().run, partial(fn, *args, **kwargs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,7 @@ def start(settings: Settings, send: Callable[[Step], None], git_patience_s: floa
         api=api,
         applications=applications,
         installation=installation,
-        executor=ThreadPoolExecutor(_PARALLEL, thread_name_prefix="apply"),
+        executor=_Executor(_PARALLEL, thread_name_prefix="apply"),
         mirrors=Path(settings.state_dir) / "mirrors",
         git_patience_s=git_patience_s or settings.git_timeout_s,
         worker=f"{socket.gethostname()}:{os.getpid()}",

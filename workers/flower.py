@@ -24,6 +24,7 @@ from flower.app import Flower
 from flower.urls import settings as flower_settings
 from tornado.options import options
 
+from mooring import logs
 from mooring.errors import MooringError
 from mooring.settings import Settings
 from mooring.settings_flower import USER, read_password
@@ -92,11 +93,12 @@ def _credentials(header: str) -> bytes:
 
 def main(host: str, port: int) -> None:
     """Serve until SIGTERM. Exits with 1 and one line when it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("tornado.access").setLevel(logging.WARNING)
     try:
+        settings = Settings.from_env(os.environ)
+        logs.configure(settings.log_format, "flower")
+        logging.getLogger("tornado.access").setLevel(logging.WARNING)
         password = read_password(os.environ)
-        connect(Settings.from_env(os.environ).redis_url)  # is it a URL? Flower itself waits for Redis
+        connect(settings.redis_url)  # is it a URL? Flower itself waits for Redis
     except MooringError as error:
         sys.exit(f"mooring flower: {error}")
     from workers.app import app  # it reads the environment

@@ -9,6 +9,7 @@ from typing import cast
 
 from mooring.errors import GitFailed, MooringError, Refused
 from mooring.keys import AppKey
+from mooring.logs import at
 from mooring.model.application import Application
 from mooring.model.spec import Source
 from mooring.store.turns import Turn
@@ -95,6 +96,7 @@ class _Fetched:
         except Refused as error:
             return error
         self._line.ended("fetched", commit)
+        at(commit)
         return commit
 
 

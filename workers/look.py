@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from mooring.errors import Refused
 from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
+from mooring.logs import at
 from mooring.model.application import Application
 from mooring.model.project import AppProject
 from mooring.model.spec import Operation
@@ -113,6 +114,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         moment, every = engine.clock(), engine.settings.reconcile_s
         known = {key: proof for key, proof in known.items() if not due_again(key, moment, every)}
     commit, rendered = _render(engine, checked, operation, turn)
+    at(commit)
     line.ended("rendered")
     parent = reading_parent.result()
     stamping = Stamp(engine.installation.id, app.key, parent.applyset)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Sequence
 
+from mooring import logs
 from mooring.delivery import EventKind
 from mooring.errors import Conflict, MooringError, Refused, Retryable, Superseded, TooSlow
 from mooring.keys import AppKey
@@ -133,7 +134,7 @@ def _push(engine: Engine, name: str) -> None:
         _close(engine, turn, name, _GIVEN_UP)
         engine.turns.release(turn, done=True, again=False)
         return
-    with Holding(engine.turns, turn, engine.settings.lease_s):
+    with logs.about(deliveries=turn.deliveries), Holding(engine.turns, turn, engine.settings.lease_s):
         try:
             touched, untouched = follow.follow(engine, turn, line)
         except Retryable as error:
@@ -176,7 +177,10 @@ def _sync(engine: Engine, key: AppKey) -> None:
         engine.turns.release(turn, done=True, again=False)
         return
     line = Timeline(engine.ledger, turn.deliveries, engine.clock, str(key))
-    with Holding(engine.turns, turn, engine.settings.lease_s):
+    with (
+        logs.about(app=str(key), deliveries=turn.deliveries, commit=turn.wishes.get("commit", "")),
+        Holding(engine.turns, turn, engine.settings.lease_s),
+    ):
         try:
             ending = bring(engine, key, turn, line)
         except Superseded:

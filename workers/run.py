@@ -14,11 +14,13 @@ from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_process_init
+from celery.signals import setup_logging, worker_process_init
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 
+from mooring import logs
 from mooring.errors import MooringError
+from mooring.metrics import PULSE_EVERY_S, pulse
 from mooring.names import TASK_DELIVER
 from mooring.settings import Settings
 from mooring.store.due import Step
@@ -42,7 +44,36 @@ _PATIENCE_S = 2.0
 _FURTHER = ("callbacks", "errbacks", "chain", "chord")
 
 
-class Gate(Consumer):  # type: ignore[misc]
+class Lively(Consumer):  # type: ignore[misc]
+    """A consumer that says that its loop turns, also while it waits for a Redis that is away: it lives, and
+    to end it would bring nothing back."""
+
+    def register_with_event_loop(self, hub: Any) -> None:
+        super().register_with_event_loop(hub)
+        pool = _pool(self)
+        pulse(pool)
+        # Ended with the connection, as all timers that are registered here are.
+        hub.call_repeatedly(PULSE_EVERY_S, pulse, pool)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        ensure, pool = conn.ensure_connection, _pool(self)
+
+        def lively(*args: Any, callback: Callable[[], None], **options: Any) -> Any:
+            def waiting() -> None:
+                pulse(pool)
+                callback()
+
+            return ensure(*args, callback=waiting, **options)
+
+        conn.ensure_connection = lively
+        return super().ensure_connected(conn)
+
+
+def _pool(consumer: Consumer) -> str:
+    return str(consumer.hostname).partition("@")[0]
+
+
+class Gate(Lively):
     """A consumer that takes nothing but plain deliveries, whatever the queue holds.
 
     Celery itself registers tasks in every worker that send any other task (`celery.group`,
@@ -106,6 +137,7 @@ def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
     def tell(step: Step) -> None:
         send(app, completed(step, engine().turns))
 
+    app.conf.worker_consumer = Lively
     if pool == "intake":
         intake_tasks(gated(app), engine)
     else:
@@ -115,10 +147,14 @@ def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
 
 def main(pool: str) -> None:
     """Run the worker of `pool` until SIGTERM. Exits with 1 and one line when it cannot start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    try:
+        settings = Settings.from_env(os.environ)
+        logs.configure(settings.log_format, pool)
+    except MooringError as error:
+        sys.exit(f"mooring {pool}: {error}")
     for noisy in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    settings = Settings.from_env(os.environ)
+    setup_logging.connect(_set_up_already, weak=False)
     os.nice(_NICE.get(pool, 0))
     app, engine = build(pool, settings)
     try:
@@ -138,8 +174,12 @@ def main(pool: str) -> None:
     kind = ["--pool=solo"] if pool == "intake" else [f"--concurrency={_PROCESSES[pool]}"]
     queues, name = f"--queues={','.join(QUEUES[pool])}", f"--hostname={pool}@%h"
     app.worker_main(
-        ["worker", queues, name, "--loglevel=INFO", "--without-mingle", "--without-gossip", *kind]
+        ["--quiet", "worker", queues, name, "--loglevel=INFO", "--without-mingle", "--without-gossip", *kind]
     )
+
+
+def _set_up_already(**_: Any) -> None:
+    """Who listens to this signal of Celery's keeps it from setting up logging its own way."""
 
 
 def _settle() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -23,9 +24,11 @@ from workers.apps.store import Claim
 from workers.decide import asked
 from workers.engine import Engine
 from workers.look import Scene
+from workers.metrics import SYNCS
 from workers.plan import Extra, Notice
 from workers.timeline import Timeline
 
+_log = logging.getLogger(__name__)
 # How long after a change of health the next look is worth its requests, in seconds.
 _LOOK_AGAIN = (1.0, 60.0)
 # How long after a Git host said no it is worth asking again, in seconds.
@@ -85,6 +88,14 @@ def concluded(
     return Ending()
 
 
+def synced(app: Application, state: OperationState) -> None:
+    """Count a sync that has come to `state`, and log it. One that is tried again is still Running."""
+    key = AppKey(app.metadata.namespace, app.metadata.name)
+    SYNCS.labels(str(key), state.phase).inc()
+    level = logging.INFO if state.phase == "Succeeded" else logging.WARNING
+    _log.log(level, "sync of %s: %s: %s", key, state.phase, state.message)
+
+
 def _wake(engine: Engine, scene: Scene) -> None:
     """Whoever has to do with an object that two apps want looks for itself: those who have just been told
     something else, and those for whom it has become free."""
@@ -111,6 +122,7 @@ def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> E
         revision = wanted.sync.revision if wanted.sync else ""
         claim = engine.applications.claim(app, report.running(wanted, revision, now()))
         app, state = claim.app, report.ended(claim.state, "Error", str(error), now())
+        synced(app, state)
     _failed(engine, app, [Notice(error.condition, str(error))], state, claim, edition)
     engine.applications.event(app, "Warning", error.condition, str(error))
     if refresh_asked(app):

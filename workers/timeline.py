@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from mooring.delivery import Stage
+from mooring.metrics import STAGE
 from mooring.store.ledger import Ledger
+from workers import metrics
 
 
 def queued(received_at: float, now: float) -> Stage:
     """The stage in which a delivery waited for a worker to look at it."""
+    STAGE.labels("queued").observe(max(now - received_at, 0.0))
     return Stage("queued", now, round((now - received_at) * 1000, 2))
 
 
@@ -33,8 +36,13 @@ class Timeline:
         """The stage `name` has ended: it took all the time since the one before it."""
         now = self._clock()
         stage = Stage(name, now, round((now - self._since) * 1000, 2), self._app, note)
+        STAGE.labels(name).observe(max(now - self._since, 0.0))
         self._since = now
         self._tell(stage)
+
+    def landed(self) -> None:
+        """What the deliveries brought is in the cluster, all of it."""
+        metrics.applied(self._deliveries, self._clock())
 
     def waits(self, seconds: float, why: str) -> None:
         """The work waits `seconds` until it is tried again."""

@@ -253,6 +253,11 @@ class Ledger:
             self._redis.zrem(_UNFINISHED, *nonsense)
         return tuple(id.decode() for id in ids if _ID.match(id))
 
+    def without_end(self) -> tuple[str, ...]:
+        """Ids of all deliveries without an end; how many there can be is bounded."""
+        ids = cast("list[bytes]", self._redis.zrange(_UNFINISHED, 0, -1))
+        return tuple(id.decode() for id in ids if _ID.match(id))
+
     def stranded(self, before: float, limit: int = 100) -> tuple[str, ...]:
         """Ids of deliveries received before `before` (seconds since the epoch) whose task is said to wait.
 

@@ -44,10 +44,17 @@ def ship_settings() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def ship_processes() -> tuple[str, ...]:
+    """The processes of this module's ship, all by default: for a module to override."""
+    return ()
+
+
+@pytest.fixture(scope="module")
 def ship(
     cluster: Cluster,
     own_redis: RedisServer,
     ship_settings: dict[str, str],
+    ship_processes: tuple[str, ...],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Ship]:
     """A running Mooring with a home namespace of its own."""
@@ -57,7 +64,7 @@ def ship(
     directory: Path = tmp_path_factory.mktemp("ship")
     found = Ship(cluster, home, own_redis.url, directory, settings=ship_settings)
     try:
-        found.start()
+        found.start(*ship_processes)
         yield found
     finally:  # also when it did not come up
         found.stop()

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import redis
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
@@ -51,6 +53,13 @@ def until(what: str, look: Callable[[], T | None], patience: float = PATIENCE_S)
         time.sleep(0.05)
 
 
+def free_port() -> int:
+    """One that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @dataclass
 class Ship:
     """The processes and what a story does with them."""
@@ -61,6 +70,7 @@ class Ship:
     directory: Path
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     port: int = 0
+    metrics: dict[str, int] = field(default_factory=dict)  # ports, by the names of processes
 
     # --- processes ----------------------------------------------------------------------------
     def start(self, *names: str) -> None:
@@ -78,8 +88,11 @@ class Ship:
             "LANG": "C.UTF-8",
             "MOORING_REDIS_URL": self.redis_url,
         }
+        if kind in ("web", "worker", "beat"):
+            self.metrics[name] = free_port()
+            environ["MOORING_METRICS_ADDRESS"] = f"127.0.0.1:{self.metrics[name]}"
         if kind == "web":
-            self.port = self.free_port()
+            self.port = free_port()
             environ["MOORING_WEBHOOK_GITHUB_SECRET"] = SECRET
             code = (
                 "import os; from mooring.settings_web import WebSettings; from webhook.serve import run;"
@@ -95,7 +108,8 @@ class Ship:
                 "MOORING_POLL_SECONDS": "3600",
                 **self.settings,
             }
-            module = ["workers.beat"] if kind == "beat" else ["workers.run", kind]
+            modules = {"beat": ["workers.beat"], "worker": ["cli.main", "worker"]}
+            module = modules.get(kind, ["workers.run", kind])
             argv = [sys.executable, "-m", *module]
         log = (self.directory / f"{name}.log").open("ab")
         self.children[name] = subprocess.Popen(
@@ -131,13 +145,6 @@ class Ship:
         parent = self.children[name].pid
         return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
-    @staticmethod
-    def free_port() -> int:
-        """One that nobody listens on."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
-
     def worker(self, pool: str) -> str:
         """What Celery calls the worker of this pool."""
         return f"{pool}@{socket.gethostname()}"
@@ -165,6 +172,32 @@ class Ship:
             urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2).close()
             return True  # anything but 200 is raised
         return False
+
+    # --- what is measured -----------------------------------------------------------------------
+    def measured(self, name: str) -> dict[str, list[Sample]]:
+        """What the process tells at /metrics: samples by their names."""
+        found: dict[str, list[Sample]] = {}
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics[name]}/metrics", timeout=20) as answer:
+            for family in text_string_to_metric_families(answer.read().decode()):
+                for sample in family.samples:
+                    found.setdefault(sample.name, []).append(sample)
+        return found
+
+    def counted(self, name: str, metric: str, **labels: str) -> float:
+        """The sum of what the process tells of `metric` with these labels."""
+        samples = self.measured(name).get(metric, [])
+        return sum(s.value for s in samples if labels.items() <= s.labels.items())
+
+    def health(self, name: str) -> tuple[int, str]:
+        """Status and words of the process's /healthz; 0 while nobody listens."""
+        try:
+            url = f"http://127.0.0.1:{self.metrics[name]}/healthz"
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
 
     # --- the queue ------------------------------------------------------------------------------
     def send(self, queue: str, task: str, *args: Any, **options: Any) -> None:

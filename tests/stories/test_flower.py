@@ -36,7 +36,7 @@ from mooring.names import (
     TASK_WATCH,
 )
 from mooring.repourl import normalise
-from tests.stories.ship import SECRET, Ship, configmap, until
+from tests.stories.ship import SECRET, Ship, configmap, free_port, until
 
 pytestmark = pytest.mark.cluster
 
@@ -92,7 +92,7 @@ def flower(ship: Ship) -> Iterator[Flower]:
     """Started as its users start it, with the password in a file."""
     password, log = ship.directory / "flower-password", ship.directory / "flower.log"
     password.write_text(f"{PASSWORD}\n")
-    port = ship.free_port()
+    port = free_port()
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(ship.directory),

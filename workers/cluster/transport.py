@@ -32,6 +32,7 @@ from urllib3.exceptions import (
 )
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, SchemaRefused
+from workers import metrics
 from workers.cluster.identity import Identity
 
 JSON: Final = "application/json"
@@ -135,7 +136,12 @@ class Transport:
                 headers["Authorization"] = authorization
             for name, value in identity.headers:
                 headers.add(name, value)
-            answer = self._send(pool, method, host + target, data, headers)
+            began, code = monotonic(), "none"
+            try:
+                answer = self._send(pool, method, host + target, data, headers)
+                code = str(answer.status)
+            finally:
+                metrics.requested(method, path, content_type, code, monotonic() - began)
             if answer.status == 401 and attempt == "first" and self._reload(pool):
                 continue  # the server authenticates first: nothing was done
             break

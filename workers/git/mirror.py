@@ -16,6 +16,7 @@ https://git-scm.com/docs/partial-clone
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import errno
 import fcntl
 import hashlib
@@ -30,6 +31,7 @@ import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Final
 from urllib.request import getproxies, proxy_bypass
@@ -39,6 +41,7 @@ from git.refs import SymbolicReference
 
 from mooring.errors import GitFailed, GitRefused, MooringError
 from mooring.revision import is_commit, is_range, resolve
+from workers import metrics
 from workers.git import smarthttp
 from workers.git.credentials import Credential
 from workers.git.process import (
@@ -190,12 +193,13 @@ class Mirror:
         for name in names:
             check_ref(name.removesuffix("/"))
         if (client := self._client(deadline)) is not None:
-            with contextlib.suppress(smarthttp.NotSpoken):
+            with contextlib.suppress(smarthttp.NotSpoken), metrics.git("refs", "http"):
                 return client.refs(names, deadline)
         # git's patterns match whole names from the right; a prefix that ends in / needs a star.
         patterns = [f"{name}*" if name.endswith("/") else name for name in names]
         patterns += [f"{name}^{{}}" for name in names if not name.endswith("/")]
-        out = self._remote_git(["ls-remote", "--quiet", "--", self._url, *patterns], deadline)
+        with metrics.git("refs", "git"):
+            out = self._remote_git(["ls-remote", "--quiet", "--", self._url, *patterns], deadline)
         refs: dict[str, str] = {}
         for line in out.decode(errors="replace").splitlines():
             commit, _, name = line.partition("\t")
@@ -299,7 +303,8 @@ class Mirror:
         haves, client = self._haves(), self._client(deadline)
         if client is not None:
             try:
-                self._ask_for([commit], haves, client, deadline)
+                with metrics.git("fetch", "http"):
+                    self._ask_for([commit], haves, client, deadline)
                 return
             except GitFailed as error:  # what our short way cannot do, git's long one may
                 if time.monotonic() >= deadline:
@@ -358,7 +363,8 @@ class Mirror:
             client = self._client(deadline)
             if client is not None:
                 try:
-                    self._unpack(client.pack(some, (), deadline), deadline, limit=self.limits.most)
+                    with metrics.git("fetch", "http"):
+                        self._unpack(client.pack(some, (), deadline), deadline, limit=self.limits.most)
                     continue
                 except smarthttp.NotSpoken:
                     pass
@@ -429,9 +435,10 @@ class Mirror:
             config["fetch.negotiationAlgorithm"] = "noop"
         args = ["--git-dir", str(into or self.git_dir), "fetch", *how, "--", url, *refspecs]
         if into is not None:  # the caller holds the lock
-            self._remote_git(args, deadline, config=config, limit=limit)
+            with metrics.git("fetch", "git"):
+                self._remote_git(args, deadline, config=config, limit=limit)
             return
-        with self._locked(exclusive=False, deadline=deadline) as fd:
+        with self._locked(exclusive=False, deadline=deadline) as fd, metrics.git("fetch", "git"):
             self._remote_git(args, deadline, fd, config=config, limit=limit)
 
     def _remote_git(
@@ -612,7 +619,8 @@ def checkout(
     else:
         # Not a `with`: when the host names another commit, a hint that hangs is not waited for.
         pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hint")
-        hinted = pool.submit(mirror.fetch_commit, hint, timeout, or_refs=False)
+        known = contextvars.copy_context()  # what its log lines are about
+        hinted = pool.submit(known.run, partial(mirror.fetch_commit, hint, timeout, or_refs=False))
         pool.shutdown(wait=False)
         found = _found(revision, mirror.list_refs(names, timeout), resolve)
         if found.commit == hint:
