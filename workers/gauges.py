@@ -18,7 +18,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from mooring.errors import MooringError
-from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW, TASK_DELIVER
+from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
 from mooring.store.connection import QUEUE
 from mooring.store.due import DUE
 from mooring.store.ledger import Ledger
@@ -116,13 +116,13 @@ class Installation(Collector):
 def sent_at(message: bytes) -> float:
     """When the task in a message of a queue was sent, in seconds since the epoch; 0.0 when it cannot be told.
 
-    The web tier's tasks say it by the delivery's id, all others by a header.
+    The web tier's tasks bear the delivery's id, which says it; all others have a header.
     """
     try:
         read = json.loads(message)
         headers: dict[str, Any] = read["headers"]
-        if headers["task"] == TASK_DELIVER and SENT_AT not in headers:
-            return _received_at(str(headers["id"]))
+        if received := _received_at(str(headers["id"])):
+            return received
         return min(max(float(headers[SENT_AT]), 0.0), 1e11)
     except (KeyError, TypeError, ValueError):
         return 0.0
