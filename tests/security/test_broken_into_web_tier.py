@@ -17,10 +17,10 @@ from devcluster.gitserver import Repository
 from devcluster.redis import RedisServer
 from mooring.store.connection import LEDGER
 from mooring.store.views import APPS
-from tests.stories.conftest import own_redis, ship, ship_settings
+from tests.stories.conftest import own_redis, ship, ship_processes, ship_settings
 from tests.stories.ship import Ship, configmap, until
 
-__all__ = ["own_redis", "ship", "ship_settings"]
+__all__ = ["own_redis", "ship", "ship_processes", "ship_settings"]
 pytestmark = pytest.mark.cluster
 
 _PAGE = Path(__file__).parents[2] / "docs" / "security.md"

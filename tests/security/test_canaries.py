@@ -19,10 +19,10 @@ from click.testing import CliRunner
 from cli.main import main
 from devcluster.gitserver import GitServer, Repository
 from devcluster.redis import RedisServer
-from tests.stories.conftest import own_redis, ship, ship_settings
+from tests.stories.conftest import own_redis, ship, ship_processes, ship_settings
 from tests.stories.ship import SECRET, Ship, configmap
 
-__all__ = ["own_redis", "ship", "ship_settings"]
+__all__ = ["own_redis", "ship", "ship_processes", "ship_settings"]
 pytestmark = pytest.mark.cluster
 
 
@@ -122,6 +122,9 @@ def _web(ship: Ship, deliveries: list[str]) -> Iterator[tuple[str, bytes]]:
     for path in ("/", "/readyz", *(f"/api/v1/deliveries/{id}" for id in deliveries)):
         with urllib.request.urlopen(f"http://127.0.0.1:{ship.port}{path}", timeout=10) as answer:
             yield path, answer.read() + str(answer.headers).encode()
+    for name, port in ship.metrics.items():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            yield f"metrics of {name}", answer.read()
     yield "environment of the web tier", Path(f"/proc/{ship.children['web'].pid}/environ").read_bytes()
 
 
