@@ -1,7 +1,7 @@
 """A group of processes in the foreground: their lines named, the dead restarted, all ended together.
 
-One thread and one loop: processes are started by the thread that lives as long as the group, which is
-what the kernel looks at when a child is to die with its parent.
+One thread and one loop, beside those that tell the group's metrics: processes are started by the thread that
+lives as long as the group, which is what the kernel looks at when a child is to die with its parent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, Final, Self
 from mooring.text import printable
 
 _PR_SET_PDEATHSIG: Final = 1
-_LIBC = ctypes.CDLL(None)  # before any fork: the child must not load libraries
+_PRCTL = ctypes.CDLL(None).prctl  # before any fork: the child must not load or look for anything
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _COLOURS: Final = ("36", "32", "33", "35", "34", "96", "92")
 _US: Final = "mooring"
@@ -89,7 +89,7 @@ def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
 
 def _die_with(parent: int) -> None:
     if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:  # gone before we asked
             os._exit(1)
 

@@ -10,12 +10,11 @@ import logging
 import re
 import sys
 import warnings
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final, TextIO
-
-import structlog
-from structlog.contextvars import bind_contextvars, bound_contextvars, clear_contextvars
 
 from mooring.errors import Refused
 from mooring.text import printable
@@ -23,6 +22,7 @@ from mooring.text import printable
 AUTO, JSON, HUMAN = FORMATS = ("auto", "json", "human")
 _PASSWORD: Final = re.compile(r"://[^/\s@:]*:[^/\s@]*@")
 _MOST_DELIVERIES: Final = 10
+_ABOUT: Final[ContextVar[Mapping[str, str]]] = ContextVar("about", default=MappingProxyType({}))
 _FIRST: Final = ("timestamp", "level", "event")
 
 
@@ -32,11 +32,13 @@ def configure(format: str, process: str, stream: TextIO | None = None) -> None:
     `format` is `json`, `human`, or `auto`: human where `stream` is a terminal. `process` is in each line of
     JSON. Raises Refused when `format` is none of them.
     """
+    import structlog  # only here: the command line, which logs nothing, would be slower by it
+
     stream = stream or sys.stderr
     as_json = wants_json(format, stream)
     handler = logging.StreamHandler(stream)
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
+        _about_what,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -67,21 +69,25 @@ def wants_json(format: str, stream: TextIO) -> bool:
     return format == JSON or (format == AUTO and not stream.isatty())
 
 
-def about(*, app: str = "", deliveries: Iterable[str] = (), commit: str = "") -> AbstractContextManager[None]:
+@contextmanager
+def about(*, app: str = "", deliveries: Iterable[str] = (), commit: str = "") -> Iterator[None]:
     """Lines logged within the block are about these; what is "" is not known, or does not apply."""
     told = list(deliveries)
     delivery = ",".join(told[:_MOST_DELIVERIES]) + ("…" if len(told) > _MOST_DELIVERIES else "")
-    return bound_contextvars(app=app, delivery=delivery, commit=commit)
+    before = _ABOUT.set({"app": app, "delivery": delivery, "commit": commit})
+    try:
+        yield
+    finally:
+        _ABOUT.reset(before)
 
 
 def at(commit: str) -> None:
     """The rest of the block of `about` is about `commit`."""
-    bind_contextvars(commit=commit)
+    _ABOUT.set({**_ABOUT.get(), "commit": commit})
 
 
-def about_nothing() -> None:
-    """What was said of another task does not apply any more."""
-    clear_contextvars()
+def _about_what(logger: Any, method: str, line: dict[str, Any]) -> dict[str, Any]:
+    return {**line, **_ABOUT.get()}
 
 
 def _named(process: str) -> Any:

@@ -15,7 +15,6 @@ from inspect import signature
 from celery import Celery
 
 from mooring.errors import MooringError
-from mooring.logs import about_nothing
 from mooring.names import (
     TASK_DELIVER,
     TASK_MAINTAIN,
@@ -111,7 +110,6 @@ def _recorded(run: Run) -> Run:
 
     @wraps(run)
     def recorded(*args: str, **kwargs: str) -> None:
-        about_nothing()
         told = f"{run.__name__}{shown(args)}"[:200]  # whoever sends a task chooses how long its arguments are
         try:
             arguments.bind(*args, **kwargs)

@@ -25,7 +25,6 @@ def as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(level)
     logging.captureWarnings(False)
-    logs.about_nothing()
 
 
 def written(format: str) -> io.StringIO:
