@@ -143,6 +143,7 @@ def terminated(engine: Engine, app: Application, state: OperationState) -> Appli
     """
     claim = engine.applications.claim(app, state)
     ended = report.ended(state, "Failed", TERMINATED, now())
+    synced(app, ended)
     status = report.failed_status(claim.app, [Notice(SYNC_ERROR, TERMINATED)], ended, now())
     after = engine.applications.report(claim.app, status, engine.applications.state(claim.app), claim)
     engine.applications.event(after, "Warning", "OperationCompleted", TERMINATED)
