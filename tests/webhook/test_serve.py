@@ -26,7 +26,7 @@ run(WebSettings.from_env(os.environ), "127.0.0.1", int(sys.argv[1]), 1)
 class Server:
     """A gunicorn of ours on a port of its own."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, **variables: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -35,6 +35,7 @@ class Server:
             "MOORING_REDIS_URL": redis_url,
             "MOORING_WEBHOOK_GITHUB_SECRET": payloads.SECRET.decode(),
             "MOORING_MAX_BODY_BYTES": "100000",
+            **variables,
         }
         self.process = subprocess.Popen([sys.executable, "-c", _CODE, str(self.port)], env=environ)
         pause = threading.Event()
