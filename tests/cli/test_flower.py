@@ -22,7 +22,7 @@ import pytest
 from cli.up import _FLOWER_PORT
 from devcluster.cluster import Cluster
 from tests.cli.conftest import Mooring
-from tests.stories.ship import Ship, until
+from tests.stories.ship import free_port, until
 
 Log = Callable[[], tuple[str, re.RegexFlag]]
 _ENV = {"PATH": os.environ["PATH"], "MOORING_REDIS_URL": "redis://127.0.0.1:1/0"}
@@ -54,7 +54,7 @@ def test_without_a_usable_password_it_does_not_start(
 ) -> None:
     (tmp_path / "empty").write_text("\n")
     files = {name: str(tmp_path / value) for name, value in environ.items() if name.endswith("_FILE")}
-    done = _flower("--port", str(Ship.free_port()), **environ | files)
+    done = _flower("--port", str(free_port()), **environ | files)
     assert done.returncode == 20
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
@@ -64,7 +64,7 @@ def test_without_a_usable_password_it_does_not_start(
 def test_what_is_no_redis_url_is_said_without_its_password() -> None:
     done = _flower(
         "--port",
-        str(Ship.free_port()),
+        str(free_port()),
         MOORING_FLOWER_PASSWORD="p",
         MOORING_REDIS_URL="http://:swordfish@somewhere",
     )
@@ -89,7 +89,7 @@ def test_up_shows_where_flower_is_and_a_password_that_opens_it(
     mooring: Mooring, cluster: Cluster, namespace: str, redis_url: str, tmp_path: Path
 ) -> None:
     assert mooring("crds", "install", "--yes").returncode == 0
-    port = Ship.free_port()
+    port = free_port()
     with _up(cluster, namespace, redis_url, tmp_path, "--flower-port", str(port)) as log:
         line = r"^flower +(\S+) +user mooring, password (\S+)$"
         found = until("the password", lambda: re.search(line, *log()))
@@ -133,7 +133,7 @@ def test_up_refuses_a_port_for_flower_that_was_asked_for_and_is_taken(
     assert mooring("crds", "install", "--yes").returncode == 0
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = mooring("up", "--port", str(Ship.free_port()), "--flower-port", str(port))
+        done = mooring("up", "--port", str(free_port()), "--flower-port", str(port))
     assert done.returncode == 20
     assert done.stderr == (
         f"mooring: cannot listen on 127.0.0.1 port {port}: Address already in use; "
@@ -154,7 +154,7 @@ def _up(cluster: Cluster, namespace: str, redis_url: str, home: Path, *arguments
     }
     said = home / "up.log"
     with said.open("wb") as out:
-        argv = ["up", "--port", str(Ship.free_port()), "--drain", "5", *arguments]
+        argv = ["up", "--port", str(free_port()), "--drain", "5", *arguments]
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cli.main", *argv], env=environ, stdout=out, stderr=out
         )

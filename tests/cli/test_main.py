@@ -56,9 +56,10 @@ def test_the_web_tier_is_told_its_own_settings_and_nothing_else() -> None:
 
 
 def test_flower_is_told_redis_and_its_password_and_nothing_else() -> None:
-    child = flower(_ENVIRON, "redis://r", "f", "127.0.0.1", 5555)
+    child = flower(_ENVIRON, Settings(redis_url="redis://r"), "f", "127.0.0.1", 5555)
     assert set(child.env) == {
-        *("PATH", "LANG", "MOORING_REDIS_URL", "MOORING_FLOWER_PASSWORD", "PYTHONUNBUFFERED")
+        *("PATH", "LANG", "MOORING_REDIS_URL", "MOORING_FLOWER_PASSWORD", "MOORING_LOG_FORMAT"),
+        "PYTHONUNBUFFERED",
     }
 
 
@@ -75,7 +76,7 @@ def test_secrets_are_never_arguments() -> None:
     children = (
         web(_ENVIRON, "redis://:secret@r", "127.0.0.1", 1),
         *workers(_ENVIRON, settings),
-        flower(_ENVIRON, "redis://:secret@r", "secret", "127.0.0.1", 1),
+        flower(_ENVIRON, settings, "secret", "127.0.0.1", 1),
     )
     assert not [argument for child in children for argument in child.argv if "secret" in argument]
 
