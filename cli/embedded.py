@@ -6,18 +6,28 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mooring.errors import Refused
 
 
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """One Redis, as each tier reaches it."""
+
+    engine: str = field(repr=False)
+    web: str = field(repr=False)
+
+
 @contextmanager
-def running(state_dir: Path) -> Iterator[str]:
-    """Runs a Redis that keeps its data below `state_dir`; gives its URL.
+def running(state_dir: Path) -> Iterator[Urls]:
+    """Runs a Redis that keeps its data below `state_dir`, with a user for each tier; gives their URLs.
 
     Raises Refused when another process runs one there, DevclusterError when there is no redis-server.
     """
     from devcluster.redis import RedisServer
+    from mooring.store import acl
 
     directory = state_dir / "redis"
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -28,10 +38,11 @@ def running(state_dir: Path) -> Iterator[str]:
             raise Refused(
                 f"another `mooring up` uses {directory}: end it, or set MOORING_STATE_DIR"
             ) from error
-        with RedisServer(directory, append_only=True) as server:
-            _write(_url_file(state_dir), server.url)
+        with RedisServer(directory, append_only=True, users=acl.USERS) as server:
+            urls = Urls(server.url_for(acl.ENGINE), server.url_for(acl.WEB))
+            _write(_url_file(state_dir), urls.engine)
             try:
-                yield server.url
+                yield urls
             finally:
                 _url_file(state_dir).unlink(missing_ok=True)
 

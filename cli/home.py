@@ -92,7 +92,7 @@ def connect(settings: Settings) -> Home:
 
 
 def redis_url(settings: Settings) -> str:
-    """MOORING_REDIS_URL, or the embedded Redis of a `mooring up` that runs. Raises Refused without one."""
+    """The Redis that is set, or the embedded one of a `mooring up` that runs. Raises Refused without one."""
     url = settings.redis_url or embedded.find(Path(settings.state_dir))
     if not url:
         raise Refused("no Redis to ask: set MOORING_REDIS_URL, or start `mooring up` on this machine")

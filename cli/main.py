@@ -17,7 +17,7 @@ COMMANDS = {
     "app": ("cli.app:app", "Applications: list, get, create, sync, diff, wait …"),
     "delivery": ("cli.delivery:delivery", "Deliveries: what Git hosts told us, and what came of it."),
     "crds": ("cli.crds:crds", "The kinds Application and AppProject in the home cluster."),
-    "web": ("cli.up:web", "Run the web tier alone."),
+    "web": ("webhook.__main__:web", "Run the web tier alone."),
     "worker": ("cli.up:worker", "Run the workers alone."),
     "beat": ("cli.up:beat", "Run beat, which asks for what is due, alone."),
     "flower": ("cli.up:flower", "Run Flower, which shows the tasks, alone."),

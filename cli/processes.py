@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.supervise import Child
+from mooring.redis_url import FILE_VARIABLE, VARIABLE
 from mooring.settings import Settings
 from mooring.settings_flower import PASSWORD
 from mooring.settings_web import HOSTS, SECRETS_DIR, secret_variable, settings
@@ -29,16 +30,18 @@ def web(
     redis_url: str,
     host: str,
     port: int,
+    count: int,
     *,
     log_format: str = "",
     counts: Path | None = None,
 ) -> Child:
     """The web tier: faces the network, so it is told its own settings and nothing else."""
-    env = {**web_environment(environ), **_LINES, "MOORING_REDIS_URL": redis_url, **_counting(counts)}
+    env = {**web_environment(environ), **_LINES, VARIABLE: redis_url, **_counting(counts)}
     env.pop("MOORING_METRICS_ADDRESS", None)  # whoever started it listens there
     if log_format:
         env["MOORING_LOG_FORMAT"] = log_format
-    return Child("web", (*MOORING, "web", "--host", host, "--port", str(port)), env)
+    address = ("--host", host, "--port", str(port))
+    return Child("web", (*_PYTHON, "webhook", *address, "--processes", str(count)), env)
 
 
 def workers(environ: Mapping[str, str], settings: Settings, counts: Path | None = None) -> tuple[Child, ...]:
@@ -78,7 +81,7 @@ def engine_environment(environ: Mapping[str, str], settings: Settings) -> dict[s
     """Everything but the secrets of the web tier and of Flower, which only those need; of our settings, what
     `settings` says of them."""
     others = ("MOORING_WEBHOOK_", "MOORING_FLOWER_")
-    ours = {entry.metadata["variable"] for entry in fields(Settings)} | {_COUNTS}
+    ours = {entry.metadata["variable"] for entry in fields(Settings)} | {_COUNTS, FILE_VARIABLE}
     kept = {
         name: value for name, value in environ.items() if not name.startswith(others) and name not in ours
     }

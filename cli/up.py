@@ -1,4 +1,4 @@
-"""`mooring up`, and its parts alone: `web`, `worker`, `beat`, `flower`."""
+"""`mooring up`, and its parts alone: `worker`, `beat`, `flower`. The web tier starts itself: webhook."""
 
 from __future__ import annotations
 
@@ -41,6 +41,13 @@ _METRICS_PORT = 9090
 @_host
 @_port
 @click.option(
+    "--web-processes",
+    default=2,
+    show_default=True,
+    type=click.IntRange(1),
+    help="How many processes receive pushes.",
+)
+@click.option(
     "--flower-port",
     type=click.IntRange(0, 65535),
     show_default=str(_FLOWER_PORT),
@@ -58,14 +65,15 @@ def up(
     apps_dir: str | None,
     host: str,
     port: int,
+    web_processes: int,
     flower_port: int | None,
     metrics_port: int | None,
     drain: float,
 ) -> None:
     """Run web, workers, beat and Flower as one group in the foreground.
 
-    Redis is embedded unless MOORING_REDIS_URL is set. Whoever dies is started again; SIGTERM and Ctrl-C
-    let them finish what they are doing. All settings are in docs/settings.md.
+    Redis is embedded unless MOORING_REDIS_URL or MOORING_REDIS_URL_FILE is set. Whoever dies is started
+    again; SIGTERM and Ctrl-C let them finish what they are doing. All settings are in docs/settings.md.
     """
     if apps_dir:
         settings = replace(settings, apps_dir=str(Path(apps_dir).absolute()))
@@ -77,8 +85,9 @@ def up(
     password = read_password(os.environ) if given else secrets.token_urlsafe(18)
     settings, as_json = _logging(settings)
     with ExitStack() as ends:
-        url = ends.enter_context(_redis(settings))
-        settings = replace(settings, redis_url=url)
+        redis = "the one that is set" if settings.redis_url else "embedded"
+        urls = ends.enter_context(_redis(settings))
+        settings = replace(settings, redis_url=urls.engine)
         names = ("web", *processes.POOLS, "beat")
         asked = metrics_port is not None
         where = settings.metrics_address if settings.metrics_address and not asked else ""
@@ -86,7 +95,7 @@ def up(
         counts, measured = None, "off"
         if where:
             try:
-                counts = ends.enter_context(_metrics(where, names, url))
+                counts = ends.enter_context(_metrics(where, names, urls.engine))
                 measured = f"http://{where}/metrics, and /healthz of all processes"
             except Refused as error:
                 if asked or settings.metrics_address:
@@ -98,9 +107,11 @@ def up(
             watched = f"http://127.0.0.1:{flower_port}/   user {USER}, {known}"
         else:
             watched = without
-        _tell(settings, web_settings, server, host, port, watched, measured, err=as_json)
+        _tell(settings, web_settings, server, host, port, redis, watched, measured, err=as_json)
         children = (
-            processes.web(os.environ, url, host, port, log_format=settings.log_format, counts=counts),
+            processes.web(
+                os.environ, urls.web, host, port, web_processes, log_format=settings.log_format, counts=counts
+            ),
             *processes.workers(os.environ, settings, counts),
             processes.beat(os.environ, settings, counts),
         )
@@ -110,21 +121,10 @@ def up(
 
 
 @click.command()
-@_host
-@_port
-@click.option("--processes", "count", default=1, show_default=True, type=click.IntRange(1), help="How many.")
-def web(host: str, port: int, count: int) -> None:
-    """Run the web tier: receives pushes, serves the status page. Knows Redis and webhook secrets only."""
-    from webhook.serve import run
-
-    run(WebSettings.from_env(os.environ), host, port, count)
-
-
-@click.command()
 @home_options
 @_drain
 def worker(settings: Settings, drain: float) -> None:
-    """Run the four pools of workers: intake, deploy, slow and reconcile. Needs MOORING_REDIS_URL."""
+    """Run the four pools of workers: intake, deploy, slow and reconcile. Needs a Redis."""
     settings = replace(settings, redis_url=redis_url(settings))
     _check_cluster(settings)
     settings, as_json = _logging(settings)
@@ -150,7 +150,7 @@ def beat(settings: Settings) -> None:
 def flower(host: str, port: int) -> None:
     """Run Flower, which shows the tasks, sends them and ends workers. Its user is `mooring`.
 
-    Needs MOORING_REDIS_URL, and MOORING_FLOWER_PASSWORD or MOORING_FLOWER_PASSWORD_FILE.
+    Needs a Redis, and MOORING_FLOWER_PASSWORD or MOORING_FLOWER_PASSWORD_FILE.
     """
     password = read_password(os.environ)
     _check_port(host, port)
@@ -195,10 +195,10 @@ def _metrics(where: str, names: Sequence[str], redis_url: str = "") -> Iterator[
 
 
 @contextmanager
-def _redis(settings: Settings) -> Iterator[str]:
+def _redis(settings: Settings) -> Iterator[embedded.Urls]:
     if not settings.redis_url:
-        with embedded.running(Path(settings.state_dir)) as url:
-            yield url
+        with embedded.running(Path(settings.state_dir)) as urls:
+            yield urls
         return
     from mooring.store.connection import connect as connect_redis
 
@@ -206,9 +206,9 @@ def _redis(settings: Settings) -> Iterator[str]:
         connect_redis(settings.redis_url).ping()
     except StoreUnavailable as error:
         raise StoreUnavailable(
-            f"{error}: is MOORING_REDIS_URL right? Unset it to use an embedded Redis"
+            f"{error}: is MOORING_REDIS_URL (or its file) right? Unset it to use an embedded Redis"
         ) from error
-    yield settings.redis_url
+    yield embedded.Urls(settings.redis_url, settings.redis_url)
 
 
 def _check_cluster(settings: Settings) -> str:
@@ -258,6 +258,7 @@ def _tell(
     server: str,
     host: str,
     port: int,
+    redis: str,
     flower: str,
     metrics: str,
     *,
@@ -268,7 +269,6 @@ def _tell(
     ready = [name for name in HOSTS if web_settings.secrets.get(name) or name in web_settings.allow_unsigned]
     missing = [name for name in HOSTS if name not in ready]
     held = f"files in {settings.apps_dir}" if settings.apps_dir else f"namespace {settings.namespace}"
-    redis = "embedded" if "MOORING_REDIS_URL" not in os.environ else "MOORING_REDIS_URL"
     lines = [
         ("status page", f"{base}/"),
         ("webhooks", f"{base}/webhooks/<host>   e.g. {base}/webhooks/{(ready or HOSTS)[0]}"),

@@ -17,10 +17,15 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from devcluster.errors import DevclusterError
+
+if TYPE_CHECKING:
+    from mooring.store.acl import User
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)  # before any fork: a child of a threaded process must not load libraries
@@ -34,7 +39,7 @@ class RedisServer:
     `directory` keeps its files (a temporary one, gone at the end, when None); `append_only` writes
     every change there, so that a new server on the same directory has them all; `port` is fixed when
     given, which a restart needs, else a free one. The password is part of `url`: another user of
-    this machine gets nothing.
+    this machine gets nothing. `users` are added to it, each with a password of its own.
     """
 
     def __init__(
@@ -45,6 +50,7 @@ class RedisServer:
         append_only: bool = False,
         databases: int = 16,
         password: str | None = None,
+        users: Sequence[User] = (),
     ) -> None:
         self._temporary = None if directory else tempfile.TemporaryDirectory(prefix="mooring-redis-")
         self.directory = directory or Path(self._temporary.name if self._temporary else "")
@@ -52,6 +58,7 @@ class RedisServer:
         self.databases = databases
         self._append_only = append_only
         self._password = password or secrets.token_urlsafe(24)
+        self._users = {user: secrets.token_urlsafe(24) for user in users}
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -62,6 +69,10 @@ class RedisServer:
     def url_of(self, database: int) -> str:
         """`redis://` URL of one logical database, 0 up to `databases` - 1."""
         return f"redis://:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def url_for(self, user: User) -> str:
+        """`redis://` URL of the first logical database for one of `users`."""
+        return f"redis://{user.name}:{self._users[user]}@127.0.0.1:{self.port}/0"
 
     @property
     def socket(self) -> Path:
@@ -135,6 +146,7 @@ class RedisServer:
             'save ""',
             f"appendonly {'yes' if self._append_only else 'no'}",
             "maxmemory-policy noeviction",
+            *(" ".join(("user", *user.words(password))) for user, password in self._users.items()),
         ]
         if len(os.fsencode(self.socket)) < 108:
             lines += [f'unixsocket "{self.socket}"', "unixsocketperm 700"]

@@ -1,7 +1,8 @@
 """Writes what docs/ takes from the code: `python -m docs.generate`. tests/docs says when that is due.
 
-docs/settings.md is wholly from the settings' own metadata; in docs/argocd-compat.md, what stands between
-`<!-- generated: NAME -->` and `<!-- end -->` is from the tables by which manifests are judged.
+docs/settings.md is wholly from the settings' own metadata. In the other pages, and in compose.yaml, what
+stands between `generated: NAME` and `end`, as comments, is made here: from the tables by which manifests are
+judged, and from the rules of the Redis users.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from mooring.model import support
+from mooring.redis_url import FILE_DOC, FILE_VARIABLE, VARIABLE
 from mooring.settings import Settings
 from mooring.settings_flower import PASSWORD, PASSWORD_FILE, USER
 from mooring.settings_web import HOSTS, SECRETS_DIR, WebSettings, secret_variable, settings
+from mooring.store import acl
 
 HERE: Final = Path(__file__).parent
-_BLOCK: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+ROOT: Final = HERE.parent
+FILLED: Final = (HERE / "argocd-compat.md", HERE / "security.md", ROOT / "compose.yaml")
+_BLOCK: Final = re.compile(r"((?:<!--|#) generated: ([a-z-]+)(?: -->)?\n).*?( *(?:<!--|#) end\b)", re.DOTALL)
 
 
 def settings_page() -> str:
@@ -39,7 +44,8 @@ tier never sees a kubeconfig, the workers never see a webhook secret.
 
 {_table(("Variable", "Default", "Meaning"), _engine_rows())}
 
-Without `MOORING_REDIS_URL`, `mooring up` runs a Redis of its own below `MOORING_STATE_DIR`.
+Where neither `MOORING_REDIS_URL` nor `MOORING_REDIS_URL_FILE` is set, `mooring up` runs a Redis of its own
+below `MOORING_STATE_DIR`. Both set is refused.
 `MOORING_KUBECONFIG` empty means: `$KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
 
 ## Web tier
@@ -71,8 +77,13 @@ One of the two; printable ASCII. Without one, `mooring up` makes a password for 
 
 
 def blocks() -> dict[str, str]:
-    """The generated parts of docs/argocd-compat.md, by name."""
+    """The generated parts of the files `FILLED`, by name."""
     return {
+        "redis-users": _fenced(f"ACL SETUSER {' '.join(user.words('PASSWORD'))}" for user in acl.USERS),
+        "redis-rules": "\n".join(
+            f'      {variable}: "{" ".join(user.rules)}"'
+            for variable, user in (("WEB_MAY", acl.WEB), ("MOORING_MAY", acl.ENGINE))
+        ),
         "source": _table(
             ("`spec.source.…`", "", "Why"),
             ((f"`{path}`", _verdict(support.BLOCKS), why) for path, _, why in support._SOURCE),
@@ -98,9 +109,8 @@ def blocks() -> dict[str, str]:
     }
 
 
-def compat_page(text: str) -> str:
-    """docs/argocd-compat.md, given as `text`, with its generated parts made anew. Raises KeyError for a
-    part that is not known."""
+def filled(text: str) -> str:
+    """`text` with its generated parts made anew. Raises KeyError for a part that is not known."""
     made = blocks()
     return _BLOCK.sub(lambda found: f"{found[1]}{made[found[2]]}\n{found[3]}", text)
 
@@ -112,6 +122,8 @@ def _engine_rows() -> Iterable[tuple[str, str, str]]:
             default = "~/.local/state/mooring"  # of whoever runs it, not of whoever wrote this page
         shown = "" if default in ("", None, False) else f"`{_plain(default)}`"
         yield f"`{entry.metadata['variable']}`", shown, _sentence(entry.metadata["doc"])
+        if entry.metadata["variable"] == VARIABLE:
+            yield _FILE_ROW
 
 
 def _web_rows() -> Iterable[tuple[str, str, str]]:
@@ -119,6 +131,11 @@ def _web_rows() -> Iterable[tuple[str, str, str]]:
     for setting, name in settings():
         value = getattr(defaults, name)
         yield f"`{setting.env}`", f"`{_plain(value)}`" if value else "", _sentence(setting.doc)
+        if setting.env == VARIABLE:
+            yield _FILE_ROW
+
+
+_FILE_ROW: Final = (f"`{FILE_VARIABLE}`", "", "A" + FILE_DOC[1:])
 
 
 def _flower_rows() -> Iterable[tuple[str, str]]:
@@ -142,6 +159,10 @@ def _judged(table: dict[str, tuple[str, bool] | None]) -> Iterable[tuple[str, st
             yield f"`{name}`", _verdict(verdict[1]), verdict[0]
 
 
+def _fenced(lines: Iterable[str]) -> str:
+    return "\n".join(("```", *lines, "```"))
+
+
 def _verdict(blocks: bool) -> str:
     return "**blocks**" if blocks else "warns"
 
@@ -153,8 +174,8 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def main() -> None:
     (HERE / "settings.md").write_text(settings_page(), encoding="utf-8")
-    compat = HERE / "argocd-compat.md"
-    compat.write_text(compat_page(compat.read_text(encoding="utf-8")), encoding="utf-8")
+    for file in FILLED:
+        file.write_text(filled(file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.errors import Refused
+from mooring.redis_url import redis_url
 
 
 def _default_state_dir() -> str:
@@ -19,18 +20,20 @@ def _default_state_dir() -> str:
     return str(Path(base) / "mooring")
 
 
-def _set(variable: str, default: Any, doc: str) -> Any:
+def _set(variable: str, default: Any, doc: str, *, shown: bool = True) -> Any:
     metadata = {"variable": variable, "doc": doc}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata=metadata, repr=shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Each field is one environment variable; its metadata says which, and what it means."""
 
-    redis_url: str = _set("MOORING_REDIS_URL", "", "Redis, e.g. `redis://:password@host:6379/0`.")
+    redis_url: str = _set(
+        "MOORING_REDIS_URL", "", "Redis, e.g. `redis://:password@host:6379/0`.", shown=False
+    )
     kubeconfig: str = _set("MOORING_KUBECONFIG", "", "kubeconfig file; empty: found as kubectl does it.")
     context: str = _set("MOORING_CONTEXT", "", "context of the kubeconfig; empty: its current one.")
     namespace: str = _set("MOORING_NAMESPACE", "mooring", "namespace that holds the Applications.")
@@ -71,7 +74,7 @@ class Settings:
             text = environ.get(entry.metadata["variable"], "")
             if text:
                 values[entry.name] = _read(entry.metadata["variable"], str(entry.type), text)
-        found = cls(**values)
+        found = cls(**values | {"redis_url": redis_url(environ)})
         if found.yaml_duplicate_keys not in ("warn", "error"):
             raise Refused("MOORING_YAML_DUPLICATE_KEYS must be `warn` or `error`")
         return found

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mooring.errors import Refused
+from mooring.redis_url import redis_url
 
 HOSTS: Final = ("github", "gitlab", "gitea", "gogs", "bitbucket", "bitbucket-server", "azure-devops")
 
@@ -143,6 +144,8 @@ class WebSettings:
                 values[name] = setting.read(text)
             except ValueError as error:
                 raise Refused(f"{setting.env} cannot be used: {error}") from error
+        if url := redis_url(environ):
+            values["redis_url"] = url
         return cls(**values)
 
 

@@ -30,16 +30,20 @@ def test_a_push_lands_and_each_stage_is_shown(cluster: Cluster, tmp_path: Path) 
     assert _left(tmp_path) == []
 
 
-def test_ending_it_half_way_leaves_no_process_and_no_file(cluster: Cluster, tmp_path: Path) -> None:
+def test_each_tier_has_a_redis_user_and_ending_it_half_way_leaves_no_process_and_no_file(
+    cluster: Cluster, tmp_path: Path
+) -> None:
     demo = _start(cluster, tmp_path)
     assert demo.stdout is not None
-    shown = []
+    shown, users = [], {}
     for line in demo.stdout:
         shown.append(line)
         if "answers after" in line:
+            users = _redis_users(demo.pid)
             demo.send_signal(signal.SIGINT)
             break
     shown.append(demo.communicate(timeout=100)[0])
+    assert users == {"webhook": "mooring-web", "workers.run": "mooring", "workers.beat": "mooring"}
     assert demo.returncode == 130, "".join(shown)
     assert "Traceback" not in "".join(shown)
     assert _left(tmp_path) == []
@@ -114,6 +118,19 @@ def _start(cluster: Cluster | None, home: Path, *arguments: str, yes: bool = Tru
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+def _redis_users(pid: int) -> dict[str, str]:
+    """As whom each program below `pid` comes to Redis."""
+    users = {}
+    for process in psutil.Process(pid).children(recursive=True):
+        try:
+            program = next(word for word in process.cmdline()[2:4] if word not in ("-P", "-m"))
+            url = process.environ()["MOORING_REDIS_URL"]
+        except (psutil.Error, KeyError, StopIteration):
+            continue
+        users[program] = url.removeprefix("redis://").partition(":")[0]
+    return users
 
 
 def _left(home: Path) -> list[str]:

@@ -24,6 +24,7 @@ _ENVIRON = {
     "MOORING_FLOWER_PASSWORD": "f",
     "MOORING_FLOWER_PASSWORD_FILE": "/f",
     "FLOWER_UNAUTHENTICATED_API": "true",
+    "MOORING_REDIS_URL_FILE": "/f",
 }
 
 
@@ -48,7 +49,7 @@ def test_every_command_can_be_asked_for_help() -> None:
 
 
 def test_the_web_tier_is_told_its_own_settings_and_nothing_else() -> None:
-    child = web(_ENVIRON, "redis://r", "127.0.0.1", 8080)
+    child = web(_ENVIRON, "redis://r", "127.0.0.1", 8080, 2)
     assert set(child.env) == {
         *("PATH", "LANG", "MOORING_WEBHOOK_GITHUB_SECRET", "MOORING_WEBHOOK_SECRETS_DIR"),
         *("MOORING_MAX_IN_FLIGHT", "MOORING_REDIS_URL", "PYTHONUNBUFFERED"),
@@ -69,12 +70,13 @@ def test_workers_and_beat_are_told_no_secret_of_the_web_tier_or_flower() -> None
         assert not [name for name in child.env if name.startswith(("MOORING_WEBHOOK", "MOORING_FLOWER"))]
         assert child.env["MOORING_NAMESPACE"] == "home"
         assert child.env["KUBECONFIG"] == "/k"
+        assert "MOORING_REDIS_URL_FILE" not in child.env, "it would be told twice where Redis is"
 
 
 def test_secrets_are_never_arguments() -> None:
     settings = Settings(redis_url="redis://:secret@r")
     children = (
-        web(_ENVIRON, "redis://:secret@r", "127.0.0.1", 1),
+        web(_ENVIRON, "redis://:secret@r", "127.0.0.1", 1, 1),
         *workers(_ENVIRON, settings),
         flower(_ENVIRON, settings, "secret", "127.0.0.1", 1),
     )

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from docs.generate import blocks, compat_page, settings_page
+from docs.generate import FILLED, blocks, filled, settings_page
 from mooring.model import support
 from mooring.model.part import Part
 from mooring.model.project import AppProjectSpec
@@ -32,10 +32,10 @@ def test_the_settings_are_those_of_the_code() -> None:
     assert read("docs/settings.md") == settings_page(), _AGAIN
 
 
-def test_the_tables_of_what_is_not_supported_are_those_that_judge() -> None:
-    page = read("docs/argocd-compat.md")
-    assert compat_page(page) == page, _AGAIN
-    assert all(f"<!-- generated: {name} -->" in page for name in blocks())
+def test_the_tables_of_what_is_not_supported_and_the_rules_of_redis_are_those_of_the_code() -> None:
+    texts = {file.name: file.read_text(encoding="utf-8") for file in FILLED}
+    assert {name for name, text in texts.items() if filled(text) != text} == set(), _AGAIN
+    assert all(any(f" generated: {name}" in text for text in texts.values()) for name in blocks())
 
 
 @pytest.mark.parametrize(

@@ -90,22 +90,3 @@ def test_the_redis_user_of_the_page_is_enough_for_the_web_tier(
     assert web.get(f"/api/v1/deliveries/{id}").get_json()["state"] in ("received", "enqueued")
     assert web.get("/").status_code == web.get("/readyz").status_code == 200
     assert redis_client.llen(QUEUE + names.INTAKE) == 1
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("GET", "mooring:lease:beat"),
-        ("RPUSH", QUEUE + names.DEPLOY, "a task"),
-        ("HSET", "mooring:turn:app:x", "wanted", "1"),
-        ("EVAL", "return redis.call('LPUSH', KEYS[1], 'x')", "1", QUEUE + names.CONTROL),
-        ("PUBLISH", "mooring:queue:/0.celery.pidbox", "shutdown"),
-        ("FLUSHALL",),
-        ("KEYS", "*"),
-        ("CONFIG", "GET", "*"),
-    ],
-    ids=lambda command: " ".join(command[:2]),
-)
-def test_the_redis_user_of_the_page_reaches_no_more(web_user: str, command: tuple[str, ...]) -> None:
-    with redis.Redis.from_url(web_user) as client, pytest.raises(redis.exceptions.ResponseError):
-        client.execute_command(*command)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from mooring.errors import Refused
 from mooring.settings import Settings
+from mooring.settings_web import WebSettings
+
+_BOTH_TIERS = pytest.mark.parametrize("settings", [Settings, WebSettings])
 
 
 def test_what_is_set_is_read_and_given_on_to_children_as_it_was() -> None:
@@ -37,3 +42,34 @@ def test_what_is_set_is_read_and_given_on_to_children_as_it_was() -> None:
 def test_a_value_that_makes_no_sense_is_refused_by_the_name_of_its_variable(variable: str, text: str) -> None:
     with pytest.raises(Refused, match=variable):
         Settings.from_env({variable: text})
+
+
+@_BOTH_TIERS
+def test_the_url_of_redis_may_be_in_a_file(settings: type[Settings | WebSettings], tmp_path: Path) -> None:
+    file = tmp_path / "redis-url"
+    file.write_text("redis://mooring:s3cret@redis:6379/0\n")
+
+    found = settings.from_env({"MOORING_REDIS_URL_FILE": str(file), "MOORING_REDIS_URL": ""})
+
+    assert found.redis_url == "redis://mooring:s3cret@redis:6379/0"
+    assert "s3cret" not in repr(found)
+
+
+@_BOTH_TIERS
+def test_a_url_that_is_given_twice_or_a_file_that_gives_none_is_refused_without_showing_it(
+    settings: type[Settings | WebSettings], tmp_path: Path
+) -> None:
+    file, empty, binary = tmp_path / "url", tmp_path / "empty", tmp_path / "binary"
+    file.write_text("redis://:s3cret@redis")
+    empty.write_text("\n")
+    binary.write_bytes(b"\xff s3cret")
+    for path, url, why in (
+        (file, "redis://:s3cret@other", "both set"),
+        (empty, "", "is empty"),
+        (binary, "", "no text"),
+        (tmp_path, "", "Is a directory"),
+        (tmp_path / "nowhere", "", "No such file"),
+    ):
+        with pytest.raises(Refused, match=f"MOORING_REDIS_URL_FILE.*{why}") as refused:
+            settings.from_env({"MOORING_REDIS_URL_FILE": str(path), "MOORING_REDIS_URL": url})
+        assert "s3cret" not in str(refused.value)

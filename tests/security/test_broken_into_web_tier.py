@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import orjson
@@ -15,6 +13,7 @@ import redis
 
 from devcluster.gitserver import Repository
 from devcluster.redis import RedisServer
+from mooring.store import acl
 from mooring.store.connection import LEDGER
 from mooring.store.views import APPS
 from tests.stories.conftest import own_redis, ship, ship_processes, ship_settings
@@ -23,17 +22,13 @@ from tests.stories.ship import Ship, configmap, until
 __all__ = ["own_redis", "ship", "ship_processes", "ship_settings"]
 pytestmark = pytest.mark.cluster
 
-_PAGE = Path(__file__).parents[2] / "docs" / "security.md"
-
 
 @pytest.fixture(scope="module")
 def intruder(ship: Ship, own_redis: RedisServer) -> Iterator[redis.Redis]:
-    """Redis as the page has it set up for the web tier."""
-    found = re.search(r"^ACL SETUSER mooring-web on >PASSWORD (.+)$", _PAGE.read_text(), re.MULTILINE)
-    assert found
+    """Redis as it is set up for the web tier."""
     with ship.redis() as client:
-        client.execute_command("ACL", "SETUSER", "mooring-web", "on", ">stolen", *found[1].split())
-    with redis.Redis(port=own_redis.port, username="mooring-web", password="stolen") as client:
+        client.execute_command("ACL", "SETUSER", *acl.WEB.words("stolen"))
+    with redis.Redis(port=own_redis.port, username=acl.WEB.name, password="stolen") as client:
         yield client
 
 

@@ -128,7 +128,7 @@ def test_every_refusal_is_a_problem_that_quotes_no_secret_and_no_trace(server: S
 
 def test_the_code_of_the_web_tier_loads_neither_git_nor_a_cluster_client() -> None:
     code = (
-        "import sys, webhook.serve, webhook.app;"
+        "import sys, webhook.__main__, webhook.serve, webhook.app;"
         "print([m for m in sys.modules if m.partition('.')[0] in ('kubernetes', 'git', 'workers', 'cli')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

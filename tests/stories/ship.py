@@ -94,11 +94,7 @@ class Ship:
         if kind == "web":
             self.port = free_port()
             environ["MOORING_WEBHOOK_GITHUB_SECRET"] = SECRET
-            code = (
-                "import os; from mooring.settings_web import WebSettings; from webhook.serve import run;"
-                f"run(WebSettings.from_env(os.environ), '127.0.0.1', {self.port}, 1)"
-            )
-            argv = [sys.executable, "-c", code]
+            argv = [sys.executable, "-m", "webhook", "--port", str(self.port)]
         else:
             environ |= {
                 "MOORING_KUBECONFIG": str(self.cluster.kubeconfig),

@@ -15,13 +15,6 @@ import pytest
 from tests.webhook import payloads
 from tests.webhook.payloads import Sent
 
-_CODE = """
-import os, sys
-from mooring.settings_web import WebSettings
-from webhook.serve import run
-run(WebSettings.from_env(os.environ), "127.0.0.1", int(sys.argv[1]), 1)
-"""
-
 
 class Server:
     """A gunicorn of ours on a port of its own."""
@@ -37,7 +30,9 @@ class Server:
             "MOORING_MAX_BODY_BYTES": "100000",
             **variables,
         }
-        self.process = subprocess.Popen([sys.executable, "-c", _CODE, str(self.port)], env=environ)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "webhook", "--port", str(self.port)], env=environ
+        )
         pause = threading.Event()
         for _ in range(600):
             try:
@@ -121,3 +116,11 @@ def test_sigterm_lets_what_is_in_flight_end(server: Server) -> None:
         connection.sendall(request.body[10:])
         assert connection.recv(65536).startswith(b"HTTP/1.1 202")
     assert server.process.wait(30) == 0
+
+
+def test_what_keeps_it_from_starting_is_one_line() -> None:
+    environ = {"PATH": os.environ["PATH"], "MOORING_MAX_IN_FLIGHT": "none"}
+    done = subprocess.run([sys.executable, "-m", "webhook"], env=environ, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("mooring web: MOORING_MAX_IN_FLIGHT cannot be used")
+    assert done.stderr.count("\n") == 1
