@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 ONCE ?=
+COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 DEMO_FLAGS := $(if $(ONCE),--once)
 
 .PHONY: help setup test lint demo format lock crds clean
@@ -47,7 +48,10 @@ format: $(READY)
 
 lock: $(READY)
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras --no-header pyproject.toml -o requirements.lock
+	$(COMPILE) --all-extras pyproject.toml -o requirements.lock
+	$(COMPILE) -c requirements.lock pyproject.toml -o requirements-mooring.lock
+	$(COMPILE) -c requirements.lock --group web -o requirements-web.lock
+	$(COMPILE) -c requirements.lock --group build -o requirements-build.lock
 
 crds: $(READY)
 	$(BIN)/mooring crds show > charts/mooring/crds/crds.yaml

@@ -82,6 +82,8 @@ KUSTOMIZE = Program(
     "1 minute on 2 cores",
     (("sigs.k8s.io/kustomize/api/provenance.version", "v5.8.0"),),
 )
+# Reads compose.yaml and the Dockerfile as Compose and BuildKit do.
+CONTAINERS = Program("containers", ".", "1 minute on 2 cores")
 PROGRAMS = {program.name: program for program in (CONTROLPLANE, KWOK, HELM, KUSTOMIZE)}
 
 

@@ -97,6 +97,8 @@ def serve(
             "timeout": 30,
             "graceful_timeout": 20,
             "proc_name": "mooring-web",
+            # A socket in $HOME by which gunicorn could be told to do other things: nobody shall.
+            "control_socket_disable": True,
             "loglevel": "warning",
             "logger_class": _Logger,
             **options,

@@ -1,0 +1,273 @@
+"""compose.yaml as its users run it, without an engine: Compose itself reads the file, and each service's own
+command, environment, secrets and health check run as plain processes, until a push is applied.
+
+What an engine would do is done by putting other words in: paths of mounts lead into a directory of the
+service, `redis` is this machine, and each port is a free one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from cli.main import COMMANDS
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
+from devcluster.gitserver import Repository
+from devcluster.redis import find_server
+from mooring.settings import Settings
+from tests.packaging.containers import ROOT, NotPermitted, entrypoint, free_port, project
+from tests.stories.conftest import install_crds
+from tests.stories.ship import Ship, configmap, until
+
+_MOUNTS: Final = re.compile(r"(?<![\w./])/(run/secrets|var/lib/mooring|data|tmp)\b")
+_PORTS: Final = ("6379", "8080", "9090", "5555")
+
+
+# What compose.yaml speaks of already, and the code is still to learn.
+_COMING: Final = {
+    name
+    for names, there in (
+        ({"flower"}, "flower" in COMMANDS),
+        (
+            {"worker", "beat"},
+            "MOORING_METRICS_ADDRESS" in {entry.metadata["variable"] for entry in fields(Settings)},
+        ),
+    )
+    if not there
+    for name in names
+}
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = project()["services"]
+    return found
+
+
+def test_it_has_the_processes_of_a_mooring(services: Mapping[str, Any]) -> None:
+    assert set(services) == {"redis", "web", "worker", "beat", "flower"}
+    targets = {name: service["build"]["target"] for name, service in services.items() if "build" in service}
+    assert targets == {"web": "web", "worker": "mooring", "beat": "mooring", "flower": "mooring"}
+    assert {services[name]["pull_policy"] for name in targets} == {"build"}
+
+
+def test_what_compose_would_refuse_is_refused_here(tmp_path: Path) -> None:
+    text = (ROOT / "compose.yaml").read_text()
+    for wrong, right in (
+        ("helthcheck:", "healthcheck:"),
+        ("secrets: [redis-url, nobodys]", "secrets: [redis-url, kubeconfig]"),
+        ("networks: [nowhere]", "networks: [back]"),
+        ("interval: often", "interval: 10s"),
+    ):
+        assert right in text
+        file = tmp_path / "compose.yaml"
+        file.write_text(text.replace(right, wrong))
+        with pytest.raises(NotPermitted):
+            project(file)
+
+
+def test_each_service_is_told_its_own_and_nothing_else(services: Mapping[str, Any]) -> None:
+    told = {
+        name: (set(service["environment"]), {secret["source"] for secret in service["secrets"]})
+        for name, service in services.items()
+    }
+    redis, metrics = "MOORING_REDIS_URL_FILE", "MOORING_METRICS_ADDRESS"
+    cluster = {"MOORING_KUBECONFIG", "MOORING_NAMESPACE", "MOORING_STATE_DIR"}
+    assert told == {
+        "redis": ({"WEB_MAY", "MOORING_MAY"}, {"redis-url", "redis-web-url"}),
+        "web": ({redis, "MOORING_WEBHOOK_SECRETS_DIR", metrics}, {"redis-web-url", "webhook-github"}),
+        "worker": ({redis, metrics} | cluster, {"redis-url", "kubeconfig"}),
+        "beat": ({redis, metrics}, {"redis-url"}),
+        "flower": ({redis, "MOORING_FLOWER_PASSWORD_FILE"}, {"redis-url", "flower-password"}),
+    }
+    networks = {name: set(service["networks"]) for name, service in services.items()}
+    assert networks.pop("web") == {"front", "back"}
+    assert all(reached == {"back"} for reached in networks.values())
+
+
+def test_no_service_may_more_than_it_must(services: Mapping[str, Any]) -> None:
+    for name, service in services.items():
+        assert service["read_only"] and service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["user"] == ("999:999" if name == "redis" else "65532:65532")
+        assert service["restart"] == "unless-stopped" and service["healthcheck"]["test"], name
+        assert all(port["host_ip"] == "127.0.0.1" for port in service.get("ports", [])), name
+        assert not {"privileged", "cap_add", "devices", "pid", "network_mode"} & set(service), name
+        waits = service.get("depends_on", {})
+        assert name == "redis" or waits["redis"]["condition"] == "service_healthy", name
+
+
+def test_images_are_named_by_version(services: Mapping[str, Any]) -> None:
+    for service in services.values():
+        assert re.search(r":\d+\.\d+\.\d+[\w.-]*$", service["image"]), service["image"]
+
+
+@dataclass
+class Stack:
+    """The services as processes."""
+
+    services: Mapping[str, Any]
+    directory: Path
+    given: Path  # the directory of the secrets' files
+    namespace: str
+
+    def __post_init__(self) -> None:
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        shared = free_port()
+        self.ports = {name: {port: free_port() for port in _PORTS} for name in self.services}
+        for ports in self.ports.values():
+            ports["6379"] = shared
+        for name, service in self.services.items():
+            for place in ("tmp", "data", "var/lib/mooring", "home", "cwd"):
+                self._at(name, place).mkdir(parents=True)
+            for secret in service["secrets"]:
+                file = self._at(name, secret["target"])
+                file.parent.mkdir(parents=True, exist_ok=True)
+                text = (self.given / secret["source"]).read_text()
+                file.write_text(text.replace("@redis:6379/", f"@127.0.0.1:{shared}/"))
+
+    def start(self, name: str) -> None:
+        """The service's command, behind the entry point of its image, once those it waits for are healthy."""
+        service = self.services[name]
+        for other in service.get("depends_on", {}):
+            until(f"{other} to be healthy", lambda other=other: self.healthy(other))
+        argv = entrypoint(service["build"]["target"]) if "build" in service else []
+        with self._log(name).open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [*argv, *(self._mapped(name, word) for word in service["command"])],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                **self._surroundings(name),
+            )
+
+    def healthy(self, name: str) -> bool:
+        """What the service's health check says."""
+        how, *words = self.services[name]["healthcheck"]["test"]
+        argv = [self._mapped(name, word) for word in words]
+        checked = ["sh", "-c", *argv] if how == "CMD-SHELL" else argv
+        done = subprocess.run(checked, capture_output=True, timeout=30, **self._surroundings(name))
+        return done.returncode == 0
+
+    def kill(self, name: str) -> None:
+        """kill -9 to all of a service."""
+        child = self.running.pop(name)
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
+
+    def stop(self) -> None:
+        for child in self.running.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
+        for name in list(self.running):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.running[name].wait(10)
+            with contextlib.suppress(ProcessLookupError):
+                self.kill(name)
+
+    def said(self) -> str:
+        """The last words of all services."""
+        return "\n".join(
+            f"--- {path.stem}\n{path.read_text()[-2000:]}" for path in self.directory.glob("*.log")
+        )
+
+    def written(self) -> list[str]:
+        """Files of services elsewhere than in their volumes and temporary directories."""
+        places = [self._at(name, place) for name in self.services for place in ("home", "cwd")]
+        return [str(path) for place in places for path in place.rglob("*")]
+
+    def _at(self, name: str, place: str) -> Path:
+        return self.directory / name / place.lstrip("/")
+
+    def _log(self, name: str) -> Path:
+        return self.directory / f"{name}.log"
+
+    def _surroundings(self, name: str) -> dict[str, Any]:
+        told = {key: self._mapped(name, value) for key, value in self.services[name]["environment"].items()}
+        if "MOORING_NAMESPACE" in told:
+            told["MOORING_NAMESPACE"] = self.namespace
+        programs = (Path(sys.executable).parent, find_server().parent, "/usr/bin", "/bin")
+        image = {"PATH": ":".join(map(str, programs)), "HOME": str(self._at(name, "home"))}
+        image |= {"TMPDIR": str(self._at(name, "tmp")), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}
+        return {"env": image | told, "cwd": self._at(name, "cwd")}
+
+    def _mapped(self, name: str, text: str) -> str:
+        text = _MOUNTS.sub(lambda found: str(self._at(name, found[0])), text)
+        for port, there in self.ports[name].items():
+            text = re.sub(rf"\b{port}\b", str(there), text)
+        return text.replace("0.0.0.0", "127.0.0.1")
+
+
+@pytest.fixture
+def given(cluster: Cluster, tmp_path: Path) -> Path:
+    """The secrets, made by the commands of docs/install.md."""
+    page = (ROOT / "docs" / "install.md").read_text()
+    found = re.search(r"<!-- block: compose-secrets -->\n```sh\n(.*?)```", page, re.DOTALL)
+    assert found
+    home = tmp_path / "operator"
+    (home / ".kube").mkdir(parents=True)
+    (home / ".kube" / "config").write_bytes(cluster.kubeconfig.read_bytes())
+    environ = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
+    subprocess.run(["sh", "-ec", found[1]], cwd=home, env=environ, check=True, timeout=60)
+    directory = home / "secrets"
+    assert directory.stat().st_mode & 0o777 == 0o700
+    assert {path.name for path in directory.iterdir()} == set(project()["secrets"])
+    return directory
+
+
+@pytest.fixture
+def stack(services: Mapping[str, Any], cluster: Cluster, given: Path, tmp_path: Path) -> Iterator[Stack]:
+    install_crds(cluster)
+    home = f"home-{secrets.token_hex(4)}"
+    devcluster.ask(cluster, "/api/v1/namespaces", {"metadata": {"name": home}})
+    stack = Stack(services, tmp_path / "stack", given, home)
+    try:
+        yield stack
+    finally:
+        stack.stop()
+        devcluster.ask(cluster, f"/api/v1/namespaces/{home}", method="DELETE")
+
+
+@pytest.mark.cluster
+def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
+    stack: Stack, cluster: Cluster, git_repo: Repository, namespace: str, tmp_path: Path
+) -> None:
+    try:
+        for name in stack.services:
+            assert not stack.healthy(name), f"{name} is said to be healthy, and does not even run"
+        for name in ("redis", "web", "worker", "beat", "flower"):
+            if name != "flower" or name not in _COMING:
+                stack.start(name)
+        checked = [name for name in stack.services if name not in _COMING]
+        for name in checked:
+            until(f"{name} to be healthy", lambda name=name: stack.healthy(name))
+
+        ship = Ship(cluster, stack.namespace, "", tmp_path, port=stack.ports["web"]["8080"])
+        ship.create_app("shop", git_repo, namespace)
+        commit = git_repo.commit({"a.yaml": configmap("a", v="1")})
+        secret = (stack.given / "webhook-github").read_text().strip()
+        id = ship.deliver(git_repo, commit, secret=secret)
+        ship.synced("shop", commit)
+        assert ship.finished(id)["state"] == "succeeded"
+        assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
+
+        assert stack.written() == []
+        for name in sorted(checked, key=lambda name: name == "redis"):  # the others need it
+            assert stack.healthy(name)
+            stack.kill(name)
+            until(f"{name} to be said to be dead", lambda name=name: not stack.healthy(name))
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{stack.said()}") from error
