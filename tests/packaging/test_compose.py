@@ -15,39 +15,22 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from cli.main import COMMANDS
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from devcluster.redis import find_server
-from mooring.settings import Settings
 from tests.packaging.containers import ROOT, NotPermitted, entrypoint, free_port, project
 from tests.stories.conftest import install_crds
 from tests.stories.ship import Ship, configmap, until
 
 _MOUNTS: Final = re.compile(r"(?<![\w./])/(run/secrets|var/lib/mooring|data|tmp)\b")
 _PORTS: Final = ("6379", "8080", "9090", "5555")
-
-
-# What compose.yaml speaks of already, and the code is still to learn.
-_COMING: Final = {
-    name
-    for names, there in (
-        ({"flower"}, "flower" in COMMANDS),
-        (
-            {"worker", "beat"},
-            "MOORING_METRICS_ADDRESS" in {entry.metadata["variable"] for entry in fields(Settings)},
-        ),
-    )
-    if not there
-    for name in names
-}
 
 
 @pytest.fixture(scope="module")
@@ -249,10 +232,8 @@ def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
         for name in stack.services:
             assert not stack.healthy(name), f"{name} is said to be healthy, and does not even run"
         for name in ("redis", "web", "worker", "beat", "flower"):
-            if name != "flower" or name not in _COMING:
-                stack.start(name)
-        checked = [name for name in stack.services if name not in _COMING]
-        for name in checked:
+            stack.start(name)
+        for name in stack.services:
             until(f"{name} to be healthy", lambda name=name: stack.healthy(name))
 
         ship = Ship(cluster, stack.namespace, "", tmp_path, port=stack.ports["web"]["8080"])
@@ -265,7 +246,7 @@ def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
         assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
 
         assert stack.written() == []
-        for name in sorted(checked, key=lambda name: name == "redis"):  # the others need it
+        for name in sorted(stack.services, key=lambda name: name == "redis"):  # the others need it
             assert stack.healthy(name)
             stack.kill(name)
             until(f"{name} to be said to be dead", lambda name=name: not stack.healthy(name))
