@@ -88,19 +88,7 @@ def up(
         redis = "the one that is set" if settings.redis_url else "embedded"
         urls = ends.enter_context(_redis(settings))
         settings = replace(settings, redis_url=urls.engine)
-        names = ("web", *processes.POOLS, "beat")
-        asked = metrics_port is not None
-        where = settings.metrics_address if settings.metrics_address and not asked else ""
-        where = where or (f"127.0.0.1:{metrics_port or _METRICS_PORT}" if metrics_port != 0 else "")
-        counts, measured = None, "off"
-        if where:
-            try:
-                counts = ends.enter_context(_metrics(where, names, urls.engine))
-                measured = f"http://{where}/metrics, and /healthz of all processes"
-            except Refused as error:
-                if asked or settings.metrics_address:
-                    raise
-                measured = click.style(f"none: {error}; choose another with --metrics-port", fg="yellow")
+        counts, measured = ends.enter_context(_measured(settings, metrics_port))
         settings = replace(settings, metrics_address="")
         if flower_port:
             known = f"password as {PASSWORD} has it" if given else f"password {password}"
@@ -166,6 +154,29 @@ def _logging(settings: Settings) -> tuple[Settings, bool]:
 
     as_json = logs.wants_json(settings.log_format, sys.stdout)
     return replace(settings, log_format=logs.JSON if as_json else logs.HUMAN), as_json
+
+
+@contextmanager
+def _measured(settings: Settings, port: int | None) -> Iterator[tuple[Path | None, str]]:
+    """Metrics of the whole group: where its processes count (None: nowhere), and what to say of it.
+
+    The usual port may be somebody else's; one that was asked for is insisted on: Refused.
+    """
+    usual = port is None and not settings.metrics_address
+    where = settings.metrics_address if port is None else ""
+    where = where or f"127.0.0.1:{_METRICS_PORT if port is None else port}"
+    counts, told = None, "off"
+    with ExitStack() as ends:
+        if port != 0:
+            try:
+                names = ("web", *processes.POOLS, "beat")
+                counts = ends.enter_context(_metrics(where, names, settings.redis_url))
+                told = f"http://{where}/metrics, and /healthz of all processes"
+            except Refused as error:
+                if not usual:
+                    raise
+                told = click.style(f"none: {error}; choose another with --metrics-port", fg="yellow")
+        yield counts, told
 
 
 @contextmanager
