@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from mooring.errors import GitFailed, MooringError, Refused, TooSlow
@@ -14,7 +15,7 @@ from mooring.repourl import masked
 from mooring.settings import Settings
 from workers.apps.store import Applications
 from workers.engine import Engine
-from workers.git.credentials import Credential, credential_for
+from workers.git.credentials import Credential, RepoSecret, credential_for
 from workers.git.mirror import Limits, Mirror, checkout
 from workers.git.remote import endpoint_of
 
@@ -35,18 +36,24 @@ def source_of(app: Application, project: AppProject) -> Source:
     return source
 
 
-def credential_of(applications: Applications, settings: Settings, source: Source, project: str) -> Credential:
+def credential_of(
+    applications: Applications,
+    settings: Settings,
+    source: Source,
+    project: str,
+    secrets: Sequence[RepoSecret] | None = None,
+) -> Credential:
     """What opens the source's repository for an app of `project`, and whom to believe that it is the host.
 
-    Raises GitRefused on a URL or Secret that cannot be used, Refused on a known_hosts file that cannot be
-    read.
+    `secrets` are looked at in place of those of the home namespace. Raises GitRefused on a URL or Secret
+    that cannot be used, Refused on a known_hosts file that cannot be read.
     """
     scheme, keys = endpoint_of(source.repo_url).scheme, ""
     if scheme == "ssh":
         keys = _known_hosts_file(settings.git_known_hosts) + applications.known_hosts()
     return credential_for(
         source.repo_url,
-        applications.repo_secrets(),
+        applications.repo_secrets() if secrets is None else secrets,
         project=project,
         known_hosts=keys,
         authorities=applications.tls_certificates() if scheme == "https" else {},

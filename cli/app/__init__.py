@@ -10,12 +10,18 @@ COMMANDS = {
     "list": ("cli.app.list:list_", "List Applications."),
     "get": ("cli.app.get:get", "Show one: source, status, objects."),
     "create": ("cli.app.create:create", "Create one, or with --upsert change it."),
+    "set": ("cli.app.set:set_", "Change one: source, destination, rules."),
     "delete": ("cli.app.delete:delete", "Delete one; its objects stay in the cluster."),
     "sync": ("cli.app.sync:sync", "Bring the cluster to what Git has."),
     "wait": ("cli.app.wait:wait", "Wait until Synced, Healthy, or an operation ended."),
     "diff": ("cli.app.diff:diff", "Show what a sync would change."),
     "manifests": ("cli.app.manifests:manifests", "Print the objects, as in Git or as in the cluster."),
+    "resources": ("cli.app.resources:resources", "List the objects of one."),
+    "logs": ("cli.app.logs:logs", "Print what its pods say."),
+    "refresh": ("cli.app.refresh:refresh", "Compare with Git and the cluster now."),
     "history": ("cli.app.history:history", "List what was deployed when."),
+    "rollback": ("cli.app.rollback:rollback", "Sync to what was deployed before."),
+    "terminate-op": ("cli.app.terminate:terminate_op", "End the operation that runs or waits."),
 }
 
 

@@ -8,6 +8,7 @@ from cli import show
 from cli.app.words import choose
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
+from cli.named import apps_argument
 from cli.selector import Selector, selector_option
 from mooring.errors import Refused
 from mooring.model.application import Application
@@ -16,7 +17,7 @@ from mooring.settings import Settings
 
 @click.command(cls=Verb)
 @home_options
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@apps_argument
 @selector_option
 @click.option("--cascade/--no-cascade", default=False, help="Only --no-cascade is supported yet.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")

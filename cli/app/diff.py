@@ -14,6 +14,7 @@ from cli.app.words import SHORT, find
 from cli.exits import NO
 from cli.gostyle import Verb
 from cli.home import connect, home_options
+from cli.named import app_argument
 from mooring.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 @click.command(cls=Verb)
 @home_options
-@click.argument("name")
+@app_argument
 @click.option("--revision", default="", metavar="REV", help="Compare with this branch, tag or commit.")
 @click.option("--exit-code/--no-exit-code", default=True, help="Exit with 1 when it differs.")
 @show.output("name", "json", "yaml")

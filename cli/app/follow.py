@@ -61,6 +61,8 @@ def words(app: Application) -> str:
     """`Synced at 1234567, Healthy, operation Running`."""
     commit = revision(app)[:SHORT]
     parts = [f"{sync_word(app)} at {commit}" if commit else sync_word(app), health_word(app)]
+    if app.status.sync is None:
+        parts = ["not compared yet"]
     state = app.status.operation_state
     if app.operation is not None:
         parts.append("operation waiting to be taken up")

@@ -12,6 +12,7 @@ from cli.app.follow import until
 from cli.app.words import SHORT, find, health_word, manifest, revision, sync_word
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
+from cli.named import app_argument
 from mooring.model.application import Application
 from mooring.names import REFRESH
 from mooring.repourl import masked
@@ -20,7 +21,7 @@ from mooring.settings import Settings
 
 @click.command(cls=Verb)
 @home_options
-@click.argument("name")
+@app_argument
 @click.option("--refresh", is_flag=True, help="Compare with Git and the cluster first.")
 @click.option("--hard-refresh", is_flag=True, help="Likewise, and believe no cache.")
 @click.option("--timeout", default=60.0, show_default=True, help="Seconds to wait for the refresh.")
@@ -32,7 +33,8 @@ def get(
     home = connect(settings)
     app = find(home, name)
     if refresh or hard_refresh:
-        app = _refreshed(home, app, "hard" if hard_refresh else "normal", timeout)
+        how: Literal["normal", "hard"] = "hard" if hard_refresh else "normal"
+        app = refreshed(home, home.applications.ask_refresh(app, how), how, timeout)
     print_apps([app], output or "wide", several=False)
 
 
@@ -104,12 +106,14 @@ def _summary(app: Application) -> Iterator[tuple[str, str]]:
         yield "Condition", f"{condition.type}: {show.one_line(condition.message)}"
 
 
-def _refreshed(home: Home, app: Application, how: Literal["normal", "hard"], timeout: float) -> Application:
-    home.applications.ask_refresh(app, how)
+def refreshed(
+    home: Home, app: Application, how: str, timeout: float, since: float | None = None
+) -> Application:
+    """The Application once the refresh that was asked for is done. Raises TimedOut, Missing."""
 
     def done(now: Application) -> bool:
         return REFRESH not in now.metadata.annotations
 
     what = f"{how} refresh of {app.key.name}"
     hint = "is `mooring up` (or worker and beat) running?"
-    return until(home, app.key, done, what, timeout, hint)
+    return until(home, app.key, done, what, timeout, hint, since=since)

@@ -8,12 +8,13 @@ from cli import show
 from cli.app.words import SHORT, find
 from cli.gostyle import Verb
 from cli.home import connect, home_options
+from cli.named import app_argument
 from mooring.settings import Settings
 
 
 @click.command(cls=Verb)
 @home_options
-@click.argument("name")
+@app_argument
 @show.output("wide", "id", "name", "json", "yaml")
 def history(settings: Settings, name: str, output: str | None) -> None:
     """List what was deployed when, the newest last."""

@@ -11,6 +11,7 @@ from cli import show
 from cli.app.words import find
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
+from cli.named import app_argument
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.settings import Settings
@@ -18,7 +19,7 @@ from mooring.settings import Settings
 
 @click.command(cls=Verb)
 @home_options
-@click.argument("name")
+@app_argument
 @click.option(
     "--source", type=click.Choice(("git", "live")), default="git", show_default=True, help="From where."
 )

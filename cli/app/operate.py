@@ -11,7 +11,9 @@ from typing import Final
 
 import click
 
+from cli import show
 from cli.app.follow import until
+from cli.app.words import SHORT
 from cli.home import Home, redis_client, redis_url
 from mooring.errors import MooringError, Superseded
 from mooring.keys import AppKey
@@ -69,6 +71,23 @@ def outcome(home: Home, asked: Asked, timeout_s: float, since: float) -> tuple[A
             f"`mooring app history {asked.key.name}` says what was deployed"
         )
     return app, state
+
+
+def print_outcome(app: Application, state: OperationState, named: bool = False) -> None:
+    """Print what was done to each object, and how it ended; with the Application's name where `named`."""
+    result = state.sync_result
+    rows = [
+        (r.group, r.kind, r.namespace, r.name, r.status, r.message)
+        for r in (result.resources if result else ())
+    ]
+    if rows:
+        show.columns(("GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "MESSAGE"), rows)
+        click.echo()
+    if result is not None:
+        title = f"{app.key.name}: " if named else ""
+        commit = result.revision[:SHORT]
+        at = f" at {commit}" if commit else ""
+        click.echo(f"{title}{show.coloured(state.phase)}{at}: {show.one_line(state.message)}")
 
 
 def _is(operation: Operation, asked: Asked) -> bool:

@@ -9,11 +9,12 @@ import click
 
 from cli import show
 from cli.app.get import print_apps
-from cli.app.operate import Asked, ask, outcome
-from cli.app.words import SHORT, choose
+from cli.app.operate import Asked, ask, outcome, print_outcome
+from cli.app.words import choose
 from cli.exits import NO, complain, exit_code, fail
 from cli.gostyle import Verb
 from cli.home import connect, home_options
+from cli.named import apps_argument
 from cli.selector import Selector, selector_option
 from mooring.errors import MooringError, Refused
 from mooring.model.application import Application
@@ -24,7 +25,7 @@ from mooring.settings import Settings
 
 @click.command(cls=Verb)
 @home_options
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@apps_argument
 @selector_option
 @click.option("--project", "projects", multiple=True, metavar="NAME", help="Those of this project.")
 @click.option(
@@ -135,20 +136,4 @@ def _show(ended: Sequence[tuple[Application, OperationState]], output: str | Non
     for number, (app, state) in enumerate(ended):
         if number:
             click.echo()
-        _outcome(app, state, several)
-
-
-def _outcome(app: Application, state: OperationState, named: bool) -> None:
-    result = state.sync_result
-    rows = [
-        (r.group, r.kind, r.namespace, r.name, r.status, r.message)
-        for r in (result.resources if result else ())
-    ]
-    if rows:
-        show.columns(("GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "MESSAGE"), rows)
-        click.echo()
-    if result is not None:
-        title = f"{app.key.name}: " if named else ""
-        commit = result.revision[:SHORT]
-        at = f" at {commit}" if commit else ""
-        click.echo(f"{title}{show.coloured(state.phase)}{at}: {show.one_line(state.message)}")
+        print_outcome(app, state, several)

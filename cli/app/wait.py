@@ -14,6 +14,7 @@ from cli.app.words import choose, health_word, sync_word
 from cli.exits import NO, fail
 from cli.gostyle import Verb
 from cli.home import connect, home_options
+from cli.named import apps_argument
 from cli.selector import Selector, selector_option
 from mooring.model.application import Application
 from mooring.settings import Settings
@@ -21,7 +22,7 @@ from mooring.settings import Settings
 
 @click.command(cls=Verb)
 @home_options
-@click.argument("names", nargs=-1, metavar="[NAME...]")
+@apps_argument
 @selector_option
 @click.option("--sync", is_flag=True, help="Until it is Synced.")
 @click.option("--health", is_flag=True, help="Until it is Healthy.")

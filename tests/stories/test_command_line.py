@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from devcluster.gitserver import Repository
+from tests.cli.transcript import Transcript
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_operations import invalid
 
@@ -140,3 +141,94 @@ def test_history_is_told_to_people_and_to_programs(ship: Ship, git_repo: Reposit
     rows = [line.split() for line in ship.mooring("app", "history", "told").stdout.splitlines()]
     assert rows[0] == ["ID", "DATE", "REVISION", "TARGET", "BY"]
     assert [row[2] for row in rows[1:]] == [first[:12], second[:12]]
+
+
+def test_a_rollback_goes_back_to_what_was_deployed_and_is_refused_where_it_would_not_last(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("back", git_repo, namespace, auto=False)
+    assert ship.mooring("app", "sync", "back", "--timeout", "60").returncode == 0
+    git_repo.commit({"a.yaml": configmap("a", v="2")})
+    assert ship.mooring("app", "sync", "back", "--timeout", "60").returncode == 0
+    assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+
+    done = ship.mooring("app", "rollback", "back", "--timeout", "60")
+
+    assert done.returncode == 0, done.stderr
+    assert f"Succeeded at {first[:12]}" in done.stdout
+    assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
+    assert ship.mooring("app", "rollback", "back", "1", "--timeout", "60").returncode == 0
+    assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+    assert ship.mooring("app", "set", "back", "--sync-policy", "auto").returncode == 0
+    refused = ship.mooring("app", "rollback", "back", "0")
+    assert refused.returncode == 20
+    assert "`mooring app set back --sync-policy none`" in refused.stderr
+    assert ship.mooring("app", "set", "back", "--sync-policy", "none", "--path", "other").returncode == 0
+    assert "another source" in ship.mooring("app", "rollback", "back", "0").stderr
+
+
+def test_an_operation_in_retry_is_terminated_and_not_tried_again(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({"a.yaml": configmap("a"), "bad.json": invalid("bad")})
+    ship.create_app("endless", git_repo, namespace, auto=False)
+    flags = ["--retry-limit", "100", "--retry-backoff-duration", "1s", "--retry-backoff-factor", "1"]
+    assert ship.mooring("app", "sync", "endless", "--async", *flags).returncode == 0
+    until("a second try", lambda: state(ship, "endless").get("retryCount", 0) >= 1 or None)
+
+    done = ship.mooring("app", "terminate-op", "endless")
+
+    assert done.returncode == 0, done.stderr
+    told = state(ship, "endless")
+    assert told["phase"] == "Failed"
+    assert "operation terminated by" in told["message"]
+    ship.refresh("endless")  # a look at it does not begin it anew
+    assert state(ship, "endless")["finishedAt"] == told["finishedAt"]
+    assert ship.mooring("app", "terminate-op", "endless").returncode == 20
+
+
+def test_a_refresh_says_how_the_app_is_now(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("fresh", git_repo, namespace, auto=False)
+    assert ship.mooring("app", "sync", "fresh", "--timeout", "60").returncode == 0
+    commit = git_repo.commit({"a.yaml": configmap("a", v="2")})  # nobody tells
+
+    done = ship.mooring("app", "refresh", "fresh")
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{ship.home}/fresh: OutOfSync at {commit[:12]}, ")
+    rows = json.loads(ship.mooring("app", "resources", "fresh", "-o", "json").stdout)
+    assert [(row["kind"], row["name"], row["status"]) for row in rows] == [("ConfigMap", "a", "OutOfSync")]
+
+
+def test_what_a_person_sees_from_the_first_sync_to_the_rollback(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    shown = Transcript(ship.mooring)
+    files = {"shop/a.yaml": configmap("a", v="1"), "shop/b.yaml": configmap("b")}
+    git_repo.commit(files)
+    ship.create_app("shop", git_repo, namespace, path="shop", auto=False)
+    shown.type("app", "sync", "shop", "--timeout", "60")
+    shown.type("app", "wait", "shop", "--timeout", "60")
+    shown.type("app", "get", "shop")
+    git_repo.commit(
+        {"shop/a.yaml": configmap("a", v="2"), "shop/b.yaml": None, "shop/bad.json": invalid("bad")}
+    )
+    shown.type("app", "refresh", "shop")
+    shown.type("app", "resources", "shop")
+    shown.type("app", "sync", "shop", "--timeout", "60")
+    shown.type("app", "history", "shop")
+    git_repo.commit({"shop/bad.json": None})
+    shown.type("app", "sync", "shop", "--prune", "--timeout", "60")
+    shown.type("app", "rollback", "shop", "--timeout", "60")
+    shown.type("app", "history", "shop")
+    shown.type("app", "wait", "shop", "--sync", "--timeout", "1")
+    shown.is_as("story")
+
+
+def test_the_doctor_sees_beat(ship: Ship) -> None:
+    done = ship.mooring("doctor", "-o", "json")
+    assert done.returncode == 0, done.stdout
+    found = {one["check"]: one for one in json.loads(done.stdout)}
+    assert found["processes"]["said"].startswith("beat runs")

@@ -10,7 +10,8 @@ import json
 import re
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
@@ -71,10 +72,14 @@ class Expired(ClusterRefused):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer below 300. Its data may be a Secret's: it is left out of `repr`."""
+    """An answer below 300. Its data may be a Secret's: it is left out of `repr`.
+
+    `date` is the header of that name: the time as the server has it.
+    """
 
     status: int
     data: bytes = field(repr=False)
+    date: str = ""
 
     def json(self) -> Any:
         """The decoded body. Raises ClusterUnavailable when it is not JSON, as a proxy's page is not."""
@@ -146,8 +151,37 @@ class Transport:
                 continue  # the server authenticates first: nothing was done
             break
         if answer.status < 300:
-            return Response(answer.status, answer.data)
+            return Response(answer.status, answer.data, answer.headers.get("Date", ""))
         raise refusal(method, path, answer.status, answer.data, answer.headers.get("Retry-After"))
+
+    @contextmanager
+    def stream(
+        self, path: str, *, identity: Identity, query: Iterable[tuple[str, str]] = ()
+    ) -> Iterator[Iterator[bytes]]:
+        """The body of a GET as it comes, for as long as the server has more of it: logs that are followed.
+
+        Raises as `request`; ClusterUnavailable also while it is read.
+        """
+        target = f"{path}?{urlencode(list(query))}" if query else path
+        pool, host, authorization = self._credentials()
+        headers = urllib3.HTTPHeaderDict({"Accept": "*/*", "User-Agent": "mooring"})
+        if authorization:
+            headers["Authorization"] = authorization
+        for name, value in identity.headers:
+            headers.add(name, value)
+        answer = self._send(pool, "GET", host + target, None, headers, endless=True)
+        try:
+            if answer.status >= 300:
+                raise refusal("GET", path, answer.status, answer.read(), answer.headers.get("Retry-After"))
+            yield self._chunks(answer)
+        finally:
+            answer.close()  # it may not be at its end: the connection is of no more use
+
+    def _chunks(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+        try:
+            yield from answer.stream(decode_content=True)
+        except (HTTPError, OSError) as error:
+            raise ClusterUnavailable(f"{self.host} hung up: {_reason(error)}") from error
 
     def _credentials(self) -> tuple[urllib3.PoolManager, str, str]:
         with self._lock:  # refreshing may run an exec plugin, once
@@ -179,13 +213,26 @@ class Transport:
         url: str,
         data: bytes | None,
         headers: urllib3.HTTPHeaderDict,
+        *,
+        endless: bool = False,
     ) -> urllib3.BaseHTTPResponse:
-        """One exchange, tried once more where a failed connection cannot have done anything."""
+        """One exchange, tried once more where a failed connection cannot have done anything.
+
+        `endless`: the body is left to be read, however long it takes to come.
+        """
+        options: dict[str, Any] = {}
+        if endless:
+            options = {
+                "preload_content": False,
+                "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT, read=None),
+            }
         for again in (True, False):
             with self._lock:
                 self.count[method] += 1
             try:
-                return pool.urlopen(method, url, body=data, headers=headers, retries=False, redirect=False)
+                return pool.urlopen(
+                    method, url, body=data, headers=headers, retries=False, redirect=False, **options
+                )
             except SSLError as error:
                 if _cut_off(error):  # a server that goes away in the middle, or a proxy that has lost it
                     if not again or method != "GET":

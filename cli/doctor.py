@@ -1,0 +1,362 @@
+"""`mooring doctor`: whether everything is there that Mooring needs, and what to do where it is not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from cli import show
+from cli.exits import NO
+from cli.gostyle import Verb
+from cli.home import Home, connect, home_options, redis_client, redis_url
+from mooring.errors import MooringError, Refused
+from mooring.settings import Settings
+
+_OLDEST_GIT: Final = (2, 31)  # the first that reads GIT_CONFIG_COUNT, by which it is told what to trust
+_OLDEST_REDIS: Final = (6, 2)
+_OLDEST_KUBERNETES: Final = (1, 27)  # aggregated discovery
+_BEAT_LEASE: Final = "mooring:lease:beat"  # as workers/beat.py takes it
+_SKEW_S: Final = 5.0  # the Date header is cut to a second, and travels
+_SHORT_SECRET: Final = 16  # bytes
+
+# What the engine itself does in the home namespace, whatever is deployed.
+_RIGHTS: Final = (
+    ("argoproj.io", "applications", ("get", "list", "patch")),
+    ("argoproj.io", "appprojects", ("list",)),
+    ("", "secrets", ("get", "list", "create")),
+    ("", "configmaps", ("get", "list", "create", "patch")),
+    ("", "events", ("create",)),
+)
+
+
+class State(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about one thing; `advice` is the next step where it is not well."""
+
+    check: str
+    state: State
+    said: str
+    advice: str = ""
+
+
+@click.command(cls=Verb)
+@home_options
+@show.output("json", "yaml")
+def doctor(settings: Settings, output: str | None) -> None:
+    """Check Redis, the cluster, permissions, Git, tools, webhook secrets and clocks.
+
+    It looks at what this environment names: run it where the web tier and the workers run. Exit code 1
+    when something is wrong; a warning is not.
+    """
+    findings = list(examined(settings))
+    if output is not None:
+        show.structured([{**asdict(one), "state": one.state.value} for one in findings], output)
+    else:
+        for one in findings:
+            _print(one)
+        counts = {state: sum(one.state is state for one in findings) for state in State}
+        problems, warnings = counts[State.PROBLEM], counts[State.WARNING]
+        click.echo(f"\n{_number(problems, 'problem')}, {_number(warnings, 'warning')}")
+    if any(one.state is State.PROBLEM for one in findings):
+        sys.exit(NO)
+
+
+def examined(settings: Settings) -> Iterator[Finding]:
+    """Every check, in the order in which to mend what is found."""
+    yield from _redis(settings)
+    yield from _cluster(settings)
+    yield _git()
+    yield from _tools(settings)
+    yield _state_dir(settings)
+    yield from _webhooks()
+
+
+def _print(one: Finding) -> None:
+    colour = {State.OK: "green", State.WARNING: "yellow", State.PROBLEM: "red"}[one.state]
+    click.echo(
+        f"{click.style(one.state.value.ljust(8), fg=colour)} {one.check:<13} {show.one_line(one.said)}"
+    )
+    if one.advice:
+        click.echo(f"{'':<23}{show.one_line(one.advice)}")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count or 'no'} {what}{'' if count == 1 else 's'}"
+
+
+# --- Redis ----------------------------------------------------------------------------------------
+def _redis(settings: Settings) -> Iterator[Finding]:
+    import redis
+
+    try:
+        redis_url(settings)
+    except Refused:
+        said = "MOORING_REDIS_URL is not set, and no `mooring up` of yours runs on this machine"
+        yield Finding("redis", State.PROBLEM, said, "start `mooring up`, which brings its own, or set it")
+        return
+    try:
+        client = redis_client(settings)
+        began = time.monotonic()
+        client.ping()
+        took = (time.monotonic() - began) * 1000
+    except MooringError as error:
+        yield Finding("redis", State.PROBLEM, str(error), "start it, or correct MOORING_REDIS_URL")
+        return
+    except redis.RedisError as error:  # a wrong password, an ACL: nobody's words but its own
+        yield Finding("redis", State.PROBLEM, f"refuses us: {error}", "correct MOORING_REDIS_URL")
+        return
+    try:
+        info = client.info()
+    except redis.RedisError:  # an ACL of ours may well not permit it
+        yield Finding("redis", State.OK, f"answers in {show.duration(took)}")
+    else:
+        version = str(info.get("redis_version", ""))
+        said = f"{version} answers in {show.duration(took)}"
+        if _numbers(version) < _OLDEST_REDIS:
+            wanted = ".".join(map(str, _OLDEST_REDIS))
+            yield Finding("redis", State.PROBLEM, said, f"Redis {wanted} or newer is needed")
+        elif not info.get("aof_enabled"):
+            advice = "deliveries are lost when it restarts: `appendonly yes` in its configuration"
+            yield Finding("redis", State.WARNING, f"{said}, and keeps nothing on disk", advice)
+        else:
+            yield Finding("redis", State.OK, f"{said}, and keeps what it is told (AOF)")
+    yield _beat(client)
+
+
+def _beat(client: Any) -> Finding:
+    import redis
+
+    from mooring.store.ledger import Ledger
+
+    try:
+        alive = client.exists(_BEAT_LEASE)
+        waiting = len([one for one in Ledger(client).recent(50) if one.state.value == "enqueued"])
+    except (redis.RedisError, MooringError) as error:
+        return Finding("processes", State.WARNING, f"cannot be seen: {error}")
+    behind = f"; of the last deliveries {waiting} wait for a worker" if waiting else ""
+    if alive:
+        return Finding("processes", State.OK, f"beat runs{behind}")
+    return Finding(
+        "processes",
+        State.WARNING,
+        f"no beat runs on this Redis{behind}",
+        "start `mooring up`, or worker and beat",
+    )
+
+
+# --- the cluster ----------------------------------------------------------------------------------
+def _cluster(settings: Settings) -> Iterator[Finding]:
+    try:
+        home = connect(settings)
+        version = home.api.discovery.server_version
+    except MooringError as error:
+        advice = "correct --kubeconfig or --context; `kubectl version` asks the same server"
+        yield Finding("cluster", State.PROBLEM, str(error), advice)
+        return
+    said = f"Kubernetes {version} at {home.server}"
+    if _numbers(version) < _OLDEST_KUBERNETES:
+        wanted = ".".join(map(str, _OLDEST_KUBERNETES))
+        yield Finding("cluster", State.PROBLEM, said, f"Kubernetes {wanted} or newer is needed")
+    else:
+        yield Finding("cluster", State.OK, said)
+    for check, find in (
+        ("clock", _clock),
+        ("kinds", _kinds),
+        ("namespace", _namespace),
+        ("permissions", _permissions),
+        ("applications", _applications),
+    ):
+        try:
+            yield find(home)
+        except MooringError as error:
+            yield Finding(check, State.PROBLEM, str(error))
+
+
+def _clock(home: Home) -> Finding:
+    api = home.api
+    before = time.time()
+    answer = api.transport.request("GET", "/version", identity=api.identity)
+    after = time.time()
+    try:
+        there = parsedate_to_datetime(answer.date).timestamp()
+    except ValueError:
+        return Finding("clock", State.WARNING, "the API server does not say what time it has")
+    # The server cut off what was over a second: it was anywhere in the second that it names.
+    skew = before - (there + 1) if before > there + 1 else after - there if after < there else 0.0
+    if abs(skew) > _SKEW_S:
+        word = "ahead of" if skew > 0 else "behind"
+        return Finding(
+            "clock",
+            State.PROBLEM,
+            f"this machine is {abs(skew):.0f} s {word} the API server",
+            "set both clocks by NTP: leases and time lines compare them",
+        )
+    return Finding("clock", State.OK, "agrees with the API server's")
+
+
+def _kinds(home: Home) -> Finding:
+    from cli.crds import CRD, Step, judge
+    from mooring.model.crd import crds, is_ours
+
+    if home.settings.apps_dir:
+        return Finding(
+            "kinds", State.OK, f"not needed: the Applications are files in {home.settings.apps_dir}"
+        )
+    found = {
+        wanted["metadata"]["name"]: home.api.get(CRD, "", wanted["metadata"]["name"]) for wanted in crds()
+    }
+    missing = [name for name, live in found.items() if live is None]
+    if missing:
+        return Finding("kinds", State.PROBLEM, f"missing: {', '.join(missing)}", "run `mooring crds install`")
+    bodies = {name: live.body or {} for name, live in found.items() if live is not None}
+    verdicts = [judge(wanted, bodies[wanted["metadata"]["name"]]) for wanted in crds()]
+    if any(verdict.step is Step.UPDATE for verdict in verdicts):
+        return Finding("kinds", State.WARNING, "of another version of Mooring", "run `mooring crds install`")
+    whose = "ours" if all(is_ours(body) for body in bodies.values()) else "Argo CD's"
+    return Finding("kinds", State.OK, f"Application and AppProject are {whose}")
+
+
+def _namespace(home: Home) -> Finding:
+    from cli.crds import NAMESPACE
+
+    name = home.settings.namespace
+    if home.api.get(NAMESPACE, "", name, metadata_only=True) is None:
+        advice = "run `mooring crds install`, which creates it, or give -N"
+        return Finding("namespace", State.PROBLEM, f"there is no namespace {name}", advice)
+    return Finding("namespace", State.OK, name)
+
+
+def _permissions(home: Home) -> Finding:
+    denied = [
+        f"{verb} {resource}"
+        for group, resource, verbs in _RIGHTS
+        for verb in verbs
+        if not (home.settings.apps_dir and group) and not _may(home, verb, group, resource)
+    ]
+    where = f"in namespace {home.settings.namespace}"
+    if denied:
+        advice = f"grant them to the user of the kubeconfig by a Role and RoleBinding {where}"
+        return Finding("permissions", State.PROBLEM, f"not permitted {where}: {', '.join(denied)}", advice)
+    return Finding(
+        "permissions", State.OK, f"all that is needed {where}; not what Applications deploy elsewhere"
+    )
+
+
+def _may(home: Home, verb: str, group: str, resource: str) -> bool:
+    """https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access"""
+    api = home.api
+    attributes = {"namespace": home.settings.namespace, "verb": verb, "group": group, "resource": resource}
+    answer = api.transport.request(
+        "POST",
+        "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+        identity=api.identity,
+        body={
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        },
+    )
+    return bool(answer.json().get("status", {}).get("allowed"))
+
+
+def _applications(home: Home) -> Finding:
+    listing = home.applications.list()
+    if listing.broken:
+        first = listing.broken[0].message
+        said = f"{len(listing.broken)} of {len(listing.apps) + len(listing.broken)} cannot be read: {first}"
+        return Finding("applications", State.PROBLEM, said, "correct the manifest")
+    if not listing.apps:
+        return Finding("applications", State.OK, "none yet: `mooring app create` creates one")
+    return Finding("applications", State.OK, str(len(listing.apps)))
+
+
+# --- this machine ---------------------------------------------------------------------------------
+def _git() -> Finding:
+    path = shutil.which("git")
+    if path is None:
+        return Finding("git", State.PROBLEM, "is not on PATH", "install git 2.31 or newer")
+    done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    version = done.stdout.strip().removeprefix("git version ")
+    said = f"{version} at {path}"
+    if done.returncode != 0 or _numbers(version) < _OLDEST_GIT:
+        return Finding("git", State.PROBLEM, said, "install git 2.31 or newer")
+    return Finding("git", State.OK, said)
+
+
+def _tools(settings: Settings) -> Iterator[Finding]:
+    ssh = shutil.which("ssh")
+    if ssh:
+        yield Finding("ssh", State.OK, ssh)
+    else:
+        yield Finding("ssh", State.WARNING, "is not on PATH", "install OpenSSH for repositories by ssh")
+    if not settings.redis_url:
+        from devcluster.errors import DevclusterError
+        from devcluster.redis import find_server
+
+        try:
+            yield Finding("redis-server", State.OK, str(find_server()))
+        except DevclusterError as error:
+            yield Finding("redis-server", State.PROBLEM, str(error), "or set MOORING_REDIS_URL")
+
+
+def _state_dir(settings: Settings) -> Finding:
+    directory = Path(settings.state_dir)
+    there = next((each for each in (directory, *directory.parents) if each.exists()), Path("/"))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        advice = "give it to the user that runs the workers, or set MOORING_STATE_DIR"
+        return Finding("state", State.PROBLEM, f"{there} cannot be written", advice)
+    free = shutil.disk_usage(there).free >> 20
+    if free < settings.git_max_mb:
+        said = f"{free} MiB are free for Git mirrors in {directory}"
+        return Finding("state", State.WARNING, said, "one repository may need MOORING_GIT_MAX_MB of it")
+    return Finding("state", State.OK, f"{directory}, {free >> 10} GiB free")
+
+
+def _webhooks() -> Iterator[Finding]:
+    from mooring.settings_web import HOSTS, SECRETS_DIR, WebSettings, secret_variable
+
+    try:
+        web = WebSettings.from_env(os.environ)
+    except MooringError as error:
+        yield Finding("webhooks", State.PROBLEM, str(error))
+        return
+    if not web.secrets and not web.allow_unsigned:
+        yield Finding(
+            "webhooks",
+            State.WARNING,
+            "no host has a secret here: every delivery is refused, and pushes are found by the poll alone",
+            f"set {secret_variable(HOSTS[0])} or {SECRETS_DIR} for the web tier",
+        )
+        return
+    if web.secrets:
+        yield Finding("webhooks", State.OK, f"secrets for {', '.join(sorted(web.secrets))}")
+    for host, secrets in sorted(web.secrets.items()):
+        if any(len(secret.value) < _SHORT_SECRET for secret in secrets):
+            advice = "`openssl rand -hex 32` makes one; both may be valid while you change it"
+            yield Finding("webhooks", State.WARNING, f"a secret of {host} is short enough to guess", advice)
+    if unsigned := web.allow_unsigned - web.secrets.keys():
+        said = f"deliveries of {', '.join(sorted(unsigned))} are believed without proof"
+        yield Finding("webhooks", State.WARNING, said, "set a secret: anybody can deliver")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    found = re.search(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in found[0].split(".")) if found else ()

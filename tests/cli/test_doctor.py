@@ -1,0 +1,83 @@
+"""`mooring doctor` on a machine where something is missing: it finds it, and says what to do."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devcluster.cluster import Cluster
+from devcluster.redis import RedisServer
+from tests.cli.conftest import Mooring
+
+pytestmark = pytest.mark.cluster
+
+
+def _found(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
+    assert "Traceback" not in done.stderr
+    return {one["check"]: one for one in json.loads(done.stdout)}
+
+
+def test_all_is_well(mooring: Mooring, shop: str) -> None:
+    done = mooring("doctor", "-o", "json")
+    assert done.returncode == 0, done.stdout
+    found = _found(done)
+    states = {check: one["state"] for check, one in found.items()}
+    assert "problem" not in states.values()
+    assert {check for check, state in states.items() if state == "warning"} <= {
+        *("redis", "processes", "webhooks", "ssh"),
+    }
+    assert found["applications"]["said"] == "1"
+
+
+def test_without_kinds_namespace_redis_and_git_each_is_found(mooring: Mooring, tmp_path: Path) -> None:
+    done = mooring("doctor", "-o", "json", "-N", "no-such-home", MOORING_REDIS_URL="", PATH=str(tmp_path))
+    assert done.returncode == 1
+    found = _found(done)
+    for check in ("redis", "namespace", "git"):
+        assert found[check]["state"] == "problem"
+        assert found[check]["advice"]
+    assert found["cluster"]["state"] == "ok"
+
+
+def test_a_password_of_redis_that_is_wrong_is_found_and_not_shown(mooring: Mooring, shop: str) -> None:
+    with RedisServer() as server:
+        url = server.url.replace(server.url.split(":")[2].split("@")[0], "swordfish")
+        done = mooring("doctor", "-o", "json", MOORING_REDIS_URL=url)
+    assert done.returncode == 1
+    assert _found(done)["redis"]["state"] == "problem"
+    assert "swordfish" not in done.stdout + done.stderr
+
+
+def test_a_user_who_may_not_is_told_what_is_missing(
+    mooring: Mooring, shop: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"][0]["user"]["as"] = "nobody-in-particular"
+    limited = tmp_path / "kubeconfig"
+    limited.write_text(yaml.safe_dump(config))
+    done = mooring("doctor", "-o", "json", MOORING_KUBECONFIG=str(limited))
+    assert done.returncode == 1
+    found = _found(done)
+    assert found["permissions"]["state"] == "problem"
+    assert "patch applications" in found["permissions"]["said"]
+    assert "RoleBinding" in found["permissions"]["advice"]
+
+
+def test_a_cluster_that_does_not_answer_and_a_wrong_setting_are_found(
+    mooring: Mooring, tmp_path: Path
+) -> None:
+    done = mooring(
+        *("doctor", "-o", "json"),
+        MOORING_KUBECONFIG=str(tmp_path / "nowhere"),
+        MOORING_ALLOW_UNSIGNED="nobody",
+    )
+    assert done.returncode == 1
+    found = _found(done)
+    assert found["cluster"]["state"] == "problem"
+    assert "clock" not in found
+    assert "MOORING_ALLOW_UNSIGNED" in found["webhooks"]["said"]
