@@ -87,7 +87,9 @@ def print_outcome(app: Application, state: OperationState, named: bool = False) 
         title = f"{app.key.name}: " if named else ""
         commit = result.revision[:SHORT]
         at = f" at {commit}" if commit else ""
-        click.echo(f"{title}{show.coloured(state.phase)}{at}: {show.one_line(state.message)}")
+        # What went wrong is said once, as the error that it is.
+        said = f": {show.one_line(state.message)}" if state.phase == "Succeeded" else ""
+        click.echo(f"{title}{show.coloured(state.phase)}{at}{said}")
 
 
 def _is(operation: Operation, asked: Asked) -> bool:

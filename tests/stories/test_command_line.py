@@ -12,6 +12,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from tests.cli.transcript import Transcript
+from tests.stories import kubelet
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_operations import invalid
 
@@ -205,7 +206,7 @@ def test_a_refresh_says_how_the_app_is_now(ship: Ship, git_repo: Repository, nam
 def test_what_a_person_sees_from_the_first_sync_to_the_rollback(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
-    shown = Transcript(ship.mooring)
+    shown = Transcript(ship.mooring, {r"(?<= main    )\S+": "sailor"})
     files = {"shop/a.yaml": configmap("a", v="1"), "shop/b.yaml": configmap("b")}
     git_repo.commit(files)
     ship.create_app("shop", git_repo, namespace, path="shop", auto=False)
@@ -232,3 +233,50 @@ def test_the_doctor_sees_beat(ship: Ship) -> None:
     assert done.returncode == 0, done.stdout
     found = {one["check"]: one for one in json.loads(done.stdout)}
     assert found["processes"]["said"].startswith("beat runs")
+
+
+def test_logs_are_those_of_the_pods_that_an_app_runs(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    with kubelet.node(ship.cluster) as node:
+        git_repo.commit({"web.json": _deployment("web", node), "a.yaml": configmap("a")})
+        ship.create_app("talks", git_repo, namespace, auto=False)
+        assert ship.mooring("app", "sync", "talks", "--timeout", "60").returncode == 0
+        pods = until("two pods", lambda: _pods(ship, namespace, 2))
+
+        one = ship.mooring("app", "logs", "talks", "-c", "main", "--tail", "7")
+        assert one.returncode == 0, one.stderr
+        assert sorted(one.stdout.splitlines()) == sorted(
+            f"[{pod}/main] {text}" for pod in pods for text in ("main begins", "tailLines=7")
+        )
+        followed = ship.mooring("app", "logs", "talks", "--follow", "--kind", "deployment", "--name", "web")
+        assert followed.returncode == 0, followed.stderr
+        for pod in pods:
+            for container in ("main", "side"):
+                assert f"[{pod}/{container}] {container} goes on\n" in followed.stdout
+        assert ship.mooring("app", "logs", "talks", "-c", "nobody").returncode == 13
+        assert ship.mooring("app", "logs", "talks", "--kind", "ConfigMap").returncode == 13
+
+
+def _pods(ship: Ship, namespace: str, count: int) -> list[str] | None:
+    found = [pod["metadata"]["name"] for pod in ship.ask(f"/api/v1/namespaces/{namespace}/pods")["items"]]
+    return sorted(found) if len(found) == count else None
+
+
+def _deployment(name: str, node: str) -> str:
+    labels = {"app": name}
+    containers = [{"name": each, "image": "example.com/web"} for each in ("main", "side")]
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": 2,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels},
+                "spec": {"nodeName": node, "containers": containers},
+            },
+        },
+    }
+    return json.dumps(body)
