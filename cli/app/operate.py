@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -48,7 +48,7 @@ def ask(home: Home, app: Application, sync: SyncOperation, retry: Retry, info: S
         retry=retry,
     )
     home.applications.ask_operation(app, wanted)
-    _hurry(home.settings, app.key)
+    hurry(home.settings, app.key, {"operation": "asked for"})
     return Asked(app.key, request)
 
 
@@ -96,7 +96,7 @@ def _is(operation: Operation, asked: Asked) -> bool:
     return any(info.name == REQUEST and info.value == asked.request for info in operation.info)
 
 
-def _hurry(settings: Settings, key: AppKey) -> None:
+def hurry(settings: Settings, key: AppKey, wishes: Mapping[str, str]) -> None:
     """Have a worker take it up now. Without Redis it is taken up when beat looks at the objects next."""
     from mooring.store.turns import Turns
     from workers.celery_app import make, send
@@ -104,7 +104,7 @@ def _hurry(settings: Settings, key: AppKey) -> None:
     try:
         url = redis_url(settings)
         turn = f"app:{key}"
-        if Turns(redis_client(settings), time.time).want(turn, {"operation": "asked for"}):
+        if Turns(redis_client(settings), time.time).want(turn, wishes):
             send(make("mooring-cli", url), Step(TASK_TURN, (turn,), DEPLOY))
     except MooringError as error:
         click.echo(f"not hurried ({error}); beat looks every 2 s", err=True)

@@ -172,6 +172,21 @@ class RecordedApplications(ABC):
 
         return self._settle(app, patch, lambda current: current.metadata.uid == app.metadata.uid)
 
+    def ask_end(self, app: Application) -> Application:
+        def patch(current: Application) -> Patch:
+            state = current.status.operation_state
+            wish: Patch = {}
+            if current.operation is not None:
+                wish["operation"] = None
+            if state is not None and state.phase == "Running":
+                wish["status"] = {"operationState": {"phase": TERMINATING}}
+            if not wish:
+                title = f"{app.key.namespace}/{app.key.name}"
+                raise Refused(f"no operation of {title} waits or runs: there is nothing to end")
+            return wish
+
+        return self._settle(app, patch, lambda current: current.metadata.uid == app.metadata.uid)
+
     def ask_refresh(self, app: Application, how: Literal["normal", "hard"]) -> Application:
         def patch(current: Application) -> Patch:
             return {"metadata": {"annotations": {REFRESH: how}}}

@@ -123,6 +123,13 @@ class Applications(Protocol):
         """Wishes for `operation`. Raises Refused when another one waits already."""
         ...
 
+    def ask_end(self, app: Application) -> Application:
+        """Takes off an operation that waits, and wishes for the end of one that runs: phase Terminating.
+
+        Raises Refused when there is neither.
+        """
+        ...
+
     def ask_refresh(self, app: Application, how: Literal["normal", "hard"]) -> Application:
         """Wishes for a refresh."""
         ...
