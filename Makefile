@@ -7,7 +7,7 @@ ONCE ?=
 COMPILE := $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header
 DEMO_FLAGS := $(if $(ONCE),--once)
 
-.PHONY: help setup test lint demo format lock crds clean
+.PHONY: help setup test lint demo format lock crds chart clean
 help:
 	@echo "make demo          see a push land in a real cluster (ONCE=1: and end)"
 	@echo "make test          lint, and every test on real parts"
@@ -55,6 +55,9 @@ lock: $(READY)
 
 crds: $(READY)
 	$(BIN)/mooring crds show > charts/mooring/crds/crds.yaml
+
+chart: $(READY)
+	$(BIN)/python -m charts.generate
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
