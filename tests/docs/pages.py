@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = tuple(sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]))
+_OTHERS: Final = ("README.md", "CHANGELOG.md", "charts/mooring/README.md")
+PAGES: Final = tuple(sorted([*(ROOT / page for page in _OTHERS), *(ROOT / "docs").glob("*.md")]))
 _FENCE: Final = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -1,0 +1,159 @@
+"""A whole Mooring as the chart has it: its commands, environments and files, with its account's rights."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from charts.generate import render
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
+from tests.charts.chartredis import ChartRedis, free_port
+from tests.charts.rendered import container, environment, objects, of_kind, pods, values
+from tests.stories.conftest import install_crds
+from tests.stories.ship import SECRET, Ship
+
+_PROGRAMS = {"python": sys.executable, "mooring": str(Path(sys.executable).with_name("mooring"))}
+
+
+def as_account(cluster: Cluster, directory: Path, namespace: str, name: str) -> Cluster:
+    """The cluster with a kubeconfig in `directory` that holds a token of the account, as its pods get it.
+
+    What a story asks of the cluster is still asked as its administrator.
+    """
+    path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+    asked: Any = devcluster.ask(cluster, path, {"spec": {"expirationSeconds": 3600}})
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": asked["status"]["token"]}
+    directory.mkdir()
+    (directory / "kubeconfig").write_text(yaml.safe_dump(config))
+    return replace(cluster, directory=directory)
+
+
+@dataclass
+class Charted(Ship):
+    """The processes of a render, each with its own pod's command, environment and mounts below `directory`.
+
+    What a container has to itself is moved to where this machine has room: ports, and the paths of mounts.
+    """
+
+    manifests: list[Any] = field(default_factory=list)
+    server: ChartRedis | None = None
+    _ports: dict[str, int] = field(default_factory=dict)
+
+    def start(self, *names: str) -> None:
+        super().start(*(names or ("web", "worker", "beat")))
+
+    def files(self) -> Mapping[str, Mapping[str, str]]:
+        """What the Secrets hold that the chart names."""
+        assert self.server
+        redis = {"url": self.server.url, "web-url": self.server.web_url}
+        return {"mooring-redis": redis, "mooring-webhooks": {"github": f"{SECRET}\n"}}
+
+    def probed(self, name: str, probe: str) -> int:
+        """What a process answers to one of its pod's probes: the status."""
+        asked = container(pods(self.manifests)[name])[probe]["httpGet"]
+        port = self.port if asked["port"] == "http" else self._ports[name]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{asked['path']}", timeout=10) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def _spawn(self, name: str) -> None:
+        pod = pods(self.manifests)[name]
+        mounts = self._mount(name, pod)
+        self._ports[name] = free_port()
+
+        def here(text: str) -> str:
+            for path, directory in mounts.items():
+                if text == path or text.startswith(f"{path}/"):
+                    return f"{directory}{text.removeprefix(path)}"
+            return text.replace("0.0.0.0:9090", f"127.0.0.1:{self._ports[name]}")
+
+        environ = {key: here(value) for key, value in environment(pod).items()}
+        program, *words = [*container(pod)["command"], *container(pod).get("args", ())]
+        if name == "web":
+            self.port = free_port()
+            words = ["127.0.0.1" if word == "0.0.0.0" else word for word in words]
+            words = [str(self.port) if word == "8080" else word for word in words]
+        if pod["spec"]["automountServiceAccountToken"]:
+            environ["MOORING_KUBECONFIG"] = str(self.cluster.kubeconfig)  # instead of the pod's own token
+        environ |= {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}  # as the image has them
+        log = (self.directory / f"{name}.log").open("ab")
+        self.children[name] = subprocess.Popen(
+            [_PROGRAMS[program], *words],
+            env=environ,
+            cwd=self.directory,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _mount(self, name: str, pod: Any) -> dict[str, Path]:
+        """Where each path of the container is here, with the files of Secrets in it."""
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        mounts = {}
+        for mount in container(pod)["volumeMounts"]:
+            directory = self.directory / name / mount["name"]
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir(parents=True)
+            mounts[mount["mountPath"]] = directory
+            if secret := volumes[mount["name"]].get("secret"):
+                held = self.files()[secret["secretName"]]
+                items = secret.get("items") or [{"key": key, "path": key} for key in held]
+                for item in items:
+                    (directory / item["path"]).write_text(held[item["key"]])
+        return mounts
+
+
+def worker_account(found: list[Any]) -> str:
+    """The service account of the workers."""
+    return str(pods(found)["worker"]["spec"]["serviceAccountName"])
+
+
+_RIGHTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
+
+
+def rights(found: list[Any]) -> list[Any]:
+    """The objects that say who may do what."""
+    return list(of_kind(found, *_RIGHTS))
+
+
+@contextlib.contextmanager
+def ship_of(cluster: Cluster, tmp: Path, **given: Any) -> Iterator[Charted]:
+    """A Mooring of the chart with these values, in a home namespace of its own."""
+    home = f"home-{secrets.token_hex(4)}"
+    devcluster.ask(cluster, "/api/v1/namespaces", {"metadata": {"name": home}})
+    install_crds(cluster)
+    settings = {"MOORING_RECONCILE_SECONDS": "3600", "MOORING_POLL_SECONDS": "3600"}
+    named = {"redis": {"existingSecret": "mooring-redis"}, "web": {"existingSecret": "mooring-webhooks"}}
+    found = objects(render(values(tmp, settings=settings, **named, **given), namespace=home))
+    (tmp / "redis").mkdir()
+    with ChartRedis(tmp / "redis") as server:
+        ship = Charted(cluster, home, server.url, tmp, manifests=found, server=server)
+        ship.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(rights(found)))
+        ship.cluster = as_account(cluster, tmp / "account", home, worker_account(found))
+        try:
+            ship.start()
+            yield ship
+        finally:
+            ship.stop()
+            devcluster.ask(cluster, f"/api/v1/namespaces/{home}", method="DELETE")
+            for item in rights(found):
+                if item["kind"].startswith("Cluster"):
+                    kind = f"{item['kind'].lower()}s/{item['metadata']['name']}"
+                    devcluster.ask(cluster, f"/apis/rbac.authorization.k8s.io/v1/{kind}", method="DELETE")

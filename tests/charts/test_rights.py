@@ -1,0 +1,146 @@
+"""The chart's roles are enough to deploy, and no more: a Mooring with nothing but its account's token."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
+from devcluster.gitserver import Repository
+from tests.charts.charted import Charted, ship_of
+from tests.stories.ship import configmap, until
+
+pytestmark = pytest.mark.cluster
+
+
+def secret(name: str) -> str:
+    return f"apiVersion: v1\nkind: Secret\nmetadata:\n  name: {name}\nstringData:\n  a: b\n"
+
+
+def may(ship: Charted, account: str, verb: str, resource: str, namespace: str = "", **more: str) -> bool:
+    """What the API server says of the account's rights."""
+    group, _, plural = resource.rpartition("/")
+    asked = {"group": group, "resource": plural, "verb": verb, "namespace": namespace, **more}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": f"system:serviceaccount:{ship.home}:{account}", "resourceAttributes": asked},
+    }
+    path = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    return bool(ship.ask(path, review)["status"]["allowed"])
+
+
+def nowhere(ship: Charted, namespace: str) -> None:
+    """The pods that have no token would have no rights with one either."""
+    for account in ("mooring-web", "mooring-inside"):
+        for where in (ship.home, namespace):
+            for resource in ("secrets", "configmaps", "pods", "argoproj.io/applications"):
+                for verb in ("get", "list", "create", "patch", "delete"):
+                    assert not may(ship, account, verb, resource, where), f"{account}: {verb} {resource}"
+
+
+def content(ship: Charted, app: Any) -> None:
+    """All went well: no condition, events as usual, and nothing that the API server would not have."""
+    assert app["status"]["operationState"]["phase"] == "Succeeded", app["status"]
+    assert not app["status"].get("conditions")
+
+    def told() -> bool:
+        listed = ship.ask(f"/api/v1/namespaces/{ship.home}/events")
+        return app["metadata"]["name"] in {item["involvedObject"]["name"] for item in listed["items"]}
+
+    until("an event about the app", told)
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert ship.probed("web", probe) == 200, probe
+    assert "forbidden" not in ship.log("worker")
+
+
+def test_in_cluster_mode_a_push_lands_in_a_namespace_that_it_brings_and_rights_do_not_grow(
+    cluster: Cluster, git_repo: Repository, namespace: str, tmp_path: Path
+) -> None:
+    with ship_of(cluster, tmp_path) as ship:
+        new = f"{ship.home}-new"
+        policy = {"syncOptions": ["CreateNamespace=true"]}
+        ship.create_app("shop", git_repo, new, policy=policy)
+        ship.synced("shop", git_repo.commit({"a.yaml": configmap("a", v="1"), "s.yaml": secret("s")}))
+        app = ship.synced("shop", ship.pushed(git_repo, {"a.yaml": configmap("a", v="2"), "s.yaml": None}))
+        assert ship.configmap(new, "a")["data"] == {"v": "2"}
+        assert ship.find(f"/api/v1/namespaces/{new}/secrets/s") is None  # pruned
+
+        content(ship, app)
+
+        # A role in Git can give away no more than the workers have.
+        role = {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "Role",
+            "metadata": {"name": "more"},
+            "rules": [{"apiGroups": [""], "resources": ["users"], "verbs": ["impersonate"]}],
+        }
+        ship.pushed(git_repo, {"role.yaml": json.dumps(role)})
+        app = ship.ended("shop")
+        assert app["status"]["operationState"]["phase"] == "Failed"
+        assert "attempting to grant RBAC permissions not currently held" in json.dumps(app["status"])
+
+        account = "mooring"
+        for verb in ("impersonate", "escalate", "bind", "watch", "deletecollection"):
+            assert not may(ship, account, verb, "rbac.authorization.k8s.io/clusterroles"), verb
+        nowhere(ship, namespace)
+        devcluster.ask(cluster, f"/api/v1/namespaces/{new}", method="DELETE")
+
+
+@pytest.fixture
+def elsewhere(cluster: Cluster) -> Iterator[str]:
+    """A namespace that the workers know nothing of."""
+    name = f"elsewhere-{secrets.token_hex(4)}"
+    devcluster.ask(cluster, "/api/v1/namespaces", {"metadata": {"name": name}})
+    yield name
+    devcluster.ask(cluster, f"/api/v1/namespaces/{name}", method="DELETE")
+
+
+def test_in_namespaced_mode_a_push_lands_where_it_may_and_nowhere_else(
+    cluster: Cluster, git_repo: Repository, namespace: str, elsewhere: str, tmp_path: Path
+) -> None:
+    verbs = ["get", "list", "create", "patch", "delete"]
+    rules = [{"apiGroups": [""], "resources": ["configmaps", "namespaces"], "verbs": verbs}]
+    rbac = {"scope": "namespaces", "namespaces": [namespace], "rules": rules}
+    with ship_of(cluster, tmp_path, rbac=rbac) as ship:
+        ship.create_app("shop", git_repo, namespace, policy={"syncOptions": ["CreateNamespace=true"]})
+        ship.synced("shop", git_repo.commit({"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b")}))
+        change = {"a.yaml": configmap("a", v="2"), "b.yaml": None, "c.yaml": configmap("c")}
+        app = ship.synced("shop", ship.pushed(git_repo, change))
+        assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+        assert ship.configmap(namespace, "b") is None
+        assert ship.configmap(namespace, "c")
+        content(ship, app)
+
+        # Another kind there,
+        ship.deliver(git_repo, git_repo.commit({"s.yaml": secret("s")}))
+        ship.condition("shop", "secrets")
+        assert ship.find(f"/api/v1/namespaces/{namespace}/secrets/s") is None
+        # and the same kind elsewhere: both are said on the app, and written nowhere.
+        ship.create_app("stray", git_repo, elsewhere)
+        ship.condition("stray", elsewhere)
+        assert ship.configmap(elsewhere, "a") is None
+
+        # Nor is there a way around it.
+        for verb in ("get", "list", "create", "patch", "delete"):
+            assert not may(ship, "mooring", verb, "secrets", namespace), verb
+            assert not may(ship, "mooring", verb, "configmaps", elsewhere), verb
+            assert not may(ship, "mooring", verb, "rbac.authorization.k8s.io/clusterroles"), verb
+        # At home it may do what it does, and no more.
+        assert may(ship, "mooring", "get", "secrets", ship.home, name="mooring-installation")
+        assert not may(ship, "mooring", "get", "secrets", ship.home, name="anybody-elses")
+        for verb in ("get", "patch"):  # what is said again is counted
+            assert may(ship, "mooring", verb, "events", ship.home), verb
+        for verb in ("update", "patch", "delete"):
+            assert not may(ship, "mooring", verb, "secrets", ship.home), verb
+        for verb in ("create", "delete", "update"):
+            assert not may(ship, "mooring", verb, "argoproj.io/applications", ship.home), verb
+            assert not may(ship, "mooring", verb, "argoproj.io/appprojects", ship.home), verb
+        assert not may(ship, "mooring", "create", "pods", ship.home)
+        nowhere(ship, namespace)
