@@ -55,8 +55,9 @@ def content(ship: Charted, app: Any) -> None:
         return app["metadata"]["name"] in {item["involvedObject"]["name"] for item in listed["items"]}
 
     until("an event about the app", told)
-    for probe in ("livenessProbe", "readinessProbe"):
-        assert ship.probed("web", probe) == 200, probe
+    for name in ("web", "worker", "beat"):
+        for probe in ("livenessProbe", "readinessProbe"):
+            assert ship.probed(name, probe) == 200, f"{name}: {probe}"
     assert "forbidden" not in ship.log("worker")
 
 
