@@ -53,3 +53,8 @@ def anchors(text: str) -> frozenset[str]:
     """The anchors of the headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.+)$", prose(text), re.MULTILINE)
     return frozenset(re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
+
+
+def blocks(page: str) -> list[str]:
+    """The blocks of commands on a page, as they stand."""
+    return [block for language, block in _FENCE.findall(read(page)) if language in ("sh", "bash", "console")]
