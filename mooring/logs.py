@@ -23,6 +23,7 @@ AUTO, JSON, HUMAN = FORMATS = ("auto", "json", "human")
 _PASSWORD: Final = re.compile(r"://[^/\s@:]*:[^/\s@]*@")
 _MOST_DELIVERIES: Final = 10
 _ABOUT: Final[ContextVar[Mapping[str, str]]] = ContextVar("about", default=MappingProxyType({}))
+_CARRIED: Final = "what it is about"
 _FIRST: Final = ("timestamp", "level", "event")
 
 
@@ -75,6 +76,19 @@ def about(*, app: str = "", deliveries: Iterable[str] = (), commit: str = "") ->
     told = list(deliveries)
     delivery = ",".join(told[:_MOST_DELIVERIES]) + ("…" if len(told) > _MOST_DELIVERIES else "")
     before = _ABOUT.set({"app": app, "delivery": delivery, "commit": commit})
+    try:
+        yield
+    except Exception as error:
+        error.__dict__.setdefault(_CARRIED, _ABOUT.get())  # who logs it does so outside
+        raise
+    finally:
+        _ABOUT.reset(before)
+
+
+@contextmanager
+def of(error: Exception) -> Iterator[None]:
+    """Lines logged within the block are about what `error` came out of: the innermost block of `about`."""
+    before = _ABOUT.set(error.__dict__.get(_CARRIED, _ABOUT.get()))
     try:
         yield
     finally:

@@ -6,12 +6,12 @@ shown as `mooring.sync` or `mooring.push` would be called for the same, with mor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from mooring.errors import MooringError
 from mooring.keys import AppKey
-from mooring.names import TASK_TURN
+from mooring.names import TASK_MOVED, TASK_TURN
 from mooring.repourl import masked
 from mooring.store.due import Step
 from mooring.store.turns import Turns
@@ -49,16 +49,29 @@ def about(
     )
 
 
-def completed(step: Step, turns: Turns) -> Step:
+def completed(step: Step, turns: Turns, moving: Callable[[str], Mapping[str, str]]) -> Step:
     """`step` with what it is about, if it is a turn's and does not say so itself: the sender knew only its
-    name. It costs a look into Redis, which the way of a push does without."""
-    if step.shown != _UNKNOWN or step.task != TASK_TURN:
+    name. It costs a look into Redis, which the way of a push does without.
+
+    `moving(turn)` gives the commit by application (`str(AppKey)`) that `mooring.moved` is to tell.
+    """
+    if step.shown != _UNKNOWN or step.task not in (TASK_TURN, TASK_MOVED):
         return step
     try:
+        if step.task == TASK_MOVED:
+            return replace(step, shown=_moves(moving(step.args[0])))
         wishes, deliveries = turns.wanted(step.args[0])
     except MooringError:  # to be sent matters more than to be explained
         return step
     return replace(step, shown=about(step.args[0], wishes, deliveries))
+
+
+def _moves(commits: Mapping[str, str]) -> tuple[str, str]:
+    if not commits:
+        return _UNKNOWN
+    apps = _few([app.replace("_", "/", 1) for app in sorted(commits)])
+    told = {"apps": apps[:_LONGEST], "commit": _few(sorted(set(commits.values())))[:_LONGEST]}
+    return "()", repr(told)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import cast
 
+from mooring import logs
 from mooring.errors import GitFailed, MooringError, Refused
 from mooring.keys import AppKey
 from mooring.logs import at
@@ -100,25 +101,32 @@ class _Fetched:
         return commit
 
 
+def moving(engine: Engine, name: str) -> dict[str, str]:
+    """The applications (`str(AppKey)`) that `moved` is to tell of the turn `name`, and the commit of each."""
+    commits = cast("dict[bytes, bytes]", engine.redis.hgetall(_MOVED + name))
+    return {app.decode(errors="replace"): commit.decode(errors="replace") for app, commit in commits.items()}
+
+
 def moved(engine: Engine, name: str) -> None:
     """Write the new commit into the status of the apps that it did not touch: one patch each, no more.
 
     One that cannot be moved now, since Git or its own project says no, is in nobody's way: the next look at
     Git finds it where it was.
     """
-    commits = cast("dict[bytes, bytes]", engine.redis.hgetall(_MOVED + name))
+    commits = moving(engine, name)
     for app in followers(engine, name):
-        commit = commits.get(str(app.key).encode(), b"").decode()
+        commit = commits.get(str(app.key), "")
         source, sync = app.spec.source, app.status.sync
         if not commit or source is None or sync is None or sync.revision == commit:
             continue
-        try:
-            mirror = checkout.mirror_of(engine, source, app.spec.project_name)
-            mirror.fetch_commit(commit)  # another worker may have followed the push
-            if not _touches(engine, app, commit, mirror):
-                tell.moved(engine, app, commit)
-        except (Refused, GitFailed) as error:
-            _log.warning("application %s is not moved to %s: %s", app.key, commit, error)
+        with logs.about(app=str(app.key), commit=commit):
+            try:
+                mirror = checkout.mirror_of(engine, source, app.spec.project_name)
+                mirror.fetch_commit(commit)  # another worker may have followed the push
+                if not _touches(engine, app, commit, mirror):
+                    tell.moved(engine, app, commit)
+            except (Refused, GitFailed) as error:
+                _log.warning("application %s is not moved to %s: %s", app.key, commit, error)
 
 
 def _touches(engine: Engine, app: Application, commit: str, mirror: Mirror) -> bool:

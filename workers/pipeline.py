@@ -51,17 +51,18 @@ def deliver(engine: Engine, id: str) -> None:
     if begun.attempt > _POISON:
         engine.ledger.finish([id], False, "given up: every worker that took it died; replay it to try again")
         return
+    ids = [delivery.id for delivery in begun.deliveries]
     try:
-        _concern(engine, begun.deliveries)
+        with logs.about(deliveries=ids):
+            _concern(engine, begun.deliveries)
     except Retryable as error:
         # However long that takes: a push must not be lost because nobody could say whom it concerns.
-        ids = [delivery.id for delivery in begun.deliveries]
         wait = min(max(error.after, _DELIVER_AGAIN_S), _LEASE_S)
         engine.ledger.put_off(ids, engine.worker, wait)
         Timeline(engine.ledger, ids, engine.clock).waits(wait, str(error))
     except Refused as error:
         # Somebody has to mend something first. The poll finds the pushes after that.
-        engine.ledger.finish([delivery.id for delivery in begun.deliveries], False, str(error))
+        engine.ledger.finish(ids, False, str(error))
 
 
 def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:

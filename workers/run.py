@@ -24,6 +24,7 @@ from mooring.metrics import PULSE_EVERY_S, pulse
 from mooring.names import TASK_DELIVER
 from mooring.settings import Settings
 from mooring.store.due import Step
+from workers import follow
 from workers.about import completed
 from workers.celery_app import QUEUES, make, send
 from workers.engine import Engine, start
@@ -135,7 +136,7 @@ def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
         return running[0]
 
     def tell(step: Step) -> None:
-        send(app, completed(step, engine().turns))
+        send(app, completed(step, engine().turns, lambda turn: follow.moving(engine(), turn)))
 
     app.conf.worker_consumer = Lively
     if pool == "intake":

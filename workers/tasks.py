@@ -14,6 +14,7 @@ from inspect import signature
 
 from celery import Celery
 
+from mooring import logs
 from mooring.errors import MooringError
 from mooring.names import (
     TASK_DELIVER,
@@ -119,8 +120,10 @@ def _recorded(run: Run) -> Run:
         try:
             run(*args, **kwargs)
         except MooringError as error:
-            log.warning("%s: %s", told, error)
-        except Exception:
-            log.exception("%s failed; beat takes it up again", told)
+            with logs.of(error):
+                log.warning("%s: %s", told, error)
+        except Exception as error:
+            with logs.of(error):
+                log.exception("%s failed; beat takes it up again", told)
 
     return recorded

@@ -111,3 +111,16 @@ def test_without_a_terminal_lines_are_json() -> None:
 def test_a_format_that_is_none_is_refused() -> None:
     with pytest.raises(Refused, match="MOORING_LOG_FORMAT must be one of auto, json, human"):
         logs.configure("xml", "web")
+
+
+def test_who_logs_an_error_outside_says_what_it_came_out_of() -> None:
+    stream = written("json")
+    try:
+        with logs.about(app="home_shop", deliveries=["1-0"]):
+            logs.at("c1")
+            raise Refused("no")
+    except Refused as error:
+        with logs.of(error):
+            log.warning("turn: %s", error)
+    told = line(stream)
+    assert (told["app"], told["delivery"], told["commit"]) == ("home_shop", "1-0", "c1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mooring.keys import AppKey
-from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE, TASK_TURN
+from mooring.names import DEPLOY, RECONCILE, TASK_MOVED, TASK_RECONCILE, TASK_TURN
 from mooring.store.connection import connect
 from mooring.store.due import Step
 from mooring.store.turns import Turns
@@ -54,20 +54,33 @@ def test_arguments_are_shown_without_the_credentials_of_urls_and_otherwise_as_th
         assert shown(plain) == plain
 
 
+def _nothing(turn: str) -> dict[str, str]:
+    return {}
+
+
+def test_what_is_merely_moved_is_told_with_its_applications_and_their_commit(redis_url: str) -> None:
+    turns = Turns(connect(redis_url), lambda: 1000.0)
+    step = Step(TASK_MOVED, ("push:0123",), RECONCILE)
+    moves = {f"home_{name}": _COMMIT for name in "abcd"}
+    told = completed(step, turns, {"push:0123": moves}.__getitem__)
+    assert told.shown == ("()", f"{{'apps': 'home/a, home/b, home/c and 1 more', 'commit': '{_COMMIT}'}}")
+    assert completed(step, turns, _nothing).shown == step.shown
+
+
 def test_a_turn_that_is_sent_by_its_name_alone_is_looked_up(redis_url: str) -> None:
     client = connect(redis_url)
     turns = Turns(client, lambda: 1000.0)
     turns.want("app:home_a", {"commit": _COMMIT}, ["17-0"])
-    step = completed(Step(TASK_TURN, ("app:home_a",), DEPLOY), turns)
+    step = completed(Step(TASK_TURN, ("app:home_a",), DEPLOY), turns, _nothing)
     assert step.shown == about("app:home_a", {"commit": _COMMIT}, ["17-0"])
     assert step == Step(TASK_TURN, ("app:home_a",), DEPLOY), "it is the same step all the same"
 
     forgotten = Step(TASK_TURN, ("push:0123",), DEPLOY)
-    assert completed(forgotten, turns).shown == forgotten.shown, "then its name has to do"
+    assert completed(forgotten, turns, _nothing).shown == forgotten.shown, "then its name has to do"
     client.set("mooring:turn:app:home_b:wishes", "no hash")
     for other in (
         Step(TASK_TURN, ("app:home_b",), DEPLOY),
         Step(TASK_TURN, ("app:home_a",), DEPLOY, ("known", "")),
         Step(TASK_RECONCILE, ("home_a", "health"), RECONCILE),
     ):
-        assert completed(other, turns) is other
+        assert completed(other, turns, _nothing) is other
