@@ -30,7 +30,7 @@ from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from mooring.keys import AppKey
 from mooring.model.application import Application
-from mooring.names import RECONCILE, TASK_RECONCILE
+from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE
 from workers.celery_app import make
 from workers.push import group
 
@@ -39,6 +39,7 @@ PATIENCE_S = 60.0
 APPS = "/apis/argoproj.io/v1alpha1/namespaces/{}/applications"
 T = TypeVar("T")
 _numbers = itertools.count(1)
+_POOLS = ("intake", "deploy", "slow", "reconcile")
 
 
 def until(what: str, look: Callable[[], T | None], patience: float = PATIENCE_S) -> T:
@@ -74,11 +75,21 @@ class Ship:
 
     # --- processes ----------------------------------------------------------------------------
     def start(self, *names: str) -> None:
-        """Start these processes (all when none is named) and wait until the web tier answers."""
-        for name in names or ("web", "intake", "deploy", "slow", "reconcile", "beat"):
+        """Start these processes (all when none is named) and wait until the web tier answers.
+
+        A whole ship is also waited for until what beat asks for at its start is done: a story that has
+        begun by then may see its push found by that poll, instead of by its own delivery.
+        """
+        for name in names or (*_POOLS, "web", "beat"):
             self._spawn(name)
         if "web" in self.children:
             until("the web tier", self._answers)
+        if not names:
+            for name in _POOLS:
+                self.ready(name)
+            with self.redis() as client:
+                queues = [f"mooring:queue:{name}" for name in (DEPLOY, RECONCILE)]
+                until("what beat asks for first", lambda: not any(map(client.llen, queues)))
 
     def _spawn(self, name: str) -> None:
         kind = name.partition("-")[0]
