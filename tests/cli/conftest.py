@@ -12,6 +12,7 @@ import pytest
 
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
+from tests.measured import measured
 
 Mooring = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -27,6 +28,7 @@ def mooring(cluster: Cluster, namespace: str, redis_url: str, tmp_path: Path) ->
         "MOORING_NAMESPACE": namespace,
         "MOORING_REDIS_URL": redis_url,
         "MOORING_STATE_DIR": str(tmp_path / "state"),
+        **measured(),
     }
 
     def run(*arguments: str, given: str = "", **more: str) -> subprocess.CompletedProcess[str]:

@@ -22,6 +22,7 @@ import pytest
 from cli.up import _FLOWER_PORT
 from devcluster.cluster import Cluster
 from tests.cli.conftest import Mooring
+from tests.measured import measured
 from tests.stories.ship import free_port, until
 
 Log = Callable[[], tuple[str, re.RegexFlag]]
@@ -31,7 +32,7 @@ _ENV = {"PATH": os.environ["PATH"], "MOORING_REDIS_URL": "redis://127.0.0.1:1/0"
 def _flower(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-P", "-m", "cli.main", "flower", *arguments],
-        env=_ENV | environ,
+        env=_ENV | environ | measured(),
         capture_output=True,
         text=True,
         timeout=60,

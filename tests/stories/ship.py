@@ -31,6 +31,7 @@ from devcluster.gitserver import Repository
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE
+from tests.measured import measured
 from workers.celery_app import make
 from workers.push import group
 
@@ -370,6 +371,7 @@ class Ship:
             "MOORING_NAMESPACE": self.home,
             "MOORING_REDIS_URL": self.redis_url,
             "MOORING_STATE_DIR": str(self.directory / "state-cli"),
+            **measured(),
         }
         return subprocess.run(
             [sys.executable, "-P", "-m", "cli.main", *args],
