@@ -1,8 +1,8 @@
 """Writes what docs/ takes from the code: `python -m docs.generate`. tests/docs says when that is due.
 
-docs/settings.md is wholly from the settings' own metadata. In the other pages, and in compose.yaml, what
-stands between `generated: NAME` and `end`, as comments, is made here: from the tables by which manifests are
-judged, and from the rules of the Redis users.
+docs/settings.md is wholly from the settings' own metadata. In the other pages, what stands between
+`generated: NAME` and `end`, as comments, is made here: from the tables by which manifests are judged, and
+from the rules of the Redis users.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ from mooring.settings_web import HOSTS, SECRETS_DIR, WebSettings, secret_variabl
 from mooring.store import acl
 
 HERE: Final = Path(__file__).parent
-ROOT: Final = HERE.parent
-FILLED: Final = (HERE / "argocd-compat.md", HERE / "security.md", ROOT / "compose.yaml")
-_BLOCK: Final = re.compile(r"((?:<!--|#) generated: ([a-z-]+)(?: -->)?\n).*?( *(?:<!--|#) end\b)", re.DOTALL)
+FILLED: Final = (HERE / "argocd-compat.md", HERE / "security.md")
+_BLOCK: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def settings_page() -> str:
@@ -80,10 +79,6 @@ def blocks() -> dict[str, str]:
     """The generated parts of the files `FILLED`, by name."""
     return {
         "redis-users": _fenced(f"ACL SETUSER {' '.join(user.words('PASSWORD'))}" for user in acl.USERS),
-        "redis-rules": "\n".join(
-            f'      {variable}: "{" ".join(user.rules)}"'
-            for variable, user in (("WEB_MAY", acl.WEB), ("MOORING_MAY", acl.ENGINE))
-        ),
         "source": _table(
             ("`spec.source.…`", "", "Why"),
             ((f"`{path}`", _verdict(support.BLOCKS), why) for path, _, why in support._SOURCE),

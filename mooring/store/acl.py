@@ -1,7 +1,8 @@
 """Redis users: what each tier may do there. The one place that says so; whoever sets up a Redis asks here.
 
-The embedded Redis of `mooring up`, compose.yaml and docs/security.md take the rules from here; tests hold
-that these are enough, and that the web tier's reach no more.
+The embedded Redis of `mooring up`, that of the chart and of compose.yaml (charts/mooring/files/redis.sh), and
+docs/security.md take the rules from here; tests hold that these are enough, and that the web tier's reach no
+more.
 
 Redis 6.2 is the oldest that reads them: https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl/
 """

@@ -63,13 +63,13 @@ def test_what_compose_would_refuse_is_refused_here(tmp_path: Path) -> None:
 
 def test_each_service_is_told_its_own_and_nothing_else(services: Mapping[str, Any]) -> None:
     told = {
-        name: (set(service["environment"]), {secret["source"] for secret in service["secrets"]})
+        name: (set(service.get("environment", {})), {secret["source"] for secret in service["secrets"]})
         for name, service in services.items()
     }
     redis, metrics = "MOORING_REDIS_URL_FILE", "MOORING_METRICS_ADDRESS"
     cluster = {"MOORING_KUBECONFIG", "MOORING_NAMESPACE", "MOORING_STATE_DIR"}
     assert told == {
-        "redis": ({"WEB_MAY", "MOORING_MAY"}, {"redis-url", "redis-web-url"}),
+        "redis": (set(), {"redis-url", "redis-web-url"}),
         "web": ({redis, "MOORING_WEBHOOK_SECRETS_DIR", metrics}, {"redis-web-url", "webhook-github"}),
         "worker": ({redis, metrics} | cluster, {"redis-url", "kubeconfig"}),
         "beat": ({redis, metrics}, {"redis-url"}),
@@ -116,10 +116,14 @@ class Stack:
             for place in ("tmp", "data", "var/lib/mooring", "home", "cwd"):
                 self._at(name, place).mkdir(parents=True)
             for secret in service["secrets"]:
-                file = self._at(name, secret["target"])
-                file.parent.mkdir(parents=True, exist_ok=True)
-                text = (self.given / secret["source"]).read_text()
-                file.write_text(text.replace("@redis:6379/", f"@127.0.0.1:{shared}/"))
+                self.tell(name, secret["source"], (self.given / secret["source"]).read_text())
+
+    def tell(self, name: str, source: str, text: str) -> None:
+        """What a service reads of one of the secrets."""
+        (target,) = [s["target"] for s in self.services[name]["secrets"] if s["source"] == source]
+        file = self._at(name, target)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self._reached(text))
 
     def start(self, name: str) -> None:
         """The service's command, behind the entry point of its image, once those it waits for are healthy."""
@@ -175,11 +179,15 @@ class Stack:
     def _at(self, name: str, place: str) -> Path:
         return self.directory / name / place.lstrip("/")
 
+    def _reached(self, url: str) -> str:
+        return url.replace("@redis:6379/", f"@127.0.0.1:{self.ports['redis']['6379']}/")
+
     def _log(self, name: str) -> Path:
         return self.directory / f"{name}.log"
 
     def _surroundings(self, name: str) -> dict[str, Any]:
-        told = {key: self._mapped(name, value) for key, value in self.services[name]["environment"].items()}
+        environment = self.services[name].get("environment", {})
+        told = {key: self._mapped(name, value) for key, value in environment.items()}
         if "MOORING_NAMESPACE" in told:
             told["MOORING_NAMESPACE"] = self.namespace
         programs = (Path(sys.executable).parent, find_server().parent, "/usr/bin", "/bin")
@@ -189,6 +197,9 @@ class Stack:
 
     def _mapped(self, name: str, text: str) -> str:
         text = _MOUNTS.sub(lambda found: str(self._at(name, found[0])), text)
+        for volume in self.services[name].get("volumes", []):
+            if volume["type"] == "bind":
+                text = re.sub(rf"(?<!\S){volume['target']}\b", volume["source"], text)
         for port, there in self.ports[name].items():
             text = re.sub(rf"\b{port}\b", str(there), text)
         return text.replace("0.0.0.0", "127.0.0.1")
@@ -252,3 +263,12 @@ def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
             until(f"{name} to be said to be dead", lambda name=name: not stack.healthy(name))
     except AssertionError as error:
         raise AssertionError(f"{error}\n{stack.said()}") from error
+
+
+@pytest.mark.cluster
+def test_a_url_that_makes_no_user_of_redis_is_named_without_its_password(stack: Stack) -> None:
+    stack.tell("redis", "redis-url", "redis://mooring:hunter2@redis:6379/0")
+    stack.start("redis")
+    assert stack.running["redis"].wait(30) != 0
+    assert "secrets/redis-url" in stack.said()
+    assert "hunter2" not in stack.said()

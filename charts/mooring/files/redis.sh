@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the users of Redis from the URLs that its clients are given, then becomes Redis:
+# Makes the users of Redis from the URLs that its clients are given, then becomes Redis, for the chart and for
+# compose.yaml:
 # redis.sh URLS CONFIG RUN [ARGUMENT OF redis-server…]
 # URLS holds the files `url` and `web-url`, CONFIG redis.conf; RUN is where the users are written, as
 # digests: no password is in a command line or in the environment.
@@ -13,7 +14,8 @@ digest() {
     password=$(sed -n "s|^redis://$2:\([A-Za-z0-9._~-]\{16,\}\)@.*\$|\1|p" "$urls/$1")
     if [ -z "$password" ]; then
         echo "the Secret's key $1 must be redis://$2:PASSWORD@HOST:6379/0," \
-            "PASSWORD at least 16 letters, digits, or any of . _ ~ -" >&2
+            "PASSWORD at least 16 letters, digits, or any of . _ ~ -" \
+            "(with Compose, it is the file secrets/redis-$1)" >&2
         return 1
     fi
     printf %s "$password" | sha256sum | cut -d ' ' -f 1
