@@ -18,14 +18,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pytest
+import redis
 
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from devcluster.redis import find_server
 from tests.packaging.containers import ROOT, NotPermitted, entrypoint, free_port, project
+from tests.security import redis_users
+from tests.security.redis_users import OTHERS, not_refused, reached
 from tests.stories.conftest import install_crds
 from tests.stories.ship import Ship, configmap, until
 
@@ -124,6 +128,10 @@ class Stack:
         file = self._at(name, target)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(self._reached(text))
+
+    def url(self, source: str) -> str:
+        """The URL of Redis in one of the secrets, for somebody on this machine."""
+        return self._reached((self.given / source).read_text().strip())
 
     def start(self, name: str) -> None:
         """The service's command, behind the entry point of its image, once those it waits for are healthy."""
@@ -263,6 +271,37 @@ def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
             until(f"{name} to be said to be dead", lambda name=name: not stack.healthy(name))
     except AssertionError as error:
         raise AssertionError(f"{error}\n{stack.said()}") from error
+
+
+@pytest.mark.cluster
+def test_its_redis_lets_nobody_in_but_its_two_users_and_the_web_tiers_no_further_than_it_must(
+    stack: Stack,
+) -> None:
+    stack.start("redis")
+    until("redis to be healthy", lambda: stack.healthy("redis"))
+    mooring_url, web_url = (stack.url(name) for name in ("redis-url", "redis-web-url"))
+    with redis.Redis.from_url(mooring_url) as mooring, redis.Redis.from_url(web_url) as web:
+        mooring.mset(OTHERS)  # type: ignore[arg-type]
+        commands = redis_users.commands(mooring)
+        assert not_refused(web, commands) == []
+        for key in OTHERS:
+            assert reached(web, commands, key) == []
+        assert {key: mooring.get(key) for key in OTHERS} == OTHERS
+
+    mooring_password, web_password = (urlsplit(url).password for url in (mooring_url, web_url))
+    port = stack.ports["redis"]["6379"]
+    for user, others in (("mooring", web_password), ("mooring-web", mooring_password)):
+        for password in (None, "", others):
+            with (
+                redis.Redis(port=port, username=user, password=password) as client,
+                pytest.raises(redis.exceptions.AuthenticationError),
+            ):
+                client.ping()
+    with redis.Redis(port=port) as stranger:
+        assert stranger.ping()  # what the health check asks
+        for key in OTHERS:
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                stranger.get(key)
 
 
 @pytest.mark.cluster

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import pytest
 import redis
 
 from devcluster.redis import RedisServer
-from mooring.names import DEPLOY, INTAKE
 from mooring.store import acl
-from mooring.store.connection import QUEUE
+from tests.security import redis_users
+from tests.security.redis_users import NO_KEY, OTHERS, REFUSED, call, not_refused, reached
 
-_FOREIGN = {
-    f"{QUEUE}{DEPLOY}": b"a task",
-    f"{QUEUE}{INTAKE}-and-more": b"a task",
-    "mooring:turn:app:x": b"a wish",
-    "mooring:due": b"a step",
-    "mooring:lease:beat": b"a lease",
-    "mooring:proof:x": b"a proof",
-    "other": b"of another program on the same Redis",
-}
-_ANYBODYS = {"auth", "hello", "quit", "reset"}  # answered before Redis asks who is there
-_MAY = {rule.removeprefix("+") for rule in acl.WEB.rules if rule.startswith("+")}
-_NO_KEY = {"ping", "select", "time", "script|load", *_ANYBODYS}
-# "not allowed": of scripts and, since Redis 7, of whoever would load modules or debug the server.
-_REFUSED = re.compile("no permissions|can't run this command|can't access|not allowed", re.IGNORECASE)
+_FOREIGN = {**OTHERS, "other": b"of another program on the same Redis"}
 
 
 @pytest.fixture(scope="module")
@@ -46,49 +31,21 @@ def web(server: RedisServer) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def commands(server: RedisServer) -> Mapping[str, int]:
-    """Each command (`get`, `config|set` where this Redis tells them apart), and how many words it has, or
-    has at least where that is said below zero."""
-    with redis.Redis.from_url(server.url, decode_responses=True) as client:
-        told: Any = client.command()
-    each = [entry for command in told.values() for entry in (command.get("subcommands") or [command])]
-    found = {str(_of(entry, "name", 0)): int(_of(entry, "arity", 1)) for entry in each}
-    assert len(found) > 200, "the server did not say what it can do"
-    return found
-
-
-def _of(entry: Any, name: str, place: int) -> Any:
-    return entry[name] if isinstance(entry, dict) else entry[place]
-
-
-def _call(name: str, arity: int, key: str) -> list[str]:
-    """The command with `key` wherever it may take one."""
-    words = name.split("|")
-    return words + [key] * (arity - len(words) if arity > 0 else max(-arity - len(words), 3))
+    with redis.Redis.from_url(server.url) as client:
+        return redis_users.commands(client)
 
 
 def test_the_web_tiers_user_has_no_command_but_those_it_needs(
     web: redis.Redis, commands: Mapping[str, int]
 ) -> None:
-    passed = []
-    # An old Redis lists `script` alone, and knows `script|load` in rules.
-    for name in commands.keys() - _MAY - _ANYBODYS - {"script"} | {"script|flush"}:
-        try:
-            passed.append((name, web.execute_command(*_call(name, commands.get(name, 2), "1"))))
-        except redis.exceptions.ResponseError as error:
-            if not _REFUSED.search(str(error)):
-                passed.append((name, error))
-    assert passed == []
+    assert not_refused(web, commands) == []
 
 
 @pytest.mark.parametrize("key", _FOREIGN)
 def test_what_it_has_it_has_for_its_own_keys_alone(
     web: redis.Redis, commands: Mapping[str, int], key: str
 ) -> None:
-    sha = web.script_load("return 1")
-    for name in _MAY - _NO_KEY:
-        words = ["evalsha", sha, "1", key] if name == "evalsha" else _call(name, commands[name], key)
-        with pytest.raises(redis.exceptions.NoPermissionError):
-            web.execute_command(*words)
+    assert reached(web, commands, key) == []
 
 
 @pytest.mark.parametrize("key", _FOREIGN)
@@ -96,9 +53,9 @@ def test_a_script_of_its_own_gets_it_no_further(
     web: redis.Redis, commands: Mapping[str, int], key: str
 ) -> None:
     script = web.register_script("return redis.call(unpack(ARGV))")
-    for name in commands.keys() - _NO_KEY - {"script"}:
-        with pytest.raises(redis.exceptions.ResponseError, match=_REFUSED):
-            script(args=_call(name, commands[name], key))
+    for name in commands.keys() - NO_KEY - {"script"}:
+        with pytest.raises(redis.exceptions.ResponseError, match=REFUSED):
+            script(args=call(name, commands[name], key))
 
 
 def test_nobody_comes_in_as_one_of_them_without_its_password(server: RedisServer) -> None:
@@ -135,5 +92,5 @@ def test_the_engines_user_has_all_of_moorings_and_nothing_of_others(
 ) -> None:
     with redis.Redis.from_url(server.url_for(acl.ENGINE)) as client:
         assert client.get("mooring:due") == b"a step"
-        with pytest.raises(redis.exceptions.ResponseError, match=_REFUSED):
+        with pytest.raises(redis.exceptions.ResponseError, match=REFUSED):
             client.execute_command(*call)
