@@ -51,44 +51,58 @@ class Charted(Ship):
 
     manifests: list[Any] = field(default_factory=list)
     server: ChartRedis | None = None
+    flower_password: str = field(default_factory=secrets.token_urlsafe)
     _ports: dict[str, int] = field(default_factory=dict)
 
     def start(self, *names: str) -> None:
-        super().start(*(names or ("web", "worker", "beat")))
+        """Start these components' processes (all that the render has, but Redis, when none is named)."""
+        super().start(*(names or sorted(pods(self.manifests).keys() - {"redis"})))
 
     def files(self) -> Mapping[str, Mapping[str, str]]:
         """What the Secrets hold that the chart names."""
         assert self.server
         redis = {"url": self.server.url, "web-url": self.server.web_url}
-        return {"mooring-redis": redis, "mooring-webhooks": {"github": f"{SECRET}\n"}}
+        return {
+            "mooring-redis": redis,
+            "mooring-webhooks": {"github": f"{SECRET}\n"},
+            "mooring-flower": {"password": self.flower_password},
+        }
 
     def probed(self, name: str, probe: str) -> int:
         """What a process answers to one of its pod's probes: the status."""
         asked = container(pods(self.manifests)[name])[probe]["httpGet"]
-        port = self.port if asked["port"] == "http" else self._ports[name]
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{asked['path']}", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://127.0.0.1:{self.listens(name, asked['port'])}{asked['path']}", timeout=10
+            ) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code
 
+    def listens(self, name: str, port: str) -> int:
+        """Where a port of a component's pod is here."""
+        return self._ports[f"{name}/{port}"]
+
     def _spawn(self, name: str) -> None:
         pod = pods(self.manifests)[name]
         mounts = self._mount(name, pod)
-        self._ports[name] = free_port()
+        ports = {str(port["containerPort"]): port["name"] for port in container(pod)["ports"]}
+        self._ports |= {f"{name}/{port}": free_port() for port in ports.values()}
 
         def here(text: str) -> str:
             for path, directory in mounts.items():
                 if text == path or text.startswith(f"{path}/"):
                     return f"{directory}{text.removeprefix(path)}"
-            return text.replace("0.0.0.0:9090", f"127.0.0.1:{self._ports[name]}")
+            for number, port in ports.items():
+                text = text.replace(f"0.0.0.0:{number}", f"127.0.0.1:{self.listens(name, port)}")
+            return text
 
         environ = {key: here(value) for key, value in environment(pod).items()}
         program, *words = [*container(pod)["command"], *container(pod).get("args", ())]
+        words = ["127.0.0.1" if word == "0.0.0.0" else word for word in words]
+        words = [str(self.listens(name, ports[word])) if word in ports else word for word in words]
         if name == "web":
-            self.port = free_port()
-            words = ["127.0.0.1" if word == "0.0.0.0" else word for word in words]
-            words = [str(self.port) if word == "8080" else word for word in words]
+            self.port = self.listens(name, "http")
         if pod["spec"]["automountServiceAccountToken"]:
             environ["MOORING_KUBECONFIG"] = str(self.cluster.kubeconfig)  # instead of the pod's own token
         environ |= {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}  # as the image has them
@@ -135,7 +149,10 @@ def rights(found: list[Any]) -> list[Any]:
 
 @contextlib.contextmanager
 def ship_of(cluster: Cluster, tmp: Path, **given: Any) -> Iterator[Charted]:
-    """A Mooring of the chart with these values, in a home namespace of its own."""
+    """A Mooring of the chart with these values, in a home namespace of its own.
+
+    Its Secrets are `mooring-redis`, `mooring-webhooks` and `mooring-flower`.
+    """
     home = f"home-{secrets.token_hex(4)}"
     devcluster.ask(cluster, "/api/v1/namespaces", {"metadata": {"name": home}})
     install_crds(cluster)

@@ -7,13 +7,16 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
+from cli.processes import POOLS
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from tests.charts.charted import Charted, ship_of
+from tests.stories.operator import pools
 from tests.stories.ship import configmap, until
 
 pytestmark = pytest.mark.cluster
@@ -55,7 +58,7 @@ def content(ship: Charted, app: Any) -> None:
         return app["metadata"]["name"] in {item["involvedObject"]["name"] for item in listed["items"]}
 
     until("an event about the app", told)
-    for name in ("web", "worker", "beat"):
+    for name in ship.children:
         for probe in ("livenessProbe", "readinessProbe"):
             assert ship.probed(name, probe) == 200, f"{name}: {probe}"
     assert "forbidden" not in ship.log("worker")
@@ -64,7 +67,13 @@ def content(ship: Charted, app: Any) -> None:
 def test_in_cluster_mode_a_push_lands_in_a_namespace_that_it_brings_and_rights_do_not_grow(
     cluster: Cluster, git_repo: Repository, namespace: str, tmp_path: Path
 ) -> None:
-    with ship_of(cluster, tmp_path) as ship:
+    flower = {"enabled": True, "existingSecret": "mooring-flower"}
+    with ship_of(cluster, tmp_path, flower=flower) as ship:
+        port = ship.listens("flower", "http")
+        until("Flower to show all workers", lambda: pools(port, ship.flower_password) == set(POOLS))
+        with pytest.raises(HTTPError, match="401"):
+            pools(port, "another")
+
         new = f"{ship.home}-new"
         policy = {"syncOptions": ["CreateNamespace=true"]}
         ship.create_app("shop", git_repo, new, policy=policy)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import json
 import os
 import re
 import signal
@@ -19,10 +17,12 @@ from pathlib import Path
 
 import pytest
 
+from cli.processes import POOLS
 from cli.up import _FLOWER_PORT
 from devcluster.cluster import Cluster
 from tests.cli.conftest import Mooring
 from tests.measured import measured
+from tests.stories.operator import pools
 from tests.stories.ship import free_port, until
 
 Log = Callable[[], tuple[str, re.RegexFlag]]
@@ -95,16 +95,7 @@ def test_up_shows_where_flower_is_and_a_password_that_opens_it(
         line = r"^flower +(\S+) +user mooring, password (\S+)$"
         found = until("the password", lambda: re.search(line, *log()))
         assert found[1] == f"http://127.0.0.1:{port}/"
-        login = base64.b64encode(f"mooring:{found[2]}".encode()).decode()
-        request = urllib.request.Request(f"{found[1]}api/workers?refresh=1")
-        request.add_header("Authorization", f"Basic {login}")
-
-        def workers() -> set[str]:
-            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=10) as answer:
-                return {name.partition("@")[0] for name in json.load(answer)}
-            return set()
-
-        until("all workers", lambda: workers() == {"intake", "deploy", "slow", "reconcile"})
+        until("all workers", lambda: pools(port, found[2]) == set(POOLS))
         with pytest.raises(urllib.error.HTTPError, match="401"):
             urllib.request.urlopen(found[1], timeout=10)
         assert log()[0].count(found[2]) == 1, "shown once"

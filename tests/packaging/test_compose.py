@@ -18,11 +18,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 import pytest
 import redis
 
+from cli.processes import POOLS
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
@@ -31,6 +33,7 @@ from tests.packaging.containers import ROOT, NotPermitted, entrypoint, free_port
 from tests.security import redis_users
 from tests.security.redis_users import OTHERS, not_refused, reached
 from tests.stories.conftest import install_crds
+from tests.stories.operator import pools
 from tests.stories.ship import Ship, configmap, until
 
 _MOUNTS: Final = re.compile(r"(?<![\w./])/(run/secrets|var/lib/mooring|data|tmp)\b")
@@ -263,6 +266,13 @@ def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
         ship.synced("shop", commit)
         assert ship.finished(id)["state"] == "succeeded"
         assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
+
+        flower = stack.ports["flower"]["5555"]
+        password = (stack.given / "flower-password").read_text().strip()
+        until("Flower to show all workers", lambda: pools(flower, password) == set(POOLS))
+        for wrong in ("", f"{password}x"):
+            with pytest.raises(HTTPError, match="401"):
+                pools(flower, wrong)
 
         assert stack.written() == []
         for name in sorted(stack.services, key=lambda name: name == "redis"):  # the others need it
