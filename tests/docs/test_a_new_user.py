@@ -39,7 +39,7 @@ _TYPED = {
         "kind create cluster": _ENGINE,
         "mooring app create guestbook": _HERE,
         "mkdir -m 700 secrets": "tests/packaging/test_compose.py",
-        "mooring crds install": _ENGINE,
+        "docker compose run": _ENGINE,  # its command is typed by tests/packaging/test_compose.py
         "kubectl create namespace mooring": "tests/charts/test_readme.py",
     },
     "docs/tasks.md": {

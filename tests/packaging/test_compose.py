@@ -40,6 +40,16 @@ _MOUNTS: Final = re.compile(r"(?<![\w./])/(run/secrets|var/lib/mooring|data|tmp)
 _PORTS: Final = ("6379", "8080", "9090", "5555")
 
 
+_PAGE: Final = ROOT / "docs" / "install.md"
+
+
+def told(block: str) -> str:
+    """A block of docs/install.md."""
+    found = re.search(rf"<!-- block: {block} -->\n```\w+\n(.*?)```", _PAGE.read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
 @pytest.fixture(scope="module")
 def services() -> dict[str, Any]:
     found: dict[str, Any] = project()["services"]
@@ -69,13 +79,13 @@ def test_what_compose_would_refuse_is_refused_here(tmp_path: Path) -> None:
 
 
 def test_each_service_is_told_its_own_and_nothing_else(services: Mapping[str, Any]) -> None:
-    told = {
+    known = {
         name: (set(service.get("environment", {})), {secret["source"] for secret in service["secrets"]})
         for name, service in services.items()
     }
     redis, metrics = "MOORING_REDIS_URL_FILE", "MOORING_METRICS_ADDRESS"
     cluster = {"MOORING_KUBECONFIG", "MOORING_NAMESPACE", "MOORING_STATE_DIR"}
-    assert told == {
+    assert known == {
         "redis": (set(), {"redis-url", "redis-web-url"}),
         "web": ({redis, "MOORING_WEBHOOK_SECRETS_DIR", metrics}, {"redis-web-url", "webhook-github"}),
         "worker": ({redis, metrics} | cluster, {"redis-url", "kubeconfig"}),
@@ -102,6 +112,20 @@ def test_no_service_may_more_than_it_must(services: Mapping[str, Any]) -> None:
 def test_images_are_named_by_version(services: Mapping[str, Any]) -> None:
     for service in services.values():
         assert re.search(r":\d+\.\d+\.\d+[\w.-]*$", service["image"]), service["image"]
+
+
+def test_the_override_that_the_page_shows_puts_the_workers_alone_into_the_network_of_kind(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "override.yaml").write_text(told("compose-kind"))
+    both = tmp_path / "compose.yaml"
+    both.write_text(f"include: [{{path: [{ROOT / 'compose.yaml'}, override.yaml]}}]\n")
+    found = project(both)
+    assert found["networks"]["kind"]["external"] is True
+    assert found["networks"]["kind"]["name"] == "kind"
+    reached = {name: set(service["networks"]) for name, service in found["services"].items()}
+    assert reached.pop("worker") == {"back", "kind"}
+    assert not any("kind" in networks for networks in reached.values())
 
 
 @dataclass
@@ -152,6 +176,13 @@ class Stack:
                 **self._surroundings(name),
             )
 
+    def run(self, name: str, *words: str) -> str:
+        """What `docker compose run --no-deps` of the service prints, which succeeds."""
+        argv = [*entrypoint(self.services[name]["build"]["target"]), *words]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, **self._surroundings(name))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
     def healthy(self, name: str) -> bool:
         """What the service's health check says."""
         how, *words = self.services[name]["healthcheck"]["test"]
@@ -198,13 +229,13 @@ class Stack:
 
     def _surroundings(self, name: str) -> dict[str, Any]:
         environment = self.services[name].get("environment", {})
-        told = {key: self._mapped(name, value) for key, value in environment.items()}
-        if "MOORING_NAMESPACE" in told:
-            told["MOORING_NAMESPACE"] = self.namespace
+        env = {key: self._mapped(name, value) for key, value in environment.items()}
+        if "MOORING_NAMESPACE" in env:
+            env["MOORING_NAMESPACE"] = self.namespace
         programs = (Path(sys.executable).parent, find_server().parent, "/usr/bin", "/bin")
         image = {"PATH": ":".join(map(str, programs)), "HOME": str(self._at(name, "home"))}
         image |= {"TMPDIR": str(self._at(name, "tmp")), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONSAFEPATH": "1"}
-        return {"env": image | told, "cwd": self._at(name, "cwd")}
+        return {"env": image | env, "cwd": self._at(name, "cwd")}
 
     def _mapped(self, name: str, text: str) -> str:
         text = _MOUNTS.sub(lambda found: str(self._at(name, found[0])), text)
@@ -219,17 +250,16 @@ class Stack:
 @pytest.fixture
 def given(cluster: Cluster, tmp_path: Path) -> Path:
     """The secrets, made by the commands of docs/install.md."""
-    page = (ROOT / "docs" / "install.md").read_text()
-    found = re.search(r"<!-- block: compose-secrets -->\n```sh\n(.*?)```", page, re.DOTALL)
-    assert found
     home = tmp_path / "operator"
     (home / ".kube").mkdir(parents=True)
     (home / ".kube" / "config").write_bytes(cluster.kubeconfig.read_bytes())
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
-    subprocess.run(["sh", "-ec", found[1]], cwd=home, env=environ, check=True, timeout=60)
+    subprocess.run(["sh", "-ec", told("compose-secrets")], cwd=home, env=environ, check=True, timeout=60)
     directory = home / "secrets"
     assert directory.stat().st_mode & 0o777 == 0o700
     assert {path.name for path in directory.iterdir()} == set(project()["secrets"])
+    # Other users of the containers may read them, and their owner may write them anew.
+    assert {path.stat().st_mode & 0o777 for path in directory.iterdir()} == {0o644}
     return directory
 
 
@@ -281,6 +311,15 @@ def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
             until(f"{name} to be said to be dead", lambda name=name: not stack.healthy(name))
     except AssertionError as error:
         raise AssertionError(f"{error}\n{stack.said()}") from error
+
+
+@pytest.mark.cluster
+def test_the_command_of_the_page_installs_the_crds_and_needs_nothing_but_the_image(stack: Stack) -> None:
+    command = r"^docker compose run --rm --no-deps worker (.*?) *(?:#|$)"
+    (words,) = re.findall(command, _PAGE.read_text(), re.MULTILINE)
+    said = stack.run("worker", *words.split())
+    assert "crd applications.argoproj.io: " in said
+    assert f"namespace {stack.namespace}: is there" in said
 
 
 @pytest.mark.cluster
