@@ -209,6 +209,7 @@ def test_variables_are_settings_of_their_tier(name: str) -> None:
     web = environment(found["web"])
     WebSettings.from_env(told(web))
     assert not {"MOORING_NAMESPACE", "MOORING_STATE_DIR", "HOME"} & set(web)
+    assert not {"MOORING_NAMESPACE", "MOORING_STATE_DIR"} & set(environment(found["beat"]))
     worker = Settings.from_env(told(environment(found["worker"])))
     assert worker.namespace == "mooring-system"
     assert worker.poll_s == (60 if name == "everything" else 180)
