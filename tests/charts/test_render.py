@@ -219,6 +219,14 @@ def test_variables_are_settings_of_their_tier(name: str) -> None:
         assert "MOORING_REDIS_URL" not in given
 
 
+def test_flower_writes_its_lines_as_the_others_do_and_is_told_no_other_setting() -> None:
+    found = pods(objects(golden("everything")))
+    for part in ("worker", "beat", "flower"):
+        assert environment(found[part])["MOORING_LOG_FORMAT"] == "human"
+    own = {"MOORING_REDIS_URL_FILE", "MOORING_FLOWER_PASSWORD_FILE", "HOME"}
+    assert set(environment(found["flower"])) == own | {"MOORING_LOG_FORMAT"}
+
+
 @each
 def test_every_path_that_a_process_is_told_is_mounted(name: str) -> None:
     for part, pod in pods(objects(golden(name))).items():
