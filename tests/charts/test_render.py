@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -28,6 +29,7 @@ from tests.charts.rendered import (
     pods,
     values,
 )
+from tests.docs.pages import blocks, read
 
 each = pytest.mark.parametrize("name", NAMES)
 RENEW = "run: make chart, and read what it changes"
@@ -166,6 +168,39 @@ def test_each_pod_has_the_secrets_that_it_needs_and_no_other(name: str) -> None:
         assert held(found["redis"]) == {(redis, "url"), (redis, "web-url")}
     assert not list(of_kind(objects(golden(name)), "Secret"))
     assert "secretKeyRef" not in golden(name), "secrets are files"
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+def images(found: list[Any]) -> dict[str, tuple[str, str]]:
+    """The image of each component, and when it is pulled."""
+    containers = {part: container(pod) for part, pod in pods(found).items()}
+    return {part: (one["image"], one["imagePullPolicy"]) for part, one in containers.items()}
+
+
+@pytest.mark.parametrize("page", ["docs/install.md", "charts/mooring/README.md"])
+def test_the_images_that_the_pages_build_are_those_of_the_chart_which_pulls_nobody_elses(page: str) -> None:
+    commands = next(block for block in blocks(page) if block.startswith("docker build"))
+    *builds, load = commands.splitlines()
+    built = {line.split()[3]: "web" if "--target web" in line else "mooring" for line in builds}
+    found = images(objects(golden("everything")))
+    del found["redis"]
+    wanted = {image: "web" if part == "web" else "mooring" for part, (image, _) in found.items()}
+    assert wanted == built
+    assert {policy for _, policy in found.values()} == {"Never"}
+    assert load.split() == ["kind", "load", "docker-image", *built]
+
+
+def test_a_registry_of_ones_own_is_pulled_from(tmp_path: Path) -> None:
+    page = read("charts/mooring/README.md")
+    (block,) = re.findall(r"<!-- block: registry -->\n```yaml\n(.*?)```", page, re.DOTALL)
+    given = {"redis": REDIS, "flower": {"enabled": True, "existingSecret": "f"}, **yaml.safe_load(block)}
+    found = images(objects(render(values(tmp_path, **given))))
+    del found["redis"]
+    assert {policy for _, policy in found.values()} == {"IfNotPresent"}
+    assert all(image.startswith("registry.example.com/mooring/mooring") for image, _ in found.values())
+    assert "/mooring-web:" in found["web"][0]
 
 
 # --- processes ------------------------------------------------------------------------------------

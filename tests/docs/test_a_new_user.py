@@ -40,6 +40,7 @@ _TYPED = {
         "mooring app create guestbook": _HERE,
         "mkdir -m 700 secrets": "tests/packaging/test_compose.py",
         "docker compose run": _ENGINE,  # its command is typed by tests/packaging/test_compose.py
+        "docker build": _ENGINE,
         "kubectl create namespace mooring": "tests/charts/test_readme.py",
     },
     "docs/tasks.md": {
@@ -50,6 +51,7 @@ _TYPED = {
     "charts/mooring/README.md": {
         "kubectl create namespace mooring": "tests/charts/test_readme.py",
         "kubectl apply --server-side": "tests/charts/test_readme.py",
+        "docker build": _ENGINE,
         "kubectl -n mooring create secret": "tests/charts/test_readme.py",
     },
 }
