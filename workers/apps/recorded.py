@@ -167,7 +167,10 @@ class RecordedApplications(ABC):
     def ask_operation(self, app: Application, operation: Operation) -> Application:
         def patch(current: Application) -> Patch:
             if current.operation is not None:
-                raise Refused(f"application {app.key}: another operation waits already: wait for its end")
+                raise Refused(
+                    f"application {app.key.namespace}/{app.key.name}: another operation waits already: wait for "
+                    f"its end, or withdraw it by `mooring app terminate-op {app.key.name}`"
+                )
             return {"operation": operation.to_dict()}
 
         return self._settle(app, patch, lambda current: current.metadata.uid == app.metadata.uid)
