@@ -22,12 +22,12 @@ from cli.exits import NO
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options, redis_client, redis_url
 from mooring.errors import MooringError, Refused
+from mooring.names import BEAT_LEASE
 from mooring.settings import Settings
 
 _OLDEST_GIT: Final = (2, 31)  # the first that reads GIT_CONFIG_COUNT, by which it is told what to trust
 _OLDEST_REDIS: Final = (6, 2)
 _OLDEST_KUBERNETES: Final = (1, 27)  # aggregated discovery
-_BEAT_LEASE: Final = "mooring:lease:beat"  # as workers/beat.py takes it
 _SKEW_S: Final = 5.0  # the Date header is cut to a second, and travels
 _SHORT_SECRET: Final = 16  # bytes
 
@@ -147,7 +147,7 @@ def _beat(client: Any) -> Finding:
     from mooring.store.ledger import Ledger
 
     try:
-        alive = client.exists(_BEAT_LEASE)
+        alive = client.exists(BEAT_LEASE)
         waiting = len([one for one in Ledger(client).recent(50) if one.state.value == "enqueued"])
     except (redis.RedisError, MooringError) as error:
         return Finding("processes", State.WARNING, f"cannot be seen: {error}")

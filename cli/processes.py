@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from cli.supervise import Child
+from mooring.exporter import DIRECTORY
 from mooring.redis_url import FILE_VARIABLE, VARIABLE
 from mooring.settings import Settings
 from mooring.settings_flower import PASSWORD
@@ -21,7 +22,6 @@ POOLS: Final = ("intake", "deploy", "slow", "reconcile")
 # -P: whatever lies in the current directory is not imported.
 _PYTHON: Final = (sys.executable, "-P", "-m")
 MOORING: Final = (*_PYTHON, "cli.main")
-_COUNTS: Final = "PROMETHEUS_MULTIPROC_DIR"
 _LINES: Final = {"PYTHONUNBUFFERED": "1"}  # lines come when they are written
 
 
@@ -81,7 +81,7 @@ def engine_environment(environ: Mapping[str, str], settings: Settings) -> dict[s
     """Everything but the secrets of the web tier and of Flower, which only those need; of our settings, what
     `settings` says of them."""
     others = ("MOORING_WEBHOOK_", "MOORING_FLOWER_")
-    ours = {entry.metadata["variable"] for entry in fields(Settings)} | {_COUNTS, FILE_VARIABLE}
+    ours = {entry.metadata["variable"] for entry in fields(Settings)} | {DIRECTORY, FILE_VARIABLE}
     kept = {
         name: value for name, value in environ.items() if not name.startswith(others) and name not in ours
     }
@@ -89,4 +89,4 @@ def engine_environment(environ: Mapping[str, str], settings: Settings) -> dict[s
 
 
 def _counting(counts: Path | None) -> dict[str, str]:
-    return {_COUNTS: str(counts)} if counts else {}
+    return {DIRECTORY: str(counts)} if counts else {}

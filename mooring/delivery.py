@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+
+_ID: Final = re.compile(r"(\d{1,14})-\d{1,20}")  # of a stream's entry: milliseconds since the epoch first
 
 
 class EventKind(StrEnum):
@@ -92,3 +95,12 @@ class Delivery:
     received_at: float
     outcome: str = ""
     stages: tuple[Stage, ...] = field(default=())
+
+
+def received_at(id: str) -> float:
+    """When the delivery of this id was received, in seconds since the epoch; 0.0 when the id is none.
+
+    https://redis.io/docs/latest/develop/data-types/streams/#entry-ids
+    """
+    found = _ID.fullmatch(id)
+    return int(found[1]) / 1000 if found else 0.0

@@ -40,9 +40,11 @@ TASK_DELIVER: Final = "mooring.deliver"  # (delivery id): which apps does this p
 TASK_TURN: Final = "mooring.turn"  # (turn): work on what is wanted of it, if anything
 TASK_PUSH: Final = "mooring.push"  # (repository, revision): fetch, sync what it touches
 TASK_SYNC: Final = "mooring.sync"  # (app): fetch and look at one app, sync it where it may be
-TASK_MOVED: Final = "mooring.moved"  # (repository, revision): a new commit that changes nothing for some apps
+TASK_MOVED: Final = "mooring.moved"  # (turn): write a push's commit on the apps for which it changes nothing
 TASK_RECONCILE: Final = "mooring.reconcile"  # (app or "", why): compare with the cluster, heal where allowed
 TASK_TICK: Final = "mooring.tick"  # beat: due steps, lost deliveries, orphaned work
 TASK_POLL: Final = "mooring.poll"  # beat: ask Git for pushes whose webhook was lost
 TASK_MAINTAIN: Final = "mooring.maintain"  # beat: pack the Git mirrors, drop what nobody can go back to
 TASK_WATCH: Final = "mooring.watch"  # beat: operations and refreshes asked for on the objects
+
+BEAT_LEASE: Final = "mooring:lease:beat"  # in Redis: held by the beat that sends

@@ -20,6 +20,7 @@ from mooring import exporter, logs
 from mooring.errors import MooringError
 from mooring.metrics import pulse
 from mooring.names import (
+    BEAT_LEASE,
     CONTROL,
     DEPLOY,
     RECONCILE,
@@ -36,7 +37,6 @@ from workers.gauges import Installation
 
 log = logging.getLogger("mooring")
 BEAT = "beat"
-_LEASE = "mooring:lease:beat"
 _TTL_S = 10
 _TICK_S = 1.0
 _WATCH_S = 2.0
@@ -79,10 +79,10 @@ def main() -> None:
             exporter.serve(exporter.address(settings.metrics_address), REGISTRY, _unwell)
         client = connect(settings.redis_url)
         token = secrets.token_hex(8)
-        while not client.set(_LEASE, token, nx=True, px=_TTL_S * 1000):
+        while not client.set(BEAT_LEASE, token, nx=True, px=_TTL_S * 1000):
             _pulse()
-            if client.pttl(_LEASE) == -1:  # a lease without an end is nobody's
-                client.delete(_LEASE)
+            if client.pttl(BEAT_LEASE) == -1:  # a lease without an end is nobody's
+                client.delete(BEAT_LEASE)
                 continue
             time.sleep(1)
     except MooringError as error:
@@ -130,7 +130,7 @@ def _hold(client: redis.Redis, token: str) -> None:
     while True:
         time.sleep(_TTL_S / 4)
         try:
-            held = bool(renew([_LEASE], [token, _TTL_S * 1000]))
+            held = bool(renew([BEAT_LEASE], [token, _TTL_S * 1000]))
             missed = 0
         except MooringError:
             missed += 1

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ import redis
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from mooring.delivery import received_at
 from mooring.errors import MooringError
 from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
 from mooring.store.connection import QUEUE
@@ -30,7 +30,6 @@ from workers.report import OUT_OF_SYNC, SYNCED, UNKNOWN
 
 _log = logging.getLogger(__name__)
 _QUEUES: Final = (INTAKE, DEPLOY, CONTROL, SLOW, RECONCILE)
-_ID: Final = re.compile(r"(\d{1,14})-\d{1,20}")
 _SYNC: Final = (SYNCED, OUT_OF_SYNC, UNKNOWN)
 _HEALTH: Final = tuple(status.value for status in HealthStatus)
 
@@ -84,7 +83,7 @@ class Installation(Collector):
         )
         ids = Ledger(self._redis).without_end()
         unfinished.add_metric((), len(ids))
-        oldest.add_metric((), self._since(min(map(_received_at, ids))) if ids else 0.0)
+        oldest.add_metric((), self._since(min(map(received_at, ids))) if ids else 0.0)
         turns = GaugeMetricFamily(
             "mooring_turns_open", "Applications and repositories on which work is wanted or done"
         )
@@ -121,13 +120,8 @@ def sent_at(message: bytes) -> float:
     try:
         read = json.loads(message)
         headers: dict[str, Any] = read["headers"]
-        if received := _received_at(str(headers["id"])):
+        if received := received_at(str(headers["id"])):
             return received
         return min(max(float(headers[SENT_AT]), 0.0), 1e11)
     except (KeyError, TypeError, ValueError):
         return 0.0
-
-
-def _received_at(id: str) -> float:
-    found = _ID.fullmatch(id)
-    return int(found[1]) / 1000 if found else 0.0

@@ -14,6 +14,7 @@ from typing import Final
 
 from prometheus_client import Counter, Histogram
 
+from mooring.delivery import received_at
 from mooring.errors import MooringError, Refused
 
 PUSH_APPLIED: Final = Histogram(
@@ -45,17 +46,16 @@ FETCH_DURATION: Final = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 90),
 )
 
-_ID: Final = re.compile(r"(\d{1,14})-\d{1,20}")  # a delivery's: milliseconds since the epoch first
 _PATH: Final = re.compile(
     r"/(?:api/[^/]+|apis/(?P<group>[^/]+)/[^/]+)/(?:namespaces/[^/]+/(?=.))?[^/]+(?P<name>/.+)?"
 )
 
 
 def applied(deliveries: Iterable[str], now: float) -> None:
-    """What `deliveries` (their ids, which begin with when they were received) brought is in the cluster."""
+    """What `deliveries` (their ids) brought is in the cluster."""
     for delivery in deliveries:
-        if found := _ID.fullmatch(delivery):
-            PUSH_APPLIED.observe(max(now - int(found[1]) / 1000, 0.0))
+        if received := received_at(delivery):
+            PUSH_APPLIED.observe(max(now - received, 0.0))
 
 
 def requested(method: str, path: str, content_type: str, code: str, took_s: float) -> None:
