@@ -11,7 +11,7 @@ from mooring.errors import ClusterRefused, MooringError, Retryable
 from mooring.text import printable
 
 NO: Final = 1  # the command did its work, and the answer is no: it differs, the operation failed
-USAGE: Final = 2  # click's own
+# 2 is click's own, for wrong usage.
 UNREACHABLE: Final = 11  # cluster, Redis or Git host do not answer
 DENIED: Final = 12  # the API server does not permit it
 MISSING: Final = 13  # there is no such object

@@ -8,9 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import copy
-from collections.abc import Iterable, Iterator
 from typing import Any, Final
-from urllib.parse import quote
 
 import orjson
 
@@ -18,8 +16,6 @@ from mooring.names import LAST_APPLIED
 
 MASK: Final = "++++++++"
 _LONGER: Final = "++++"
-# A line of a multi-line secret (a PEM key) is itself a secret, unless it is too short to tell anything.
-_TELLING_LINE: Final = 8
 
 
 def masked(body: dict[str, Any]) -> dict[str, Any]:
@@ -36,22 +32,6 @@ def masked_together(*bodies: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     """
     masks = _Masks()
     return tuple(_masked_secret(body, masks) if _is_secret(body) else body for body in bodies)
-
-
-def mask_text(text: str, secrets: Iterable[str]) -> str:
-    """`text` without any of `secrets`, nor their base64 or URL-quoted forms, nor their single long lines."""
-    found = sorted(
-        (at, at + len(form))
-        for form in {form for secret in secrets for form in _forms(secret)}
-        for at in _places(text, form)
-    )
-    parts, kept_from = [], 0
-    for start, end in found:
-        # Occurrences that overlap are one: masking them one by one would leave the rest of the second.
-        if start >= kept_from:
-            parts += [text[kept_from:start], MASK]
-        kept_from = max(kept_from, end)
-    return "".join([*parts, text[kept_from:]])
 
 
 class _Masks:
@@ -108,23 +88,3 @@ def _decoded(value: Any) -> bytes:
 
 def _as_is(value: Any) -> bytes:
     return (value if isinstance(value, str) else repr(value)).encode("utf-8", "surrogatepass")
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """How `secret` may appear in a message; never an empty string."""
-    whole = secret.strip()
-    if not whole:
-        return
-    raw = secret.encode("utf-8", "surrogatepass")
-    yield whole
-    yield quote(whole.encode("utf-8", "surrogatepass"), safe="")
-    yield base64.b64encode(raw).decode()
-    yield base64.b64encode(raw.strip()).decode()
-    yield from (line.strip() for line in whole.splitlines() if len(line.strip()) >= _TELLING_LINE)
-
-
-def _places(text: str, form: str) -> Iterator[int]:
-    at = text.find(form)
-    while at >= 0:
-        yield at
-        at = text.find(form, at + 1)

@@ -173,12 +173,6 @@ class AppProject(Part):
             self.spec.cluster_resource_blacklist, group, kind, name
         )
 
-    def permits_app_namespace(self, namespace: str, home: str) -> bool:
-        """Whether an Application of this namespace may belong to the project that lives in `home`."""
-        return namespace == home or any(
-            _glob(pattern).fullmatch(namespace) for pattern in self.spec.source_namespaces
-        )
-
 
 def default_project(namespace: str) -> AppProject:
     """The project `default` of an installation that has written down none: it permits everything."""

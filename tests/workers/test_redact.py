@@ -1,4 +1,4 @@
-"""What people see of a Secret, and of a message that quotes one."""
+"""What people see of a Secret."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ import base64
 import copy
 import json
 from typing import Any
-from urllib.parse import quote
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.names import LAST_APPLIED
-from workers.redact import MASK, mask_text, masked, masked_together
+from workers.redact import MASK, masked, masked_together
 
 
 def encoded(value: str) -> str:
@@ -88,33 +87,3 @@ def test_masks_tell_equality_of_values_and_nothing_else(values: list[str]) -> No
     shown = [body["data"]["k"] for body in masked_together(*(secret({"k": encoded(v)}) for v in values))]
     first_seen = list(dict.fromkeys(values))
     assert shown == [MASK + "++++" * first_seen.index(value) for value in values]
-
-
-def test_a_message_is_shown_without_the_secrets_it_quotes() -> None:
-    password = "p@ss/w:rd"
-    message = f"https://me:{quote(password, safe='')}@git.example: {password} is not {encoded(password)}"
-    assert mask_text(message, [password]) == f"https://me:{MASK}@git.example: {MASK} is not {MASK}"
-
-
-def test_a_single_line_of_a_private_key_is_masked() -> None:
-    key = "-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEIB\n-----END KEY-----\n"
-    assert mask_text("line 2: 'MC4CAQAwBQYDK2VwBCIEIB' is no YAML", [key]) == f"line 2: '{MASK}' is no YAML"
-
-
-def test_secrets_that_overlap_leave_no_rest() -> None:
-    assert mask_text("xabcdx", ["abc", "bcd"]) == f"x{MASK}x"
-    assert mask_text("xabcdx", ["bc", "abcd"]) == f"x{MASK}x"
-    assert mask_text("aaaa", ["aa"]) == MASK
-
-
-def test_empty_secrets_mask_nothing() -> None:
-    assert mask_text("nothing to hide", ["", " ", "\n"]) == "nothing to hide"
-
-
-@given(
-    st.lists(st.text(alphabet="ab/ \nü", max_size=12), max_size=5),
-    st.lists(st.text(alphabet="ab/ \nü", max_size=12), max_size=4),
-)
-def test_no_secret_is_left_in_a_masked_text(parts: list[str], secrets: list[str]) -> None:
-    shown = mask_text("".join([*parts, *secrets]), secrets)
-    assert not any(secret.strip() in shown for secret in secrets if secret.strip())

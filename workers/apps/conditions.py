@@ -9,15 +9,10 @@ from mooring.model.status import Condition
 
 # https://argo-cd.readthedocs.io/en/stable/operator-manual/argocd-cm-yaml/ names none of them; they are the
 # constants of pkg/apis/application/v1alpha1, and other programs show them by these names.
-DELETION_ERROR: Final = "DeletionError"
 INVALID_SPEC: Final = "InvalidSpecError"
-COMPARISON_ERROR: Final = "ComparisonError"
 SYNC_ERROR: Final = "SyncError"
-UNKNOWN_ERROR: Final = "UnknownError"
 SHARED_RESOURCE: Final = "SharedResourceWarning"
 REPEATED_RESOURCE: Final = "RepeatedResourceWarning"
-EXCLUDED_RESOURCE: Final = "ExcludedResourceWarning"
-ORPHANED_RESOURCE: Final = "OrphanedResourceWarning"
 
 
 def merge_conditions(

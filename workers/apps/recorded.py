@@ -168,8 +168,8 @@ class RecordedApplications(ABC):
         def patch(current: Application) -> Patch:
             if current.operation is not None:
                 raise Refused(
-                    f"application {app.key.namespace}/{app.key.name}: another operation waits already: wait for "
-                    f"its end, or withdraw it by `mooring app terminate-op {app.key.name}`"
+                    f"application {app.key.namespace}/{app.key.name}: another operation waits already: wait "
+                    f"for its end, or withdraw it by `mooring app terminate-op {app.key.name}`"
                 )
             return {"operation": operation.to_dict()}
 

@@ -207,10 +207,6 @@ class Mirror:
                 refs[name.removesuffix("^{}")] = commit  # a peeled tag comes right after the tag
         return refs
 
-    def ref_commit(self, ref: str, timeout: float = FETCH_TIMEOUT) -> str | None:
-        """The commit that the host says the full ref name is at; None when it has no such ref."""
-        return self.list_refs([ref], timeout).get(ref)
-
     def fetch_commit(self, commit: str, timeout: float = FETCH_TIMEOUT, *, or_refs: bool = True) -> None:
         """Brings the commit, with its whole history, here; nothing when it is here already.
 

@@ -13,7 +13,6 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +20,6 @@ from mooring.errors import GitFailed, GitRefused
 from workers.git.process import LocalDamage, environment
 
 COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}")
-_SIGNATURE: Final = re.compile(r"(.*?) ?<([^<>]*)> (\d{1,12}) ([+-])(\d\d)(\d\d)")
 # A pipe holds 64 KiB. A batch of requests fits, so that writing never waits for git to be read.
 _BATCH: Final = 500
 _MAX_TREE: Final = 16 << 20
@@ -47,25 +45,12 @@ class Entry:
         return self.mode == 0o120000
 
     @property
-    def is_submodule(self) -> bool:
-        return self.mode == 0o160000
-
-    @property
     def is_file(self) -> bool:
         return self.mode & 0o170000 == 0o100000
 
     @property
     def name(self) -> str:
         return posixpath.basename(self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class CommitInfo:
-    id: str
-    author: str  # "Name <address>"
-    date: datetime  # of the commit, in its author's time zone
-    subject: str  # first line of the message
-    parents: tuple[str, ...]
 
 
 def clean_path(path: str) -> str:
@@ -195,24 +180,6 @@ class TreeReader:
             todo = target.split("/") + todo
         return self._entry(commit, "/".join(done[:-1]), done[-1]) if done else None
 
-    def commit_info(self, commit: str) -> CommitInfo:
-        """Author, date and first line of a commit that is here."""
-        raw = self.read(commit, limit=1 << 20)
-        head, _, message = raw.partition(b"\n\n")
-        fields: dict[str, list[str]] = {}
-        for line in head.decode(errors="replace").split("\n"):
-            name, _, value = line.partition(" ")
-            fields.setdefault(name, []).append(value)
-        encoding = fields.get("encoding", ["utf-8"])[0]
-        try:
-            text = message.decode(encoding, errors="replace")
-        except LookupError:
-            text = message.decode(errors="replace")
-        author, _ = _signature(fields.get("author", [""])[0])
-        _, date = _signature(fields.get("committer", [""])[0])
-        subject = text.lstrip().partition("\n")[0].strip()
-        return CommitInfo(commit, author, date, subject, tuple(fields.get("parent", ())))
-
     def _entry(self, commit: str, folder: str, name: str) -> Entry | None:
         kind, tree, _size = self._info([_spot(commit, folder)])[0]
         if kind != "tree":
@@ -326,13 +293,3 @@ def _entries(folder: str, tree: bytes) -> Iterator[Entry]:
         mode = int(tree[at:space], 8)
         yield Entry(posixpath.join(folder, name), mode, tree[zero + 1 : zero + 21].hex())
         at = zero + 21
-
-
-def _signature(text: str) -> tuple[str, datetime]:
-    match = _SIGNATURE.fullmatch(text)
-    if match is None:
-        return text, datetime.fromtimestamp(0, UTC)
-    name, address, seconds, sign, hours, minutes = match.groups()
-    offset = timedelta(hours=min(int(hours), 23), minutes=min(int(minutes), 59))
-    zone = timezone(-offset if sign == "-" else offset)
-    return f"{name} <{address}>", datetime.fromtimestamp(int(seconds), zone)

@@ -118,13 +118,6 @@ def test_namespaced_kinds_are_permitted_unless_forbidden() -> None:
     assert not some.permits_resource("batch", "Job", True)
 
 
-def test_applications_live_beside_their_project_or_where_it_says() -> None:
-    project = _project(sourceNamespaces=["team-*"])
-    assert project.permits_app_namespace("mooring", "mooring")
-    assert project.permits_app_namespace("team-a", "mooring")
-    assert not project.permits_app_namespace("default", "mooring")
-
-
 def test_without_a_written_default_project_everything_is_permitted() -> None:
     project = default_project("mooring")
     assert project.permits_source("https://anywhere/a")
