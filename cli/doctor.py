@@ -23,6 +23,7 @@ from cli.gostyle import Verb
 from cli.home import Home, connect, home_options, redis_client, redis_url
 from mooring.errors import MooringError, Refused
 from mooring.names import BEAT_LEASE
+from mooring.redis_url import FILE_VARIABLE, VARIABLE
 from mooring.settings import Settings
 
 _OLDEST_GIT: Final = (2, 31)  # the first that reads GIT_CONFIG_COUNT, by which it is told what to trust
@@ -109,8 +110,8 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     try:
         redis_url(settings)
     except Refused:
-        said = "MOORING_REDIS_URL is not set, and no `mooring up` of yours runs on this machine"
-        yield Finding("redis", State.PROBLEM, said, "start `mooring up`, which brings its own, or set it")
+        said = f"neither {VARIABLE} nor {FILE_VARIABLE} is set, and no `mooring up` of yours runs on this machine"
+        yield Finding("redis", State.PROBLEM, said, "start `mooring up`, which brings its own, or set one")
         return
     try:
         client = redis_client(settings)
@@ -118,10 +119,10 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         client.ping()
         took = (time.monotonic() - began) * 1000
     except MooringError as error:
-        yield Finding("redis", State.PROBLEM, str(error), "start it, or correct MOORING_REDIS_URL")
+        yield Finding("redis", State.PROBLEM, str(error), f"start it, or correct {_redis_variable()}")
         return
     except redis.RedisError as error:  # a wrong password, an ACL: nobody's words but its own
-        yield Finding("redis", State.PROBLEM, f"refuses us: {error}", "correct MOORING_REDIS_URL")
+        yield Finding("redis", State.PROBLEM, f"refuses us: {error}", f"correct {_redis_variable()}")
         return
     try:
         info = client.info()
@@ -139,6 +140,11 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding("redis", State.OK, f"{said}, and keeps what it is told (AOF)")
     yield _beat(client)
+
+
+def _redis_variable() -> str:
+    """The one that says where Redis is."""
+    return FILE_VARIABLE if os.environ.get(FILE_VARIABLE) else VARIABLE
 
 
 def _beat(client: Any) -> Finding:
@@ -314,7 +320,7 @@ def _tools(settings: Settings) -> Iterator[Finding]:
         try:
             yield Finding("redis-server", State.OK, str(find_server()))
         except DevclusterError as error:
-            yield Finding("redis-server", State.PROBLEM, str(error), "or set MOORING_REDIS_URL")
+            yield Finding("redis-server", State.PROBLEM, str(error), f"or set {VARIABLE} or {FILE_VARIABLE}")
 
 
 def _state_dir(settings: Settings) -> Finding:

@@ -13,6 +13,7 @@ import click
 
 from cli import embedded
 from mooring.errors import Refused
+from mooring.redis_url import FILE_VARIABLE, VARIABLE
 from mooring.settings import Settings
 
 if TYPE_CHECKING:
@@ -95,7 +96,9 @@ def redis_url(settings: Settings) -> str:
     """The Redis that is set, or the embedded one of a `mooring up` that runs. Raises Refused without one."""
     url = settings.redis_url or embedded.find(Path(settings.state_dir))
     if not url:
-        raise Refused("no Redis to ask: set MOORING_REDIS_URL, or start `mooring up` on this machine")
+        raise Refused(
+            f"no Redis to ask: set {VARIABLE} or {FILE_VARIABLE}, or start `mooring up` on this machine"
+        )
     return url
 
 

@@ -42,6 +42,20 @@ def test_without_kinds_namespace_redis_and_git_each_is_found(mooring: Mooring, t
         assert found[check]["state"] == "problem"
         assert found[check]["advice"]
     assert found["cluster"]["state"] == "ok"
+    assert "MOORING_REDIS_URL_FILE" in found["redis"]["said"]  # as packaged set-ups give it
+    listed = mooring("delivery", "list", MOORING_REDIS_URL="")
+    assert "MOORING_REDIS_URL_FILE" in listed.stderr
+
+
+def test_of_a_redis_that_does_not_answer_the_variable_is_named_that_leads_there(
+    mooring: Mooring, tmp_path: Path
+) -> None:
+    file = tmp_path / "redis-url"
+    file.write_text(f"unix://{tmp_path}/nowhere.sock")
+    done = mooring("doctor", "-o", "json", MOORING_REDIS_URL="", MOORING_REDIS_URL_FILE=str(file))
+    found = _found(done)["redis"]
+    assert found["state"] == "problem"
+    assert found["advice"].endswith("MOORING_REDIS_URL_FILE")
 
 
 def test_a_password_of_redis_that_is_wrong_is_found_and_not_shown(mooring: Mooring, shop: str) -> None:
