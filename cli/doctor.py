@@ -110,7 +110,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     try:
         redis_url(settings)
     except Refused:
-        said = f"neither {VARIABLE} nor {FILE_VARIABLE} is set, and no `mooring up` of yours runs on this machine"
+        said = f"neither {VARIABLE} nor {FILE_VARIABLE} is set, and no `mooring up` of yours runs here"
         yield Finding("redis", State.PROBLEM, said, "start `mooring up`, which brings its own, or set one")
         return
     try:
@@ -324,7 +324,10 @@ def _tools(settings: Settings) -> Iterator[Finding]:
 
 
 def _state_dir(settings: Settings) -> Finding:
-    directory = Path(settings.state_dir)
+    try:
+        directory = settings.state_directory()
+    except Refused as error:
+        return Finding("state", State.PROBLEM, str(error))
     there = next((each for each in (directory, *directory.parents) if each.exists()), Path("/"))
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         advice = "give it to the user that runs the workers, or set MOORING_STATE_DIR"

@@ -94,7 +94,7 @@ def connect(settings: Settings) -> Home:
 
 def redis_url(settings: Settings) -> str:
     """The Redis that is set, or the embedded one of a `mooring up` that runs. Raises Refused without one."""
-    url = settings.redis_url or embedded.find(Path(settings.state_dir))
+    url = settings.redis_url or (settings.state_dir and embedded.find(settings.state_directory()))
     if not url:
         raise Refused(
             f"no Redis to ask: set {VARIABLE} or {FILE_VARIABLE}, or start `mooring up` on this machine"

@@ -78,6 +78,7 @@ def up(
     if apps_dir:
         settings = replace(settings, apps_dir=str(Path(apps_dir).absolute()))
     web_settings = WebSettings.from_env(os.environ)
+    settings.state_directory()
     server = _check_cluster(settings)
     _check_port(host, port)
     flower_port, without = _flower_port(flower_port)
@@ -114,6 +115,7 @@ def up(
 def worker(settings: Settings, drain: float) -> None:
     """Run the four pools of workers: intake, deploy, slow and reconcile. Needs a Redis."""
     settings = replace(settings, redis_url=redis_url(settings))
+    settings.state_directory()  # refused once and here, not by each pool again and again
     _check_cluster(settings)
     settings, as_json = _logging(settings)
     with ExitStack() as ends:
@@ -208,7 +210,7 @@ def _metrics(where: str, names: Sequence[str], redis_url: str = "") -> Iterator[
 @contextmanager
 def _redis(settings: Settings) -> Iterator[embedded.Urls]:
     if not settings.redis_url:
-        with embedded.running(Path(settings.state_dir)) as urls:
+        with embedded.running(settings.state_directory()) as urls:
             yield urls
         return
     from mooring.store.connection import connect as connect_redis

@@ -16,8 +16,13 @@ from mooring.redis_url import redis_url
 
 
 def _default_state_dir() -> str:
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
-    return str(Path(base) / "mooring")
+    """ "" for a user without a home, as an arbitrary uid in a container is: not everybody needs a directory,
+    and any that we could choose for him would be shared with strangers."""
+    base = os.environ.get("XDG_STATE_HOME")
+    try:
+        return str(Path(base or Path.home() / ".local/state") / "mooring")
+    except RuntimeError:
+        return ""
 
 
 def _set(variable: str, default: Any, doc: str, *, shown: bool = True) -> Any:
@@ -78,6 +83,15 @@ class Settings:
         if found.yaml_duplicate_keys not in ("warn", "error"):
             raise Refused("MOORING_YAML_DUPLICATE_KEYS must be `warn` or `error`")
         return found
+
+    def state_directory(self) -> Path:
+        """The directory for Git mirrors, and for the data of an embedded Redis. Raises Refused when there is
+        none."""
+        if not self.state_dir:
+            raise Refused(
+                "this user has no home directory to keep Git mirrors in: set MOORING_STATE_DIR to a directory"
+            )
+        return Path(self.state_dir)
 
     def to_env(self) -> dict[str, str]:
         """The variables that give these settings to a child process."""

@@ -111,8 +111,8 @@ def keep(mirror: Mirror, commit: str) -> None:
 
 
 def mirrors_dir(settings: Settings) -> Path:
-    """Where the mirrors are."""
-    return Path(settings.state_dir) / "mirrors"
+    """Where the mirrors are. Raises Refused as `Settings.state_directory` does."""
+    return settings.state_directory() / "mirrors"
 
 
 def _known_hosts_file(path: str) -> str:

@@ -74,6 +74,7 @@ def start(settings: Settings, send: Callable[[Step], None], git_patience_s: floa
     Raises Refused when a setting is wrong or the installation's Secret is missing, ClusterUnavailable or
     StoreUnavailable when one of the two does not answer.
     """
+    mirrors = settings.state_directory() / "mirrors"
     client = connect_redis(settings.redis_url)
     cluster = connect_cluster(settings.kubeconfig or None, settings.context or None)
     api = cluster.api()
@@ -98,7 +99,7 @@ def start(settings: Settings, send: Callable[[Step], None], git_patience_s: floa
         applications=applications,
         installation=installation,
         executor=_Executor(_PARALLEL, thread_name_prefix="apply"),
-        mirrors=Path(settings.state_dir) / "mirrors",
+        mirrors=mirrors,
         git_patience_s=git_patience_s or settings.git_timeout_s,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +76,35 @@ def test_a_url_that_is_given_twice_or_a_file_that_gives_none_is_refused_without_
         with pytest.raises(Refused, match=f"MOORING_REDIS_URL_FILE.*{why}") as refused:
             settings.from_env({"MOORING_REDIS_URL_FILE": str(path), "MOORING_REDIS_URL": url})
         assert "s3cret" not in str(refused.value)
+
+
+def test_a_user_without_a_home_is_asked_for_a_directory_when_one_is_needed_and_not_before() -> None:
+    settings = Settings.from_env({"MOORING_STATE_DIR": "/var/lib/mooring"})
+    assert settings.state_directory() == Path("/var/lib/mooring")
+
+    with pytest.raises(Refused, match="set MOORING_STATE_DIR"):
+        Settings(state_dir="").state_directory()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_a_uid_without_a_name_as_openshift_gives_it_has_settings_and_no_directory() -> None:
+    script = """
+import os, pwd  # what lies in root's own home is imported while it can be read
+from mooring.errors import ClusterRefused
+from mooring.settings import Settings
+from workers.cluster.connect import connect
+os.setuid(65432)
+print(repr(Settings.from_env(os.environ).state_dir))
+try:
+    connect()
+except ClusterRefused as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        "''",
+        "no cluster to connect to: give --kubeconfig, set KUBECONFIG, or run in a pod",
+    ]

@@ -74,13 +74,20 @@ def server_ref(url: str) -> ClusterRef:
 
 
 def _default_path() -> str:
-    path = Path("~/.kube/config").expanduser()
+    path = _expanded("~/.kube/config")
     return str(path) if path.is_file() else ""
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # a uid without a home, as containers have
+        return Path(path)
 
 
 def _read(paths: str, context: str | None) -> KubeConfigLoader:
     """The package's loader for one context. A path that is not there is an error, not an empty file."""
-    found = [path for path in paths.split(os.pathsep) if path and Path(path).expanduser().is_file()]
+    found = [path for path in paths.split(os.pathsep) if path and _expanded(path).is_file()]
     if not found:
         raise ClusterRefused(f"kubeconfig {paths} does not exist: give --kubeconfig or set KUBECONFIG")
     try:
