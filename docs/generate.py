@@ -44,8 +44,8 @@ tier never sees a kubeconfig, the workers never see a webhook secret.
 {_table(("Variable", "Default", "Meaning"), _engine_rows())}
 
 Where neither `MOORING_REDIS_URL` nor `MOORING_REDIS_URL_FILE` is set, `mooring up` runs a Redis of its own
-below `MOORING_STATE_DIR`. Both set is refused. For a user without a home directory, as containers have, workers and
-`mooring up` want `MOORING_STATE_DIR` to be set.
+below `MOORING_STATE_DIR`. Both set is refused. For a user without a home directory, as containers
+have, workers and `mooring up` want `MOORING_STATE_DIR` to be set.
 `MOORING_KUBECONFIG` empty means: `$KUBECONFIG`, then `~/.kube/config`, then the pod's service account.
 
 ## Web tier

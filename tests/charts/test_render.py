@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from charts.generate import CASES, CHART, documented, helm, readme, render, schema
+from cli.doctor import RIGHTS
 from cli.main import main
 from mooring.settings import Settings
 from mooring.settings_web import WebSettings
@@ -502,3 +503,23 @@ def test_workers_keep_their_mirrors_where_they_are_told_to() -> None:
     assert claim["spec"]["resources"]["requests"]["storage"] == "20Gi"
     lost = pods(objects(golden("default")))["worker"]
     assert {"name": "state", "emptyDir": {"sizeLimit": "10Gi"}} in lost["spec"]["volumes"]
+
+
+@each
+def test_the_role_at_home_gives_what_doctor_asks_for_and_no_more(name: str) -> None:
+    roles = [
+        role
+        for role in of_kind(objects(golden(name)), "Role")
+        if "destination" not in role["metadata"]["name"]
+    ]
+    given = {
+        (group, resource, verb, only)
+        for role in roles
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        for only in rule.get("resourceNames", [""])
+    }
+    asked = {(group, resource, verb, only) for group, resource, verbs, only in RIGHTS for verb in verbs}
+    assert given == asked

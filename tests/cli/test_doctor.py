@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
+from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.redis import RedisServer
+from tests.charts.rendered import golden, objects, of_kind
 from tests.cli.conftest import Mooring
 
 pytestmark = pytest.mark.cluster
@@ -20,6 +22,15 @@ pytestmark = pytest.mark.cluster
 def _found(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert "Traceback" not in done.stderr
     return {one["check"]: one for one in json.loads(done.stdout)}
+
+
+def _acting_as(cluster: Cluster, user: str, directory: Path) -> Path:
+    """A kubeconfig of somebody else."""
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"][0]["user"]["as"] = user
+    limited = directory / "kubeconfig"
+    limited.write_text(yaml.safe_dump(config))
+    return limited
 
 
 def test_all_is_well(mooring: Mooring, shop: str) -> None:
@@ -70,16 +81,43 @@ def test_a_password_of_redis_that_is_wrong_is_found_and_not_shown(mooring: Moori
 def test_a_user_who_may_not_is_told_what_is_missing(
     mooring: Mooring, shop: str, cluster: Cluster, tmp_path: Path
 ) -> None:
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    config["users"][0]["user"]["as"] = "nobody-in-particular"
-    limited = tmp_path / "kubeconfig"
-    limited.write_text(yaml.safe_dump(config))
+    limited = _acting_as(cluster, "nobody-in-particular", tmp_path)
     done = mooring("doctor", "-o", "json", MOORING_KUBECONFIG=str(limited))
     assert done.returncode == 1
     found = _found(done)
     assert found["permissions"]["state"] == "problem"
     assert "patch applications" in found["permissions"]["said"]
+    assert "get events" in found["permissions"]["said"]
+    assert "patch events" in found["permissions"]["said"]
     assert "RoleBinding" in found["permissions"]["advice"]
+
+
+def test_the_account_that_the_chart_gives_the_workers_lacks_nothing(
+    mooring: Mooring, shop: str, cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    (role,) = (
+        one
+        for one in of_kind(objects(golden("namespaced")), "Role")
+        if "destination" not in one["metadata"]["name"]
+    )
+    role["metadata"] = {"name": "worker"}
+    user = {"kind": "User", "name": f"worker-{namespace}", "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {
+        "metadata": {"name": "worker"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "worker"},
+        "subjects": [user],
+    }
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    devcluster.ask(cluster, f"{rbac}/roles", role)
+    devcluster.ask(cluster, f"{rbac}/rolebindings", binding)
+    limited = _acting_as(cluster, user["name"], tmp_path)
+
+    done = mooring("doctor", "-o", "json", MOORING_KUBECONFIG=str(limited))
+
+    assert done.returncode == 0, done.stdout
+    found = _found(done)
+    for check in ("kinds", "namespace", "permissions", "applications"):
+        assert found[check]["state"] == "ok", found[check]
 
 
 def test_a_cluster_that_does_not_answer_and_a_wrong_setting_are_found(
