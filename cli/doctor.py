@@ -20,11 +20,12 @@ import click
 from cli import show
 from cli.exits import NO
 from cli.gostyle import Verb
-from cli.home import Home, connect, home_options, redis_client, redis_url
+from cli.home import Reached, home_options, reach, redis_client, redis_url
 from mooring.errors import ClusterRefused, MooringError, Refused
 from mooring.names import ARGO_GROUP, ARGO_VERSION, BEAT_LEASE
 from mooring.redis_url import FILE_VARIABLE, VARIABLE
 from mooring.settings import Settings
+from workers import installation
 from workers.installation import SECRET_NAME
 
 _OLDEST_GIT: Final = (2, 31)  # the first that reads GIT_CONFIG_COUNT, by which it is told what to trust
@@ -175,7 +176,7 @@ def _beat(client: Any) -> Finding:
 # --- the cluster ----------------------------------------------------------------------------------
 def _cluster(settings: Settings) -> Iterator[Finding]:
     try:
-        home = connect(settings)
+        home = reach(settings)
         version = home.api.discovery.server_version
     except MooringError as error:
         advice = "correct --kubeconfig or --context; `kubectl version` asks the same server"
@@ -191,6 +192,7 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
         ("clock", _clock),
         ("kinds", _kinds),
         ("namespace", _namespace),
+        ("installation", _installation),
         ("permissions", _permissions),
         ("applications", _applications),
     ):
@@ -200,7 +202,7 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
             yield Finding(check, State.PROBLEM, str(error))
 
 
-def _clock(home: Home) -> Finding:
+def _clock(home: Reached) -> Finding:
     api = home.api
     before = time.time()
     answer = api.transport.request("GET", "/version", identity=api.identity)
@@ -222,7 +224,7 @@ def _clock(home: Home) -> Finding:
     return Finding("clock", State.OK, "agrees with the API server's")
 
 
-def _kinds(home: Home) -> Finding:
+def _kinds(home: Reached) -> Finding:
     from cli.crds import CRD, Step, judge
     from mooring.model.crd import crds, is_ours
 
@@ -253,17 +255,26 @@ def _kinds(home: Home) -> Finding:
     return Finding("kinds", State.OK, f"Application and AppProject are {whose}")
 
 
-def _namespace(home: Home) -> Finding:
+def _namespace(home: Reached) -> Finding:
     from cli.crds import NAMESPACE
 
     name = home.settings.namespace
     if home.api.get(NAMESPACE, "", name, metadata_only=True) is None:
+        if home.settings.apps_dir:  # nothing but a start has to have been there before
+            advice = "the first start makes it, where it may: or create it, or give -N"
+            return Finding("namespace", State.WARNING, f"there is no namespace {name} yet", advice)
         advice = "run `mooring crds install`, which creates it, or give -N"
         return Finding("namespace", State.PROBLEM, f"there is no namespace {name}", advice)
     return Finding("namespace", State.OK, name)
 
 
-def _permissions(home: Home) -> Finding:
+def _installation(home: Reached) -> Finding:
+    if installation.find(home.api, home.settings.namespace) is None:
+        return Finding("installation", State.OK, f"none yet: the first start makes Secret {SECRET_NAME}")
+    return Finding("installation", State.OK, f"Secret {SECRET_NAME} is there")
+
+
+def _permissions(home: Reached) -> Finding:
     denied = [
         f"{verb} {resource}{name and f'/{name}'}"
         for group, resource, verbs, name in RIGHTS
@@ -279,7 +290,7 @@ def _permissions(home: Home) -> Finding:
     )
 
 
-def _may(home: Home, verb: str, group: str, resource: str, name: str) -> bool:
+def _may(home: Reached, verb: str, group: str, resource: str, name: str) -> bool:
     """https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access"""
     api = home.api
     # A namespace is an object of itself, as far as its Roles go.
@@ -304,15 +315,37 @@ def _may(home: Home, verb: str, group: str, resource: str, name: str) -> bool:
     return bool(answer.json().get("status", {}).get("allowed"))
 
 
-def _applications(home: Home) -> Finding:
-    listing = home.applications.list()
-    if listing.broken:
-        first = listing.broken[0].message
-        said = f"{len(listing.broken)} of {len(listing.apps) + len(listing.broken)} cannot be read: {first}"
+def _applications(home: Reached) -> Finding:
+    good, broken = _in_files(home) if home.settings.apps_dir else _in_cluster(home)
+    if broken:
+        said = f"{len(broken)} of {good + len(broken)} cannot be read: {broken[0]}"
         return Finding("applications", State.PROBLEM, said, "correct the manifest")
-    if not listing.apps:
-        return Finding("applications", State.OK, "none yet: `mooring app create` creates one")
-    return Finding("applications", State.OK, str(len(listing.apps)))
+    if not good:
+        how = "write the first" if home.settings.apps_dir else "`mooring app create` creates one"
+        return Finding("applications", State.OK, f"none yet: {how}")
+    return Finding("applications", State.OK, str(good))
+
+
+def _in_files(home: Reached) -> tuple[int, list[str]]:
+    """How many Applications can be read, and why others cannot."""
+    from workers.apps.files import Files
+
+    written = Files(Path(home.settings.apps_dir), home.settings.namespace).read()
+    return len(written.manifests), [one.message for one in written.broken]
+
+
+def _in_cluster(home: Reached) -> tuple[int, list[str]]:
+    """As `_in_files`. The workers' own way writes on each broken one that it is; here nothing is written."""
+    from mooring.model.application import Application
+    from workers.apps.home import APPLICATION
+
+    listed, broken = home.api.list(APPLICATION, home.settings.namespace), list[str]()
+    for live in listed:
+        try:
+            Application.parse(live.body or {})
+        except Refused as error:
+            broken.append(str(error))
+    return len(listed) - len(broken), broken
 
 
 # --- this machine ---------------------------------------------------------------------------------

@@ -63,22 +63,39 @@ def chosen(kubeconfig: str = "", context: str = "", namespace: str = "") -> Sett
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
-    """The home cluster, connected."""
+class Reached:
+    """The home cluster, which answers."""
 
     settings: Settings
     server: str
     api: Api
+
+
+@dataclass(frozen=True, slots=True)
+class Home(Reached):
+    """The home cluster with its Applications."""
+
     applications: Applications
 
 
-def connect(settings: Settings) -> Home:
-    """Raises ClusterRefused and ClusterUnavailable saying what is wrong with the way to the cluster."""
-    from workers.apps.home import HomeApplications
+def reach(settings: Settings) -> Reached:
+    """Writes nothing there. Raises ClusterRefused and ClusterUnavailable saying what is wrong with the way to
+    the cluster."""
     from workers.cluster.connect import connect as connect_cluster
 
     cluster = connect_cluster(settings.kubeconfig or None, settings.context or None)
-    api = cluster.api()
+    return Reached(settings, cluster.ref, cluster.api())
+
+
+def connect(settings: Settings) -> Home:
+    """Makes the installation's Secret where the Applications are files, as a start does.
+
+    Raises what `reach` raises, and Refused when that Secret is lost.
+    """
+    from workers.apps.home import HomeApplications
+
+    reached = reach(settings)
+    api = reached.api
     applications: Applications
     if settings.apps_dir:
         from workers.apps.directory import DirectoryApplications
@@ -89,7 +106,7 @@ def connect(settings: Settings) -> Home:
         applications = DirectoryApplications(directory, api, settings.namespace, installation)
     else:
         applications = HomeApplications(api, settings.namespace)
-    return Home(settings, cluster.ref, api, applications)
+    return Home(settings, reached.server, api, applications)
 
 
 def redis_url(settings: Settings) -> str:

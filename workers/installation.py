@@ -39,8 +39,29 @@ class Installation:
 def ensure(api: Api, home_namespace: str) -> Installation:
     """The installation of this namespace, made on the very first start; the namespace too, if need be.
 
-    Any number of starters agree on one. Raises Refused when the Secret is missing although objects of an
-    installation are there, and when it cannot be understood.
+    Any number of starters agree on one. Raises Refused as `find` does.
+    """
+    found = find(api, home_namespace)
+    if found is not None:
+        return found
+    made = Installation("".join(secrets.choice(_ALPHABET) for _ in range(8)), secrets.token_bytes(_KEY_BYTES))
+    try:
+        _create(api, home_namespace, made)
+    except Conflict as error:
+        found = _get(api, home_namespace)
+        if found is None:
+            raise Refused(
+                f"Secret {home_namespace}/{SECRET_NAME} was made and deleted again: start once more"
+            ) from error
+        return found
+    return made
+
+
+def find(api: Api, home_namespace: str) -> Installation | None:
+    """The installation of this namespace, None when there was never one. Writes nothing.
+
+    Raises Refused when the Secret is missing although objects of an installation are there, and when it
+    cannot be understood.
     """
     found = _get(api, home_namespace)
     if found is not None:
@@ -54,17 +75,7 @@ def ensure(api: Api, home_namespace: str) -> Installation:
             f"Secret {home_namespace}/{SECRET_NAME} is missing, but {traces[0]} and {len(traces) - 1} more "
             "ConfigMaps say what this installation has deployed: restore the Secret from a backup"
         )
-    made = Installation("".join(secrets.choice(_ALPHABET) for _ in range(8)), secrets.token_bytes(_KEY_BYTES))
-    try:
-        _create(api, home_namespace, made)
-    except Conflict as error:
-        found = _get(api, home_namespace)
-        if found is None:
-            raise Refused(
-                f"Secret {home_namespace}/{SECRET_NAME} was made and deleted again: start once more"
-            ) from error
-        return found
-    return made
+    return None
 
 
 def _get(api: Api, namespace: str) -> Installation | None:

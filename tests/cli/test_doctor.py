@@ -120,6 +120,46 @@ def test_the_account_that_the_chart_gives_the_workers_lacks_nothing(
         assert found[check]["state"] == "ok", found[check]
 
 
+def test_of_applications_in_files_it_looks_and_makes_nothing(
+    mooring: Mooring, cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    apps = tmp_path / "apps"
+    apps.mkdir()
+    nowhere = f"{namespace}-not-yet"
+
+    done = mooring("doctor", "-o", "json", "-N", nowhere, MOORING_APPS_DIR=str(apps))
+    found = _found(done)
+    assert done.returncode == 0, done.stdout
+    assert found["namespace"]["state"] == "warning"
+    assert "none yet" in found["installation"]["said"]
+    names = [one["metadata"]["name"] for one in devcluster.ask(cluster, "/api/v1/namespaces")["items"]]
+    assert nowhere not in names
+
+    assert mooring("doctor", MOORING_APPS_DIR=str(apps)).returncode == 0
+    assert devcluster.ask(cluster, f"/api/v1/namespaces/{namespace}/secrets")["items"] == []
+
+
+def test_a_secret_that_was_lost_is_named_and_the_way_to_the_cluster_is_not_blamed(
+    mooring: Mooring, cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    inventory = {
+        "metadata": {
+            "name": "applyset.shop",
+            "labels": {"applyset.kubernetes.io/id": "applyset-of-shop"},
+            "annotations": {"applyset.kubernetes.io/tooling": "mooring/v1"},
+        }
+    }
+    devcluster.ask(cluster, f"/api/v1/namespaces/{namespace}/configmaps", inventory)
+
+    done = mooring("doctor", "-o", "json", MOORING_APPS_DIR=str(tmp_path))
+
+    assert done.returncode == 1
+    found = _found(done)
+    assert found["cluster"]["state"] == "ok"
+    assert found["installation"]["state"] == "problem"
+    assert "restore the Secret from a backup" in found["installation"]["said"]
+
+
 def test_a_cluster_that_does_not_answer_and_a_wrong_setting_are_found(
     mooring: Mooring, tmp_path: Path
 ) -> None:
