@@ -69,7 +69,7 @@ class Finding:
 def doctor(settings: Settings, output: str | None) -> None:
     """Check Redis, the cluster, permissions, Git, tools, webhook secrets and clocks.
 
-    It looks at what this environment names: run it where the web tier and the workers run. Exit code 1
+    It writes nothing, and looks at what this environment names: run it where the workers run. Exit code 1
     when something is wrong; a warning is not.
     """
     findings = list(examined(settings))
@@ -405,8 +405,8 @@ def _webhooks() -> Iterator[Finding]:
         yield Finding(
             "webhooks",
             State.WARNING,
-            "no host has a secret here: every delivery is refused, and pushes are found by the poll alone",
-            f"set {secret_variable(HOSTS[0])} or {SECRETS_DIR} for the web tier",
+            "no secret is seen here; the web tier may have an environment of its own",
+            f"without {secret_variable(HOSTS[0])} or {SECRETS_DIR} there, it refuses every delivery",
         )
         return
     if web.secrets:

@@ -43,6 +43,10 @@ def test_all_is_well(mooring: Mooring, shop: str) -> None:
         *("redis", "processes", "webhooks", "ssh"),
     }
     assert found["applications"]["said"] == "1"
+    # Where the workers are, nobody can know what the web tier was told.
+    assert (
+        found["webhooks"]["said"] == "no secret is seen here; the web tier may have an environment of its own"
+    )
 
 
 def test_without_kinds_namespace_redis_and_git_each_is_found(mooring: Mooring, tmp_path: Path) -> None:
