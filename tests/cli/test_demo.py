@@ -16,7 +16,6 @@ import pytest
 from devcluster import places
 from devcluster.cluster import Cluster
 from tests.cli.conftest import Mooring
-from tests.measured import measured
 
 pytestmark = pytest.mark.cluster
 
@@ -113,7 +112,6 @@ def _start(cluster: Cluster | None, home: Path, *arguments: str, yes: bool = Tru
             "XDG_STATE_HOME": str(home / "state"),
             "XDG_CACHE_HOME": str(places.binaries().parent.parent),
             **theirs,
-            **measured(),
         },
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
