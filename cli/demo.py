@@ -132,7 +132,7 @@ def _set_up(ends: ExitStack, state: Path, kubeconfig: str, context: str, port: i
                 "the control plane of another demo runs: end that demo, or delete what a killed one left by "
                 f"`mooring devcluster stop --name {CLUSTER} --delete`"
             )
-        _line("", "starting a control plane (the very first time it is built: about 11 minutes)")
+        _line("", "starting a control plane (the very first time it is built: about ten minutes)")
         ends.callback(_quietly, lambda: devcluster.stop(CLUSTER, delete=True))
         own = devcluster.start(CLUSTER, say=lambda text: _line("", text))
         names = {name: f"demo-{name}" for name in APPS}

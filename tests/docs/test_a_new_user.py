@@ -27,7 +27,7 @@ _HERE = "tests/docs/test_a_new_user.py"
 _TYPED = {
     "README.md": {
         "make demo": "tests/cli/test_demo.py",  # and `make test` types this
-        "pip install": _HERE,
+        "make setup": _HERE,
         "kubectl apply -f guestbook.yaml": _HERE,
     },
     "docs/development.md": {
@@ -91,32 +91,33 @@ class NewUser:
         yield from ("--port", str(self.ports["web"]))
         yield from ("--flower-port", str(self.ports["flower"]), "--metrics-port", str(self.ports["metrics"]))
 
-    def types(self, block: str, given: str = "") -> str:
+    def types(self, block: str) -> str:
         """What the commands print, which succeed."""
         argv = ["bash", "-euo", "pipefail", "-c", self.reads(block)]
         done = subprocess.run(
-            argv, cwd=ROOT, env=self.environ, input=given, capture_output=True, text=True, timeout=120
+            argv,
+            cwd=ROOT,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def leaves_running(self, block: str, given: str = "") -> subprocess.Popen[str]:
+    def leaves_running(self, block: str) -> subprocess.Popen[bytes]:
         """The last command stays in the foreground of a terminal of its own."""
         log = (self.home / "terminal").open("w")
-        child = subprocess.Popen(
+        return subprocess.Popen(
             ["bash", "-euo", "pipefail", "-c", self.reads(block)],
             cwd=ROOT,
             env=self.environ,
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            text=True,
             start_new_session=True,
         )
-        assert child.stdin is not None
-        child.stdin.write(given)
-        child.stdin.close()
-        return child
 
     def sees(self) -> str:
         return (self.home / "terminal").read_text()
@@ -149,10 +150,10 @@ _PORTS = ("web", "flower", "metrics")
 def test_what_the_readme_says_leads_to_a_synced_application(user: NewUser) -> None:
     user.repo.commit({"guestbook/greeting.yaml": configmap("greeting", text="hello")})
     _, set_up, application = blocks("README.md")
-    # Installing from a registry is tests/packaging/test_dockerfile.py's; here it is installed already.
-    set_up = re.sub(r"^pip install .*$", "", set_up, flags=re.M)
+    # What is set up already is not set up again: the tests run in it.
+    set_up = re.sub(r"^make setup\b.*$", "", set_up, flags=re.M)
     (manifest,) = re.findall(r"^```yaml\n(.*?kind: Application\n.*?)^```$", read("README.md"), re.M | re.S)
-    up = user.leaves_running(set_up, given="y\n")
+    up = user.leaves_running(set_up)
     try:
         until("mooring up", lambda: "status page" in user.sees() or _ended(up, user))
 
@@ -192,5 +193,5 @@ def test_a_developer_starts_and_ends_a_control_plane(cluster: Cluster, tmp_path:
     assert not list(tmp_path.rglob("kubeconfig"))
 
 
-def _ended(up: subprocess.Popen[str], user: NewUser) -> None:
+def _ended(up: subprocess.Popen[bytes], user: NewUser) -> None:
     assert up.poll() is None, user.sees()
