@@ -13,6 +13,7 @@ from cli.selector import Selector, selector_option
 from mooring.errors import Refused
 from mooring.model.application import Application
 from mooring.settings import Settings
+from workers.apps.conditions import SHARED_RESOURCE
 
 
 @click.command(cls=Verb)
@@ -39,17 +40,32 @@ def delete(
         raise Refused(f"the Applications are files in {settings.apps_dir}: delete the file")
     home = connect(settings)
     for app in choose(home, names, selector):
-        stays = f"{len(app.status.resources)} objects stay in the cluster, with nobody to keep them as in Git"
-        if app.metadata.finalizers:
-            stays += f"; its finalizers are not obeyed by Mooring: {', '.join(app.metadata.finalizers)}"
+        known = left(app)
         if not yes:
             click.confirm(
-                f"Delete Application {app.key.namespace}/{app.key.name}? {stays}",
+                f"Delete Application {app.key.namespace}/{app.key.name}?" + (f" {known}" if known else ""),
                 abort=True,
                 err=output is not None,
             )
         _delete(home, app)
-        click.echo(f"{app.key.namespace}/{app.key.name}" + (f" deleted; {stays}" if output is None else ""))
+        said = " deleted" + (f"; {known}" if known else "")
+        click.echo(f"{app.key.namespace}/{app.key.name}" + (said if output is None else ""))
+
+
+def left(app: Application) -> str:
+    """What the Application leaves behind, as far as its status tells; "" for nothing. Pure."""
+    there = [item for item in app.status.resources if not item.health or item.health.status != "Missing"]
+    parts = []
+    if there and any(condition.type == SHARED_RESOURCE for condition in app.status.conditions):
+        # Some are another app's, or wanted by one: how many is not told, and who keeps them neither.
+        parts.append("those of its objects that no other app owns stay in the cluster")
+    elif len(there) == 1:
+        parts.append("1 object stays in the cluster, with nobody to keep it as in Git")
+    elif there:
+        parts.append(f"{len(there)} objects stay in the cluster, with nobody to keep them as in Git")
+    if app.metadata.finalizers:
+        parts.append(f"its finalizers are not obeyed by Mooring: {', '.join(app.metadata.finalizers)}")
+    return "; ".join(parts)
 
 
 def _delete(home: Home, app: Application) -> None:

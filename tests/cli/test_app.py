@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ import yaml
 from click import UsageError
 
 from cli.app.create import create, difference, merged
+from cli.app.delete import left
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
+from mooring.model.application import Application
 from tests.cli.conftest import Mooring
 
 pytestmark = pytest.mark.cluster
@@ -214,13 +217,36 @@ def test_waiting_ends_with_what_it_is_waiting_for(mooring: Mooring, shop: str) -
 def test_deleting_asks_and_says_what_stays(mooring: Mooring, shop: str, namespace: str) -> None:
     asked = mooring("app", "delete", shop, given="n\n")
     assert asked.returncode == 1
-    assert "stay in the cluster" in asked.stdout
+    assert asked.stdout == f"Delete Application {namespace}/shop? [y/N]: "
     assert mooring("app", "get", shop, "-o", "name").returncode == 0
     assert mooring("app", "delete", shop, "--cascade", "--yes").returncode == 2
     assert mooring("app", "delete", "-l", "team=sea", "--yes").returncode == 13
     done = mooring("app", "delete", "-l", "!team", "--yes")
-    assert done.stdout.startswith(f"{namespace}/shop deleted; 0 objects stay in the cluster")
+    assert done.stdout == f"{namespace}/shop deleted\n"
     assert mooring("app", "get", shop).returncode == 13
+
+
+@pytest.mark.parametrize(
+    ("healths", "conditions", "said"),
+    [
+        ((), (), ""),
+        (("Missing", "Missing"), (), ""),
+        (("Missing",), ("SharedResourceWarning",), ""),
+        (("Healthy", "Missing"), (), "1 object stays in the cluster, with nobody to keep it as in Git"),
+        ((None, "Degraded"), (), "2 objects stay in the cluster, with nobody to keep them as in Git"),
+        (
+            ("Healthy", "Healthy"),
+            ("SharedResourceWarning",),
+            "those of its objects that no other app owns stay in the cluster",
+        ),
+    ],
+)
+def test_what_is_left_behind_is_counted_only_when_it_is_known(
+    healths: tuple[str | None, ...], conditions: tuple[str, ...], said: str
+) -> None:
+    objects = [{"kind": "ConfigMap"} | ({"health": {"status": word}} if word else {}) for word in healths]
+    told = [{"type": type_, "message": "ConfigMap a belongs to app b"} for type_ in conditions]
+    assert left(_application({"resources": objects, "conditions": told})) == said
 
 
 def test_flags_say_what_argocd_flags_say(mooring: Mooring, shop: str, git_repo: Repository) -> None:
@@ -277,3 +303,10 @@ def test_flags_go_on_top_of_a_manifest() -> None:
 def test_flags_that_say_too_little_are_wrong_usage(name: str | None, given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         merged({}, name, _NOTHING | given)
+
+
+def _application(status: Mapping[str, Any]) -> Application:
+    spec = {"project": "default", "destination": {"name": "in-cluster", "namespace": "shop"}}
+    head = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application"}
+    named = {"metadata": {"name": "shop", "namespace": "home"}}
+    return Application.parse(head | named | {"spec": spec, "status": status})
