@@ -34,8 +34,9 @@ def until(
 
     The time counts from `since` (of time.monotonic), where several are waited for, else from now.
 
-    Progress goes to stderr. Raises TimedOut with `hint`, the next step; Missing when the Application is
-    deleted meanwhile. An API server that does not answer for a moment is waited for.
+    Progress goes to stderr; the end is the caller's to say. Raises TimedOut with `hint`, the next step;
+    Missing when the Application is deleted meanwhile. An API server that does not answer for a moment is
+    waited for.
     """
     started = time.monotonic() if since is None else since
     with _Progress(what) as progress:
@@ -48,9 +49,9 @@ def until(
             else:
                 if app is None:
                     raise Missing(f"the Application {key.namespace}/{key.name} was deleted meanwhile")
-                progress.say(words(app))
                 if done(app):
                     return app
+                progress.say(words(app))
             if timeout_s and time.monotonic() - started > timeout_s:
                 now = f"it is {words(app)}" if app else "the cluster does not answer"
                 raise TimedOut(f"{what}: not done after {timeout_s:g} s, {now}; {hint}")
@@ -58,9 +59,10 @@ def until(
 
 
 def words(app: Application) -> str:
-    """`Synced at 1234567, Healthy, operation Running`."""
+    """`sync Synced at 1234567, health Healthy, operation Running`; each message once."""
     commit = revision(app)[:SHORT]
-    parts = [f"{sync_word(app)} at {commit}" if commit else sync_word(app), health_word(app)]
+    at = f" at {commit}" if commit else ""
+    parts = [f"sync {sync_word(app)}{at}", f"health {health_word(app)}"]
     if app.status.sync is None:
         parts = ["not compared yet"]
     state = app.status.operation_state
@@ -68,7 +70,8 @@ def words(app: Application) -> str:
         parts.append("operation waiting to be taken up")
     elif state is not None:
         parts.append(f"operation {state.phase}" + (f": {state.message}" if state.message else ""))
-    parts += [c.message for c in app.status.conditions if c.type.endswith("Error")][:1]
+    errors = [c.message for c in app.status.conditions if c.type.endswith("Error")][:1]
+    parts += [message for message in errors if not any(message in part for part in parts)]
     return one_line(", ".join(parts))
 
 

@@ -89,7 +89,8 @@ def print_outcome(app: Application, state: OperationState, named: bool = False) 
         at = f" at {commit}" if commit else ""
         # What went wrong is said once, as the error that it is.
         said = f": {show.one_line(state.message)}" if state.phase == "Succeeded" else ""
-        click.echo(f"{title}{show.coloured(state.phase)}{at}{said}")
+        if at or said:
+            click.echo(f"{title}{show.coloured(state.phase)}{at}{said}")
 
 
 def _is(operation: Operation, asked: Asked) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
+from mooring.model.application import Application
 from tests.measured import measured
 
 Mooring = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -54,6 +56,14 @@ def shop(mooring: Mooring, namespace: str, git_repo: Repository) -> str:
     done = mooring("app", "create", "shop", *arguments, "--revision", "main")
     assert done.returncode == 0, done.stderr
     return "shop"
+
+
+def application(status: Mapping[str, Any]) -> Application:
+    """An Application with this status, as it is read from the cluster."""
+    spec = {"project": "default", "destination": {"name": "in-cluster", "namespace": "shop"}}
+    head = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application"}
+    named = {"metadata": {"name": "shop", "namespace": "home"}}
+    return Application.parse(head | named | {"spec": spec, "status": status})
 
 
 GREETING = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: greeting}\ndata: {text: hello}\n"

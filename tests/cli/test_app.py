@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from cli.app.delete import left
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
-from mooring.model.application import Application
-from tests.cli.conftest import Mooring
+from tests.cli.conftest import Mooring, application
 
 pytestmark = pytest.mark.cluster
 
@@ -246,7 +244,7 @@ def test_what_is_left_behind_is_counted_only_when_it_is_known(
 ) -> None:
     objects = [{"kind": "ConfigMap"} | ({"health": {"status": word}} if word else {}) for word in healths]
     told = [{"type": type_, "message": "ConfigMap a belongs to app b"} for type_ in conditions]
-    assert left(_application({"resources": objects, "conditions": told})) == said
+    assert left(application({"resources": objects, "conditions": told})) == said
 
 
 def test_flags_say_what_argocd_flags_say(mooring: Mooring, shop: str, git_repo: Repository) -> None:
@@ -303,10 +301,3 @@ def test_flags_go_on_top_of_a_manifest() -> None:
 def test_flags_that_say_too_little_are_wrong_usage(name: str | None, given: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         merged({}, name, _NOTHING | given)
-
-
-def _application(status: Mapping[str, Any]) -> Application:
-    spec = {"project": "default", "destination": {"name": "in-cluster", "namespace": "shop"}}
-    head = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application"}
-    named = {"metadata": {"name": "shop", "namespace": "home"}}
-    return Application.parse(head | named | {"spec": spec, "status": status})

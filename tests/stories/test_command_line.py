@@ -199,7 +199,7 @@ def test_a_refresh_says_how_the_app_is_now(ship: Ship, git_repo: Repository, nam
     done = ship.mooring("app", "refresh", "fresh")
 
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{ship.home}/fresh: OutOfSync at {commit[:12]}, ")
+    assert done.stdout.startswith(f"{ship.home}/fresh: sync OutOfSync at {commit[:12]}, ")
     rows = json.loads(ship.mooring("app", "resources", "fresh", "-o", "json").stdout)
     assert [(row["kind"], row["name"], row["status"]) for row in rows] == [("ConfigMap", "a", "OutOfSync")]
 
