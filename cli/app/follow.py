@@ -19,6 +19,7 @@ from mooring.keys import AppKey
 from mooring.model.application import Application
 
 _EVERY_S = 0.25
+_REMIND_EVERY_S = 30
 
 
 def until(
@@ -38,8 +39,9 @@ def until(
     Missing when the Application is deleted meanwhile. An API server that does not answer for a moment is
     waited for.
     """
-    started = time.monotonic() if since is None else since
-    with _Progress(what) as progress:
+    begun = time.monotonic()
+    started = begun if since is None else since
+    with Progress(what) as progress:
         while True:
             try:
                 app = home.applications.get(key)
@@ -55,6 +57,7 @@ def until(
             if timeout_s and time.monotonic() - started > timeout_s:
                 now = f"it is {words(app)}" if app else "the cluster does not answer"
                 raise TimedOut(f"{what}: not done after {timeout_s:g} s, {now}; {hint}")
+            progress.waited(time.monotonic() - begun)
             time.sleep(_EVERY_S)
 
 
@@ -75,14 +78,17 @@ def words(app: Application) -> str:
     return one_line(", ".join(parts))
 
 
-class _Progress:
+class Progress:
+    """What is said of the wait for `what`, on stderr."""
+
     def __init__(self, what: str) -> None:
         self._what = what
         self._last = ""
+        self._remind_at_s = _REMIND_EVERY_S
         terminal = sys.stderr.isatty()
         self._status = Status(what, console=Console(stderr=True, highlight=False)) if terminal else None
 
-    def __enter__(self) -> _Progress:
+    def __enter__(self) -> Progress:
         if self._status is not None:
             self._status.start()
         return self
@@ -91,7 +97,19 @@ class _Progress:
         if self._status is not None:
             self._status.stop()
 
+    def waited(self, seconds: float) -> None:
+        """Say now and then that the wait goes on and how to end it: nothing may change for long."""
+        if seconds < self._remind_at_s:
+            return
+        self._remind_at_s = (int(seconds) // _REMIND_EVERY_S + 1) * _REMIND_EVERY_S
+        text = f"{self._what}: still waiting after {seconds:.0f} s; Ctrl-C ends the wait, --timeout limits it"
+        if self._status is not None:
+            self._status.console.print(text, markup=False)
+        else:
+            click.echo(text, err=True)
+
     def say(self, text: str) -> None:
+        """Say how it is, when that is news."""
         if text == self._last:
             return
         self._last = text

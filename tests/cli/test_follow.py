@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from cli.app.follow import words
+from cli.app.follow import Progress, words
 from cli.app.operate import print_outcome
 from tests.cli.conftest import application
 
@@ -55,3 +55,20 @@ def test_the_end_is_not_a_bare_word(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.status.operation_state is not None
     print_outcome(app, app.status.operation_state)
     assert capsys.readouterr().out == ""  # what went wrong is the command's error, on stderr
+
+
+def test_a_long_wait_says_that_it_goes_on_and_how_to_end_it(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress("waiting for shop")
+    progress.say("sync Unknown")
+    for seconds in (0.3, 29.9, 30.1, 30.4, 59.9, 60.2, 60.5, 200, 200.3):
+        progress.say("sync Unknown")
+        progress.waited(seconds)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "waiting for shop: sync Unknown",
+        *(
+            f"waiting for shop: still waiting after {seconds} s; Ctrl-C ends the wait, --timeout limits it"
+            for seconds in (30, 60, 200)
+        ),
+    ]
