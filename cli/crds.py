@@ -10,6 +10,7 @@ from typing import Any
 import click
 import yaml
 
+from cli.confirm import confirm
 from cli.home import Home, connect, home_options
 from mooring.model.crd import crds as own_crds
 from mooring.model.crd import is_ours
@@ -68,7 +69,7 @@ def install(settings: Settings, yes: bool) -> None:
     """Install them, with the namespace for Applications. Argo CD's own are left alone."""
     home = connect(settings)
     if not yes:
-        click.confirm(f"Install into {home.server}?", abort=True)
+        confirm(f"Install into {home.server}?")
     for line in install_into(home):
         click.echo(line)
 

@@ -32,6 +32,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from cli import processes, supervise
+from cli.confirm import confirm
 from cli.crds import NAMESPACE, install_into
 from cli.exits import TimedOut
 from cli.home import Home, chosen, connect
@@ -120,11 +121,10 @@ def _set_up(ends: ExitStack, state: Path, kubeconfig: str, context: str, port: i
         settings = replace(settings, namespace=f"mooring-demo-{tag}")
         home = connect(settings)
         if not yes:
-            click.confirm(
+            confirm(
                 f"This touches the cluster {home.server}: installs the kinds Application and AppProject if "
                 f"they are missing, and creates the namespaces {settings.namespace}, "
                 f"{' and '.join(names.values())}, which are deleted at the end. Go on?",
-                abort=True,
             )
     else:
         if devcluster.status(CLUSTER).ready:

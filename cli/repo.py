@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import click
 
 from cli import show
+from cli.confirm import confirm
 from cli.exits import Missing
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
@@ -181,7 +182,7 @@ def rm(settings: Settings, urls: tuple[str, ...], project: str, yes: bool) -> No
             raise Missing(f"no repository {masked(url)}: `mooring repo list` shows all, with their projects")
         title = f"Secret {live.key.namespace}/{live.key.name} of {masked(url)}"
         if not yes:
-            click.confirm(f"Delete {title}?", abort=True)
+            confirm(f"Delete {title}?")
         home.api.delete(SECRET, live, "background")
         click.echo(f"{title} deleted")
 

@@ -6,6 +6,7 @@ import click
 
 from cli import show
 from cli.app.words import choose
+from cli.confirm import confirm
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
 from cli.named import apps_argument
@@ -42,9 +43,8 @@ def delete(
     for app in choose(home, names, selector):
         known = left(app)
         if not yes:
-            click.confirm(
+            confirm(
                 f"Delete Application {app.key.namespace}/{app.key.name}?" + (f" {known}" if known else ""),
-                abort=True,
                 err=output is not None,
             )
         _delete(home, app)

@@ -25,6 +25,17 @@ def test_installing_again_changes_nothing(mooring: Mooring, namespace: str) -> N
 
 
 @pytest.mark.cluster
+def test_where_nobody_answers_the_way_on_is_named(mooring: Mooring, shop: str) -> None:
+    for words in (("crds", "install"), ("app", "delete", shop)):
+        done = mooring(*words, given="")
+        assert done.returncode == 20
+        assert done.stderr.splitlines()[-1] == "mooring: nobody answered: --yes goes on without asking"
+        assert "Aborted" not in done.stderr
+    assert mooring("app", "get", shop, "-o", "name").returncode == 0
+    assert mooring("crds", "install", given="n\n").returncode == 1
+
+
+@pytest.mark.cluster
 def test_a_missing_home_namespace_is_created(mooring: Mooring, namespace: str, cluster: Cluster) -> None:
     done = mooring("crds", "install", "--yes", "-N", f"{namespace}-home")
     devcluster.ask(cluster, f"/api/v1/namespaces/{namespace}-home", method="DELETE")
