@@ -175,9 +175,12 @@ def _measured(settings: Settings, port: int | None) -> Iterator[tuple[Path | Non
                 counts = ends.enter_context(_metrics(where, names, settings.redis_url))
                 told = f"http://{where}/metrics, and /healthz of all processes"
             except Refused as error:
-                if not usual:
+                if settings.metrics_address and port is None:  # the setting is what is wrong
                     raise
-                told = click.style(f"none: {error}; choose another with --metrics-port", fg="yellow")
+                message = f"{error}; choose another with --metrics-port"
+                if not usual:
+                    raise Refused(message) from error
+                told = click.style(f"none: {message}", fg="yellow")
         yield counts, told
 
 

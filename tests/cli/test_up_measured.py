@@ -100,7 +100,10 @@ def test_a_port_that_was_asked_for_is_insisted_on(up: Start, tmp_path: Path) -> 
         port = taken.getsockname()[1]
         assert up("--metrics-port", str(port)).wait(60) == 20
     (line,) = (tmp_path / "err").read_text().splitlines()
-    assert line == f"mooring: cannot listen for metrics on 127.0.0.1 port {port}: Address already in use"
+    assert line == (
+        f"mooring: cannot listen for metrics on 127.0.0.1 port {port}: Address already in use; "
+        "choose another with --metrics-port"
+    )
 
 
 def test_where_the_usual_port_is_taken_it_goes_on_without_metrics(up: Start, tmp_path: Path) -> None:
