@@ -45,7 +45,7 @@ def admin() -> None:
     """Export and import: for backups, and for moving to another cluster."""
 
 
-@admin.command(cls=Verb)
+@admin.command(cls=Verb, short_help="Print AppProjects and Applications as YAML.")
 @home_options
 @click.option(
     "--secrets", is_flag=True, help="With the repositories' Secrets, whose values are then readable."
@@ -60,7 +60,7 @@ def export(settings: Settings, secrets: bool) -> None:
         show.structured(body, "yaml")
 
 
-@admin.command("import", cls=Verb)
+@admin.command("import", cls=Verb, short_help="Create or change what a file declares.")
 @home_options
 @click.argument("file")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; the API server checks it, too.")

@@ -29,7 +29,7 @@ def cluster() -> None:
     """Clusters: where Applications can be deployed to."""
 
 
-@cluster.command("list", cls=Verb)
+@cluster.command("list", cls=Verb, short_help="List the clusters that are known.")
 @home_options
 @show.output("wide", "server", "name", "json", "yaml")
 def list_(settings: Settings, output: str | None) -> None:

@@ -93,7 +93,7 @@ def install_into(home: Home) -> list[str]:
     return said
 
 
-@crds.command()
+@crds.command(short_help="Print them as YAML.")
 def show() -> None:
     """Print them as YAML, for `kubectl apply` or a repository of your own."""
     click.echo(manifests(), nl=False)

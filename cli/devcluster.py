@@ -33,7 +33,7 @@ def devcluster() -> None:
     """
 
 
-@devcluster.command()
+@devcluster.command(short_help="Start it, or find it running.")
 @_name
 def start(name: str) -> None:
     """Start it, or find it running; builds what is missing (minutes, once)."""
@@ -41,7 +41,7 @@ def start(name: str) -> None:
     click.echo(f"export KUBECONFIG={found.kubeconfig}")
 
 
-@devcluster.command()
+@devcluster.command(short_help="End it; its objects are kept for the next start.")
 @_name
 @click.option("--delete", is_flag=True, help="Also delete its objects and files.")
 def stop(name: str, delete: bool) -> None:
@@ -67,7 +67,7 @@ def status(name: str) -> None:
     sys.exit(0 if found.ready else 1)
 
 
-@devcluster.command()
+@devcluster.command(short_help="Print the path of its kubeconfig.")
 @_name
 def kubeconfig(name: str) -> None:
     """Print the path of its kubeconfig: `export KUBECONFIG=$(mooring devcluster kubeconfig)`."""
@@ -83,7 +83,7 @@ def kubectl(name: str, arguments: tuple[str, ...]) -> None:
     os.execv(argv[0], argv)  # noqa: S606 - the binary that we built
 
 
-@devcluster.command()
+@devcluster.command(short_help="Build the programs that are not built yet.")
 @click.argument("programs", nargs=-1, type=click.Choice(list(builder.PROGRAMS)))
 def build(programs: tuple[str, ...]) -> None:
     """Build the programs (default: those of the control plane) that are not built yet; print their paths."""

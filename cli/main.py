@@ -13,7 +13,7 @@ from mooring.errors import MooringError
 
 COMMANDS = {
     "up": ("cli.up:up", "Run web, workers, beat and Flower as one group in the foreground."),
-    "demo": ("cli.demo:demo", "Show a push land in a cluster, on an embedded default."),
+    "demo": ("cli.demo:demo", "Show a push being deployed, in a cluster of its own."),
     "app": ("cli.app:app", "Applications: list, get, create, sync, diff, wait …"),
     "delivery": ("cli.delivery:delivery", "Deliveries: what Git hosts told us, and what came of it."),
     "repo": ("cli.repo:repo", "Repositories and the credentials that open them."),

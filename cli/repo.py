@@ -88,7 +88,7 @@ def list_(settings: Settings, check: bool, output: str | None) -> None:
             show.columns((*header, *asked), [_row(one, check) for one in found])
 
 
-@repo.command(cls=Verb)
+@repo.command(cls=Verb, short_help="Make a repository known, with what opens it.")
 @home_options
 @click.argument("url")
 @click.option("--username", default="", metavar="NAME", help="For https; asks for the password, see below.")

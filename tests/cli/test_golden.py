@@ -17,7 +17,7 @@ pytestmark = pytest.mark.cluster
 def test_help(mooring: Mooring) -> None:
     shown = Transcript(mooring)
     shown.type("--help")
-    for group in ("app", "repo", "project", "cluster", "admin", "delivery"):
+    for group in ("app", "repo", "project", "cluster", "admin", "delivery", "crds", "devcluster"):
         shown.type(group, "--help")
     shown.type("app", "sync", "--help")
     shown.type("repo", "add", "--help")

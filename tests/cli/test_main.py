@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+from click.testing import CliRunner
+
 from cli.main import COMMANDS, main
 from cli.processes import beat, flower, web, workers
 from mooring.settings import Settings
@@ -46,6 +49,30 @@ def test_every_command_can_be_asked_for_help() -> None:
         command = main.get_command(context, name)
         assert command is not None
         assert command.get_help(context)
+
+
+def test_no_line_of_help_is_cut() -> None:
+    context = main.make_context("mooring", ["app"], resilient_parsing=True)
+    for name in COMMANDS:
+        command = main.get_command(context, name)
+        assert command is not None
+        shown = CliRunner().invoke(command, ["--help"], terminal_width=80).output
+        commands = shown.partition("\nCommands:\n")[2]
+        assert not [line for line in commands.splitlines() if line.endswith("...")]
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["app", "snyc"], "No such command 'snyc': did you mean 'sync'?"),
+        (["delivry"], "No such command 'delivry': did you mean 'delivery'?"),
+        (["xyzzy"], "No such command 'xyzzy'."),
+    ],
+)
+def test_a_slip_of_the_fingers_is_answered_with_the_command_that_is_near(typed: list[str], said: str) -> None:
+    done = CliRunner().invoke(main, typed)
+    assert done.exit_code == 2
+    assert done.output.splitlines()[-1] == f"Error: {said}"
 
 
 def test_the_web_tier_is_told_its_own_settings_and_nothing_else() -> None:
