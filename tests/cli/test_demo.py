@@ -117,6 +117,8 @@ def _start(cluster: Cluster | None, home: Path, *arguments: str, yes: bool = Tru
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # Tests that run in the background of a shell pass on that Ctrl-C is to be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
