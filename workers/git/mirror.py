@@ -26,6 +26,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
@@ -69,7 +70,17 @@ _PARTIAL: Final = "mooring-partial"  # a file in the mirror: not all files are h
 _PROMISOR: Final = "mooring"  # git's name for a remote that has what is missing here
 # https://git-scm.com/docs/git-check-ref-format
 _NO_REF: Final = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|^[./-]|\.lock(/|$)|[./]$|^@$")
+_HOW: Final = (
+    "--quiet",
+    "--no-tags",
+    "--no-write-fetch-head",
+    "--no-auto-maintenance",
+    "--no-recurse-submodules",
+    "--no-show-forced-updates",
+    "--refmap=",
+)
 _LEFTOVERS: Final = (
+    "walk-*",
     "*.lock",
     "refs/**/*.lock",
     "objects/**/*.lock",
@@ -391,7 +402,11 @@ class Mirror:
             run([*self._here, *how], deadline=deadline, stdin=stdin, keep_fds=[fd])
 
     def _git_fetch(self, refspecs: Sequence[str], deadline: float, into: Path | None = None) -> None:
-        if not self.partial:
+        dumb = self._http is not None and self._http.dumb
+        if dumb and into is None:
+            self._walk(refspecs, deadline)
+            return
+        if not self.partial and not dumb:
             until = deadline if self._haves() or into else self._patience(deadline)
             try:
                 self._fetch_by_git(refspecs, until, into, self._limit(filters=True))
@@ -405,6 +420,27 @@ class Mirror:
                 (self.git_dir / _PARTIAL).touch()
         self._fetch_by_git(refspecs, deadline, into, self.limits.most)
 
+    def _walk(self, refspecs: Sequence[str], deadline: float) -> None:
+        """Fetches from a host that merely hands out files, all of them: it cannot leave any out.
+
+        git writes a commit there before what is in it. So that none is in the mirror half, this is done
+        in a repository beside it, from which git then fetches in one pack.
+        """
+        with self._locked(exclusive=False, deadline=deadline) as fd, _on_disk():
+            scratch = Path(tempfile.mkdtemp(prefix="walk-", dir=self.git_dir))
+            try:
+                run(["init", "--quiet", "--bare", "--template=", "--", str(scratch)], deadline=deadline)
+                (scratch / "objects/info").mkdir(exist_ok=True)
+                (scratch / "objects/info/alternates").write_text(f"{self.git_dir / 'objects'}\n")
+                self._fetch_by_git([_named(spec) for spec in refspecs], deadline, scratch, self.limits.most)
+                named = (spec.partition(":")[2] for spec in refspecs if ":" in spec)
+                wanted = [*(f"+{name}:{name}" for name in named), *(s for s in refspecs if ":" not in s)]
+                args = [*self._here, "fetch", *_HOW, "--", str(scratch), *wanted]
+                env = environment() | {"GIT_ALLOW_PROTOCOL": "file"}
+                run(args, deadline=deadline, env=env, keep_fds=[fd], file_limit=self.limits.most)
+            finally:
+                shutil.rmtree(scratch, ignore_errors=True)
+
     def _fetch_by_git(
         self,
         refspecs: Sequence[str],
@@ -414,22 +450,13 @@ class Mirror:
         *,
         blobs: bool = False,
     ) -> None:
-        how = [
-            "--quiet",
-            "--no-tags",
-            "--no-write-fetch-head",
-            "--no-auto-maintenance",
-            "--no-recurse-submodules",
-            "--no-show-forced-updates",
-            "--refmap=",
-        ]
         url, config = self._url, dict[str, str]()
         if self.partial:
             # Known by a name for the length of this command, so that nothing is written to its config.
             url, config = _PROMISOR, _promisor(self._url)
         if blobs:  # told of our commits, the host would think that we have their files
             config["fetch.negotiationAlgorithm"] = "noop"
-        args = ["--git-dir", str(into or self.git_dir), "fetch", *how, "--", url, *refspecs]
+        args = ["--git-dir", str(into or self.git_dir), "fetch", *_HOW, "--", url, *refspecs]
         if into is not None:  # the caller holds the lock
             with metrics.git("fetch", "git"):
                 self._remote_git(args, deadline, config=config, limit=limit)
@@ -644,6 +671,11 @@ def _found(
     if ref is None or not COMMIT_ID.fullmatch(refs[ref]):
         raise GitRefused(f"the repository has no branch, tag or version {revision!r}")
     return Found(ref, refs[ref])
+
+
+def _named(refspec: str) -> str:
+    """The refspec; for a commit id, one that gives it a name, as git has no other hold on it."""
+    return refspec if ":" in refspec else f"+{refspec}:{_SEEN}/by-id/{refspec}"
 
 
 def _promisor(url: str) -> dict[str, str]:

@@ -30,6 +30,7 @@ from workers.git.remote import Remote
 _FLUSH, _DELIM = b"0000", b"0001"
 _MAX_REFS: Final = 1_000_000
 _IDLE: Final = 4
+_ADVERTISEMENT: Final = "application/x-git-upload-pack-advertisement"
 
 
 class NotSpoken(GitFailed):
@@ -45,6 +46,7 @@ class SmartHttp:
         self._idle: list[http.client.HTTPConnection] = []
         self._speaks: bool | None = None
         self.filters = False  # whether the host can leave files out; known after `discover`
+        self.dumb = False  # whether the host merely hands out files; known after `discover`
         self._tls = _tls(credential) if remote.endpoint.scheme == "https" else None
 
     def refs(self, prefixes: Sequence[str], deadline: float) -> dict[str, str]:
@@ -100,6 +102,9 @@ class SmartHttp:
         """Learns, once, whether the host speaks version 2. Raises NotSpoken when it does not."""
         if self._speaks is None:
             with self._exchange("GET", "/info/refs?service=git-upload-pack", None, deadline) as response:
+                if self.dumb:
+                    self._speaks = False
+                    raise NotSpoken(f"{self.remote.url} speaks only Git's dumb HTTP protocol")
                 first = next(_lines(response), b"")
                 if first.startswith(b"# service="):  # some hosts announce the service first, and a flush
                     response.read(4)
@@ -146,6 +151,8 @@ class SmartHttp:
                 response = self._send(connection, sockets, method, tail, body)
             if response.status != 200:
                 raise self._no(response)
+            if body is None:  # https://git-scm.com/docs/http-protocol#_smart_clients: told by this alone
+                self.dumb = response.headers.get_content_type() != _ADVERTISEMENT
             reader = cast(IO[bytes], io.BufferedReader(response, 1 << 17))
             yield reader
             whole = not reader.read(1)
