@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import re
 import socket
 import ssl
 import threading
@@ -30,7 +31,12 @@ from workers.git.remote import Remote
 _FLUSH, _DELIM = b"0000", b"0001"
 _MAX_REFS: Final = 1_000_000
 _IDLE: Final = 4
+_TOLD: Final = 1024  # of an answer that is none of Git's, at most so much is looked at
 _ADVERTISEMENT: Final = "application/x-git-upload-pack-advertisement"
+# https://git-scm.com/docs/http-protocol#_dumb_clients: a line per ref, none in an empty repository.
+# Both match the beginning of a beginning as well: more may be on its way.
+_DUMB: Final = re.compile(rb"[0-9a-f]*(\t|\Z)")
+_PKT: Final = re.compile(rb"[0-9a-f]{4}|[0-9a-f]{0,3}\Z")
 
 
 class NotSpoken(GitFailed):
@@ -153,7 +159,13 @@ class SmartHttp:
                 raise self._no(response)
             if body is None:  # https://git-scm.com/docs/http-protocol#_smart_clients: told by this alone
                 self.dumb = response.headers.get_content_type() != _ADVERTISEMENT
-            reader = cast(IO[bytes], io.BufferedReader(response, 1 << 17))
+            buffered = io.BufferedReader(response, 1 << 17)
+            reader = cast(IO[bytes], buffered)
+            if body is not None or self.dumb:
+                start = buffered.peek(_TOLD)
+                if not (_PKT if body is not None else _DUMB).match(start):
+                    told = self._told(response, start)
+                    raise GitFailed(f"{self.remote.url} answers {told}, which is not Git's protocol")
             yield reader
             whole = not reader.read(1)
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -211,16 +223,28 @@ class SmartHttp:
                 return _Renamed(url)
             to = tidy(f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}")[:200]
             return GitRefused(f"{url} answers with a redirect to {to}; put the final URL in repoURL")
+        start = b""
+        with contextlib.suppress(OSError, http.client.HTTPException):  # the status says enough
+            start = response.read(_TOLD)
+        told = self._told(response, start)
         if status in (401, 403) and "Retry-After" not in response.headers:
-            return GitRefused(f"{url}: the Git host refuses the credential (HTTP {status}); check its Secret")
+            return GitRefused(f"{url}: the Git host refuses the credential ({told}); check its Secret")
         if status in (404, 410):
-            return GitRefused(f"{url}: no such repository, or the credential may not see it (HTTP {status})")
+            return GitRefused(f"{url}: no such repository, or the credential may not see it ({told})")
         if status in (400, 405, 415, 501):
-            return NotSpoken(f"{url}: HTTP {status}")
+            return NotSpoken(f"{url}: {told}")
         after = response.headers.get("Retry-After", "")
-        failed = GitFailed(f"{url}: the Git host answers HTTP {status}")
+        failed = GitFailed(f"{url}: the Git host answers {told}")
         failed.after = min(float(after), 300.0) if after.isdigit() else 1.0
         return failed
+
+    def _told(self, response: http.client.HTTPResponse, start: bytes) -> str:
+        """The status of an answer, and the first line of its text; of a page for browsers, that it is one."""
+        kind = response.headers.get_content_type()
+        line = self._clean(start.strip().partition(b"\n")[0])[:120] if kind == "text/plain" else ""
+        if line:
+            return f"HTTP {response.status} ({line})"
+        return f"HTTP {response.status}" + (" with a page of HTML" if kind == "text/html" else "")
 
     def _clean(self, text: bytes) -> str:
         return " ".join(tidy(text.decode(errors="replace"), self._credential).split())[:300]

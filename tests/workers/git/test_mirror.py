@@ -22,6 +22,7 @@ from mooring.errors import GitFailed, GitRefused
 from workers.git.credentials import Credential, CredentialKind
 from workers.git.mirror import Mirror, checkout
 from workers.git.process import LocalDamage, UnknownCommit, explain, run
+from workers.git.remote import parse
 
 MirrorOf = Callable[[Repository], Mirror]
 PASSWORD = "hunter2-very-secret"
@@ -148,6 +149,52 @@ def test_a_redirect_is_refused_and_the_credential_stays_here(tmp_path: Path) -> 
                 mirror._git_fetch(["f" * 40], time.monotonic() + 20)
         assert received == []
     assert PASSWORD not in str(refused.value) + str(also.value)
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (
+            b"403 No\r\nContent-Type: text/plain\r\n\r\nno\x1b[2J entry for %s\nmore" % PASSWORD.encode(),
+            "HTTP 403 (no [2J entry for ***)",
+        ),
+        (b"500 No\r\nContent-Type: text/plain\r\n\r\n\nthe disk is full\n", "HTTP 500 (the disk is full)"),
+        (b"502 No\r\nContent-Type: text/html\r\n\r\n<html>", "HTTP 502 with a page of HTML"),
+        (
+            b"200 OK\r\nContent-Type: text/plain\r\n\r\nStatus: 403 Forbidden\n",
+            "HTTP 200 (Status: 403 Forbidden), which",
+        ),
+        (
+            b"200 OK\r\nContent-Type: text/html\r\n\r\n<html>log in",
+            "HTTP 200 with a page of HTML, which is not Git's",
+        ),
+    ],
+)
+def test_what_a_host_answers_instead_is_said(tmp_path: Path, answer: bytes, told: str) -> None:
+    with listening(b"HTTP/1.1 " + answer) as (url, _):
+        mirror = Mirror.open(tmp_path, url, Credential(CredentialKind.BASIC, "me", PASSWORD))
+        with pytest.raises((GitFailed, GitRefused)) as failed:
+            checkout(mirror, "main")
+    assert told in str(failed.value)
+    assert PASSWORD not in str(failed.value)
+    assert "more" not in str(failed.value)
+
+
+def test_a_host_that_breaks_off_its_protocol_in_the_middle_is_said(tmp_path: Path) -> None:
+    speaks = b"".join(
+        b"%04x%s" % (len(line) + 4, line) for line in (b"version 2\n", b"ls-refs\n", b"fetch\n")
+    )
+    kind = b"application/x-git-upload-pack-advertisement"
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nConnection: close\r\n\r\n%s0000" % (kind, speaks)
+    with listening(answer) as (url, _):
+        mirror = Mirror.open(tmp_path, url, Credential())
+        assert mirror._client(time.monotonic() + 20) is not None
+    later = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nout of memory\n"
+    with listening(later) as (url, _):
+        assert mirror._http is not None
+        mirror._http.remote = parse(url)
+        with pytest.raises(GitFailed, match=r"HTTP 200 \(out of memory\), which is not Git's protocol"):
+            mirror.list_refs(["HEAD"])
 
 
 def test_a_repository_whose_path_really_ends_in_git_is_found(
