@@ -669,7 +669,9 @@ def _found(
 ) -> Found:
     ref = resolve(revision, refs)
     if ref is None or not COMMIT_ID.fullmatch(refs[ref]):
-        raise GitRefused(f"the repository has no branch, tag or version {revision!r}")
+        raise GitRefused(
+            f"the repository has no branch, tag or version {revision!r}: correct spec.source.targetRevision"
+        )
     return Found(ref, refs[ref])
 
 
