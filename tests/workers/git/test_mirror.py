@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import psutil
@@ -22,7 +23,6 @@ from mooring.errors import GitFailed, GitRefused
 from workers.git.credentials import Credential, CredentialKind
 from workers.git.mirror import Mirror, checkout
 from workers.git.process import LocalDamage, UnknownCommit, explain, run
-from workers.git.remote import parse
 
 MirrorOf = Callable[[Repository], Mirror]
 PASSWORD = "hunter2-very-secret"
@@ -180,21 +180,39 @@ def test_what_a_host_answers_instead_is_said(tmp_path: Path, answer: bytes, told
     assert "more" not in str(failed.value)
 
 
-def test_a_host_that_breaks_off_its_protocol_in_the_middle_is_said(tmp_path: Path) -> None:
-    speaks = b"".join(
-        b"%04x%s" % (len(line) + 4, line) for line in (b"version 2\n", b"ls-refs\n", b"fetch\n")
-    )
-    kind = b"application/x-git-upload-pack-advertisement"
-    answer = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nConnection: close\r\n\r\n%s0000" % (kind, speaks)
-    with listening(answer) as (url, _):
-        mirror = Mirror.open(tmp_path, url, Credential())
-        assert mirror._client(time.monotonic() + 20) is not None
-    later = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nout of memory\n"
-    with listening(later) as (url, _):
-        assert mirror._http is not None
-        mirror._http.remote = parse(url)
-        with pytest.raises(GitFailed, match=r"HTTP 200 \(out of memory\), which is not Git's protocol"):
-            mirror.list_refs(["HEAD"])
+class Forgetful(BaseHTTPRequestHandler):
+    """Speaks Git's protocol until it is asked something."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        lines = (b"version 2\n", b"ls-refs\n", b"fetch\n")
+        spoken = b"".join(b"%04x%s" % (len(line) + 4, line) for line in lines)
+        self._say("application/x-git-upload-pack-advertisement", spoken + b"0000")
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._say("text/plain", b"out of memory\nmore\n")
+
+    def _say(self, kind: str, answer: bytes) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(answer)
+
+
+def test_a_host_that_leaves_its_protocol_in_the_middle_is_said(tmp_path: Path) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            mirror = Mirror.open(tmp_path, f"http://127.0.0.1:{server.server_port}/app", Credential())
+            with pytest.raises(GitFailed, match=r"HTTP 200 \(out of memory\), which is not Git's protocol"):
+                mirror.list_refs(["HEAD"])
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_a_repository_whose_path_really_ends_in_git_is_found(
