@@ -142,10 +142,12 @@ class Receiver:
                 result=Result.UNVERIFIED,
             )
         _log.warning("a delivery from %s for %s failed verification", address, host.NAME)
+        if any(request.headers.get(name) for name in host.PROOF):
+            why = f"its signature fits none of the secrets that are set here for {host.NAME}"
+        else:
+            why = f"it carries no {' or '.join(host.PROOF)}: set a secret at {host.NAME}"
         return Problem(
-            HTTPStatus.UNAUTHORIZED,
-            f"the delivery does not verify: the secret set at {host.NAME} is none that is set here",
-            result=Result.UNVERIFIED,
+            HTTPStatus.UNAUTHORIZED, f"the delivery does not verify: {why}", result=Result.UNVERIFIED
         )
 
 

@@ -27,6 +27,7 @@ from mooring.store.ledger import Ledger
 from tests.webhook import payloads
 from tests.webhook.payloads import NEW, OLD, SECRETS, ZEROS, Sent
 from webhook.app import create_app
+from webhook.hosts import BY_NAME
 
 _deliveries = (f"delivery-{n}" for n in itertools.count())
 
@@ -220,8 +221,12 @@ def test_a_pull_request_is_recorded(host: str, web: FlaskClient, ledger: Ledger)
 def test_a_wrong_or_missing_proof_is_refused(host: str, web: FlaskClient, ledger: Ledger) -> None:
     wrong = push(host, secret=b"user:another secret")
     none = replace(wrong, headers=payloads.event_headers(host, payloads.PUSH_EVENT[host], "1"))
-    assert is_problem(deliver(web, wrong, host), 401, host)
-    assert is_problem(deliver(web, none, host), 401, host)
+    assert is_problem(deliver(web, wrong, host), 401, f"none of the secrets that are set here for {host}")
+    missing = set(wrong.headers) - set(none.headers)
+    named = [name for name in missing if name in BY_NAME[host].PROOF]
+    assert named, "what the host really sends is what the answer names"
+    assert is_problem(deliver(web, none, host), 401, f"set a secret at {host}")
+    assert is_problem(deliver(web, none, host), 401, f"carries no {' or '.join(BY_NAME[host].PROOF)}")
     assert ledger.recent(1) == ()
 
 

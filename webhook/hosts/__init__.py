@@ -18,6 +18,9 @@ class Host(Protocol):
     NAME: str
     """As it stands in URLs and settings."""
 
+    PROOF: tuple[str, ...]
+    """The headers of which one must show that the sender knows the secret."""
+
     def sent(self, headers: Headers) -> bool:
         """Whether a request with these headers comes from this kind of host."""
 

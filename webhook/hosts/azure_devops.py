@@ -10,6 +10,7 @@ from webhook.hosts import payload
 from webhook.hosts.payload import Headers, JsonObject
 
 NAME = "azure-devops"
+PROOF: tuple[str, ...] = ("Authorization",)
 
 
 def sent(headers: Headers) -> bool:

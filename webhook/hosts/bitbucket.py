@@ -9,6 +9,7 @@ from webhook.hosts import payload
 from webhook.hosts.payload import Headers, JsonObject
 
 NAME = "bitbucket"
+PROOF: tuple[str, ...] = ("X-Hub-Signature",)
 
 
 def sent(headers: Headers) -> bool:

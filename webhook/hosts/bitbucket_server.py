@@ -7,6 +7,7 @@ from webhook.hosts import payload
 from webhook.hosts.payload import Headers, JsonObject
 
 NAME = "bitbucket-server"
+PROOF: tuple[str, ...] = ("X-Hub-Signature",)
 _PING = "diagnostics:ping"
 
 

@@ -7,6 +7,7 @@ from webhook.hosts import payload
 from webhook.hosts.payload import Headers
 
 NAME = "gitea"
+PROOF: tuple[str, ...] = ("X-Gitea-Signature", "X-Forgejo-Signature")
 
 
 def sent(headers: Headers) -> bool:

@@ -7,6 +7,7 @@ from webhook.hosts import payload
 from webhook.hosts.payload import Headers
 
 NAME = "github"
+PROOF: tuple[str, ...] = ("X-Hub-Signature-256",)
 
 
 def sent(headers: Headers) -> bool:

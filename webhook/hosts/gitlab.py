@@ -15,6 +15,7 @@ from webhook.hosts import payload
 from webhook.hosts.payload import Headers
 
 NAME = "gitlab"
+PROOF: tuple[str, ...] = ("X-Gitlab-Token", "webhook-signature")
 _SIGNING = b"whsec_"
 
 

@@ -7,6 +7,7 @@ from webhook.hosts import gitea, payload
 from webhook.hosts.payload import Headers
 
 NAME = "gogs"
+PROOF: tuple[str, ...] = ("X-Gogs-Signature",)
 
 
 def sent(headers: Headers) -> bool:
