@@ -69,10 +69,17 @@ def serve(
                 case "/metrics":
                     self._metrics()
                 case "/healthz":
-                    wrong = unwell()
-                    self._answer(503 if wrong else 200, "\n".join(wrong or ["ok"]).encode() + b"\n")
+                    self._health()
                 case _:
                     self._answer(404, b"here are /metrics and /healthz\n")
+
+        def _health(self) -> None:
+            try:
+                wrong = unwell()
+            except Exception:
+                _log.exception("health cannot be told")
+                wrong = ["health cannot be told: see the log"]
+            self._answer(503 if wrong else 200, "\n".join(wrong or ["ok"]).encode() + b"\n")
 
         def _metrics(self) -> None:
             encode, kind = choose_encoder(self.headers.get("Accept", ""))
@@ -172,7 +179,7 @@ class Group:
     def unwell(self) -> list[str]:
         """A line for each process of the group whose main loop does not turn."""
         turned: dict[str, float] = {}
-        files = [file for file in self._directory.glob("gauge_liveall_*.db") if _lives(file)]
+        files = [file for file in _begun(self._directory, "gauge_liveall_*.db") if _lives(file)]
         for metric in MultiProcessCollector.merge(map(str, files)):
             for sample in metric.samples if metric.name == _PULSE else ():
                 name = sample.labels["process"]
@@ -203,11 +210,11 @@ class _Files(Collector):
         self._directory = directory
 
     def collect(self) -> Iterable[Metric]:
-        for file in self._directory.glob("*.db"):
+        for file in _begun(self._directory, "*.db"):
             if not _lives(file):
                 self._bury(file)
         # Only now: nothing that has just been added up is read twice.
-        files = [str(file) for file in self._directory.glob("*.db")]
+        files = list(map(str, _begun(self._directory, "*.db")))
         found: Iterable[Metric] = MultiProcessCollector.merge(files)
         return found
 
@@ -222,6 +229,16 @@ class _Files(Collector):
 
 
 _ENDED: Final = "ended"
+
+
+def _begun(directory: Path, pattern: str) -> list[Path]:
+    """The files that can be read: a process that starts makes its own, and gives it a size a moment later."""
+    found = []
+    for file in directory.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            if file.stat().st_size:
+                found.append(file)
+    return found
 
 
 def _lives(file: Path) -> bool:

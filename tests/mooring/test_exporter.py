@@ -180,3 +180,27 @@ def test_an_address_that_is_none_is_refused(text: str) -> None:
 def test_addresses_are_read_as_they_are_written() -> None:
     assert exporter.address("0.0.0.0:9090") == ("0.0.0.0", 9090)
     assert exporter.address("[::1]:9090") == ("::1", 9090)
+
+
+def test_a_process_that_is_just_starting_hides_no_other(tmp_path: Path) -> None:
+    group = exporter.Group(tmp_path, {"web": 10.0})
+    first = counting(tmp_path, 1)
+    for kind in ("counter", "histogram", "gauge_livesum", "gauge_liveall"):
+        (tmp_path / f"{kind}_{os.getpid()}.db").touch()  # made, and not begun yet
+    assert value(group, "mooring_stories_total", of="a test") == 1
+    assert group.unwell() == ["web does not run, or is not ready yet"]
+    first.communicate()
+
+
+def test_who_cannot_tell_its_health_is_unwell_and_answers(where: tuple[str, int]) -> None:
+    def broken() -> list[str]:
+        raise ValueError("a file of nonsense")
+
+    server = exporter.serve(where, CollectorRegistry(), broken)
+    try:
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://{where[0]}:{where[1]}/healthz", timeout=10)
+        assert (refused.value.code, refused.value.read()) == (503, b"health cannot be told: see the log\n")
+    finally:
+        server.shutdown()
+        server.server_close()
