@@ -89,7 +89,7 @@ metadata:
   labels:
     app.kubernetes.io/name: {app}
 data:
-  value: {value}
+  value: "{value}"
   application.properties: |
     server.port=8080
     database.url=postgres://database.{app}.svc:5432/{app}
