@@ -20,8 +20,9 @@ import yaml
 from charts.generate import render
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
-from tests.charts.chartredis import ChartRedis, free_port
+from tests.charts.chartredis import ChartRedis
 from tests.charts.rendered import container, environment, objects, of_kind, pods, values
+from tests.ports import free_port
 from tests.stories.conftest import install_crds
 from tests.stories.ship import SECRET, Ship
 

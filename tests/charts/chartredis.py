@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import socket
 import subprocess
 from pathlib import Path
 from types import TracebackType
@@ -14,14 +13,8 @@ import redis
 
 from charts.generate import CHART
 from devcluster.redis import find_server
+from tests.ports import free_port
 from tests.stories.ship import until
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class ChartRedis:

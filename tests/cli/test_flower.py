@@ -22,8 +22,9 @@ from cli.up import _FLOWER_PORT
 from devcluster.cluster import Cluster
 from tests.cli.conftest import Mooring
 from tests.measured import measured
+from tests.ports import free_port
 from tests.stories.operator import pools
-from tests.stories.ship import free_port, until
+from tests.stories.ship import until
 
 Log = Callable[[], tuple[str, re.RegexFlag]]
 _ENV = {"PATH": os.environ["PATH"], "MOORING_REDIS_URL": "redis://127.0.0.1:1/0"}

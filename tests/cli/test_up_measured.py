@@ -20,8 +20,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
+from tests.ports import free_port
 from tests.stories.conftest import install_crds
-from tests.stories.ship import free_port, until
+from tests.stories.ship import until
 
 pytestmark = pytest.mark.cluster
 Start = Callable[..., "subprocess.Popen[bytes]"]

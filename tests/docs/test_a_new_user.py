@@ -19,7 +19,8 @@ import pytest
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from tests.docs.pages import PAGES, ROOT, blocks, name, read
-from tests.stories.ship import configmap, free_port, until
+from tests.ports import free_port
+from tests.stories.ship import configmap, until
 
 _ENGINE, _INTERNET = "needs a container engine", "needs the internet"
 _HERE = "tests/docs/test_a_new_user.py"

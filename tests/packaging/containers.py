@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,13 +58,6 @@ def entrypoint(target: str) -> list[str]:
     """What the image of this target runs, without its default arguments."""
     (found,) = [step.says["CmdLine"] for step in stages()[target].steps if step.name == "ENTRYPOINT"]
     return list(found)
-
-
-def free_port() -> int:
-    """A port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _read(kind: str, file: Path) -> Any:

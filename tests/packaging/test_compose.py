@@ -29,7 +29,8 @@ from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from devcluster.redis import find_server
-from tests.packaging.containers import ROOT, NotPermitted, entrypoint, free_port, project
+from tests.packaging.containers import ROOT, NotPermitted, entrypoint, project
+from tests.ports import free_port
 from tests.security import redis_users
 from tests.security.redis_users import OTHERS, not_refused, reached
 from tests.stories.conftest import install_crds

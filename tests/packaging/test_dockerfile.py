@@ -21,7 +21,8 @@ import pytest
 
 from devcluster.build import HELM, KUSTOMIZE, find_go
 from devcluster.redis import RedisServer
-from tests.packaging.containers import ROOT, NotPermitted, Step, entrypoint, free_port, stages
+from tests.packaging.containers import ROOT, NotPermitted, Step, entrypoint, stages
+from tests.ports import free_port
 from tests.stories.ship import until
 
 pytestmark = pytest.mark.timeout(1200)

@@ -32,6 +32,7 @@ from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE
 from tests.measured import measured
+from tests.ports import free_port
 from workers.celery_app import make
 from workers.push import group
 
@@ -53,13 +54,6 @@ def until(what: str, look: Callable[[], T | None], patience: float = PATIENCE_S)
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {patience:.0f} s in vain for: {what}")
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -36,7 +36,8 @@ from mooring.names import (
     TASK_WATCH,
 )
 from mooring.repourl import normalise
-from tests.stories.ship import SECRET, Ship, configmap, free_port, until
+from tests.ports import free_port
+from tests.stories.ship import SECRET, Ship, configmap, until
 
 pytestmark = pytest.mark.cluster
 

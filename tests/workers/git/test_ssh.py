@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from devcluster.gitserver import GitServer
 from mooring.errors import GitFailed, GitRefused
+from tests.ports import free_port
 from workers.git.credentials import Credential, RepoSecret, credential_for
 from workers.git.mirror import Limits, Mirror, checkout
 
@@ -42,12 +42,6 @@ def keypair(folder: Path, name: str) -> tuple[str, str]:
     path = folder / name
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", path], check=True)
     return path.read_text(), path.with_suffix(".pub").read_text().strip()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
