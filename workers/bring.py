@@ -42,8 +42,9 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
         return Ending()  # deleted: nothing is wanted any more
     if app.metadata.deletion_timestamp:
         return Ending()  # being deleted, kept by a finalizer: what it has stays as it is
-    edition = engine.applications.edition(app)
+    edition = ""
     try:
+        edition = engine.applications.edition(app)
         state = app.status.operation_state
         if state is not None and state.phase == TERMINATING:
             app = terminated(engine, app, state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -183,7 +184,9 @@ def _failed(
     edition: str = "",
 ) -> None:
     status = report.failed_status(app, notices, operation, now())
-    state = replace(engine.applications.state(app), spec=edition or engine.applications.edition(app))
+    state = engine.applications.state(app)
+    with contextlib.suppress(MooringError):  # projects that cannot be read keep nothing from being told
+        state = replace(state, spec=edition or engine.applications.edition(app))
     _show(engine, engine.applications.report(app, status, state, claim))
 
 
