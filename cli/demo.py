@@ -390,13 +390,13 @@ def _stay(stage: Stage, repository: Repository, up: subprocess.Popen[bytes]) -> 
         "MOORING_STATE_DIR": settings.state_dir,
     }
     command = shutil.which("mooring") or str(Path(sys.executable).with_name("mooring"))
-    _line("status page", f"{stage.web}/")
-    _line("repository", repository.url)
-    _line("try", "export " + " ".join(f"{name}={value}" for name, value in variables.items() if value))
-    _line("", f"{command} app get shop")
-    _line("", f"{command} delivery list")
-    _line("", "Ctrl-C ends everything.")
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt):  # begins before the last line is shown: it may come at once
+        _line("status page", f"{stage.web}/")
+        _line("repository", repository.url)
+        _line("try", "export " + " ".join(f"{name}={value}" for name, value in variables.items() if value))
+        _line("", f"{command} app get shop")
+        _line("", f"{command} delivery list")
+        _line("", "Ctrl-C ends everything.")
         up.wait()
         raise Refused(f"mooring up has ended; the last lines of its log:\n{_tail(stage.log)}")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # ending is under way
