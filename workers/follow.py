@@ -142,7 +142,6 @@ def _touches(engine: Engine, app: Application, commit: str, mirror: Mirror) -> b
         compared = app.status.sync.compared_to
         if compared is None or compared.source != app.spec.source:
             return True
-        read = recall(state.inputs)
-        return read.at(mirror.tree.tree_id, commit) != read
+        return any(read.at(mirror.tree.tree_id, commit) != read for read in recall(state.inputs))
     except (MooringError, ValueError):
         return True

@@ -29,6 +29,7 @@ from workers.apps.state import content_digest
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
 from workers.engine import Engine
+from workers.jobs import job
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
@@ -36,8 +37,7 @@ from workers.proof import due_again
 from workers.push import group
 from workers.render.readset import remember
 from workers.render.render import render
-from workers.render.source import Parameters, Rendered
-from workers.render.yaml_reader import DuplicateKeys
+from workers.render.source import Rendered
 from workers.timeline import Timeline
 from workers.viewpoint import viewpoint
 
@@ -152,7 +152,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     since = max(
         (c.last_transition_time for c in app.status.conditions if c.type == PRUNE_SKIPPED), default=""
     )
-    inputs = remember(rendered.read_set)
+    inputs = remember(rendered.read_sets)
     view = viewpoint(engine.applications, engine.installation.id, app, parent.applyset)
     content = engine.applications.state(app).tried
     decision = decide(
@@ -285,9 +285,7 @@ def _render(
         commit = app.status.sync.revision  # drift is looked for at the commit we have; polling finds new ones
     else:
         mirror, commit = checkout.resolve(engine, source, app.spec.project_name, hint=pushed)
-    duplicate_keys: DuplicateKeys = "error" if engine.settings.yaml_duplicate_keys == "error" else "warn"
-    rendered = render(source, mirror.tree, commit, Parameters(app.metadata.name, duplicate_keys))
-    return commit, rendered
+    return commit, render([job(app, source, mirror.tree, commit, engine.settings)])
 
 
 def _follows(app: Application) -> str:

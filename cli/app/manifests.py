@@ -57,7 +57,7 @@ def _title(body: dict[str, Any]) -> str:
 def _git(home: Home, app: Application, revision: str) -> Iterator[dict[str, Any]]:
     from cli.app.rendered import rendered
 
-    found = rendered(home, app, revision)
+    _, found = rendered(home, app, revision)
     for warning in found.warnings:
         click.secho(f"warning: {show.one_line(warning)}", fg="yellow", err=True)
     yield from (manifest.body for manifest in found.manifests)

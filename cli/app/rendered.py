@@ -13,11 +13,11 @@ from workers.compare import Difference, comparable, compare
 from workers.desired import Stamp, desired
 from workers.git.mirror import checkout
 from workers.installation import ensure
+from workers.jobs import job
 from workers.observe import observe
 from workers.plan import Notice, Permission, plan
 from workers.render.render import render
-from workers.render.source import Parameters, Rendered
-from workers.render.yaml_reader import DuplicateKeys
+from workers.render.source import Rendered
 from workers.viewpoint import viewpoint
 
 
@@ -30,8 +30,8 @@ class Comparison:
     notices: tuple[Notice, ...]
 
 
-def rendered(home: Home, app: Application, revision: str = "") -> Rendered:
-    """The manifests of `app` at `revision`, or at what the Application itself names.
+def rendered(home: Home, app: Application, revision: str = "") -> tuple[str, Rendered]:
+    """The commit, and the manifests of `app` at `revision`, or at what the Application itself names.
 
     Fetches from Git. Raises what the engine would: GitRefused, GitFailed, RenderFailed, Refused.
     """
@@ -41,16 +41,14 @@ def rendered(home: Home, app: Application, revision: str = "") -> Rendered:
     settings = home.settings
     mirror = open_mirror(home.applications, settings, source, app.spec.project_name)
     found = checkout(mirror, revision or source.target_revision or "HEAD", timeout=settings.git_timeout_s)
-    strict: DuplicateKeys = "error" if settings.yaml_duplicate_keys == "error" else "warn"
-    parameters = Parameters(app=app.key.name, duplicate_keys=strict)
-    return render(source, mirror.tree, found.commit, parameters)
+    return found.commit, render([job(app, source, mirror.tree, found.commit, settings)])
 
 
 def compared(home: Home, app: Application, revision: str = "") -> Comparison:
     """`app` at `revision` compared with the cluster, by dry-runs. Raises as `rendered`, and the cluster's."""
     api = home.api
     installation = ensure(api, home.settings.namespace)
-    result = rendered(home, app, revision)
+    commit, result = rendered(home, app, revision)
     parent = parents.read(api, home.settings.namespace, app.key, installation)
     wanted, _ = desired(
         result.manifests,
@@ -79,9 +77,7 @@ def compared(home: Home, app: Application, revision: str = "") -> Comparison:
         differences = compare(found, api, executor, lambda _: "")
     pruned = [step for group in found.prunes for step in group if step.live is not None]
     gone = [Difference(step.key, _body(home, step.live), None) for step in pruned]
-    return Comparison(
-        result.commit, (*differences.differences, *gone), (*found.notices, *differences.notices)
-    )
+    return Comparison(commit, (*differences.differences, *gone), (*found.notices, *differences.notices))
 
 
 def _body(home: Home, live: Any) -> dict[str, Any]:

@@ -24,7 +24,6 @@ COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}")
 _BATCH: Final = 500
 _MAX_TREE: Final = 16 << 20
 _MAX_DEPTH: Final = 64
-_MAX_HOPS: Final = 20
 FILE_LIMIT: Final = 16 << 20
 
 
@@ -149,36 +148,6 @@ class TreeReader:
         if missing and self._bring is not None and self._bring(missing):
             return self._info(ids)
         return infos
-
-    def follow(self, commit: str, entry: Entry) -> Entry | None:
-        """What a symbolic link leads to inside the repository; None when it dangles or goes in circles.
-
-        An entry that is no link is its own answer. Raises GitRefused when it leads out of the repository.
-        """
-        todo, done, hops = entry.path.split("/"), list[str](), 0
-        while todo:
-            step = todo.pop(0)
-            if step in ("", "."):
-                continue
-            if step == "..":
-                if not done:
-                    raise GitRefused(f"symbolic link {entry.path} leads out of the repository")
-                done.pop()
-                continue
-            found = self._entry(commit, "/".join(done), step)
-            if found is None or (todo and not (found.is_tree or found.is_link)):
-                return None
-            if not found.is_link:
-                done.append(step)
-                continue
-            hops += 1
-            target = self.read(found.id, 4096).decode(errors="replace")
-            if hops > _MAX_HOPS:
-                return None
-            if target.startswith("/"):
-                raise GitRefused(f"symbolic link {entry.path} leads out of the repository")
-            todo = target.split("/") + todo
-        return self._entry(commit, "/".join(done[:-1]), done[-1]) if done else None
 
     def _entry(self, commit: str, folder: str, name: str) -> Entry | None:
         kind, tree, _size = self._info([_spot(commit, folder)])[0]

@@ -1,18 +1,25 @@
-"""Chooses the renderer of a source, as Argo CD does: what the source says, else what lies at its path."""
+"""Renders the sources of an app. Which tool it takes is told by the source, else by what lies at its path.
+
+https://argo-cd.readthedocs.io/en/stable/user-guide/tool_detection/
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import posixpath
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from mooring.errors import RenderFailed
 from mooring.model.spec import Directory, Source
 from workers.git.tree import clean_path
-from workers.render.directory import render_directory
-from workers.render.source import Parameters, Rendered, Renderer, Tree
+from workers.render.directory import DirectoryRenderer
+from workers.render.manifest import Manifest
+from workers.render.readset import ReadSet
+from workers.render.source import Job, Rendered, Renderer
 
-# Each source type with its renderer; None for those that are not supported yet.
+# Each kind of source with its renderer; None for those that are not supported yet.
 _RENDERERS: Final[dict[str, Renderer | None]] = {
-    "Directory": render_directory,
+    "Directory": DirectoryRenderer(),
     "Helm": None,
     "Kustomize": None,
     "Plugin": None,
@@ -25,23 +32,53 @@ _MARKERS: Final = {
 }
 
 
-def render(source: Source, tree: Tree, commit: str, parameters: Parameters) -> Rendered:
-    """The manifests of `source` at `commit`, with the read-set that says when to render again.
+def render(jobs: Sequence[Job]) -> Rendered:
+    """The manifests of all sources, with the read-sets that say when to render again.
 
     Raises RenderFailed for whatever is the user's to fix, GitRefused for a path that leaves the
     repository, and GitFailed when the mirror cannot be read.
     """
+    manifests: list[Manifest] = []
+    kinds: list[str] = []
+    warnings: list[str] = []
+    made: list[tuple[Job, Any, Mapping[str, str]]] = []
+    pure = True
+    for job in jobs:
+        if not job.source.path and not job.source.chart and job.source.ref:
+            kinds.append("")  # only a place where others find their files
+            made.append((job, None, {}))
+            continue
+        kind, where = _kind(job)
+        renderer = _RENDERERS[kind]
+        if renderer is None:
+            raise RenderFailed(f"{kind} is not supported yet", where=where)
+        product = renderer.render(job)
+        manifests += product.manifests
+        warnings += product.warnings
+        kinds.append(kind)
+        pure = pure and product.pure
+        made.append((job, renderer.inputs(job), product.remotes))
+    # Only now: a later source may have read of the files of an earlier one.
+    read_sets = [ReadSet.of(inputs, job.files.reads, remotes) for job, inputs, remotes in made]
+    return Rendered(tuple(manifests), tuple(read_sets), tuple(kinds), tuple(warnings), pure)
+
+
+def _kind(job: Job) -> tuple[str, str]:
+    """The kind of the source, and what says so."""
+    source, files = job.source, job.files
     path = clean_path(source.path)
-    kind, why = _explicit(source), "spec.source"
-    for entry in tree.walk(commit, path, False):
-        if entry.name in (".argocd-source.yaml", f".argocd-source-{parameters.app}.yaml"):
-            raise RenderFailed("source parameters in Git are not supported yet", where=entry.path)
-        if not kind and entry.name in _MARKERS:
-            kind, why = _MARKERS[entry.name], entry.path
-    renderer = _RENDERERS[kind or "Directory"]
-    if renderer is None:
-        raise RenderFailed(f"{kind} is not supported yet", where=why)
-    return renderer(source, tree, commit, parameters)
+    for name in (".argocd-source.yaml", f".argocd-source-{job.app.name}.yaml"):
+        if files.find(posixpath.join(path, name)) is not None:
+            raise RenderFailed(
+                "source parameters in Git are not supported yet", where=posixpath.join(path, name)
+            )
+    if kind := _explicit(source):
+        return kind, "spec.source"
+    for name, kind in _MARKERS.items():
+        marker = posixpath.join(path, name)
+        if files.find(marker) is not None:
+            return kind, marker
+    return "Directory", "spec.source"
 
 
 def _explicit(source: Source) -> str:

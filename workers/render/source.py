@@ -1,60 +1,138 @@
-"""What every renderer takes and gives, so that Kustomize, Helm and the rest are one more file each."""
+"""What every renderer takes and gives, so that each tool is one more file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
 
+from mooring.errors import RenderFailed
 from mooring.model.spec import Source
-from workers.git.tree import Entry
+from mooring.repourl import masked
+from workers.render.files import Files, Limits, Tree
 from workers.render.manifest import Manifest
 from workers.render.readset import ReadSet
 from workers.render.yaml_reader import DuplicateKeys
 
 
-class Tree(Protocol):
-    """The files of commits. `workers.git.tree.TreeReader` is one."""
+@dataclass(frozen=True, slots=True)
+class App:
+    """Whose manifests they are: what tools may be told of the Application."""
 
-    def tree_id(self, commit: str, path: str) -> str | None: ...
-
-    def walk(self, commit: str, path: str = "", recurse: bool = True) -> Iterator[Entry]: ...
-
-    def read_many(self, ids: Sequence[str], limit: int) -> dict[str, bytes]: ...
-
-    def prepare(self, ids: Sequence[str]) -> None: ...
-
-    def follow(self, commit: str, entry: Entry) -> Entry | None: ...
+    name: str = ""
+    namespace: str = ""  # of the Application itself
+    project: str = "default"
+    to_namespace: str = ""  # spec.destination.namespace
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one render may read. Argo CD's default for all files together is the same."""
+class Capabilities:
+    """What the target cluster serves: its version ("1.33.1"), and "apps/v1", "apps/v1/Deployment", …"""
 
-    file_bytes: int = 10 << 20
-    total_bytes: int = 10 << 20
+    kube_version: str
+    api_versions: tuple[str, ...]
+
+
+class Fetch(Protocol):
+    """Whatever is not in the source's own files, fetched as this app's project may have it.
+
+    Everything is given with a digest that is part of the read-set. Raises Refused kinds when the project, the
+    host or the content says no, Retryable ones when the host may answer later.
+    """
+
+    def chart(self, repo_url: str, chart: str, revision: str) -> tuple[Tree, str, str]:
+        """A chart of a chart repository or an OCI registry (`oci://…`): its files (the root is the chart
+        itself), its version, the digest of its archive."""
+        ...
+
+    def git(self, url: str, revision: str) -> tuple[Tree, str]:
+        """A Git repository at a revision ("" is HEAD): its tree, and the commit."""
+        ...
+
+    def file(self, url: str) -> tuple[bytes, str]:
+        """A single file, and its digest."""
+        ...
+
+
+class Nothing:
+    """Fetches nothing from anywhere."""
+
+    def chart(self, repo_url: str, chart: str, revision: str) -> tuple[Tree, str, str]:
+        raise RenderFailed(f"chart {chart} of {masked(repo_url)}: charts cannot be fetched yet")
+
+    def git(self, url: str, revision: str) -> tuple[Tree, str]:
+        raise RenderFailed(f"{masked(url)}: other repositories cannot be fetched yet")
+
+    def file(self, url: str) -> tuple[bytes, str]:
+        raise RenderFailed(f"{masked(url)}: files cannot be fetched yet")
 
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What shapes a render beside the source: the app's name and the installation's settings."""
+    """What shapes every render of this installation and cluster.
 
-    app: str = ""
+    `capabilities` asks the cluster at most once. `scratch` is the directory where tools get their work
+    directories; `seconds` is how long one tool may take.
+    """
+
     duplicate_keys: DuplicateKeys = "warn"
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
+    capabilities: Callable[[], Capabilities] = field(default=lambda: Capabilities("", ()))
+    scratch: Path = Path()
+    seconds: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One source of an app to render, and everything that shapes it.
+
+    `source` has the overrides that lie in Git applied already. `refs` are the files of other sources of the
+    app, by their `ref`, as `$ref/path` names them.
+    """
+
+    app: App
+    source: Source
+    files: Files
+    fetch: Fetch
+    parameters: Parameters
+    refs: Mapping[str, Files] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What a renderer made of a job. An object may be among the manifests twice.
+
+    `remotes` are the digests of what was fetched, by address. `pure` is False when the same input may give
+    other manifests the next time, as a chart does that draws passwords.
+    """
+
+    manifests: tuple[Manifest, ...]
+    warnings: tuple[str, ...] = ()
+    remotes: Mapping[str, str] = field(default_factory=dict)
+    pure: bool = True
+
+
+class Renderer(Protocol):
+    """Turns a job into manifests."""
+
+    def inputs(self, job: Job) -> Any:
+        """Everything that shapes the manifests and is neither a file nor fetched, as JSON: options, the
+        tool's version, capabilities, a number that is raised when our own part changes."""
+        ...
+
+    def render(self, job: Job) -> Product:
+        """Raises RenderFailed when it cannot, never gives half of them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The manifests of a commit, in the order of their files. An object may be among them twice."""
+    """The manifests of an app, source by source in the order of the spec; `read_sets` and `kinds` (Directory,
+    Helm, Kustomize, Plugin) are one a source."""
 
-    commit: str
     manifests: tuple[Manifest, ...]
-    read_set: ReadSet
+    read_sets: tuple[ReadSet, ...]
+    kinds: tuple[str, ...]
     warnings: tuple[str, ...]
-
-
-class Renderer(Protocol):
-    """Turns a source into manifests. Raises RenderFailed when it cannot, never gives half of them."""
-
-    def __call__(self, source: Source, tree: Tree, commit: str, parameters: Parameters) -> Rendered: ...
+    pure: bool = True

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devcluster.gitserver import Repository, Symlink
+from devcluster.gitserver import Repository
 from mooring.errors import GitRefused
 from workers.git.mirror import Mirror, checkout
 from workers.git.tree import clean_path
@@ -79,41 +79,6 @@ def test_a_thousand_files_are_read_at_once(repo: Repository, mirror_of: MirrorOf
     assert {entry.name: contents[entry.id].decode() for entry in entries} == {
         str(number): f"{number}" * 200 for number in range(1200)
     }
-
-
-def test_a_symbolic_link_is_followed_inside_the_repository_only(
-    repo: Repository, mirror_of: MirrorOf
-) -> None:
-    main = repo.commit(
-        {
-            "apps/web/inside": Symlink("../../README.md"),
-            "apps/dir": Symlink("web"),
-            "apps/through": Symlink("dir/../web/a.yaml"),
-            "apps/web/chain": Symlink("inside"),
-            "apps/web/dangling": Symlink("nothing"),
-            "apps/web/loop": Symlink("loop"),
-            "apps/web/out": Symlink("../../../etc/passwd"),
-            "apps/web/absolute": Symlink("/etc/passwd"),
-            "apps/sneaky": Symlink("dir/out"),
-        }
-    )
-    mirror = mirror_of(repo)
-    checkout(mirror, "main")
-    links = {entry.path: entry for entry in mirror.tree.walk(main, "apps") if entry.is_link}
-
-    def led_to(path: str) -> str | None:
-        found = mirror.tree.follow(main, links[path])
-        return found.path if found else None
-
-    assert led_to("apps/web/inside") == "README.md"
-    assert led_to("apps/dir") == "apps/web"
-    assert led_to("apps/through") == "apps/web/a.yaml"
-    assert led_to("apps/web/chain") == "README.md"
-    assert led_to("apps/web/dangling") is None
-    assert led_to("apps/web/loop") is None
-    for path in ("apps/web/out", "apps/web/absolute", "apps/sneaky"):
-        with pytest.raises(GitRefused, match="out of the repository"):
-            led_to(path)
 
 
 @pytest.mark.parametrize("name", [".git", ".GIT", "..", "."])

@@ -12,11 +12,12 @@ from devcluster.gitserver import Repository, Symlink
 from mooring.errors import Refused, RenderFailed
 from mooring.model.spec import Source
 from workers.git.tree import TreeReader
+from workers.render.files import Files, Limits
 from workers.render.readset import ReadSet
 from workers.render.render import render
-from workers.render.source import Limits, Parameters, Rendered
+from workers.render.source import App, Job, Nothing, Parameters, Rendered
 
-Files = dict[str, Any]
+Content = dict[str, Any]
 Render = Callable[..., Rendered]
 
 
@@ -34,11 +35,13 @@ def tree(git_repo: Repository, tmp_path: Path) -> Iterator[TreeReader]:
 @pytest.fixture
 def rendered(git_repo: Repository, tree: TreeReader) -> Render:
     def rendering(
-        files: Files, path: str = "app", parameters: Parameters | None = None, **source: Any
+        files: Content, path: str = "app", parameters: Parameters | None = None, **source: Any
     ) -> Rendered:
         commit = git_repo.commit(files)
         spec = Source.model_validate({"repoURL": git_repo.url, "path": path, **source})
-        return render(spec, tree, commit, parameters or Parameters(app="shop"))
+        parameters = parameters or Parameters()
+        files = Files(tree, commit, parameters.limits)
+        return render([Job(App("shop"), spec, files, Nothing(), parameters)])
 
     return rendering
 
@@ -47,7 +50,7 @@ def names(rendered: Rendered) -> list[str]:
     return [manifest.key.name for manifest in rendered.manifests]
 
 
-FILES: Files = {
+FILES: Content = {
     "app/b.yaml": config("b"),
     "app/a.yml": config("a1") + "---\n" + config("a2"),
     "app/c.json": '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}',
@@ -136,7 +139,7 @@ def test_a_file_with_the_marker_is_skipped(rendered: Render) -> None:
     ],
 )
 def test_what_is_not_supported_yet_is_refused(
-    rendered: Render, files: Files, source: Files, message: str
+    rendered: Render, files: Content, source: Content, message: str
 ) -> None:
     with pytest.raises(RenderFailed, match=message):
         rendered({**FILES, **files}, **source)
@@ -151,7 +154,11 @@ def test_links_are_followed_inside_the_repository_only(rendered: Render) -> None
     linked = rendered({**FILES, "app/l.yaml": Symlink("../other/e.yaml"), "app/x.yaml": Symlink("gone")})
     assert names(linked) == ["a1", "a2", "b", "c", "e"]
     assert linked.warnings == ("app/x.yaml: left out: it leads to no file",)
-    assert "" in dict(linked.read_set.paths)
+    read = dict(linked.read_sets[0].paths)
+    assert read["other/e.yaml"]
+    assert read["app/l.yaml"]
+    assert read["app/gone"] is None
+    assert "" not in read
     for target in ("/etc/passwd", "../../x.yaml"):
         with pytest.raises(RenderFailed, match=r"app/l\.yaml: .*leads out"):
             rendered({**FILES, "app/l.yaml": Symlink(target)})
@@ -174,7 +181,7 @@ def test_repeated_keys_are_a_warning_or_by_setting_an_error(rendered: Render) ->
 def test_a_push_elsewhere_leaves_the_read_set_as_it_is(
     rendered: Render, git_repo: Repository, tree: TreeReader
 ) -> None:
-    before = rendered(FILES).read_set
+    before = rendered(FILES).read_sets[0]
     elsewhere = git_repo.commit({"other/e.yaml": config("changed")})
     assert before.at(tree.tree_id, elsewhere) == before
     inside = git_repo.commit({"app/b.yaml": config("changed")})
@@ -185,7 +192,8 @@ def test_a_push_elsewhere_leaves_the_read_set_as_it_is(
 
 
 def test_other_options_are_another_read_set(rendered: Render) -> None:
-    plain, filtered = rendered(FILES).read_set, rendered(FILES, directory={"exclude": "x"}).read_set
+    plain = rendered(FILES, directory={"recurse": True}).read_sets[0]
+    filtered = rendered(FILES, directory={"recurse": True, "exclude": "x"}).read_sets[0]
     assert plain.paths == filtered.paths
     assert plain != filtered
     assert ReadSet.from_json(plain.to_json()) == plain

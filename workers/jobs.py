@@ -1,0 +1,25 @@
+"""From an Application and its checked out sources to what the renderers are given."""
+
+from __future__ import annotations
+
+from mooring.model.application import Application
+from mooring.model.spec import Source
+from mooring.settings import Settings
+from workers.render.files import Files, Tree
+from workers.render.source import App, Job, Nothing, Parameters
+from workers.render.yaml_reader import DuplicateKeys
+
+
+def job(app: Application, source: Source, tree: Tree, commit: str, settings: Settings) -> Job:
+    """The render of `source` at `commit`, as `settings` have it."""
+    strict: DuplicateKeys = "error" if settings.yaml_duplicate_keys == "error" else "warn"
+    whose = App(
+        app.metadata.name, app.metadata.namespace, app.spec.project_name, app.spec.destination.namespace
+    )
+    return Job(
+        app=whose,
+        source=source,
+        files=Files(tree, commit),
+        fetch=Nothing(),
+        parameters=Parameters(duplicate_keys=strict),
+    )
