@@ -47,7 +47,14 @@ class Symlink:
     target: str
 
 
-Content = str | bytes | Symlink | None
+@dataclass(frozen=True, slots=True)
+class Executable:
+    """A file's content in `Repository.commit`, for a file that may be run."""
+
+    content: str | bytes
+
+
+Content = str | bytes | Symlink | Executable | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +71,13 @@ class Repository:
         message: str = "change",
         branch: str = "main",
         parent: str | None = None,
+        date: str = "now",
     ) -> str:
         """Adds one commit to `branch` (or a full ref, `refs/…`) as one push does, and returns its id.
 
         `files`: path -> content, None deletes. Its parent is the tip of the branch, or `parent`: any
-        revision, where an empty one makes it a root; the branch then moves as a force-push moves it.
+        revision, where an empty one makes it a root; the branch then moves as a force-push moves it. `date`
+        (`<seconds> <offset from UTC>`) makes the id the same each time.
         """
         ref = branch if branch.startswith("refs/") else f"refs/heads/{branch}"
         if parent is None:
@@ -79,8 +88,8 @@ class Repository:
             "fast-import",
             "--quiet",
             "--force",
-            "--date-format=now",
-            given=_stream(ref, parent, message, files),
+            f"--date-format={'now' if date == 'now' else 'raw'}",
+            given=_stream(ref, parent, message, files, date),
         )
         return new.strip()
 
@@ -389,13 +398,13 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _stream(ref: str, parent: str, message: str, files: Mapping[str, Content]) -> bytes:
+def _stream(ref: str, parent: str, message: str, files: Mapping[str, Content], date: str) -> bytes:
     """One commit in the language of https://git-scm.com/docs/git-fast-import; its id comes back on stdout."""
     out = [b"feature get-mark\n"]
     if not parent:  # "from" nothing continues an existing branch, so it is cleared first
         out.append(f"reset {ref}\n\n".encode())
     said = message.encode()
-    out.append(f"commit {ref}\nmark :1\ncommitter Mooring <mooring@localhost> now\n".encode())
+    out.append(f"commit {ref}\nmark :1\ncommitter Mooring <mooring@localhost> {date}\n".encode())
     out.append(b"data %d\n%b\n" % (len(said), said))
     if parent:
         out.append(f"from {parent}\n".encode())
@@ -403,8 +412,14 @@ def _stream(ref: str, parent: str, message: str, files: Mapping[str, Content]) -
         if content is None:
             out.append(b"D %b\n" % _quoted(path))
             continue
-        mode = b"120000" if isinstance(content, Symlink) else b"100644"
-        text = content.target if isinstance(content, Symlink) else content
+        text: str | bytes
+        match content:
+            case Symlink(target):
+                mode, text = b"120000", target
+            case Executable(program):
+                mode, text = b"100755", program
+            case _:
+                mode, text = b"100644", content
         data = text if isinstance(text, bytes) else text.encode()
         out.append(b"M %b inline %b\ndata %d\n%b\n" % (mode, _quoted(path), len(data), data))
     out.append(b"\nget-mark :1\n")
