@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from mooring.errors import RenderFailed
@@ -14,6 +15,7 @@ from mooring.model.spec import Directory, Source
 from workers.git.tree import clean_path
 from workers.render.directory import DirectoryRenderer
 from workers.render.manifest import Manifest
+from workers.render.overrides import overridden
 from workers.render.readset import ReadSet
 from workers.render.source import Job, Rendered, Renderer
 
@@ -48,6 +50,9 @@ def render(jobs: Sequence[Job]) -> Rendered:
             kinds.append("")  # only a place where others find their files
             made.append((job, None, {}))
             continue
+        source, told = overridden(job.source, job.files, job.app.name)
+        job = replace(job, source=source)
+        warnings += told
         kind, where = _kind(job)
         renderer = _RENDERERS[kind]
         if renderer is None:
@@ -67,11 +72,6 @@ def _kind(job: Job) -> tuple[str, str]:
     """The kind of the source, and what says so."""
     source, files = job.source, job.files
     path = clean_path(source.path)
-    for name in (".argocd-source.yaml", f".argocd-source-{job.app.name}.yaml"):
-        if files.find(posixpath.join(path, name)) is not None:
-            raise RenderFailed(
-                "source parameters in Git are not supported yet", where=posixpath.join(path, name)
-            )
     if kind := _explicit(source):
         return kind, "spec.source"
     for name, kind in _MARKERS.items():

@@ -133,8 +133,6 @@ def test_a_file_with_the_marker_is_skipped(rendered: Render) -> None:
         ({}, {"chart": "redis"}, "spec.source: Helm is not supported yet"),
         ({}, {"plugin": {}}, "spec.source: Plugin is not supported yet"),
         ({}, {"helm": {}, "kustomize": {}}, "several types: Helm, Kustomize"),
-        ({"app/.argocd-source.yaml": ""}, {}, "source parameters in Git"),
-        ({"app/.argocd-source-shop.yaml": ""}, {}, "source parameters in Git"),
         ({"app/x.jsonnet": ""}, {}, "app/x.jsonnet: Jsonnet is not supported yet"),
     ],
 )
