@@ -1,0 +1,279 @@
+"""A confined tool's keeper: makes the child, confines it, watches over it, and ends all that it left.
+
+A program of its own, run by the shortest of Pythons, so it imports nothing of Mooring and little of anything
+else. It gets the numbers of two descriptors: the first holds its orders (run.py), into the second go the tool's
+process id and, at the end, how it ended. When the other end of its standard input is gone, so is the one who
+wanted the output, however he died: then it ends everything.
+
+The tool gets a session of its own, which it cannot leave, so that one signal ends all of it; and orphans
+come back here, since we adopt what is below us.
+"""
+
+from __future__ import annotations
+
+import _signal  # `signal` itself would spend longer on enumerations than everything here on the rest
+import ctypes
+import marshal
+import os
+import resource
+import select
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the module `typing` is another that takes its time
+    from typing import Any
+
+_PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 22, 24
+_PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
+_SECCOMP_MODE_FILTER = 2
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
+_PATH_BENEATH = 1
+_CAPABILITY_VERSION_3 = 0x20080522
+_CAPSET = {"x86_64": 126, "aarch64": 91}
+
+_TICK_S = 0.02
+_DISK_TICK_S = 0.25
+_RARELY = 10  # at most one part in so many of the time goes into looking
+
+_FILTER_FD = 9  # where bwrap.py says that it is
+
+_PAGE = resource.getpagesize()
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Program(ctypes.Structure):
+    """`struct sock_fprog`"""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+class _PathBeneath(ctypes.Structure):
+    """`struct landlock_path_beneath_attr`"""
+
+    _pack_ = 1
+    _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
+
+
+def main() -> None:
+    read_from, report = int(sys.argv[1]), int(sys.argv[2])
+    with open(read_from, "rb") as file:  # noqa: PTH123
+        orders = marshal.loads(file.read())  # noqa: S302 - from the one who started us
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    failing, failed = os.pipe()
+    tool = os.fork()
+    if tool == 0:
+        try:
+            os.close(report)
+            _become(orders)
+        except BaseException as error:  # whatever it is, nothing may go on from here unconfined
+            os.write(failed, str(error).encode()[:1000])
+        finally:
+            os._exit(127)
+    os.write(report, marshal.dumps(tool))
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (failed, 1, 2):  # who reads from the tool reads until nobody else has them
+        os.dup2(nowhere, descriptor)
+    why = ""
+    try:
+        why = _watch(tool, orders)
+    finally:
+        status = _end(tool)
+        os.write(report, marshal.dumps((status, why, os.read(failing, 1000))))
+
+
+# --- the child, until it is the tool ----------------------------------------------------------------
+def _become(orders: dict[str, Any]) -> None:
+    keeper = os.getppid()
+    os.setsid()
+    _prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL)
+    if os.getppid() != keeper:
+        return
+    os.dup2(orders["stdin"], 0)
+    os.close(orders["stdin"])
+    with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - rather the tool than a worker
+        file.write("1000")
+    os.chdir(orders["cwd"])
+    ruleset = _ruleset(orders) if orders["landlock"] else -1
+    for which, most in orders["limits"]:
+        most = min([most, *(each for each in resource.getrlimit(which) if each >= 0)])
+        resource.setrlimit(which, (most, most))
+    os.umask(0o077)
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # SIGXFSZ stays ignored: then a tool says what is too large
+    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    _drop_capabilities()
+    if ruleset >= 0:
+        _syscall(_RESTRICT_SELF, ruleset, 0)
+        os.close(ruleset)
+    if orders["wrapped"]:
+        program = os.memfd_create("filter")
+        os.write(program, orders["filter"])
+        os.lseek(program, 0, os.SEEK_SET)
+        os.dup2(program, _FILTER_FD)
+    elif orders["filter"]:
+        program = _Program(len(orders["filter"]) // 8, orders["filter"])
+        _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
+    os.execve(orders["argv"][0], orders["argv"], orders["env"])
+
+
+def _ruleset(orders: dict[str, Any]) -> int:
+    attributes = orders["landlock"]
+    ruleset = _syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    for path, allowed in orders["rules"]:
+        parent = os.open(path, os.O_PATH)
+        _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(_PathBeneath(allowed, parent)), 0)
+        os.close(parent)
+    return ruleset
+
+
+def _drop_capabilities() -> None:
+    """Root's, too: an exec gives nothing back that was not there before it, under `no_new_privs`."""
+    for capability in range(64):
+        if _libc.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0) != 0:
+            break  # the last that this kernel knows, or not ours to drop
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    if _libc.capset(header, (ctypes.c_uint32 * 6)()) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities cannot be dropped")
+
+
+def _prctl(option: int, *values: Any) -> None:
+    padded = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in (*values, 0, 0, 0, 0)[:4]]
+    if _libc.prctl(option, *padded) != 0:
+        raise OSError(ctypes.get_errno(), f"prctl {option}: {os.strerror(ctypes.get_errno())}")
+
+
+def _syscall(number: int, *arguments: Any) -> int:
+    result = _libc.syscall(ctypes.c_long(number), *arguments)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), f"Landlock ({number}): {os.strerror(ctypes.get_errno())}")
+    return int(result)
+
+
+# --- the keeper -------------------------------------------------------------------------------------
+def _watch(tool: int, orders: dict[str, Any]) -> str:
+    """Why the tool has to be ended, or "" when it has ended by itself."""
+    deadline = time.monotonic() + orders["seconds"]
+    ended, poll = os.pidfd_open(tool), select.poll()
+    poll.register(ended, select.POLLIN)
+    poll.register(0, 0)  # hears when the other end is closed
+    tick, disk_at = _TICK_S, time.monotonic() + _DISK_TICK_S
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return "seconds"
+        events = dict(poll.poll(min(left, tick) * 1000))
+        if ended in events:
+            return ""
+        if 0 in events:
+            return "unwanted"
+        began = time.monotonic()
+        family = _family()
+        _reap(family, tool)
+        if len(family) > orders["processes"] or sum(one[2] for one in family.values()) > orders["threads"]:
+            return "processes"
+        if sum(one[3] for one in family.values()) * _PAGE > orders["memory"]:
+            return "memory"
+        if began >= disk_at:
+            if _disk(orders, family):
+                return "disk"
+            disk_at = time.monotonic() + max(_DISK_TICK_S, _RARELY * (time.monotonic() - began))
+        tick = max(_TICK_S, _RARELY * (time.monotonic() - began))
+
+
+def _family() -> dict[int, tuple[bytes, int, int, int]]:
+    """State, parent, threads and resident pages of everybody below us."""
+    everybody = {}
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            try:
+                descriptor = os.open(f"/proc/{name}/stat", os.O_RDONLY)
+            except OSError:
+                continue
+            try:
+                fields = os.read(descriptor, 1024).rpartition(b")")[2].split()
+            except OSError:
+                continue
+            finally:
+                os.close(descriptor)
+            # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, from the third field on
+            everybody[int(name)] = (fields[0], int(fields[1]), int(fields[17]), int(fields[21]))
+    below, found = {os.getpid()}, {}
+    while True:
+        more = {pid: one for pid, one in everybody.items() if one[1] in below and pid not in found}
+        if not more:
+            return found
+        found.update(more)
+        below = set(more)
+
+
+def _disk(orders: dict[str, Any], family: dict[int, tuple[bytes, int, int, int]]) -> bool:
+    """Whether too much is on the disk: in the scratch directory, or in files that only an open one reaches."""
+    most, most_files, used, files = orders["disk"], orders["files"], 0, 0
+    waiting = [orders["directory"]]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    files += 1
+                    try:
+                        used += entry.stat(follow_symlinks=False).st_blocks * 512
+                    except OSError:
+                        continue  # gone meanwhile
+                    if used > most or files > most_files:
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+        except OSError as error:
+            if error.errno == 36:  # ENAMETOOLONG: deeper than any path reaches, so nobody would see what is there
+                return True
+    seen = set()
+    for pid in family:
+        try:
+            descriptors = os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            try:
+                found = os.stat(f"/proc/{pid}/fd/{descriptor}")  # noqa: PTH116
+            except OSError:
+                continue
+            if found.st_nlink == 0 and (found.st_dev, found.st_ino) not in seen:
+                seen.add((found.st_dev, found.st_ino))
+                used += found.st_blocks * 512
+    return used > most
+
+
+def _reap(family: dict[int, tuple[bytes, int, int, int]], tool: int) -> None:
+    """Orphans that have ended; never the tool itself, whose id has to stay its own until all is over."""
+    for pid, (state, parent, _, _) in family.items():
+        if state == b"Z" and parent == os.getpid() and pid != tool:
+            os.waitpid(pid, os.WNOHANG)
+
+
+def _end(tool: int) -> int:
+    """Ends the tool and everything it left; how the tool itself ended, as `os.waitpid` says it."""
+    status = 0
+    _kill(-tool)
+    _kill(tool)  # it may not have come to its own session yet
+    while True:
+        try:
+            pid, its_status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return status
+        if pid == tool:
+            status = its_status
+        elif pid == 0:
+            for each in _family():
+                _kill(each)
+            time.sleep(0.001)
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, _signal.SIGKILL)
+    except OSError:
+        pass  # gone already
+
+
+if __name__ == "__main__":
+    main()
