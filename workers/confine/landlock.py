@@ -39,7 +39,11 @@ SYSTEM: Final = (
     *("/etc/alternatives", "/etc/group", "/etc/ld.so.cache", "/etc/localtime", "/etc/nsswitch.conf"),
     *("/etc/os-release", "/etc/passwd"),
 )
-DEVICES: Final = {"/dev/null": _READ_FILE | _WRITE_FILE, "/dev/random": _READ_FILE, "/dev/urandom": _READ_FILE}
+DEVICES: Final = {
+    "/dev/null": _READ_FILE | _WRITE_FILE,
+    "/dev/random": _READ_FILE,
+    "/dev/urandom": _READ_FILE,
+}
 
 
 def edition() -> int:

@@ -1,9 +1,9 @@
 """A confined tool's keeper: makes the child, confines it, watches over it, and ends all that it left.
 
 A program of its own, run by the shortest of Pythons, so it imports nothing of Mooring and little of anything
-else. It gets the numbers of two descriptors: the first holds its orders (run.py), into the second go the tool's
-process id and, at the end, how it ended. When the other end of its standard input is gone, so is the one who
-wanted the output, however he died: then it ends everything.
+else. It gets the numbers of two descriptors: the first holds its orders (run.py), into the second go the
+tool's process id and, at the end, how it ended. When the other end of its standard input is gone, so is the
+one who wanted the output, however he died: then it ends everything.
 
 The tool gets a session of its own, which it cannot leave, so that one signal ends all of it; and orphans
 come back here, since we adopt what is below us.
@@ -11,7 +11,6 @@ come back here, since we adopt what is below us.
 
 from __future__ import annotations
 
-import _signal  # `signal` itself would spend longer on enumerations than everything here on the rest
 import ctypes
 import marshal
 import os
@@ -24,6 +23,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # the module `typing` is another that takes its time
     from typing import Any
 
+# The module `signal` would take longer over its enumerations than the rest here over everything.
+_SIGKILL, _SIGPIPE = 9, 13
+_ENAMETOOLONG = 36
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 22, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
 _SECCOMP_MODE_FILTER = 2
@@ -38,6 +40,7 @@ _RARELY = 10  # at most one part in so many of the time goes into looking
 
 _FILTER_FD = 9  # where bwrap.py says that it is
 
+_One = tuple[bytes, int, int, int]  # of a process: state, parent, threads, resident pages
 _PAGE = resource.getpagesize()
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -57,7 +60,7 @@ class _PathBeneath(ctypes.Structure):
 
 def main() -> None:
     read_from, report = int(sys.argv[1]), int(sys.argv[2])
-    with open(read_from, "rb") as file:  # noqa: PTH123
+    with open(read_from, "rb") as file:
         orders = marshal.loads(file.read())  # noqa: S302 - from the one who started us
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     failing, failed = os.pipe()
@@ -80,40 +83,41 @@ def main() -> None:
     finally:
         status = _end(tool)
         os.write(report, marshal.dumps((status, why, os.read(failing, 1000))))
+    os._exit(0)  # nobody waits for a Python that tidies up
 
 
 # --- the child, until it is the tool ----------------------------------------------------------------
 def _become(orders: dict[str, Any]) -> None:
     keeper = os.getppid()
     os.setsid()
-    _prctl(_PR_SET_PDEATHSIG, _signal.SIGKILL)
+    _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != keeper:
         return
     os.dup2(orders["stdin"], 0)
     os.close(orders["stdin"])
-    with open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - rather the tool than a worker
-        file.write("1000")
+    with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123 - rather the tool than a worker
+        score.write("1000")
     os.chdir(orders["cwd"])
     ruleset = _ruleset(orders) if orders["landlock"] else -1
     for which, most in orders["limits"]:
         most = min([most, *(each for each in resource.getrlimit(which) if each >= 0)])
         resource.setrlimit(which, (most, most))
     os.umask(0o077)
-    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)  # SIGXFSZ stays ignored: then a tool says what is too large
+    _libc.signal(_SIGPIPE, None)  # the default; SIGXFSZ stays ignored, as Python has it: a tool then says why
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _drop_capabilities()
     if ruleset >= 0:
         _syscall(_RESTRICT_SELF, ruleset, 0)
         os.close(ruleset)
     if orders["wrapped"]:
-        program = os.memfd_create("filter")
-        os.write(program, orders["filter"])
-        os.lseek(program, 0, os.SEEK_SET)
-        os.dup2(program, _FILTER_FD)
+        file = os.memfd_create("filter")
+        os.write(file, orders["filter"])
+        os.lseek(file, 0, os.SEEK_SET)
+        os.dup2(file, _FILTER_FD)
     elif orders["filter"]:
         program = _Program(len(orders["filter"]) // 8, orders["filter"])
         _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
-    os.execve(orders["argv"][0], orders["argv"], orders["env"])
+    os.execve(orders["argv"][0], orders["argv"], orders["env"])  # noqa: S606 - there must be no shell
 
 
 def _ruleset(orders: dict[str, Any]) -> int:
@@ -137,7 +141,8 @@ def _drop_capabilities() -> None:
 
 
 def _prctl(option: int, *values: Any) -> None:
-    padded = [ctypes.c_ulong(value) if isinstance(value, int) else value for value in (*values, 0, 0, 0, 0)[:4]]
+    # Each as wide as the kernel reads it, or the rest would be what happens to stand there.
+    padded = [ctypes.c_ulong(one) if isinstance(one, int) else one for one in (*values, 0, 0, 0, 0)[:4]]
     if _libc.prctl(option, *padded) != 0:
         raise OSError(ctypes.get_errno(), f"prctl {option}: {os.strerror(ctypes.get_errno())}")
 
@@ -180,9 +185,9 @@ def _watch(tool: int, orders: dict[str, Any]) -> str:
         tick = max(_TICK_S, _RARELY * (time.monotonic() - began))
 
 
-def _family() -> dict[int, tuple[bytes, int, int, int]]:
-    """State, parent, threads and resident pages of everybody below us."""
-    everybody = {}
+def _family() -> dict[int, _One]:
+    """Everybody below us."""
+    everybody = dict[int, _One]()
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit():
             try:
@@ -197,7 +202,7 @@ def _family() -> dict[int, tuple[bytes, int, int, int]]:
                 os.close(descriptor)
             # https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html, from the third field on
             everybody[int(name)] = (fields[0], int(fields[1]), int(fields[17]), int(fields[21]))
-    below, found = {os.getpid()}, {}
+    below, found = {os.getpid()}, dict[int, _One]()
     while True:
         more = {pid: one for pid, one in everybody.items() if one[1] in below and pid not in found}
         if not more:
@@ -206,8 +211,8 @@ def _family() -> dict[int, tuple[bytes, int, int, int]]:
         below = set(more)
 
 
-def _disk(orders: dict[str, Any], family: dict[int, tuple[bytes, int, int, int]]) -> bool:
-    """Whether too much is on the disk: in the scratch directory, or in files that only an open one reaches."""
+def _disk(orders: dict[str, Any], family: dict[int, _One]) -> bool:
+    """Whether too much is on the disk: in the scratch directory, or in files that have no name any more."""
     most, most_files, used, files = orders["disk"], orders["files"], 0, 0
     waiting = [orders["directory"]]
     while waiting:
@@ -224,7 +229,9 @@ def _disk(orders: dict[str, Any], family: dict[int, tuple[bytes, int, int, int]]
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
         except OSError as error:
-            if error.errno == 36:  # ENAMETOOLONG: deeper than any path reaches, so nobody would see what is there
+            if (
+                error.errno == 36
+            ):  # ENAMETOOLONG: deeper than any path reaches, so nobody would see what is there
                 return True
     seen = set()
     for pid in family:
@@ -240,10 +247,10 @@ def _disk(orders: dict[str, Any], family: dict[int, tuple[bytes, int, int, int]]
             if found.st_nlink == 0 and (found.st_dev, found.st_ino) not in seen:
                 seen.add((found.st_dev, found.st_ino))
                 used += found.st_blocks * 512
-    return used > most
+    return bool(used > most)
 
 
-def _reap(family: dict[int, tuple[bytes, int, int, int]], tool: int) -> None:
+def _reap(family: dict[int, _One], tool: int) -> None:
     """Orphans that have ended; never the tool itself, whose id has to stay its own until all is over."""
     for pid, (state, parent, _, _) in family.items():
         if state == b"Z" and parent == os.getpid() and pid != tool:
@@ -269,8 +276,8 @@ def _end(tool: int) -> int:
 
 
 def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, _signal.SIGKILL)
+    try:  # noqa: SIM105 - contextlib takes its time, too
+        os.kill(pid, _SIGKILL)
     except OSError:
         pass  # gone already
 

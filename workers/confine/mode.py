@@ -13,8 +13,8 @@ from typing import Final
 from workers.confine import landlock, seccomp
 
 ADVICE: Final = (
-    "run workers on Linux 5.13 or newer with Landlock (`lsm=` of the kernel's command line may leave it out), "
-    "or install bwrap where user namespaces are allowed"
+    "run workers on Linux 5.13 or newer with Landlock (`lsm=` of the kernel's command line may leave it "
+    "out), or install bwrap where user namespaces are allowed"
 )
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import io
-import math
 import marshal
+import math
 import os
 import re
 import resource
@@ -42,10 +42,10 @@ _TOO_LARGE: Final = re.compile(r"file too large|file size limit exceeded", re.IG
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`argv[0]` is the tool's absolute path. `directory` is all that may be read and written; the tool stands in
-    `directory / cwd`, and its HOME and TMPDIR are made inside. `env` is the whole environment besides those,
-    PATH and LC_ALL. `readable` are files and directories that it may read, and execute, besides itself and
-    what the system has. `executes`: it may execute what lies in `directory`, as a plugin's own scripts."""
+    """`argv[0]` is the tool's absolute path. `directory` is all that may be read and written; the tool stands
+    in `directory / cwd`, and its HOME and TMPDIR are made inside. `env` is the whole environment besides
+    those, PATH and LC_ALL. `readable` are files and directories that it may read and execute besides itself
+    and what the system has. `executes`: it may execute what is in `directory`, as a plugin's own scripts."""
 
     argv: tuple[str, ...]
     directory: Path
@@ -81,7 +81,7 @@ class Output:
 
 
 class ToolFailed(RenderFailed):
-    """The tool says no: `code` is its exit code (negative: the signal that ended it), `stderr` its own words."""
+    """The tool says no: `code` is its exit code (negative: a signal ended it), `stderr` its own words."""
 
     def __init__(self, message: str, *, code: int, stderr: str = "") -> None:
         super().__init__(message)
@@ -108,17 +108,19 @@ def python() -> tuple[Path, ...]:
 
 
 def run(command: Command, bounds: Bounds) -> Output:
-    """What the tool prints. Raises ToolFailed when it fails, ToolTimedOut and ToolTooBig when it is ended (with
-    all its processes) for one of its bounds, NotConfined when it may not even be started here."""
+    """What the tool prints. Raises ToolFailed when it fails, ToolTimedOut and ToolTooBig when it is ended at one
+    of its bounds (with all its processes), NotConfined when it may not be started here at all."""
     here = mode()
     if not here.strong and not bounds.unconfined:
         raise NotConfined(
-            f"{_name(command)} was not run, as nothing here would confine it (there is {here}): {ADVICE}; or set "
-            "MOORING_RENDER_UNCONFINED=1, if you trust every repository like the workers themselves"
+            f"{_name(command)} was not run, as nothing here would confine it (there is {here}): {ADVICE}; "
+            "or set MOORING_RENDER_UNCONFINED=1, if you trust every repository like the workers themselves"
         )
     directory = command.directory.resolve()
     if not (directory / command.cwd).resolve().is_relative_to(directory):
-        raise RenderFailed(f"{_name(command)} cannot be run in {command.cwd}: it is outside of the repository")
+        raise RenderFailed(
+            f"{_name(command)} cannot be run in {command.cwd}: it is outside of the repository"
+        )
     own = Path(tempfile.mkdtemp(prefix=".mooring-", dir=directory))
     ended = _kept(_orders(command, bounds, here, directory, own), command.stdin, bounds)
     return _judge(command, bounds, ended, (own, directory))
@@ -126,8 +128,8 @@ def run(command: Command, bounds: Bounds) -> Output:
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """`status` as `os.waitpid` has it, `why` the keeper ended the tool ("": it did not), `unable` why the tool
-    could not even be started."""
+    """`status` as `os.waitpid` has it, `why` the keeper ended the tool ("": it did not), `unable` why the
+    tool could not even be started."""
 
     stdout: bytes
     stderr: bytes
@@ -136,9 +138,7 @@ class _Ended:
     unable: bytes = b""
 
 
-def _orders(
-    command: Command, bounds: Bounds, here: Mode, directory: Path, own: Path
-) -> dict[str, object]:
+def _orders(command: Command, bounds: Bounds, here: Mode, directory: Path, own: Path) -> dict[str, object]:
     """What the keeper is told, in types that `marshal` knows."""
     env = {"PATH": _PATH, "LC_ALL": "C.UTF-8", **command.env}
     for variable, name in (("HOME", "home"), ("TMPDIR", "tmp")):
@@ -158,8 +158,8 @@ def _orders(
         "rules": list(rules) if here.landlock else [],
         "filter": seccomp.program(here.machine, signals=signals) if here.machine else b"",
         "wrapped": bool(here.bwrap),
-        # Data is what could become resident, reserves among it, so there may be more of it. RLIMIT_AS would be
-        # too little for any program in Go, and RLIMIT_NPROC counts strangers of the same user, or nobody.
+        # Data is what could become resident, reserves among it, so there may be more of it. RLIMIT_AS would
+        # be too little for any program in Go; RLIMIT_NPROC counts strangers of the same user, or nobody.
         "limits": [
             (resource.RLIMIT_CORE, 0),
             (resource.RLIMIT_CPU, 4 * math.ceil(bounds.seconds)),  # of one process, its threads together
@@ -198,7 +198,7 @@ def _kept(orders: dict[str, object], stdin: bytes, bounds: Bounds) -> _Ended:
             )
         finally:
             os.close(reported)
-        # Closes its standard input whatever happens here, a time limit of Celery's too: then it ends the tool.
+        # Closes its standard input whatever happens here, a time limit of Celery's too: then it ends all.
         stack.enter_context(keeper)
         return _listen(keeper, report, bounds)
 
@@ -226,7 +226,7 @@ def _listen(keeper: subprocess.Popen[bytes], report: int, bounds: Bounds) -> _En
                 if left < 0 and not why:
                     why = "output"
                     keeper.stdin.close()
-            del heard[err][: -_STDERR_KEPT]
+            del heard[err][:-_STDERR_KEPT]
     return _ended(keeper, heard[report], bytes(heard[out]), bytes(heard[err]), why)
 
 
@@ -254,7 +254,7 @@ def _judge(command: Command, bounds: Bounds, ended: _Ended, hidden: tuple[Path, 
     match ended.why:
         case "seconds":
             raise ToolTimedOut(
-                f"{name} was ended: it was not done after {bounds.seconds:g} s; look for a loop, or render less"
+                f"{name} was ended, not done after {bounds.seconds:g} s: look for a loop, or render less"
             )
         case "memory":
             most = _mebibytes(bounds.memory_bytes)
@@ -264,13 +264,13 @@ def _judge(command: Command, bounds: Bounds, ended: _Ended, hidden: tuple[Path, 
             raise ToolTooBig(f"{name} was ended: it printed more than {most}; render less at once")
         case "disk":
             raise ToolTooBig(
-                f"{name} was ended: it left more than {_mebibytes(bounds.disk_bytes)} or {bounds.files} files on "
-                "the disk; render less at once"
+                f"{name} was ended: it put more than {_mebibytes(bounds.disk_bytes)} or {bounds.files} files "
+                "on the disk; render less at once"
             )
         case "processes":
             raise ToolTooBig(
-                f"{name} was ended: it had more than {bounds.processes} processes, or {_THREADS_EACH} times as "
-                "many threads; look for what starts them"
+                f"{name} was ended: it had more than {bounds.processes} processes or {_THREADS_EACH} threads "
+                "for each; look for what starts them"
             )
         case "lost":
             raise RenderFailed(f"{name} was ended from outside, as a kernel short of memory does; try again")
@@ -314,10 +314,10 @@ def _name(command: Command) -> str:
 
 @contextmanager
 def _memory(content: bytes) -> Iterator[int]:
-    """A file with `content` on no disk, which nobody can change: a tool could keep there what no limit counts."""
+    """A file with `content` on no disk. Sealed: a tool could keep there what no limit counts."""
     descriptor = os.memfd_create("mooring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
-        with open(descriptor, "wb", closefd=False) as file:  # noqa: PTH123
+        with open(descriptor, "wb", closefd=False) as file:
             file.write(content)
         os.lseek(descriptor, 0, os.SEEK_SET)
         fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _SEALS)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 import functools
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-Table = Mapping[str, tuple[int | None, int | None]]
+Table = dict[str, tuple[int | None, int | None]]
 
 
 def _table(text: str) -> Table:
@@ -27,9 +27,9 @@ def _number(text: str) -> int | None:
     return None if text == "-" else int(text)
 
 
-# No memfd_create, no shmget: memory that belongs to no process. No sendmsg: it would carry open files to where
-# nobody counts them. No clone3 and openat2: their arguments are behind pointers, and libraries do without. No
-# inotify, no name_to_handle_at: they take paths that Landlock does not look at.
+# No memfd_create, no shmget: memory that belongs to no process. No sendmsg: it would carry open files to
+# where nobody counts them. No clone3 and openat2: their arguments are behind pointers, and libraries do
+# without. No inotify, no name_to_handle_at: they take paths that Landlock does not look at.
 _ALLOWED: Final = _table(
     """
     read:0:63 write:1:64 close:3:57 stat:4:- fstat:5:80 lstat:6:- newfstatat:262:79 statx:332:291 poll:7:-
@@ -149,7 +149,7 @@ def program(machine: str, *, signals: bool) -> bytes:
     """The filter for `machine`. Without `signals` a tool can send none but to its whole group: for kernels
     that do not hold them inside the tool by themselves."""
     column, arch = _ARCHITECTURES[machine]
-    allowed = dict(_ALLOWED) | (_SIGNALS if signals else {})
+    allowed = _ALLOWED | (_SIGNALS if signals else {})
     code = [
         (_LOAD, 0, 0, _ARCH_AT),
         (_EQUAL, 1, 0, arch),
