@@ -222,17 +222,15 @@ def _disk(orders: dict[str, Any], family: dict[int, _One]) -> bool:
                     files += 1
                     try:
                         used += entry.stat(follow_symlinks=False).st_blocks * 512
-                    except OSError:
+                    except FileNotFoundError:
                         continue  # gone meanwhile
                     if used > most or files > most_files:
                         return True
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
         except OSError as error:
-            if (
-                error.errno == 36
-            ):  # ENAMETOOLONG: deeper than any path reaches, so nobody would see what is there
-                return True
+            if error.errno == _ENAMETOOLONG:
+                return True  # deeper than any path reaches: nobody would see what is there
     seen = set()
     for pid in family:
         try:

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,8 +108,8 @@ def python() -> tuple[Path, ...]:
 
 
 def run(command: Command, bounds: Bounds) -> Output:
-    """What the tool prints. Raises ToolFailed when it fails, ToolTimedOut and ToolTooBig when it is ended at one
-    of its bounds (with all its processes), NotConfined when it may not be started here at all."""
+    """What the tool prints. Raises ToolFailed when it fails, ToolTimedOut and ToolTooBig when it is ended at
+    one of its bounds (with all its processes), NotConfined when it may not be started here at all."""
     here = mode()
     if not here.strong and not bounds.unconfined:
         raise NotConfined(
@@ -123,7 +123,16 @@ def run(command: Command, bounds: Bounds) -> Output:
         )
     own = Path(tempfile.mkdtemp(prefix=".mooring-", dir=directory))
     ended = _kept(_orders(command, bounds, here, directory, own), command.stdin, bounds)
-    return _judge(command, bounds, ended, (own, directory))
+
+    def shown(said: bytes) -> str:
+        text = said.decode(errors="replace")
+        for path in (own, directory):
+            text = text.replace(f"{path}/", "").replace(str(path), ".")
+        for path in (Path(command.argv[0]), *command.readable):
+            text = text.replace(str(path), path.name)
+        return text
+
+    return _judge(command, bounds, ended, shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,11 +255,10 @@ def _ended(
     return _Ended(out, err, why or its_why, status, unable)
 
 
-def _judge(command: Command, bounds: Bounds, ended: _Ended, hidden: tuple[Path, ...]) -> Output:
-    name, stderr = _name(command), _without(ended.stderr.decode(errors="replace"), hidden)
+def _judge(command: Command, bounds: Bounds, ended: _Ended, shown: Callable[[bytes], str]) -> Output:
+    name, stderr = _name(command), shown(ended.stderr)
     if ended.unable:
-        unable = _without(ended.unable.decode(errors="replace"), hidden)
-        raise RenderFailed(f"{name} could not be started: {unable}")
+        raise RenderFailed(f"{name} could not be started: {shown(ended.unable)}")
     match ended.why:
         case "seconds":
             raise ToolTimedOut(
@@ -265,7 +273,7 @@ def _judge(command: Command, bounds: Bounds, ended: _Ended, hidden: tuple[Path, 
         case "disk":
             raise ToolTooBig(
                 f"{name} was ended: it put more than {_mebibytes(bounds.disk_bytes)} or {bounds.files} files "
-                "on the disk; render less at once"
+                "on the disk, or one deeper than any path reaches; render less at once"
             )
         case "processes":
             raise ToolTooBig(
@@ -295,13 +303,6 @@ def _line(stderr: str) -> str:
     """A tool's own words, as one line of a message."""
     words = " ".join(stderr.split())
     return words if len(words) <= _MESSAGE_KEPT else f"… {words[-_MESSAGE_KEPT:]}"
-
-
-def _without(text: str, hidden: tuple[Path, ...]) -> str:
-    """`text` with paths as the repository has them."""
-    for path in hidden:
-        text = text.replace(f"{path}/", "").replace(str(path), ".")
-    return text
 
 
 def _mebibytes(count: int) -> str:

@@ -1,0 +1,42 @@
+"""Hostile programs, run as a repository would have a tool run them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workers.confine.run import Bounds, Command, Output, python, run
+from workers.confine.scratch import scratch
+
+ROOMY = Bounds()
+
+
+class Prison:
+    """A scratch directory, and ways to have something run in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def python(
+        self, code: str, *, bounds: Bounds = ROOMY, readable: tuple[Path, ...] = (), **options: Any
+    ) -> Output:
+        argv = (sys.executable, "-I", "-S", "-c", code)
+        return run(Command(argv, self.directory, readable=(*python(), *readable), **options), bounds)
+
+    def shell(self, script: str, *, bounds: Bounds = ROOMY, **options: Any) -> Output:
+        return run(Command(("/bin/sh", "-c", script), self.directory, **options), bounds)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def prison(state: Path) -> Iterator[Prison]:
+    with scratch(state) as directory:
+        yield Prison(directory)
