@@ -84,6 +84,12 @@ KUSTOMIZE = Program(
 )
 # Reads compose.yaml and the Dockerfile as Compose and BuildKit do.
 CONTAINERS = Program("containers", ".", "1 minute on 2 cores")
+REGISTRY = Program(
+    "registry",
+    ".",
+    "1 minute on 2 cores",
+    (("github.com/distribution/distribution/v3/version.version", "v3.1.2"),),
+)
 PROGRAMS = {program.name: program for program in (CONTROLPLANE, KWOK, HELM, KUSTOMIZE)}
 
 
