@@ -67,6 +67,17 @@ class GitRefused(Refused):
         super().__init__(message, condition="ComparisonError")
 
 
+class RemoteFailed(Retryable):
+    """A host of charts, artifacts or files could not be reached, or answered nonsense."""
+
+
+class RemoteRefused(Refused):
+    """Such a host says no, or gives what is not to be taken: wrong digest, bomb, forbidden address."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, condition="ComparisonError")
+
+
 class ClusterUnavailable(Retryable):
     """The API server could not be reached, timed out, or asked us to come back later."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
@@ -34,6 +34,12 @@ _UNSUPPORTED: Final = (
 )
 
 
+# What a Secret's `type` may be. One of `repo-creds` that has none is for whatever is at its URL.
+GIT: Final = frozenset(("git",))
+REMOTE: Final = frozenset(("helm", "oci"))  # chart repositories, and registries
+_SCHEME: Final = "oci://"
+
+
 class CredentialKind(StrEnum):
     NONE = "none"
     BASIC = "https-basic"
@@ -53,6 +59,8 @@ class Credential:
     tls_cert: str = ""  # PEM of a client certificate, and its key
     tls_key: str = ""
     insecure: bool = False  # do not verify the host: the Secret says so
+    plain_http: bool = False  # of a registry: it speaks no https
+    vouched: bool = False  # a Secret names this very host, so it may be in a private network
 
     def __repr__(self) -> str:
         return f"Credential({self.kind.value})"
@@ -117,8 +125,12 @@ def credential_for(
     project: str = "",
     known_hosts: str = "",
     authorities: Mapping[str, str] | None = None,
+    types: Collection[str] = GIT,
 ) -> Credential:
     """The credential for `repo_url` as an Application of `project` may use it.
+
+    `types` are those of the Secrets: GIT, or REMOTE for chart repositories (`https://…`) and registries
+    (`oci://host/path`, or without the scheme as Argo CD has it where `enableOCI` is set).
 
     The `repository` Secret of that very repository goes first, then the `repo-creds` Secret with
     the longest URL that `repo_url` begins with, then a password in the URL itself. A Secret that
@@ -126,42 +138,68 @@ def credential_for(
     keys, `authorities` the PEM certificates that vouch for a host, by its name. Raises GitRefused when
     the Secret holds a kind of credential we cannot use.
     """
-    endpoint = endpoint_of(repo_url)
-    credential = _own_credential(repo_url, endpoint, secrets, project)
-    vouching = (authorities or {}).get(endpoint.host, "") if endpoint.scheme == "https" else ""
+    repo_url = _spelt(repo_url, types)
+    endpoint = _endpoint(repo_url)
+    credential = _own_credential(repo_url, endpoint, secrets, project, types)
+    vouching = (authorities or {}).get(endpoint.host, "") if endpoint.scheme in ("https", "oci") else ""
     return replace(
         credential, known_hosts=known_hosts if endpoint.scheme == "ssh" else "", authorities=vouching
     )
 
 
 def _own_credential(
-    repo_url: str, endpoint: Endpoint, secrets: Sequence[RepoSecret], project: str
+    repo_url: str, endpoint: Endpoint, secrets: Sequence[RepoSecret], project: str, types: Collection[str]
 ) -> Credential:
     usable = [
-        secret
+        (secret, url)
         for secret in secrets
-        if secret.data.get("project", "") in ("", project) and _endpoint_or_none(secret) == endpoint
+        if secret.data.get("project", "") in ("", project)
+        and _is_for(secret, types)
+        and _endpoint_or_none(secret, url := _spelt(secret.data.get("url", ""), types)) == endpoint
     ]
-    own = [s for s in usable if s.kind == "repository" and same_repository(s.data["url"], repo_url)]
-    own.sort(key=lambda s: (s.data.get("project", "") != project, s.name))
-    shared = [s for s in usable if s.kind == "repo-creds" and _is_prefix(s.data["url"], repo_url)]
-    shared.sort(key=lambda s: (-len(s.data["url"]), s.data.get("project", "") != project, s.name))
-    for secret in own[:1] + shared[:1]:
+    own = [(s, url) for s, url in usable if s.kind == "repository" and _is_same(url, repo_url)]
+    own.sort(key=lambda pair: (pair[0].data.get("project", "") != project, pair[0].name))
+    shared = [(s, url) for s, url in usable if s.kind == "repo-creds" and _is_prefix(url, repo_url)]
+    shared.sort(key=lambda pair: (-len(pair[1]), pair[0].data.get("project", "") != project, pair[0].name))
+    chosen = [secret for secret, _ in own[:1] + shared[:1]]
+    plain_http = any(_flag(secret, "insecureOCIForceHttp") for secret in chosen)
+    for secret in chosen:
         credential = _from_secret(secret, endpoint)
         if credential.kind is not CredentialKind.NONE or credential.tls_cert:
-            return credential
-    insecure = any(_flag(s, "insecure") or _flag(s, "insecureIgnoreHostKey") for s in own[:1])
-    return replace(_from_url(repo_url), insecure=insecure)
+            return replace(credential, plain_http=plain_http, vouched=True)
+    insecure = any(_flag(s, "insecure") or _flag(s, "insecureIgnoreHostKey") for s, _ in own[:1])
+    credential = replace(_from_url(repo_url), insecure=insecure)
+    return replace(credential, plain_http=plain_http, vouched=bool(chosen))
 
 
-def _endpoint_or_none(secret: RepoSecret) -> Endpoint | None:
-    url = secret.data.get("url", "")
-    if secret.kind == "repo-creds":  # may be a host without a path
+def _is_for(secret: RepoSecret, types: Collection[str]) -> bool:
+    told = secret.data.get("type", "")
+    return told in types or (not told and (secret.kind == "repo-creds" or "git" in types))
+
+
+def _spelt(url: str, types: Collection[str]) -> str:
+    """A registry's URL with its scheme, which Argo CD leaves out."""
+    return f"{_SCHEME}{url}" if types == REMOTE and url and "://" not in url else url
+
+
+def _endpoint(url: str) -> Endpoint:
+    """Where `url` leads; a registry is another endpoint than the web server on the same port."""
+    if not url.startswith(_SCHEME):
+        return endpoint_of(url)
+    return replace(endpoint_of(f"https://{url.removeprefix(_SCHEME)}"), scheme="oci")
+
+
+def _endpoint_or_none(secret: RepoSecret, url: str) -> Endpoint | None:
+    if secret.kind == "repo-creds" or url.startswith(_SCHEME):  # may be a host without a path
         url = url.rstrip("/") + ("/x" if "://" in url else "x")
     try:
-        return endpoint_of(url)
+        return _endpoint(url)
     except GitRefused:
         return None  # somebody else's broken Secret must not stop this repository
+
+
+def _is_same(a: str, b: str) -> bool:
+    return _path(a) == _path(b) if a.startswith(_SCHEME) else same_repository(a, b)
 
 
 def _is_prefix(prefix: str, url: str) -> bool:
@@ -180,8 +218,6 @@ def _from_secret(secret: RepoSecret, endpoint: Endpoint) -> Credential:
     for field in _UNSUPPORTED:
         if data.get(field, "") not in ("", "false"):
             raise GitRefused(f"Secret {secret.name}: {field} is not supported yet; use a token or an ssh key")
-    if data.get("type", "git") not in ("", "git"):
-        return Credential()
     if endpoint.scheme == "ssh":
         key = data.get("sshPrivateKey", "")
         insecure = _flag(secret, "insecure") or _flag(secret, "insecureIgnoreHostKey")

@@ -25,8 +25,9 @@ from urllib.parse import quote, urlsplit
 
 from mooring.errors import GitFailed, GitRefused, MooringError
 from workers.git.credentials import Credential
-from workers.git.process import TRUST_ITS_CA, UnknownCommit, memory_file, tidy
+from workers.git.process import TRUST_ITS_CA, UnknownCommit, tidy
 from workers.git.remote import Remote
+from workers.git.tls import context_of, cut
 
 _FLUSH, _DELIM = b"0000", b"0001"
 _MAX_REFS: Final = 1_000_000
@@ -53,7 +54,7 @@ class SmartHttp:
         self._speaks: bool | None = None
         self.filters = False  # whether the host can leave files out; known after `discover`
         self.dumb = False  # whether the host merely hands out files; known after `discover`
-        self._tls = _tls(credential) if remote.endpoint.scheme == "https" else None
+        self._tls = context_of(credential) if remote.endpoint.scheme == "https" else None
 
     def refs(self, prefixes: Sequence[str], deadline: float) -> dict[str, str]:
         """Commit by full ref name (annotated tags peeled), of the refs that begin with `prefixes`.
@@ -143,7 +144,7 @@ class SmartHttp:
         connection, kept = self._connection(deadline)
         sockets: list[socket.socket] = []
         # Socket time-outs start anew with each byte; a host that trickles is cut by this.
-        timer = threading.Timer(max(deadline - time.monotonic(), 0), _cut, (connection, sockets))
+        timer = threading.Timer(max(deadline - time.monotonic(), 0), cut, (connection, sockets))
         timer.daemon = True
         timer.start()
         whole = False
@@ -264,34 +265,6 @@ def connect(remote: Remote, credential: Credential, deadline: float) -> SmartHtt
     except NotSpoken:
         pass  # known now: each question answers so at once
     return client
-
-
-def _tls(credential: Credential) -> ssl.SSLContext:
-    try:
-        return _verified(credential)
-    except ssl.SSLError as error:
-        raise GitRefused(f"a certificate or key for the Git host cannot be read: {error.reason}") from error
-
-
-def _verified(credential: Credential) -> ssl.SSLContext:
-    # As Argo CD has it: the certificates named for a host are the only ones that vouch for it, and the
-    # host's very own may be among them.
-    context = ssl.create_default_context(cadata=credential.authorities or None)
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    if credential.insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    if credential.tls_cert:
-        with memory_file(credential.tls_cert) as cert, memory_file(credential.tls_key) as key:
-            context.load_cert_chain(cert, key)
-    return context
-
-
-def _cut(connection: http.client.HTTPConnection, sockets: Sequence[socket.socket]) -> None:
-    # The connection forgets its socket when the host says `Connection: close`; `sockets` does not.
-    for sock in {connection.sock, *sockets} - {None}:
-        with contextlib.suppress(OSError):
-            socket.socket.shutdown(sock, socket.SHUT_RDWR)  # below TLS: no farewell to wait for
 
 
 def _line(text: str) -> bytes:
