@@ -43,9 +43,21 @@ class Settings:
     context: str = _set("MOORING_CONTEXT", "", "context of the kubeconfig; empty: its current one.")
     namespace: str = _set("MOORING_NAMESPACE", "mooring", "namespace that holds the Applications.")
     apps_dir: str = _set("MOORING_APPS_DIR", "", "read Applications from YAML files in this directory.")
-    state_dir: str = _set("MOORING_STATE_DIR", _default_state_dir, "directory for Git mirrors.")
+    state_dir: str = _set(
+        "MOORING_STATE_DIR", _default_state_dir, "directory for Git mirrors and fetched charts."
+    )
     git_allow_file: bool = _set("MOORING_GIT_ALLOW_FILE", False, "allow `file://` repositories (`1`).")
-    git_timeout_s: float = _set("MOORING_GIT_TIMEOUT", 90.0, "seconds until a Git command is ended.")
+    git_timeout_s: float = _set(
+        "MOORING_GIT_TIMEOUT",
+        90.0,
+        "seconds until a Git command, or a fetch of a chart or artifact, is ended.",
+    )
+    remote_hosts: str = _set(
+        "MOORING_REMOTE_HOSTS",
+        "",
+        "hosts (`host` or `host:port`, with commas between) to which what strangers wrote may lead although "
+        "their addresses are not public: redirects, indexes of charts, dependencies, remote files.",
+    )
     git_known_hosts: str = _set(
         "MOORING_GIT_KNOWN_HOSTS", "", "file with the ssh keys of Git hosts, as OpenSSH's `known_hosts`."
     )
