@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -139,7 +140,7 @@ def credential_for(
     the Secret holds a kind of credential we cannot use.
     """
     repo_url = _spelt(repo_url, types)
-    endpoint = _endpoint(repo_url)
+    endpoint = _endpoint(repo_url, types)
     credential = _own_credential(repo_url, endpoint, secrets, project, types)
     vouching = (authorities or {}).get(endpoint.host, "") if endpoint.scheme in ("https", "oci") else ""
     return replace(
@@ -155,7 +156,7 @@ def _own_credential(
         for secret in secrets
         if secret.data.get("project", "") in ("", project)
         and _is_for(secret, types)
-        and _endpoint_or_none(secret, url := _spelt(secret.data.get("url", ""), types)) == endpoint
+        and _endpoint_or_none(secret, url := _spelt(secret.data.get("url", ""), types), types) == endpoint
     ]
     own = [(s, url) for s, url in usable if s.kind == "repository" and _is_same(url, repo_url)]
     own.sort(key=lambda pair: (pair[0].data.get("project", "") != project, pair[0].name))
@@ -182,18 +183,22 @@ def _spelt(url: str, types: Collection[str]) -> str:
     return f"{_SCHEME}{url}" if types == REMOTE and url and "://" not in url else url
 
 
-def _endpoint(url: str) -> Endpoint:
+def _endpoint(url: str, types: Collection[str]) -> Endpoint:
     """Where `url` leads; a registry is another endpoint than the web server on the same port."""
-    if not url.startswith(_SCHEME):
+    if types != REMOTE or not url.startswith(("http://", "https://", _SCHEME)):
         return endpoint_of(url)
-    return replace(endpoint_of(f"https://{url.removeprefix(_SCHEME)}"), scheme="oci")
+    scheme, _, rest = url.partition("://")  # of these, a host is enough, and a query may be there
+    host = re.split("[/?#]", rest)[0]
+    if scheme != "oci":
+        return endpoint_of(f"{scheme}://{host}/x")
+    return replace(endpoint_of(f"https://{host}/x"), scheme=scheme)
 
 
-def _endpoint_or_none(secret: RepoSecret, url: str) -> Endpoint | None:
-    if secret.kind == "repo-creds" or url.startswith(_SCHEME):  # may be a host without a path
+def _endpoint_or_none(secret: RepoSecret, url: str, types: Collection[str]) -> Endpoint | None:
+    if secret.kind == "repo-creds":  # may be a host without a path
         url = url.rstrip("/") + ("/x" if "://" in url else "x")
     try:
-        return _endpoint(url)
+        return _endpoint(url, types)
     except GitRefused:
         return None  # somebody else's broken Secret must not stop this repository
 

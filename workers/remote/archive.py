@@ -203,7 +203,10 @@ class _Reader:
         longer: dict[str, str] = {}
         while True:
             block = self._stream.read(_BLOCK)
-            if not block.strip(b"\0"):  # the end: two blocks of zeros, of which some write none
+            if block and not block.strip(b"\0"):
+                # The end. What follows says nothing any more, but what is compressed must be whole.
+                while self._stream.read(_PIECE):
+                    pass
                 return
             header = _parse(block)
             if header.kind in (b"x", b"g"):

@@ -140,7 +140,7 @@ class Client:
                     continue
                 if response.status not in expect:
                     raise self._no(at, response, access)
-                body = self._body(at, response, limit)
+                body = self._body(at, response, limit, deadline)
                 told = {name.lower(): value for name, value in response.getheaders()}
                 return Answer(response.status, told, body, str(at))
         raise RemoteRefused(f"{shown_url(url)} redirects more than {_MOST_REDIRECTS} times")
@@ -174,7 +174,7 @@ class Client:
         said = " ".join(tidy(str(error) or type(error).__name__, access.credential).split())[:200]
         return RemoteFailed(f"{shown} cannot be asked: {said}")
 
-    def _body(self, at: Url, response: http.client.HTTPResponse, limit: int) -> bytes:
+    def _body(self, at: Url, response: http.client.HTTPResponse, limit: int, deadline: float) -> bytes:
         shown = shown_url(str(at))
         length = response.headers.get("Content-Length", "")
         if length.isdigit() and int(length) > limit:
@@ -187,6 +187,8 @@ class Client:
                 raise RemoteRefused(f"{shown} has more bytes than the limit of {limit}")
         if length.isdigit() and size != int(length):
             raise ConnectionError("the answer was cut short")
+        if time.monotonic() >= deadline:  # cut by us: where no length is told, it ends as if it were whole
+            raise TimeoutError
         return b"".join(blocks)
 
     def _no(self, at: Url, response: http.client.HTTPResponse, access: Access) -> MooringError:

@@ -191,12 +191,8 @@ class Registries:
         )
         digest = f"sha256:{hashlib.sha256(answer.body).hexdigest()}"
         told = answer.headers.get("docker-content-digest", digest)
-        if (_DIGEST.fullmatch(told) and told != digest) or (
-            reference.startswith("sha256:") and reference != digest
-        ):
-            raise RemoteRefused(
-                f"{shown}: the manifest is not the one of its digest: ask the registry's owner"
-            )
+        if any(name != digest for name in (told, reference) if _DIGEST.fullmatch(name)):
+            raise RemoteRefused(f"{shown}: the manifest does not have its digest: ask its owner")
         manifest = _json(answer.body, shown)
         kind = manifest.get("mediaType") or answer.headers.get("content-type", "").partition(";")[0]
         if kind in _INDEXES:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mooring.errors import GitFailed, GitRefused
-from workers.git.credentials import Credential, CredentialKind, RepoSecret, credential_for
+from workers.git.credentials import REMOTE, Credential, CredentialKind, RepoSecret, credential_for
 from workers.git.process import explain, network_environment, run
 from workers.git.remote import parse
 
@@ -195,3 +195,65 @@ def test_a_child_learns_nothing_of_our_environment(monkeypatch: pytest.MonkeyPat
         assert "GIT_SSH_COMMAND" not in env
         assert "hunter2" not in str(env)
         assert env["HOME"] == "/nonexistent"
+
+
+def test_a_secret_of_charts_opens_charts_and_one_of_git_opens_git() -> None:
+    url = "https://host.example.com/charts"
+    charts = repository(url=url, type="helm", username="u", password="charts", name="charts")
+    git = repository(url=url, username="u", password="git")
+    assert credential_for(url, [charts, git], types=REMOTE).secret == "charts"
+    assert credential_for(url, [charts, git]).secret == "git"
+    assert credential_for(url, [git], types=REMOTE).kind is CredentialKind.NONE
+    # A template that says nothing is for whatever is at its URL, as Argo CD has it.
+    shared = template(url="https://host.example.com", username="u", password="shared")
+    assert credential_for(url, [shared], types=REMOTE).secret == "shared"
+    assert credential_for("https://host.example.com", [shared], types=REMOTE).secret == "shared"
+    only_git = template(url="https://host.example.com", type="git", username="u", password="shared")
+    assert credential_for(url, [only_git], types=REMOTE).kind is CredentialKind.NONE
+
+
+@pytest.mark.parametrize("type", ["helm", "oci"])
+@pytest.mark.parametrize(
+    "spelt", ["registry.example.com:5000/charts", "oci://registry.example.com:5000/charts"]
+)
+@pytest.mark.parametrize(
+    "asked", ["registry.example.com:5000/charts", "oci://registry.example.com:5000/charts/"]
+)
+def test_a_registry_is_spelt_with_its_scheme_or_without(type: str, spelt: str, asked: str) -> None:
+    secret = repository(url=spelt, type=type, enableOCI="true", username="u", password="p")
+    assert credential_for(asked, [secret], types=REMOTE).secret == "p"
+    shared = template(url=spelt.partition("/charts")[0], type=type, username="u", password="p")
+    assert credential_for(f"{asked.rstrip('/')}/web", [shared], types=REMOTE).secret == "p"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "oci://registry.example.com.attacker.net/charts",
+        "registry.example.com/charts",
+        "oci://registry.example.com:5001/charts",
+        "https://registry.example.com:5000/charts",
+        "oci://attacker.net/registry.example.com:5000/charts",
+    ],
+)
+def test_a_credential_of_a_registry_never_leaves_it(url: str) -> None:
+    secrets = [
+        repository(url="registry.example.com:5000/charts", type="helm", username="u", password="p"),
+        template(url="oci://registry.example.com:5000", type="oci", username="u", password="p"),
+    ]
+    found = credential_for(url, secrets, types=REMOTE)
+    assert found.secret == ""
+    assert not found.vouched
+
+
+def test_a_secret_vouches_for_its_host_and_says_how_to_speak_to_it() -> None:
+    url = "oci://registry.example.com/charts"
+    bare = repository(url=url, type="oci", insecureOCIForceHttp="true", insecure="true")
+    found = credential_for(url, [bare], types=REMOTE, authorities={"registry.example.com": "PEM"})
+    assert (found.vouched, found.plain_http, found.insecure, found.authorities) == (True, True, True, "PEM")
+    assert not credential_for(url, [], types=REMOTE).vouched
+    scoped = repository(url=url, type="oci", project="blue")
+    assert credential_for(url, [scoped], types=REMOTE, project="blue").vouched
+    assert not credential_for(url, [scoped], types=REMOTE, project="red").vouched
+    # Another one's broken Secret stops nobody.
+    assert credential_for(url, [repository(url="oci://", type="oci"), bare], types=REMOTE).vouched
