@@ -19,7 +19,8 @@ from workers.remote.http import Access, Client, shown_url
 from workers.remote.semver import newest
 from workers.render.yaml_reader import read_documents
 
-INDEX_LIMIT: Final = 32 << 20  # bytes; the largest of the public repositories have some 20 MB
+# Bytes. The largest of the public repositories have some 20 MB; 2,000 versions (1.7 MB) are read in 0.2 s.
+INDEX_LIMIT: Final = 32 << 20
 _REMEMBERED: Final = 16  # indexes
 _DIGEST: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 

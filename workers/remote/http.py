@@ -32,7 +32,7 @@ from workers.git.remote import Endpoint
 from workers.git.tls import context_of, cut
 
 _PORTS: Final = {"https": 443, "http": 80}
-_HOST: Final = re.compile(r"[A-Za-z0-9_](?:[\w.-]*)|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+")
+_HOST: Final = re.compile(r"[a-z0-9_][a-z0-9_.-]*|[0-9a-f]*:[0-9a-f:.]+")
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _MOST_REDIRECTS: Final = 5
 _BLOCK: Final = 1 << 16
@@ -80,6 +80,8 @@ class Url:
         except ValueError as error:
             raise RemoteRefused(f"{shown!r} is not a URL") from error
         host = (parts.hostname or "").lower().rstrip(".")
+        with contextlib.suppress(UnicodeError):  # what cannot be said to DNS does not match either
+            host = host.encode("idna").decode()
         if parts.scheme not in _PORTS or not _HOST.fullmatch(host):
             raise RemoteRefused(f"{shown!r} is not a URL that can be fetched: use https://host/path")
         target = quote(parts.path or "/", safe="/%:@~+,;=!$&'()*")
@@ -137,6 +139,7 @@ class Client:
             with self._exchange(at, access, headers or {}, authorization, deadline) as response:
                 if response.status in _REDIRECTS and response.status not in expect:
                     at = Url.parse(urljoin(str(at), response.headers.get("Location", "")))
+                    access = replace(access, everywhere=False)  # whom the index names, and nobody behind
                     continue
                 if response.status not in expect:
                     raise self._no(at, response, access)

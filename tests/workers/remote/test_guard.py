@@ -131,7 +131,7 @@ def test_a_credential_does_not_follow_a_redirect(
 
 
 def test_a_credential_goes_to_another_host_only_with_pass_credentials(
-    home: ChartServer, inside: ChartServer, known: Credential, tmp_path: Path
+    home: ChartServer, inside: ChartServer, secured: Serve, known: Credential, tmp_path: Path
 ) -> None:
     """Argo CD issue 7364."""
     remotes = Remotes(tmp_path, Settings(remote_hosts="127.0.0.1"))
@@ -145,6 +145,15 @@ def test_a_credential_goes_to_another_host_only_with_pass_credentials(
     passed = Remotes(tmp_path / "other", Settings(remote_hosts="127.0.0.1"))
     passed.tree(passed.chart(home.url, "web", "1.2.3", me, trusted=True, pass_credentials=True), me)
     assert inside.requests[-1].headers["authorization"] == me.authorization
+
+    # And not to whom that host sends us on.
+    further = secured()
+    inside.replies["/web-1.2.3.tgz"] = Reply(302, {"Location": f"{further.url}/web-1.2.3.tgz"})
+    again = Remotes(tmp_path / "third", Settings(remote_hosts="127.0.0.1"))
+    again.tree(again.chart(home.url, "web", "1.2.3", me, trusted=True, pass_credentials=True), me)
+    assert inside.requests[-1].headers["authorization"] == me.authorization
+    assert further.requests[-1].path == "/web-1.2.3.tgz"
+    assert "authorization" not in further.requests[-1].headers
 
 
 def test_what_begins_as_https_does_not_become_plain_http(
@@ -165,6 +174,22 @@ def test_redirects_end_somewhere(home: ChartServer, known: Credential, remotes: 
     home.replies["/index.yaml"] = Reply(302, {"Location": "/index.yaml"})
     with pytest.raises(RemoteRefused, match="more than 5 times"):
         remotes.chart(home.url, "web", "", known, trusted=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://CHARTS.example.com.:443/a%20b?q=ü", "charts.example.com"),
+        ("https://münchen.example/", "xn--mnchen-3ya.example"),
+        ("https://me:word@my_registry:8443", "my_registry:8443"),
+        ("https://[2001:DB8::1]:8443/", "[2001:db8::1]:8443"),
+    ],
+)
+def test_a_host_is_spelt_as_dns_and_certificates_have_it(url: str, host: str) -> None:
+    parsed = Url.parse(url)
+    assert parsed.address == host
+    assert str(parsed).isascii()
+    assert "word" not in str(parsed)
 
 
 @pytest.mark.parametrize(

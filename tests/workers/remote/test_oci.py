@@ -23,6 +23,7 @@ from mooring.settings import Settings
 from tests.workers.remote.conftest import Serve
 from tests.workers.remote.test_archive import file, tar
 from workers.git.credentials import REMOTE, Credential, CredentialKind, RepoSecret, credential_for
+from workers.remote.oci import Repository, is_oci
 from workers.remote.remotes import Remotes
 from workers.render.files import Files
 
@@ -76,6 +77,50 @@ def test_a_chart_is_found_by_version_or_range(
     found = remotes.chart(f"{scheme}{registry.host}/charts", "web", revision, me)
     assert found.version == version
     assert Files(remotes.tree(found, me), "").read("values.yaml") == f"v: {version}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("url", "api"),
+    [
+        ("oci://docker.io/library/app", "https://registry-1.docker.io/v2/library/app"),
+        ("ghcr.io/acme/charts/web/", "https://ghcr.io/v2/acme/charts/web"),
+        ("oci://registry.example.com:5000/a__b/c-d.e", "https://registry.example.com:5000/v2/a__b/c-d.e"),
+    ],
+)
+def test_registries_are_asked_where_they_are(url: str, api: str) -> None:
+    assert Repository.parse(url).api == api
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "oci://",
+        "oci://host",
+        "oci://me:word@host/app",
+        "oci://host/a:tag",
+        "oci://host/a/../b",
+        "oci://h h/a",
+    ],
+)
+def test_what_names_no_repository_is_refused(url: str) -> None:
+    with pytest.raises(RemoteRefused) as error:
+        Repository.parse(url)
+    assert "word" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "is_one"),
+    [
+        ("oci://ghcr.io/acme/app", True),
+        ("ghcr.io/acme/charts", True),
+        ("registry.example.com:5000/charts", True),
+        ("https://charts.example.com", False),
+        ("git@github.com:acme/deploy", False),
+        ("/srv/git/deploy", False),
+    ],
+)
+def test_a_url_without_a_scheme_means_a_registry(url: str, is_one: bool) -> None:
+    assert is_oci(url) is is_one
 
 
 def test_a_chart_is_fetched_once(registry: Registry, me: Credential, tmp_path: Path) -> None:
