@@ -7,14 +7,17 @@ its own namespace, logical database and repository, so tests run side by side an
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 import threading
 import urllib.error
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
+from devcluster import build
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import GitServer, Repository
@@ -27,6 +30,17 @@ _databases = itertools.count()
 def cluster() -> Cluster:
     """The shared control plane, reached as its administrator."""
     return devcluster.start(say=print)
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The directory of the programs that renderers run: on PATH here, and for whatever starts after it."""
+    directory = tmp_path_factory.mktemp("tools")
+    for name in ("helm", "kustomize"):
+        (directory / name).symlink_to(build.tool(name, print))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(directory), prepend=os.pathsep)
+        yield directory
 
 
 @pytest.fixture
