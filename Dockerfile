@@ -20,7 +20,7 @@ RUN cd helm && go build -trimpath -o /out/helm \
     -ldflags "-s -w -X helm.sh/helm/v4/internal/version.version=v4.3.1" helm.sh/helm/v4/cmd/helm
 COPY devcluster/go/kustomize kustomize
 RUN cd kustomize && go build -trimpath -o /out/kustomize \
-    -ldflags "-s -w -X sigs.k8s.io/kustomize/api/provenance.version=v5.8.0" sigs.k8s.io/kustomize/kustomize/v5
+    -ldflags "-s -w -X sigs.k8s.io/kustomize/api/provenance.version=v5.8.1" sigs.k8s.io/kustomize/kustomize/v5
 
 FROM ${PYTHON} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all:

@@ -80,7 +80,7 @@ KUSTOMIZE = Program(
     "kustomize",
     "sigs.k8s.io/kustomize/kustomize/v5",
     "1 minute on 2 cores",
-    (("sigs.k8s.io/kustomize/api/provenance.version", "v5.8.0"),),
+    (("sigs.k8s.io/kustomize/api/provenance.version", "v5.8.1"),),
 )
 # Reads compose.yaml and the Dockerfile as Compose and BuildKit do.
 CONTAINERS = Program("containers", ".", "1 minute on 2 cores")
