@@ -68,38 +68,17 @@ class Files:
     def find(self, path: str) -> Entry | None:
         """What is at `path`, behind its symbolic links: a file or a directory. None when nothing is.
 
-        A link that dangles or goes in circles leads to nothing.
+        A link that dangles or goes in circles leads to nothing. A directory is remembered with all that is
+        in it.
         """
-        todo, done, hops = clean_path(path).split("/"), list[str](), 0
-        while todo:
-            step = todo.pop(0)
-            if step in ("", "."):
-                continue
-            if step == "..":
-                if not done:
-                    raise _leads_out(path)
-                done.pop()
-                continue
-            here = "/".join((*done, step))
-            found = self._folder("/".join(done)).get(step)
-            if found is None:
-                self._reads[here] = None
-                return None
-            if found.is_link:
-                self._reads[here] = found.id
-                hops += 1
-                if hops > _MAX_HOPS:
-                    return None
-                target = self._target(found)
-                if target.startswith("/"):
-                    raise _leads_out(here)
-                todo = target.split("/") + todo
-                continue
-            if todo and not found.is_tree:
-                self._reads[here] = found.id
-                return None
-            done.append(step)
-        return self._noted("/".join(done))
+        way = self._way(path)
+        return None if way is None else self._noted(way)
+
+    def locate(self, path: str) -> Entry | None:
+        """The same for who asks for what is in a directory by name: of that, only the way is remembered."""
+        way = self._way(path)
+        entry = None if way is None else self._entry(way)
+        return entry if entry is not None and entry.is_tree else self.find(path)
 
     def read(self, path: str) -> bytes:
         """The bytes of the file at `path`. Raises RenderFailed when there is none, or it is too large."""
@@ -170,6 +149,39 @@ class Files:
                 file.write_bytes(data)
                 file.chmod(0o755 if entry.mode & _EXECUTABLE else 0o644)
 
+    def _way(self, path: str) -> str | None:
+        """The path behind all symbolic links, which are remembered, as is where it ends before its end."""
+        todo, done, hops = clean_path(path).split("/"), list[str](), 0
+        while todo:
+            step = todo.pop(0)
+            if step in ("", "."):
+                continue
+            if step == "..":
+                if not done:
+                    raise _leads_out(path)
+                done.pop()
+                continue
+            here = "/".join((*done, step))
+            found = self._folder("/".join(done)).get(step)
+            if found is None:
+                self._reads[here] = None
+                return None
+            if found.is_link:
+                self._reads[here] = found.id
+                hops += 1
+                if hops > _MAX_HOPS:
+                    return None
+                target = self._target(found)
+                if target.startswith("/"):
+                    raise _leads_out(here)
+                todo = target.split("/") + todo
+                continue
+            if todo and not found.is_tree:
+                self._reads[here] = found.id
+                return None
+            done.append(step)
+        return "/".join(done)
+
     def _leaves(self, path: str, found: Entry, links: int = 0) -> Iterator[tuple[str, Entry]]:
         """The files at and below `found`, as they are to lie at `path`."""
         self._count()
@@ -216,14 +228,16 @@ class Files:
         return self.tree.read_many([link.id], 4096)[link.id].decode(errors="replace")
 
     def _noted(self, path: str) -> Entry | None:
-        if not path:
-            id_ = self.tree.tree_id(self.commit, "")
-            self._reads[""] = id_
-            return None if id_ is None else Entry("", _ROOT_MODE, id_)
-        folder, name = posixpath.split(path)
-        found = self._folder(folder).get(name)
+        found = self._entry(path)
         self._reads[path] = found.id if found else None
         return found
+
+    def _entry(self, path: str) -> Entry | None:
+        if not path:
+            id_ = self.tree.tree_id(self.commit, "")
+            return None if id_ is None else Entry("", _ROOT_MODE, id_)
+        folder, name = posixpath.split(path)
+        return self._folder(folder).get(name)
 
 
 def _leads_out(path: str) -> RenderFailed:

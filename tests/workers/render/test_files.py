@@ -69,6 +69,17 @@ def test_every_path_that_decides_what_is_found_is_remembered(seen: Seen) -> None
     assert reads["README.md"] == files.tree.tree_id(files.commit, "README.md")
 
 
+def test_of_a_directory_that_is_only_gone_through_nothing_but_the_way_is_remembered(seen: Seen) -> None:
+    files = seen(LINKED)
+    for path in ("apps/dir", "apps", ""):
+        found = files.locate(path)
+        assert found is not None
+        assert found.is_tree
+    assert set(files.reads) == {"apps/dir"}, "the link, and no directory"
+    assert (files.locate("apps/dir/a.yaml"), files.locate("apps/none")) == (files.find("apps/web/a.yaml"), None)
+    assert set(files.reads) == {"apps/dir", "apps/web/a.yaml", "apps/none"}
+
+
 def test_copies_are_plain_files_and_nothing_else_is_there(seen: Seen, tmp_path: Path) -> None:
     files = seen({name: LINKED[name] for name in LINKED if name.rpartition("/")[2] not in _LEADING_OUT})
     files.copy(["apps/dir", "README.md", "missing"], tmp_path / "to")
