@@ -27,6 +27,8 @@ from workers.render.manifest import manifests_of
 from workers.render.source import Rendered
 from workers.render.yaml_reader import Document, read_documents
 
+pytestmark = pytest.mark.usefixtures("tools")
+
 CASES = [Case(file.parent) for file in sorted(CORPUS.glob("*/*/case.yaml"))]
 RENDERED = [case for case in CASES if not case.fails]
 TRUE = [case for case in RENDERED if "truth" in case.told]
@@ -107,8 +109,11 @@ def test_a_change_of_what_was_read_or_looked_for_is_another_key_and_no_other_is(
 def test_what_is_not_in_the_read_set_might_as_well_not_be_there(case: Case, shelves: Shelves) -> None:
     repositories = shelves.repositories(case)
     rendered = shelves.rendered(case, repositories)
+    named = {case.repository_of(source) for source in case.sources}  # the others are held by their commits
     bare = {
         name: shelf.only({path: shelf.files[path] for path in shelf.files if path in read})
+        if name in named
+        else shelf
         for name, shelf in repositories.items()
         for read in [_coverage(case, rendered, name)]
     }

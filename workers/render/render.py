@@ -14,6 +14,7 @@ from mooring.errors import RenderFailed
 from mooring.model.spec import Directory, Source
 from workers.git.tree import clean_path
 from workers.render.directory import DirectoryRenderer
+from workers.render.kustomize import KustomizeRenderer
 from workers.render.manifest import Manifest
 from workers.render.overrides import overridden
 from workers.render.readset import ReadSet
@@ -23,7 +24,7 @@ from workers.render.source import Job, Rendered, Renderer
 _RENDERERS: Final[dict[str, Renderer | None]] = {
     "Directory": DirectoryRenderer(),
     "Helm": None,
-    "Kustomize": None,
+    "Kustomize": KustomizeRenderer(),
     "Plugin": None,
 }
 _MARKERS: Final = {

@@ -73,13 +73,14 @@ class Parameters:
     """What shapes every render of this installation and cluster.
 
     `capabilities` asks the cluster at most once. `scratch` is the directory where tools get their work
-    directories; `seconds` is how long one tool may take.
+    directories; `seconds` is how long one tool may take. `enable_helm`: Kustomize inflates Helm charts.
     """
 
     duplicate_keys: DuplicateKeys = "warn"
     limits: Limits = field(default_factory=Limits)
     capabilities: Callable[[], Capabilities] = field(default=lambda: Capabilities("", ()))
     scratch: Path = Path()
+    enable_helm: bool = False
     seconds: float = 60.0
 
 

@@ -126,7 +126,6 @@ def test_a_file_with_the_marker_is_skipped(rendered: Render) -> None:
 @pytest.mark.parametrize(
     ("files", "source", "message"),
     [
-        ({"app/kustomization.yaml": ""}, {}, "app/kustomization.yaml: Kustomize is not supported yet"),
         ({"app/Chart.yaml": ""}, {}, "app/Chart.yaml: Helm is not supported yet"),
         ({"app/Chart.yaml": ""}, {"directory": {}}, "Helm is not supported yet"),
         ({}, {"helm": {}}, "spec.source: Helm is not supported yet"),
