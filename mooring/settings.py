@@ -67,6 +67,15 @@ class Settings:
     git_max_mb: int = _set(
         "MOORING_GIT_MAX_MB", 2048, "MiB that are fetched from a Git host at once, at most."
     )
+    remote_hosts: str = _set(
+        "MOORING_REMOTE_HOSTS",
+        "",
+        "hosts (`host` or `host:port`, separated by commas) that may be fetched from, whoever names them, "
+        "although their addresses are not public.",
+    )
+    kustomize_enable_helm: bool = _set(
+        "MOORING_KUSTOMIZE_ENABLE_HELM", False, "inflate the Helm charts that kustomizations name (`1`)."
+    )
     yaml_duplicate_keys: str = _set(
         "MOORING_YAML_DUPLICATE_KEYS", "warn", "`warn` (the last wins, as kubectl has it) or `error`."
     )

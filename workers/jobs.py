@@ -6,12 +6,12 @@ from mooring.model.application import Application
 from mooring.model.spec import Source
 from mooring.settings import Settings
 from workers.render.files import Files, Tree
-from workers.render.source import App, Job, Nothing, Parameters
+from workers.render.source import App, Fetch, Job, Parameters
 from workers.render.yaml_reader import DuplicateKeys
 
 
-def job(app: Application, source: Source, tree: Tree, commit: str, settings: Settings) -> Job:
-    """The render of `source` at `commit`, as `settings` have it."""
+def job(app: Application, source: Source, tree: Tree, commit: str, settings: Settings, fetch: Fetch) -> Job:
+    """The render of `source` at `commit`, as `settings` have it; `fetch` gets what else it needs."""
     strict: DuplicateKeys = "error" if settings.yaml_duplicate_keys == "error" else "warn"
     whose = App(
         app.metadata.name, app.metadata.namespace, app.spec.project_name, app.spec.destination.namespace
@@ -20,6 +20,10 @@ def job(app: Application, source: Source, tree: Tree, commit: str, settings: Set
         app=whose,
         source=source,
         files=Files(tree, commit),
-        fetch=Nothing(),
-        parameters=Parameters(duplicate_keys=strict),
+        fetch=fetch,
+        parameters=Parameters(
+            duplicate_keys=strict,
+            scratch=settings.state_directory(),
+            enable_helm=settings.kustomize_enable_helm,
+        ),
     )

@@ -29,6 +29,7 @@ from workers.apps.state import content_digest
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
 from workers.engine import Engine
+from workers.fetch import Fetcher
 from workers.jobs import job
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
@@ -62,6 +63,7 @@ class Scene:
 
     app: Application
     commit: str
+    kinds: tuple[str, ...]  # of the sources
     inputs: str
     wanted: tuple[Desired, ...]
     plan: Plan
@@ -183,6 +185,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     return Scene(
         app=app,
         commit=commit,
+        kinds=rendered.kinds,
         inputs=inputs,
         wanted=wanted,
         plan=found,
@@ -285,7 +288,8 @@ def _render(
         commit = app.status.sync.revision  # drift is looked for at the commit we have; polling finds new ones
     else:
         mirror, commit = checkout.resolve(engine, source, app.spec.project_name, hint=pushed)
-    return commit, render([job(app, source, mirror.tree, commit, engine.settings)])
+    fetch = Fetcher(engine.applications, engine.settings, checked.project, source, engine.git_patience_s)
+    return commit, render([job(app, source, mirror.tree, commit, engine.settings, fetch)])
 
 
 def _follows(app: Application) -> str:

@@ -84,13 +84,15 @@ def left_over(plan: Plan, applied: Applied) -> tuple[Extra, ...]:
 def status(
     app: Application,
     revision: str,
+    kinds: Sequence[str],
     seen: Sequence[Seen],
     extras: Sequence[Extra],
     notices: Iterable[Notice],
     operation: OperationState | None,
     now: str,
 ) -> ApplicationStatus:
-    """The whole new status. `revision` is the commit that was compared, `now` RFC 3339."""
+    """The whole new status. `revision` is the commit that was compared, `kinds` are those of the sources,
+    `now` is RFC 3339."""
     resources = sorted(
         [_resource(item) for item in seen] + [_extra(extra) for extra in extras],
         key=lambda r: (r.group, r.kind, r.namespace, r.name),
@@ -110,7 +112,8 @@ def status(
             "operation_state": operation,
             "history": _history(app, operation, now),
             "reconciled_at": now,
-            "source_type": "Directory",
+            "source_type": "" if app.spec.sources else "".join(kinds),
+            "source_types": tuple(kinds) if app.spec.sources else (),
             "summary": Summary(
                 external_urls=external_urls(
                     app.metadata.annotations, (item.live for item in seen if item.live is not None)

@@ -71,7 +71,7 @@ def concluded(
         ]
         if applied.failures and operation is not None:
             notices.append(Notice("SyncError", operation.message))
-    status = report.status(scene.app, scene.commit, seen, extras, notices, operation, now())
+    status = report.status(scene.app, scene.commit, scene.kinds, seen, extras, notices, operation, now())
     state = replace(
         engine.applications.state(scene.app),
         inputs=scene.inputs,

@@ -36,12 +36,15 @@ def rendered(home: Home, app: Application, revision: str = "") -> tuple[str, Ren
     Fetches from Git. Raises what the engine would: GitRefused, GitFailed, RenderFailed, Refused.
     """
     from workers.checkout import open_mirror, source_of
+    from workers.fetch import Fetcher
 
-    source = source_of(app, home.applications.project(app.spec.project_name))
+    project = home.applications.project(app.spec.project_name)
+    source = source_of(app, project)
     settings = home.settings
     mirror = open_mirror(home.applications, settings, source, app.spec.project_name)
     found = checkout(mirror, revision or source.target_revision or "HEAD", timeout=settings.git_timeout_s)
-    return found.commit, render([job(app, source, mirror.tree, found.commit, settings)])
+    fetch = Fetcher(home.applications, settings, project, source, settings.git_timeout_s)
+    return found.commit, render([job(app, source, mirror.tree, found.commit, settings, fetch)])
 
 
 def compared(home: Home, app: Application, revision: str = "") -> Comparison:

@@ -38,7 +38,6 @@ BLOCKS, WARNS = True, False
 _SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = (
     ("helm", lambda s: s.helm is not None, "Helm charts cannot be rendered yet"),
     ("chart", lambda s: s.chart, "Helm charts cannot be rendered yet"),
-    ("kustomize", lambda s: s.kustomize is not None, "Kustomize cannot be rendered yet"),
     ("plugin", lambda s: s.plugin is not None, "plugins cannot be run yet"),
     ("directory.jsonnet", lambda s: s.directory and s.directory.jsonnet.to_dict(), "no Jsonnet yet"),
     ("repoURL", lambda s: s.repo_url.lower().startswith("oci:"), "OCI sources cannot be fetched yet"),

@@ -21,6 +21,7 @@ from workers.report import Seen
 
 NOW, LATER = "2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z"
 COMMIT = "a" * 40
+KINDS = ("Directory",)
 WEB, SETTINGS, OLD = key("web", "Deployment", "apps"), key("settings"), key("old")
 
 
@@ -84,15 +85,15 @@ def test_after_an_apply_every_wanted_object_is_told() -> None:
 
 def test_an_app_is_synced_when_all_is_and_nothing_is_left_over() -> None:
     seen = [Seen(desired(WEB), ours(WEB), True)]
-    ok = report.status(app(), COMMIT, seen, (), (), None, NOW)
+    ok = report.status(app(), COMMIT, KINDS, seen, (), (), None, NOW)
     assert ok.sync is not None
     assert (ok.sync.status, ok.sync.revision) == ("Synced", COMMIT)
     extra = Extra(OLD, ours(OLD), "left Git")
-    left = report.status(app(), COMMIT, seen, [extra], (), None, NOW)
+    left = report.status(app(), COMMIT, KINDS, seen, [extra], (), None, NOW)
     assert left.sync is not None
     assert left.sync.status == "OutOfSync"
     assert [r.requires_pruning for r in left.resources if r.name == "old"] == [True]
-    drifted = report.status(app(), COMMIT, [Seen(desired(WEB), None, False)], (), (), None, NOW)
+    drifted = report.status(app(), COMMIT, KINDS, [Seen(desired(WEB), None, False)], (), (), None, NOW)
     assert drifted.sync is not None
     assert drifted.sync.status == "OutOfSync"
     assert drifted.health.status == "Missing"
@@ -101,15 +102,17 @@ def test_an_app_is_synced_when_all_is_and_nothing_is_left_over() -> None:
 def test_a_health_that_stays_keeps_its_time() -> None:
     before = ApplicationStatus(health=HealthStatus(status="Healthy", last_transition_time=NOW))
     after = report.status(
-        app(before), COMMIT, [Seen(desired(SETTINGS), ours(SETTINGS), True)], (), (), None, LATER
+        app(before), COMMIT, KINDS, [Seen(desired(SETTINGS), ours(SETTINGS), True)], (), (), None, LATER
     )
     assert after.health.last_transition_time == NOW
-    missing = report.status(app(before), COMMIT, [Seen(desired(WEB), None, False)], (), (), None, LATER)
+    missing = report.status(
+        app(before), COMMIT, KINDS, [Seen(desired(WEB), None, False)], (), (), None, LATER
+    )
     assert missing.health.last_transition_time == LATER
 
 
 def test_what_could_not_be_compared_is_unknown_and_nothing_is_forgotten() -> None:
-    good = report.status(app(), COMMIT, [Seen(desired(WEB), ours(WEB), True)], (), (), None, NOW)
+    good = report.status(app(), COMMIT, KINDS, [Seen(desired(WEB), ours(WEB), True)], (), (), None, NOW)
     bad = report.failed_status(app(good), [Notice("ComparisonError", "broken")], None, LATER)
     assert bad.sync is not None
     assert (bad.sync.status, bad.sync.revision) == ("Unknown", COMMIT)
@@ -154,27 +157,27 @@ def test_what_a_failure_kept_from_pruning_is_left_over() -> None:
 
 def test_history_tells_each_success_once_and_no_more_than_asked_for() -> None:
     done = state("Succeeded")
-    first = report.status(app(), COMMIT, (), (), (), done, NOW)
+    first = report.status(app(), COMMIT, KINDS, (), (), (), done, NOW)
     assert [(item.id, item.revision) for item in first.history] == [(0, COMMIT)]
-    again = report.status(app(first), COMMIT, (), (), (), done, LATER)
+    again = report.status(app(first), COMMIT, KINDS, (), (), (), done, LATER)
     assert again.history == first.history
-    running = report.status(app(first), COMMIT, (), (), (), state("Running", LATER), LATER)
+    running = report.status(app(first), COMMIT, KINDS, (), (), (), state("Running", LATER), LATER)
     assert running.history == first.history
     many = ApplicationStatus(
         history=tuple(RevisionHistory(id=n, deployed_at=NOW, revision=str(n)) for n in range(5, 15))
     )
-    assert [item.id for item in report.status(app(many), COMMIT, (), (), (), done, NOW).history] == list(
-        range(6, 16)
-    )
-    short = report.status(app(many, revisionHistoryLimit=2), COMMIT, (), (), (), done, NOW)
+    assert [
+        item.id for item in report.status(app(many), COMMIT, KINDS, (), (), (), done, NOW).history
+    ] == list(range(6, 16))
+    short = report.status(app(many, revisionHistoryLimit=2), COMMIT, KINDS, (), (), (), done, NOW)
     assert [item.id for item in short.history] == [14, 15]
 
 
 def test_links_are_shown_as_they_are_and_gone_with_their_object() -> None:
     marked = ours(SETTINGS, annotations={"link.argocd.argoproj.io/docs": "https://docs.example.com"})
-    told = report.status(app(), COMMIT, [Seen(desired(SETTINGS), marked, True)], (), (), None, NOW)
+    told = report.status(app(), COMMIT, KINDS, [Seen(desired(SETTINGS), marked, True)], (), (), None, NOW)
     assert told.summary.external_urls == ("https://docs.example.com",)
-    missing = report.status(app(), COMMIT, [Seen(desired(SETTINGS), None, False)], (), (), None, NOW)
+    missing = report.status(app(), COMMIT, KINDS, [Seen(desired(SETTINGS), None, False)], (), (), None, NOW)
     assert missing.summary.external_urls == ()
 
 
@@ -208,5 +211,5 @@ anything = st.recursive(
 @given(st.dictionaries(st.just("spec"), anything), st.sampled_from(["CronJob", "Widget"]))
 def test_no_custom_resource_makes_reporting_fail(body: dict[str, Any], kind: str) -> None:
     item = replace(desired(WEB), body={**body, "kind": kind})
-    found = report.status(app(), COMMIT, [Seen(item, None, False)], (), (), None, NOW)
+    found = report.status(app(), COMMIT, KINDS, [Seen(item, None, False)], (), (), None, NOW)
     assert found.sync is not None

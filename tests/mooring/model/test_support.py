@@ -41,7 +41,6 @@ def test_a_plain_directory_is_all_supported() -> None:
         ({"source": None}, "spec.source", True),
         ({"source": {"repoURL": "https://a/b", "chart": "x"}}, "spec.source.chart", True),
         ({"source": {"repoURL": "https://a/b", "helm": {}}}, "spec.source.helm", True),
-        ({"source": {"repoURL": "https://a/b", "kustomize": {}}}, "spec.source.kustomize", True),
         ({"source": {"repoURL": "https://a/b", "plugin": {}}}, "spec.source.plugin", True),
         ({"source": {"repoURL": "oci://a/b"}}, "spec.source.repoURL", True),
         ({"ignoreDifferences": [{"kind": "Deployment"}]}, "spec.ignoreDifferences", True),

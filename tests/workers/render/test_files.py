@@ -76,7 +76,10 @@ def test_of_a_directory_that_is_only_gone_through_nothing_but_the_way_is_remembe
         assert found is not None
         assert found.is_tree
     assert set(files.reads) == {"apps/dir"}, "the link, and no directory"
-    assert (files.locate("apps/dir/a.yaml"), files.locate("apps/none")) == (files.find("apps/web/a.yaml"), None)
+    assert (files.locate("apps/dir/a.yaml"), files.locate("apps/none")) == (
+        files.find("apps/web/a.yaml"),
+        None,
+    )
     assert set(files.reads) == {"apps/dir", "apps/web/a.yaml", "apps/none"}
 
 

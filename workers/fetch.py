@@ -1,0 +1,120 @@
+"""What a render needs and its own sources do not have, fetched as its app's project may have it.
+
+Here it is strangers who name the addresses: whoever can push to a repository. So a project must permit each
+of them, and only public hosts are asked, and the source's own; others when an operator names them, in a
+repository's Secret or in MOORING_REMOTE_HOSTS.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.request import getproxies, proxy_bypass
+
+from mooring.errors import GitFailed, GitRefused, Refused, RenderFailed, TooSlow
+from mooring.model.project import AppProject
+from mooring.model.spec import Source
+from mooring.repourl import masked
+from mooring.settings import Settings
+from workers import checkout
+from workers.apps.store import Applications
+from workers.git.credentials import CredentialKind
+from workers.git.mirror import checkout as checked_out
+from workers.git.remote import Endpoint, endpoint_of, parse
+from workers.render.address import Address
+from workers.render.files import Tree
+
+_ADVICE: Final = "only public hosts may be named there; MOORING_REMOTE_HOSTS permits others"
+
+
+@dataclass(slots=True)
+class Fetcher:
+    """`workers.render.source.Fetch` for one look at an app: what a name means is asked once.
+
+    `home` is the source of the app; `patience_s` how long this process waits for a host.
+    """
+
+    applications: Applications
+    settings: Settings
+    project: AppProject
+    home: Source
+    patience_s: float
+    _known: dict[tuple[str, str], tuple[Tree, str]] = field(default_factory=dict)
+
+    def git(self, url: str, revision: str) -> tuple[Tree, str]:
+        """A repository at `revision`, by its mirror. Raises Refused kinds for one that is not permitted or
+        not there, GitFailed when it may work later, TooSlow when only this process's patience was too short.
+        """
+        known = self._known.get((url, revision))
+        if known is None:
+            known = self._known[url, revision] = self._git(url, revision)
+        return known
+
+    def chart(self, repo_url: str, chart: str, revision: str) -> tuple[Tree, str, str]:
+        raise RenderFailed(f"chart {chart} of {masked(repo_url)}: charts cannot be fetched yet")
+
+    def file(self, url: str) -> tuple[bytes, str]:
+        raise RenderFailed(f"{masked(url)}: files cannot be fetched yet")
+
+    def digest(self, address: str) -> str:
+        """What is at an address of `Product.remotes` now. Raises as the three above do."""
+        match Address.parse(address):
+            case Address("git", (url, revision)):
+                return self.git(url, revision)[1]
+            case Address("chart", (repo_url, chart, revision)):
+                return self.chart(repo_url, chart, revision)[2]
+            case Address("file", (url,)):
+                return self.file(url)[1]
+        raise RenderFailed(f"{masked(address)} is not understood: render anew")
+
+    def _git(self, url: str, revision: str) -> tuple[Tree, str]:
+        endpoint = parse(url).endpoint  # never a path of this machine, whatever the settings allow elsewhere
+        project, name = self.project, self.project.metadata.name
+        if not project.permits_source(url):
+            raise Refused(f"project {name} does not permit this repository: add it to spec.sourceRepos")
+        source = Source(repo_url=url)
+        credential = checkout.credential_of(self.applications, self.settings, source, name)
+        vouched = credential.kind is not CredentialKind.NONE or endpoint == endpoint_of(self.home.repo_url)
+        check_host(endpoint, self.settings, vouched=vouched)
+        mirror = checkout.open_mirror(self.applications, self.settings, source, name)
+        began = time.monotonic()
+        try:
+            found = checked_out(mirror, revision or "HEAD", timeout=self.patience_s)
+        except GitFailed as error:
+            if self.patience_s < self.settings.git_timeout_s and time.monotonic() - began >= self.patience_s:
+                raise TooSlow(str(error)) from error
+            raise
+        (mirror.home / "used").touch()  # no Application names it, yet it is needed
+        return mirror.tree, found.commit
+
+
+def check_host(endpoint: Endpoint, settings: Settings, *, vouched: bool) -> None:
+    """Whether a host that a stranger names may be asked; `vouched` when somebody else names it too.
+
+    All its addresses are looked at. Link-local ones, where clouds keep their credentials, nobody vouches for.
+    Raises GitRefused, and GitFailed when the host is not known.
+    """
+    name = f"{endpoint.host}:{endpoint.port}"
+    if {endpoint.host, name} & set(settings.remote_hosts.replace(",", " ").lower().split()):
+        return
+    try:
+        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    except (socket.gaierror, UnicodeError) as error:
+        if getproxies().get(endpoint.scheme) and not proxy_bypass(endpoint.host):
+            return  # a name that only the proxy knows, which has rules of its own
+        raise GitFailed(f"{endpoint.host}: no such host, or DNS does not answer; check the URL") from error
+    for *_, address in found:
+        ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
+        mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+        ip = mapped or ip
+        if ip.is_link_local or not (vouched or _is_public(ip)):
+            raise GitRefused(f"{endpoint.host} is at {ip}, which is not a public address: {_ADVICE}")
+
+
+def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(ip, ipaddress.IPv6Address) and (ip.sixtofour is not None or ip.teredo is not None):
+        return False  # they carry an address of IPv4
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
