@@ -20,6 +20,7 @@ from workers.render.kustomization import put, text, value
 _HERE: Final = "spec.source.kustomize"
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _PRESERVE: Final = "*"  # of an image: what the kustomization has stays
+_PRESERVED: Final = ("newName", "newTag", "digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +153,12 @@ def _merged(wanted: Iterable[dict[str, Any]], present: Iterable[Any]) -> list[An
         if given is None:
             by_name[name] = each
             continue
-        for field in ("newName", "newTag", "digest"):
+        for field in _PRESERVED:
             if given.get(field) == _PRESERVE:
                 given[field] = text(each, field)
     for each in by_name.values():
-        for field in ("newName", "newTag", "digest"):
-            if isinstance(each, dict) and each.get(field) == _PRESERVE:
+        for field in _PRESERVED:
+            if isinstance(each, dict) and each.get(field) in (_PRESERVE, ""):
                 del each[field]
     return [by_name[name] for name in sorted(by_name, key=str.encode)]
 
