@@ -52,12 +52,6 @@ class Settings:
         90.0,
         "seconds until a Git command, or a fetch of a chart or artifact, is ended.",
     )
-    remote_hosts: str = _set(
-        "MOORING_REMOTE_HOSTS",
-        "",
-        "hosts (`host` or `host:port`, with commas between) to which what strangers wrote may lead although "
-        "their addresses are not public: redirects, indexes of charts, dependencies, remote files.",
-    )
     git_known_hosts: str = _set(
         "MOORING_GIT_KNOWN_HOSTS", "", "file with the ssh keys of Git hosts, as OpenSSH's `known_hosts`."
     )

@@ -11,19 +11,22 @@ import ipaddress
 import socket
 import time
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.request import getproxies, proxy_bypass
 
 from mooring.errors import GitFailed, GitRefused, Refused, RenderFailed, TooSlow
 from mooring.model.project import AppProject
 from mooring.model.spec import Source
-from mooring.repourl import masked
+from mooring.repourl import masked, same_repository
 from mooring.settings import Settings
 from workers import checkout
 from workers.apps.store import Applications
-from workers.git.credentials import CredentialKind
+from workers.git.credentials import REMOTE, Credential, credential_for
 from workers.git.mirror import checkout as checked_out
 from workers.git.remote import Endpoint, endpoint_of, parse
+from workers.remote.http import is_public
+from workers.remote.remotes import Remotes
 from workers.render.address import Address
 from workers.render.files import Tree
 
@@ -54,10 +57,24 @@ class Fetcher:
         return known
 
     def chart(self, repo_url: str, chart: str, revision: str) -> tuple[Tree, str, str]:
-        raise RenderFailed(f"chart {chart} of {masked(repo_url)}: charts cannot be fetched yet")
+        """A chart, its version, the digest of its archive. Raises Refused kinds, RemoteFailed."""
+        self._check_permitted(repo_url)
+        own = same_repository(repo_url, self.home.repo_url)
+        remotes, credential = remotes_of(self.settings), self._credential(repo_url)
+        found = remotes.chart(
+            repo_url,
+            chart,
+            revision,
+            credential,
+            trusted=own,  # an Application names it
+            pass_credentials=own and self.home.helm is not None and self.home.helm.pass_credentials,
+        )
+        return remotes.tree(found, credential), found.version, found.digest
 
     def file(self, url: str) -> tuple[bytes, str]:
-        raise RenderFailed(f"{masked(url)}: files cannot be fetched yet")
+        """A single file, and its SHA-256. Raises Refused kinds, RemoteFailed."""
+        self._check_permitted(url)
+        return remotes_of(self.settings).file(url, self._credential(url))
 
     def digest(self, address: str) -> str:
         """What is at an address of `Product.remotes` now. Raises as the three above do."""
@@ -72,12 +89,10 @@ class Fetcher:
 
     def _git(self, url: str, revision: str) -> tuple[Tree, str]:
         endpoint = parse(url).endpoint  # never a path of this machine, whatever the settings allow elsewhere
-        project, name = self.project, self.project.metadata.name
-        if not project.permits_source(url):
-            raise Refused(f"project {name} does not permit this repository: add it to spec.sourceRepos")
-        source = Source(repo_url=url)
+        self._check_permitted(url)
+        source, name = Source(repo_url=url), self.project.metadata.name
         credential = checkout.credential_of(self.applications, self.settings, source, name)
-        vouched = credential.kind is not CredentialKind.NONE or endpoint == endpoint_of(self.home.repo_url)
+        vouched = credential.vouched or endpoint == endpoint_of(self.home.repo_url)
         check_host(endpoint, self.settings, vouched=vouched)
         mirror = checkout.open_mirror(self.applications, self.settings, source, name)
         began = time.monotonic()
@@ -89,6 +104,27 @@ class Fetcher:
             raise
         (mirror.home / "used").touch()  # no Application names it, yet it is needed
         return mirror.tree, found.commit
+
+    def _check_permitted(self, url: str) -> None:
+        if not self.project.permits_source(url):
+            name = self.project.metadata.name
+            raise Refused(f"project {name} does not permit this address: add it to spec.sourceRepos")
+
+    def _credential(self, url: str) -> Credential:
+        """What opens a chart repository, a registry or the host of a file."""
+        return credential_for(
+            url,
+            self.applications.repo_secrets(),
+            project=self.project.metadata.name,
+            authorities=self.applications.tls_certificates(),
+            types=REMOTE,
+        )
+
+
+@lru_cache(maxsize=1)
+def remotes_of(settings: Settings) -> Remotes:
+    """The one object of this process that fetches charts and files."""
+    return Remotes(settings.state_directory(), settings)
 
 
 def check_host(endpoint: Endpoint, settings: Settings, *, vouched: bool) -> None:
@@ -110,11 +146,5 @@ def check_host(endpoint: Endpoint, settings: Settings, *, vouched: bool) -> None
         ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
         mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
         ip = mapped or ip
-        if ip.is_link_local or not (vouched or _is_public(ip)):
+        if ip.is_link_local or not (vouched or is_public(ip)):
             raise GitRefused(f"{endpoint.host} is at {ip}, which is not a public address: {_ADVICE}")
-
-
-def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if isinstance(ip, ipaddress.IPv6Address) and (ip.sixtofour is not None or ip.teredo is not None):
-        return False  # they carry an address of IPv4
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)

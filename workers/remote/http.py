@@ -241,7 +241,7 @@ class Client:
             where = f"{shown_url(str(at))}: {end.host} is at {ip}"
             if ip.is_link_local:  # the metadata of clouds, with their credentials; nobody keeps charts there
                 raise RemoteRefused(f"{where}, a link-local address: {_PUBLIC_ONLY}")
-            if not _is_public(ip) and not (access.private and end == access.home):
+            if not is_public(ip) and not (access.private and end == access.home):
                 raise RemoteRefused(f"{where}, which is not a public address: {_PUBLIC_ONLY}")
         return found
 
@@ -343,7 +343,8 @@ class _Line:
         return secured
 
 
-def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+def is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is one that anybody on the internet may ask."""
     # IPv6 that carries an address of IPv4: the mapped ones and NAT64 are reserved, 6to4 is not.
     # https://www.iana.org/assignments/iana-ipv6-special-registry
     if isinstance(ip, ipaddress.IPv6Address) and ip.sixtofour is not None:
