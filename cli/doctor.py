@@ -92,6 +92,7 @@ def examined(settings: Settings) -> Iterator[Finding]:
     yield _git()
     yield from _tools(settings)
     yield _state_dir(settings)
+    yield _confinement(settings)
     yield from _webhooks()
 
 
@@ -391,6 +392,19 @@ def _state_dir(settings: Settings) -> Finding:
         said = f"{free} MiB are free for Git mirrors in {directory}"
         return Finding("state", State.WARNING, said, "one repository may need MOORING_GIT_MAX_MB of it")
     return Finding("state", State.OK, f"{directory}, {free >> 10} GiB free")
+
+
+def _confinement(settings: Settings) -> Finding:
+    from workers.confine.mode import ADVICE, mode
+
+    here = mode()
+    if here.strong:
+        return Finding("confinement", State.OK, f"tools that render run under {here}")
+    if settings.render_unconfined:
+        said = f"tools that render run unconfined: there is {here}"
+        return Finding("confinement", State.WARNING, said, f"trust every repository, or {ADVICE}")
+    said = f"no tool that renders is run: there is {here}"
+    return Finding("confinement", State.PROBLEM, said, ADVICE)
 
 
 def _webhooks() -> Iterator[Finding]:

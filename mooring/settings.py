@@ -73,6 +73,9 @@ class Settings:
     yaml_duplicate_keys: str = _set(
         "MOORING_YAML_DUPLICATE_KEYS", "warn", "`warn` (the last wins, as kubectl has it) or `error`."
     )
+    render_unconfined: bool = _set(
+        "MOORING_RENDER_UNCONFINED", False, "run tools even where nothing would confine them (`1`)."
+    )
     reconcile_s: float = _set("MOORING_RECONCILE_SECONDS", 180.0, "seconds between full reconciliations.")
     poll_s: float = _set("MOORING_POLL_SECONDS", 180.0, "seconds between polls of Git for lost pushes.")
     keep_finished: int = _set(

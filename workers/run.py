@@ -27,6 +27,8 @@ from mooring.store.due import Step
 from workers import follow
 from workers.about import completed
 from workers.celery_app import QUEUES, make, send
+from workers.confine.mode import ADVICE, mode
+from workers.confine.scratch import sweep
 from workers.engine import Engine, start
 from workers.tasks import engine_tasks, intake_tasks
 
@@ -163,6 +165,7 @@ def main(pool: str) -> None:
             engine()
             _settle()
         else:
+            _prepare(settings)
             start(settings, lambda _: None).executor.shutdown()  # refuse to start before the pool forks
     except MooringError as error:
         sys.exit(f"mooring {pool}: {error}")
@@ -177,6 +180,19 @@ def main(pool: str) -> None:
     app.worker_main(
         ["--quiet", "worker", queues, name, "--loglevel=INFO", "--without-mingle", "--without-gossip", *kind]
     )
+
+
+def _prepare(settings: Settings) -> None:
+    """Says what holds the tools that render here, and removes what those of killed workers left."""
+    here = mode()
+    if here.strong:
+        log.info("tools that render run under %s", here)
+    elif settings.render_unconfined:
+        log.warning("tools that render run unconfined: there is %s", here)
+    else:
+        log.warning("no tool that renders is run: there is %s; %s", here, ADVICE)
+    if swept := sweep(settings.state_directory()):
+        log.info("removed %d directories of renders that were interrupted", swept)
 
 
 def _set_up_already(**_: Any) -> None:

@@ -113,4 +113,5 @@ _MACHINE = {
     r"(?<=git           )\S+ at \S+": "2.45.0 at /usr/bin/git",
     r"(?<=ssh           )\S+": "/usr/bin/ssh",
     r"\d+ GiB free": "99 GiB free",
+    r"(?<=tools that render run under ).*": "Landlock 7 and seccomp",
 }

@@ -20,7 +20,8 @@ def prefix(path: str, directory: Path, readable: Iterable[Path], cwd: Path) -> t
 
 
 def _namespaces() -> Iterator[str]:
-    yield from ("--unshare-all", "--die-with-parent", "--seccomp", str(FILTER_FD))
+    yield from ("--unshare-all", "--cap-drop", "ALL", "--die-with-parent")
+    yield from ("--seccomp", str(FILTER_FD))
 
 
 def _view(directory: Path, readable: Iterable[Path]) -> Iterator[str]:

@@ -105,7 +105,8 @@ def _become(orders: dict[str, Any]) -> None:
     os.umask(0o077)
     _libc.signal(_SIGPIPE, None)  # the default; SIGXFSZ stays ignored, as Python has it: a tool then says why
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _drop_capabilities()
+    if not orders["wrapped"]:  # bwrap wants root's to make namespaces of root, and drops them then
+        _drop_capabilities()
     if ruleset >= 0:
         _syscall(_RESTRICT_SELF, ruleset, 0)
         os.close(ruleset)

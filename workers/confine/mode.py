@@ -64,5 +64,5 @@ def _bwrap() -> str:
     path = shutil.which("bwrap")
     if path is None:
         return ""
-    argv = [path, "--unshare-all", "--ro-bind", "/", "/", "--", "true"]
+    argv = [path, "--unshare-all", "--ro-bind", "/", "/", "--", path, "--version"]
     return path if subprocess.run(argv, capture_output=True, check=False).returncode == 0 else ""
