@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # the module `typing` is another that takes its time
     from typing import Any
 
 # The module `signal` would take longer over its enumerations than the rest here over everything.
-_SIGKILL, _SIGPIPE = 9, 13
+_SIGKILL, _SIGPIPE, _SIG_SETMASK = 9, 13, 2
 _ENAMETOOLONG = 36
 _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_CAPBSET_DROP = 1, 22, 24
 _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 36, 38
@@ -49,13 +49,6 @@ class _Program(ctypes.Structure):
     """`struct sock_fprog`"""
 
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-
-
-class _PathBeneath(ctypes.Structure):
-    """`struct landlock_path_beneath_attr`"""
-
-    _pack_ = 1
-    _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
 def main() -> None:
@@ -103,6 +96,7 @@ def _become(orders: dict[str, Any]) -> None:
         most = min([most, *(each for each in resource.getrlimit(which) if each >= 0)])
         resource.setrlimit(which, (most, most))
     os.umask(0o077)
+    _libc.sigprocmask(_SIG_SETMASK, bytes(128), None)  # whatever the worker's thread has blocked
     _libc.signal(_SIGPIPE, None)  # the default; SIGXFSZ stays ignored, as Python has it: a tool then says why
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if not orders["wrapped"]:  # bwrap wants root's to make namespaces of root, and drops them then
@@ -126,7 +120,8 @@ def _ruleset(orders: dict[str, Any]) -> int:
     ruleset = _syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
     for path, allowed in orders["rules"]:
         parent = os.open(path, os.O_PATH)
-        _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, ctypes.byref(_PathBeneath(allowed, parent)), 0)
+        beneath = allowed.to_bytes(8, sys.byteorder) + parent.to_bytes(4, sys.byteorder)
+        _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, beneath, 0)
         os.close(parent)
     return ruleset
 

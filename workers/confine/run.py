@@ -157,10 +157,10 @@ def _orders(command: Command, bounds: Bounds, here: Mode, directory: Path, own: 
     rules = landlock.rules(directory, readable, here.landlock, executes=command.executes)
     signals = bool(here.bwrap) or landlock.scopes_signals(here.landlock)
     cwd = directory / command.cwd
-    prefix = bwrap.prefix(here.bwrap, directory, readable, cwd) if here.bwrap else ()
+    prefix = bwrap.prefix(here.bwrap, directory, readable, cwd, env) if here.bwrap else ()
     return {
         "argv": [os.fsencode(word) for word in (*prefix, *command.argv)],
-        "env": {os.fsencode(name): os.fsencode(value) for name, value in env.items()},
+        "env": {os.fsencode(name): os.fsencode(value) for name, value in env.items() if not prefix},
         "cwd": os.fsencode(cwd),
         "directory": os.fsencode(directory),
         "landlock": landlock.attributes(here.landlock) if here.landlock else b"",

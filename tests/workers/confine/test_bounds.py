@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.workers.confine.conftest import ROOMY, Prison
+from tests.workers.confine.conftest import DAEMON, ROOMY, Prison
 from workers.confine.run import Bounds, ToolFailed, ToolTimedOut, ToolTooBig
 from workers.confine.scratch import scratch, sweep
 
@@ -63,25 +63,8 @@ for _ in range(1000): threading.Thread(target=time.sleep, args=(1000,)).start()
     assert _alive(prison) == []
 
 
-_DAEMON = """
-import os, sys, time
-def daemon():
-    if os.fork(): return
-    os.setsid()
-    os.setpgid(0, 0)
-    if os.fork(): os._exit(0)
-    os.setsid()
-    if os.fork(): os._exit(0)
-    for fd in (0, 1, 2): os.close(fd)
-    open("alive", "w").write(str(os.getpid()))
-    time.sleep(1000)
-daemon()
-while not os.path.exists("alive") or not open("alive").read(): time.sleep(0.005)
-"""
-
-
 def test_a_daemon_that_turned_its_back_on_everybody_ends_with_the_tool(prison: Prison) -> None:
-    assert prison.python(_DAEMON + "print('done')").stdout == b"done\n"
+    assert prison.python(DAEMON + "print('done')").stdout == b"done\n"
     pid = int((prison.directory / "alive").read_text())
     assert not psutil.pid_exists(pid)
     assert _alive(prison) == []
@@ -106,7 +89,7 @@ def test_nothing_survives_a_worker_that_was_killed(prison: Prison) -> None:
         [sys.executable, "-c", _WORKER, str(prison.directory)], stdin=subprocess.PIPE, text=True
     )
     assert worker.stdin is not None
-    worker.stdin.write(_DAEMON + "time.sleep(1000)")
+    worker.stdin.write(DAEMON + "time.sleep(1000)")
     worker.stdin.close()
     alive = prison.directory / "alive"
     while not alive.exists() or not alive.read_text():
@@ -129,7 +112,7 @@ def test_nor_a_keeper_that_was_killed(prison: Prison) -> None:
         text=True,
     )
     assert worker.stdin is not None
-    worker.stdin.write(_DAEMON + "time.sleep(1000)")
+    worker.stdin.write(DAEMON + "time.sleep(1000)")
     worker.stdin.close()
     alive = prison.directory / "alive"
     while not alive.exists() or not alive.read_text():

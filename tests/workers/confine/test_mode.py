@@ -11,12 +11,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.workers.confine.conftest import Prison
+from tests.workers.confine.conftest import DAEMON, Prison
 from workers.confine import landlock, seccomp
 from workers.confine.mode import Mode, mode
-from workers.confine.run import ToolFailed
+from workers.confine.run import Bounds, ToolFailed
 
 _ALLOW, _KILL, _PRETEND, _EPERM, _ENOSYS = 0x7FFF0000, 0x80000000, 0x50000, 0x50001, 0x50026
 
@@ -105,6 +106,14 @@ def test_unless_that_is_said_to_be_wanted_and_even_then_without_a_network(prison
     said = _without_landlock(prison, "import socket; socket.socket()", "unconfined")
     assert said.startswith("ToolFailed")
     assert "PermissionError" in said
+
+
+def test_even_of_a_tool_that_nothing_holds_nobody_stays(
+    prison: Prison, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.confine.run.mode", lambda: Mode(0, ""))
+    prison.python(DAEMON, bounds=Bounds(unconfined=True))
+    assert not psutil.pid_exists(int((prison.directory / "alive").read_text()))
 
 
 def test_namespaces_do_where_bwrap_is_installed_and_allowed(prison: Prison, tmp_path: Path) -> None:
