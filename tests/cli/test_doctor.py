@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from devcluster.cluster import Cluster
 from devcluster.redis import RedisServer
 from tests.charts.rendered import golden, objects, of_kind
 from tests.cli.conftest import Mooring
+from tests.workers.confine.conftest import WITHOUT_LANDLOCK
 
 pytestmark = pytest.mark.cluster
 
@@ -177,3 +180,18 @@ def test_a_cluster_that_does_not_answer_and_a_wrong_setting_are_found(
     assert found["cluster"]["state"] == "problem"
     assert "clock" not in found
     assert "MOORING_ALLOW_UNSIGNED" in found["webhooks"]["said"]
+
+
+@pytest.mark.parametrize(("setting", "state"), [("", "problem"), ("1", "warning")])
+def test_where_nothing_confines_what_renders_that_is_found(tmp_path: Path, setting: str, state: str) -> None:
+    """As in a container whose runtime knows nothing of Landlock."""
+    code = WITHOUT_LANDLOCK + "from cli.main import main; main(['doctor', '-o', 'json'])"
+    env = {"PATH": "/nowhere", "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    setting_up = {"MOORING_RENDER_UNCONFINED": setting, "MOORING_KUBECONFIG": str(tmp_path / "nowhere")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env | setting_up, capture_output=True, text=True, check=False
+    )
+    found = _found(done)["confinement"]
+    assert found["state"] == state
+    assert "seccomp, without Landlock" in found["said"]
+    assert "5.13" in found["advice"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.workers.confine.conftest import DAEMON, Prison
+from tests.workers.confine.conftest import DAEMON, WITHOUT_LANDLOCK, Prison
 from workers.confine import landlock, seccomp
 from workers.confine.mode import Mode, mode
 from workers.confine.run import Bounds, ToolFailed
@@ -61,19 +61,11 @@ def test_whatever_edition_a_kernel_has_a_tool_is_held(
 
 
 # --- none at all --------------------------------------------------------------------------------------
-# As in a container whose runtime is older than Landlock: its filter says that there are no such calls.
-_WITHOUT_LANDLOCK = """
-import ctypes, struct, sys
+_RUN = (
+    WITHOUT_LANDLOCK
+    + """
+import sys
 from pathlib import Path
-instructions = [(0x20, 0, 0, 0), (0x35, 0, 2, 444), (0x25, 1, 0, 446), (6, 0, 0, 0x50026)]
-instructions += [(6, 0, 0, 0x7FFF0000)]
-code = b"".join(struct.pack("=HBBI", *one) for one in instructions)
-class Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
-libc = ctypes.CDLL(None, use_errno=True)
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, ctypes.byref(Program(len(instructions), code)), 0, 0) == 0
-
 from mooring.errors import MooringError
 from workers.confine.mode import mode
 from workers.confine.run import Bounds, Command, python, run
@@ -84,10 +76,11 @@ try:
 except MooringError as error:
     print(f"{type(error).__name__}: {error}")
 """
+)
 
 
 def _without_landlock(prison: Prison, code: str, unconfined: str = "", path: str = "/nowhere") -> str:
-    argv = [sys.executable, "-c", _WITHOUT_LANDLOCK, str(prison.directory), code, unconfined]
+    argv = [sys.executable, "-c", _RUN, str(prison.directory), code, unconfined]
     env = {"PATH": path, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
     return done.stdout
