@@ -55,6 +55,18 @@ def test_an_index_is_read_anew_only_when_it_changed(charts: ChartServer, remotes
     assert remotes.chart(charts.url, "web", "*", NOBODY, trusted=True).version == "1.4.0"
 
 
+def test_a_host_that_tells_times_instead_of_tags_is_asked_by_them(
+    charts: ChartServer, remotes: Remotes
+) -> None:
+    then = "Wed, 21 Oct 2015 07:28:00 GMT"
+    index = (charts.root / "index.yaml").read_bytes()
+    charts.replies["/index.yaml"] = Reply(200, {"Last-Modified": then}, index)
+    remotes.chart(charts.url, "web", "*", NOBODY, trusted=True)
+    charts.replies["/index.yaml"] = Reply(304)
+    assert remotes.chart(charts.url, "web", "*", NOBODY, trusted=True).version == "1.3.0"
+    assert charts.requests[-1].headers["if-modified-since"] == then
+
+
 def test_packages_may_be_elsewhere_below_the_repository(charts: ChartServer, remotes: Remotes) -> None:
     charts.chart("api", "1.0.0", under="stable/packages")
     charts.index(under="stable")

@@ -327,24 +327,44 @@ def test_tags_are_not_read_on_at_another_host(
 
 
 def test_an_index_of_charts_may_lead_to_a_registry_but_no_credential_with_it(
-    liar: ChartServer, secured: Serve, known: Credential, tmp_path: Path
+    liar: ChartServer,
+    secured: Serve,
+    known: Credential,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As Bitnami's does. The registry is another host than the one that the credential is for."""
     elsewhere = secured()
     archive = (elsewhere.root / "web-1.3.0.tgz").read_bytes()
     digest = hashlib.sha256(archive).hexdigest()
-    elsewhere.replies["/v2/charts/web/manifests/1.3.0"] = Reply(body=manifest(archive, CHART))
+    elsewhere.replies["/v2/charts/web/manifests/1.3.0_b.1"] = Reply(body=manifest(archive, CHART))
     elsewhere.replies[f"/v2/charts/web/blobs/sha256:{digest}"] = Reply(body=archive)
-    url = f"oci://127.0.0.1:{elsewhere.port}/charts/web:1.3.0"
-    liar.replies["/index.yaml"] = Reply(
-        body=f"entries: {{web: [{{version: 1.3.0, digest: {digest}, urls: ['{url}']}}]}}\n".encode()
-    )
-    me = Credential(CredentialKind.BASIC, "me", PASSWORD)
+
+    def index(digest: str) -> Reply:
+        url = f"oci://127.0.0.1:{elsewhere.port}/charts/web:1.3.0_b.1"
+        return Reply(
+            body=f"entries: {{web: [{{version: 1.3.0, digest: {digest}, urls: ['{url}']}}]}}".encode()
+        )
+
+    liar.replies["/index.yaml"] = index(digest)
+    me = Credential(CredentialKind.BASIC, "me", PASSWORD, authorities=known.authorities)
     with pytest.raises(RemoteRefused, match="not a public address"):
         Remotes(tmp_path, Settings()).chart(liar.url, "web", "*", me, trusted=True)
+    remotes = Remotes(tmp_path, Settings(remote_hosts="127.0.0.1"))
     with pytest.raises(RemoteRefused, match="argocd-tls-certs-cm"):  # nor what vouches for the first host
-        Remotes(tmp_path, Settings(remote_hosts="127.0.0.1")).chart(liar.url, "web", "*", me, trusted=True)
+        remotes.chart(liar.url, "web", "*", me, trusted=True)
     assert not elsewhere.requests
+
+    (tmp_path / "system").write_text(known.authorities)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "system"))
+    found = remotes.chart(liar.url, "web", "*", me, trusted=True, pass_credentials=True)
+    assert remotes.tree(found, me).tree_id("", "Chart.yaml")
+    assert elsewhere.requests
+    assert not [request for request in elsewhere.requests if "authorization" in request.headers]
+
+    liar.replies["/index.yaml"] = index("a" * 64)
+    with pytest.raises(RemoteRefused, match="is not the archive that the index names"):
+        remotes.chart(liar.url, "web", "*", me, trusted=True)
 
 
 # --- Tokens ------------------------------------------------------------------------------------

@@ -103,6 +103,12 @@ def test_one_pack_that_is_larger_than_all_the_room_is_kept_alone(tmp_path: Path)
     assert store.open("first") is None
 
 
+def test_a_disk_that_takes_nothing_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RemoteFailed, match="cannot be kept in"):
+        Store(tmp_path / "file").keep("key", pack(a=b"1"))
+
+
 def test_half_a_file_of_a_writer_that_died_is_swept_and_never_read(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.keep("key", pack(a=b"1"))
