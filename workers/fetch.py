@@ -7,7 +7,6 @@ repository's Secret or in MOORING_REMOTE_HOSTS.
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import time
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from workers.apps.store import Applications
 from workers.git.credentials import REMOTE, Credential, credential_for
 from workers.git.mirror import checkout as checked_out
 from workers.git.remote import Endpoint, endpoint_of, parse
-from workers.remote.http import is_public
+from workers.remote.addresses import may_be_asked
 from workers.remote.remotes import Remotes
 from workers.render.address import Address
 from workers.render.files import Tree
@@ -143,8 +142,5 @@ def check_host(endpoint: Endpoint, settings: Settings, *, vouched: bool) -> None
             return  # a name that only the proxy knows, which has rules of its own
         raise GitFailed(f"{endpoint.host}: no such host, or DNS does not answer; check the URL") from error
     for *_, address in found:
-        ip = ipaddress.ip_address(str(address[0]).partition("%")[0])
-        mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
-        ip = mapped or ip
-        if ip.is_link_local or not (vouched or is_public(ip)):
-            raise GitRefused(f"{endpoint.host} is at {ip}, which is not a public address: {_ADVICE}")
+        if not may_be_asked(str(address[0]), vouched=vouched):
+            raise GitRefused(f"{endpoint.host} is at {address[0]}, which is not a public address: {_ADVICE}")

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import ipaddress
 import re
 import socket
 import ssl
@@ -30,6 +29,7 @@ from workers.git.credentials import Credential, CredentialKind
 from workers.git.process import TRUST_ITS_CA, tidy
 from workers.git.remote import Endpoint
 from workers.git.tls import context_of, cut
+from workers.remote.addresses import may_be_asked
 
 _PORTS: Final = {"https": 443, "http": 80}
 _HOST: Final = re.compile(r"[a-z0-9_][a-z0-9_.-]*|[0-9a-f]*:[0-9a-f:.]+")
@@ -38,7 +38,7 @@ _MOST_REDIRECTS: Final = 5
 _BLOCK: Final = 1 << 16
 _TOLD: Final = 1024  # of an answer that says no, at most so much is looked at
 _LONGEST_WAIT: Final = 300.0
-_PUBLIC_ONLY: Final = "only what the source itself names may be there (MOORING_REMOTE_HOSTS permits others)"
+_ADVICE: Final = "only what the source itself names may be there (MOORING_REMOTE_HOSTS permits others)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,12 +237,9 @@ class Client:
         if self._hosts & {end.host, at.address, f"{end.host}:{end.port}"}:
             return found
         for _family, address in found:
-            ip = ipaddress.ip_address(address.partition("%")[0])
-            where = f"{shown_url(str(at))}: {end.host} is at {ip}"
-            if ip.is_link_local:  # the metadata of clouds, with their credentials; nobody keeps charts there
-                raise RemoteRefused(f"{where}, a link-local address: {_PUBLIC_ONLY}")
-            if not is_public(ip) and not (access.private and end == access.home):
-                raise RemoteRefused(f"{where}, which is not a public address: {_PUBLIC_ONLY}")
+            if not may_be_asked(address, vouched=access.private and end == access.home):
+                where = f"{shown_url(str(at))}: {end.host} is at {address}"
+                raise RemoteRefused(f"{where}, which is not a public address: {_ADVICE}")
         return found
 
 
@@ -341,12 +338,3 @@ class _Line:
         secured.settimeout(self._left())
         secured.do_handshake()
         return secured
-
-
-def is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    """Whether an address is one that anybody on the internet may ask."""
-    # IPv6 that carries an address of IPv4: the mapped ones and NAT64 are reserved, 6to4 is not.
-    # https://www.iana.org/assignments/iana-ipv6-special-registry
-    if isinstance(ip, ipaddress.IPv6Address) and ip.sixtofour is not None:
-        return False
-    return ip.is_global and not (ip.is_multicast or ip.is_reserved)

@@ -309,9 +309,7 @@ def test_a_realm_is_no_way_to_a_credential_or_into_the_network(
     challenge = {"WWW-Authenticate": f'Bearer realm="{realm}",service="x"'}
     liar.replies["/v2/app/manifests/v1"] = Reply(401, challenge)
     me = Credential(CredentialKind.BASIC, "me", PASSWORD, plain_http=True)
-    with pytest.raises(
-        RemoteRefused, match=r"in the clear|not a public address|link-local|not a URL"
-    ) as error:
+    with pytest.raises(RemoteRefused, match=r"in the clear|not a public address|not a URL") as error:
         remotes.artifact(at(liar, "app"), "v1", me, trusted=True)
     assert PASSWORD not in str(error.value)
 
