@@ -49,6 +49,7 @@ class Access:
     credential: Credential
     private: bool = False  # home may be in a private network: an Application or a Secret names it
     everywhere: bool = False  # whoever is asked gets the credential: passCredentials
+    token: str = field(default="", repr=False)  # was given for the credential: not to be seen in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class Client:
             return RemoteRefused(f"{shown}: {error.verify_message}; {TRUST_ITS_CA}")
         if isinstance(error, socket.gaierror):
             return RemoteFailed(f"{shown}: no such host, or DNS does not answer; check the URL")
-        said = " ".join(tidy(str(error) or type(error).__name__, access.credential).split())[:200]
+        said = _clean(str(error) or type(error).__name__, access)[:200]
         return RemoteFailed(f"{shown} cannot be asked: {said}")
 
     def _body(self, at: Url, response: http.client.HTTPResponse, limit: int, deadline: float) -> bytes:
@@ -218,8 +219,7 @@ class Client:
             start = response.read(_TOLD)
         if response.headers.get_content_type() != "text/plain":
             return f"HTTP {response.status}"
-        line = start.strip().partition(b"\n")[0].decode(errors="replace")
-        line = " ".join(tidy(line, access.credential).split())[:120]
+        line = _clean(start.strip().partition(b"\n")[0].decode(errors="replace"), access)[:120]
         return f"HTTP {response.status} ({line})" if line else f"HTTP {response.status}"
 
     def addresses(self, at: Url, access: Access) -> list[tuple[int, str]]:
@@ -241,6 +241,12 @@ class Client:
                 where = f"{shown_url(str(at))}: {end.host} is at {address}"
                 raise RemoteRefused(f"{where}, which is not a public address: {_ADVICE}")
         return found
+
+
+def _clean(text: str, access: Access) -> str:
+    if access.token:
+        text = text.replace(access.token, "***")
+    return " ".join(tidy(text, access.credential).split())
 
 
 class NotThere(RemoteRefused):

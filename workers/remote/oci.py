@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode, urljoin
 
@@ -215,8 +214,19 @@ class Registries:
             proof, until = self._proofs.get(key, ("", 0.0))
         if time.monotonic() >= until:
             proof = ""
-        ask = partial(self._client.get, url, access, limit=limit, deadline=deadline, headers=headers)
-        answer = ask(authorization=proof, expect=(200, 401))
+
+        def ask(*expect: int) -> Answer:
+            return self._client.get(
+                url,
+                replace(access, token=proof.partition(" ")[2]),
+                limit=limit,
+                deadline=deadline,
+                headers=headers,
+                authorization=proof,
+                expect=expect,
+            )
+
+        answer = ask(200, 401)
         if answer.status == 200:
             return answer
         challenge = answer.headers.get("www-authenticate", "")
@@ -225,7 +235,7 @@ class Registries:
             if len(self._proofs) >= _MOST_PROOFS:
                 self._proofs.clear()
             self._proofs[key] = (proof, time.monotonic() + lasts)
-        return ask(authorization=proof)
+        return ask(200)
 
     def _log_in(
         self, repository: Repository, challenge: str, access: Access, deadline: float

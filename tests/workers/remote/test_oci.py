@@ -448,3 +448,14 @@ def test_a_token_that_is_over_is_asked_for_again(liar: ChartServer, remotes: Rem
                 remotes.artifact(at(liar, name), "v1", PLAIN, trusted=True)
         told = [request.headers.get("authorization") for request in liar.requests if "/v2/" in request.path]
         assert told == [None, "Bearer t", *(["Bearer t"] if asks == 1 else [None]), "Bearer t"]
+
+
+def test_a_token_that_a_host_repeats_is_not_shown(liar: ChartServer, remotes: Remotes) -> None:
+    challenge = {"WWW-Authenticate": f'Bearer realm="{liar.url}/token",service="x"'}
+    liar.replies["/token"] = Reply(body=b'{"token": "s3cret-token"}')
+    liar.replies["/v2/app/manifests/v1"] = Reply(401, challenge)
+    with pytest.raises(RemoteRefused, match="401"):
+        remotes.artifact(at(liar, "app"), "v1", PLAIN, trusted=True)
+    liar.replies["/v2/app/manifests/v1"] = Reply(500, {"Content-Type": "text/plain"}, b"no s3cret-token")
+    with pytest.raises(RemoteFailed, match=r"HTTP 500 \(no \*\*\*\)"):
+        remotes.artifact(at(liar, "app"), "v1", PLAIN, trusted=True)
