@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from devcluster.chartserver import ChartServer
 from devcluster.gitserver import GitServer
 from mooring.errors import GitFailed, MooringError, Refused
 from mooring.model.project import AppProject, default_project
@@ -117,6 +118,36 @@ def test_only_what_the_project_permits(fetcher: Make, git_server: GitServer) -> 
     with pytest.raises(Refused, match=r"does not permit this address: add it to spec\.sourceRepos"):
         fetcher(home, permitting(f"{git_server.url}/app.git")).git(shared.url, "main")
     assert fetcher(home, permitting(f"{git_server.url}/*")).git(shared.url, "main")
+
+
+def test_a_chart_and_a_file_of_another_host(fetcher: Make) -> None:
+    with ChartServer() as server:
+        server.chart("web", "1.0.0", {"values.yaml": "a: 1\n"}, under="charts")
+        server.index(under="charts")
+        charts = f"{server.url}/charts"
+        (server.root / "web.yaml").write_text("a: 1\n")
+        asked = len(server.requests)
+        for fetch in (
+            lambda: fetcher().chart(charts, "web", "1.0.0"),
+            lambda: fetcher().file(f"{server.url}/web.yaml"),
+            lambda: fetcher(project=permitting("https://charts.example")).chart(charts, "web", "1.0.0"),
+            lambda: fetcher(project=permitting("https://charts.example")).file(f"{server.url}/web.yaml"),
+        ):
+            with pytest.raises(Refused, match=r"not a public address|does not permit"):
+                fetch()
+        assert len(server.requests) == asked, "nobody was asked"
+
+        permitted = fetcher(remote_hosts=f"127.0.0.1:{server.port}")
+        tree, version, digest = permitted.chart(charts, "web", "~1.0")
+        assert (version, [entry.path for entry in tree.walk("")]) == ("1.0.0", ["Chart.yaml", "values.yaml"])
+        assert permitted.digest(f"chart {charts} web ~1.0") == digest
+        data, digest = permitted.file(f"{server.url}/web.yaml")
+        assert data == b"a: 1\n"
+        assert permitted.digest(f"file {server.url}/web.yaml") == digest
+        (server.root / "web.yaml").write_text("a: 2\n")
+        assert permitted.digest(f"file {server.url}/web.yaml") != digest
+        with pytest.raises(Refused, match="is not understood: render anew"):
+            permitted.digest("what others have remembered")
 
 
 @pytest.mark.parametrize(
