@@ -16,6 +16,14 @@ import orjson
 from mooring.errors import RenderFailed
 from workers.render.yaml_reader import read_documents
 
+DEPRECATED: Final = (
+    "bases",
+    "commonLabels",
+    "imageTags",
+    "patchesJson6902",
+    "patchesStrategicMerge",
+    "vars",
+)
 NAMES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 DEFAULT_CHART_HOME: Final = "charts"
 

@@ -32,6 +32,7 @@ VERSION: Final = 1  # to be raised whenever the same files give other manifests
 
 # What Kustomize prints of its input into errors: configurations, patches, charts.
 _QUOTED: Final = re.compile(r"with config: `.*`|JSON patch from \[.*\]|Helm template:.*|`[^`]*`", re.DOTALL)
+_DEPRECATED: Final = re.compile(r"'(\w+)' is deprecated")
 _STAMP: Final = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 
 
@@ -125,8 +126,11 @@ def _manifests(output: bytes, where: str) -> tuple[tuple[Manifest, ...], list[st
 
 def _warnings(stderr: str, layout: Layout) -> Iterable[str]:
     for line in stderr.splitlines():
-        line = _STAMP.sub("", line.removeprefix("#").strip())
-        if told := _told(line.removeprefix("Warning: "), layout):
+        line = _STAMP.sub("", line.removeprefix("#").strip()).removeprefix("Warning: ")
+        deprecated = _DEPRECATED.match(line)
+        if deprecated:  # Kustomize does not say where, and an option of the Application is not deprecated
+            yield from (f"{where}: {line}" for where in layout.deprecated.get(deprecated[1], ()))
+        elif told := _told(line, layout):
             yield f"{layout.where}: {told}"
 
 

@@ -79,6 +79,7 @@ class Layout:
         self._known: set[tuple[str, str]] = set()
         self._hidden: set[str] = set()
         self.remotes: dict[str, str] = {}
+        self.deprecated: dict[str, list[str]] = {}  # fields, with the kustomizations that have them
         self.charts = False
         place = self._places[0]
         root = _directory(place, clean_path(job.source.path), job)
@@ -135,6 +136,9 @@ class Layout:
         where = place.below(path)
         body = names.read(place.files.read(path), where)
         root = _Root(place, folder, where, body)
+        for name in names.DEPRECATED:
+            if names.value(body, name) is not None:
+                self.deprecated.setdefault(name, []).append(where)
         changed = False
         if (place.folder, folder) == (REPOSITORY, self.root):
             self.where = path

@@ -170,6 +170,43 @@ def test_a_circle_of_bases_ends_in_kustomizes_own_words(workshop: Workshop) -> N
     assert "cycle detected: candidate root 'app' contains visited root" in told
 
 
+def test_what_is_deprecated_is_told_of_each_file_that_has_it_and_of_no_option(workshop: Workshop) -> None:
+    files = {
+        "app/kustomization.yaml": kustomization("../base", "../other"),
+        "base/kustomization.yaml": kustomization("map.yaml", more="commonLabels: {a: b}\n"),
+        "base/map.yaml": configmap("map"),
+        "other/kustomization.yaml": "bases: [../last]\n",
+        "last/kustomization.yaml": kustomization("map.yaml", more="commonLabels: {a: b}\n"),
+        "last/map.yaml": configmap("last"),
+    }
+    fix = "Run 'kustomize edit fix' to update your Kustomization automatically."
+    assert sorted(workshop.rendered(files, commonLabels={"c": "d"}).warnings) == [
+        f"base/kustomization.yaml: 'commonLabels' is deprecated. Please use 'labels' instead. {fix}",
+        f"last/kustomization.yaml: 'commonLabels' is deprecated. Please use 'labels' instead. {fix}",
+        f"other/kustomization.yaml: 'bases' is deprecated. Please use 'resources' instead. {fix}",
+    ]
+    assert (
+        workshop.rendered(
+            {"app/kustomization.yaml": kustomization(more="configMapGenerator: [{name: a}]\n")},
+            commonLabels={"c": "d"},
+        ).warnings
+        == ()
+    )
+
+
+def test_where_an_option_names_the_commit_each_commit_is_another_render(workshop: Workshop) -> None:
+    files = {"app/kustomization.yaml": kustomization("map.yaml"), "app/map.yaml": configmap("map")}
+    annotations = {"commit": "$ARGOCD_APP_REVISION"}
+    plain = workshop.rendered(files, commonAnnotations=annotations)
+    assert plain.manifests[0].body["metadata"]["annotations"] == annotations
+    assert "" not in dict(plain.read_sets[0].paths)
+    told = workshop.rendered(files, commonAnnotations=annotations, commonAnnotationsEnvsubst=True)
+    (commit,) = told.manifests[0].body["metadata"]["annotations"].values()
+    assert len(commit) == 40
+    assert "" in dict(told.read_sets[0].paths)
+    assert told.read_sets[0].inputs != plain.read_sets[0].inputs
+
+
 # --- other repositories ---------------------------------------------------------------------------
 def test_a_remote_base_is_fetched_and_so_is_what_that_one_names(workshop: Workshop) -> None:
     first = workshop.remote(
