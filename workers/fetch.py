@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -23,7 +24,9 @@ from workers import checkout
 from workers.apps.store import Applications
 from workers.git.credentials import REMOTE, Credential, credential_for
 from workers.git.mirror import checkout as checked_out
+from workers.git.pins import pinned
 from workers.git.remote import Endpoint, endpoint_of, parse
+from workers.git.tree import Entry
 from workers.remote.addresses import may_be_asked
 from workers.remote.remotes import Remotes
 from workers.render.address import Address
@@ -92,17 +95,18 @@ class Fetcher:
         source, name = Source(repo_url=url), self.project.metadata.name
         credential = checkout.credential_of(self.applications, self.settings, source, name)
         vouched = credential.vouched or endpoint == endpoint_of(self.home.repo_url)
-        check_host(endpoint, self.settings, vouched=vouched)
+        addresses = check_host(endpoint, self.settings, vouched=vouched)
         mirror = checkout.open_mirror(self.applications, self.settings, source, name)
         began = time.monotonic()
         try:
-            found = checked_out(mirror, revision or "HEAD", timeout=self.patience_s)
+            with pinned(addresses):
+                found = checked_out(mirror, revision or "HEAD", timeout=self.patience_s)
         except GitFailed as error:
             if self.patience_s < self.settings.git_timeout_s and time.monotonic() - began >= self.patience_s:
                 raise TooSlow(str(error)) from error
             raise
         (mirror.home / "used").touch()  # no Application names it, yet it is needed
-        return mirror.tree, found.commit
+        return _Pinned(mirror.tree, addresses), found.commit
 
     def _check_permitted(self, url: str) -> None:
         if not self.project.permits_source(url):
@@ -120,27 +124,51 @@ class Fetcher:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """The files of a mirror, of which some may be fetched only as they are read."""
+
+    tree: Tree
+    addresses: tuple[str, ...]
+
+    def tree_id(self, commit: str, path: str) -> str | None:
+        return self.tree.tree_id(commit, path)
+
+    def walk(self, commit: str, path: str = "", recurse: bool = True) -> Iterator[Entry]:
+        return self.tree.walk(commit, path, recurse)
+
+    def read_many(self, ids: Sequence[str], limit: int) -> dict[str, bytes]:
+        with pinned(self.addresses):
+            return self.tree.read_many(ids, limit)
+
+    def prepare(self, ids: Sequence[str]) -> None:
+        with pinned(self.addresses):
+            self.tree.prepare(ids)
+
+
 @lru_cache(maxsize=1)
 def remotes_of(settings: Settings) -> Remotes:
     """The one object of this process that fetches charts and files."""
     return Remotes(settings.state_directory(), settings)
 
 
-def check_host(endpoint: Endpoint, settings: Settings, *, vouched: bool) -> None:
-    """Whether a host that a stranger names may be asked; `vouched` when somebody else names it too.
+def check_host(endpoint: Endpoint, settings: Settings, *, vouched: bool) -> tuple[str, ...]:
+    """The addresses at which a host may be asked that a stranger names; () is any.
 
-    All its addresses are looked at. Link-local ones, where clouds keep their credentials, nobody vouches for.
-    Raises GitRefused, and GitFailed when the host is not known.
+    `vouched`: somebody else names it too. All addresses of the host are looked at. Nobody vouches for link-local
+    ones, where clouds keep their credentials. Raises GitRefused, and GitFailed when the host is not known.
     """
     name = f"{endpoint.host}:{endpoint.port}"
     if {endpoint.host, name} & set(settings.remote_hosts.replace(",", " ").lower().split()):
-        return
+        return ()
     try:
         found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
         if getproxies().get(endpoint.scheme) and not proxy_bypass(endpoint.host):
-            return  # a name that only the proxy knows, which has rules of its own
+            return ()  # a name that only the proxy knows, which has rules of its own
         raise GitFailed(f"{endpoint.host}: no such host, or DNS does not answer; check the URL") from error
-    for *_, address in found:
-        if not may_be_asked(str(address[0]), vouched=vouched):
-            raise GitRefused(f"{endpoint.host} is at {address[0]}, which is not a public address: {_ADVICE}")
+    addresses = tuple(dict.fromkeys(str(address[0]) for *_, address in found))
+    for address in addresses:
+        if not may_be_asked(address, vouched=vouched):
+            raise GitRefused(f"{endpoint.host} is at {address}, which is not a public address: {_ADVICE}")
+    return addresses

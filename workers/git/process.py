@@ -19,6 +19,7 @@ from urllib.request import getproxies
 
 from mooring.errors import GitFailed, GitRefused, MooringError
 from workers.git.credentials import Credential, CredentialKind
+from workers.git.pins import resolving
 from workers.git.remote import Remote
 
 # Ends the whole process group when our end of the pipe on its standard input is gone, however we died: the
@@ -94,6 +95,7 @@ def network_environment(
     with contextlib.ExitStack() as stack:
         if remote.endpoint.scheme in ("http", "https"):
             scope = f"http.{remote.origin}"
+            config |= resolving(remote.endpoint.host, remote.endpoint.port)
             if credential.authorization:
                 config[f"{scope}.extraHeader"] = f"Authorization: {credential.authorization}"
             if credential.insecure:

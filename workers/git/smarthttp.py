@@ -25,6 +25,7 @@ from urllib.parse import quote, urlsplit
 
 from mooring.errors import GitFailed, GitRefused, MooringError
 from workers.git.credentials import Credential
+from workers.git.pins import check_peer
 from workers.git.process import TRUST_ITS_CA, UnknownCommit, tidy
 from workers.git.remote import Remote
 from workers.git.tls import context_of, cut
@@ -212,6 +213,7 @@ class SmartHttp:
         if connection.sock is None:
             connection.connect()
         sockets[:] = [connection.sock]
+        check_peer(connection.sock)
         connection.request(method, quote(self.remote.path, safe="/%:@~+,;=") + tail, body, headers)
         return connection.getresponse()
 
