@@ -23,11 +23,15 @@ def matches(pattern: str, path: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(_regex(alternative), re.DOTALL) for alternative in _alternatives(pattern))
+    return tuple(re.compile(_regex(alternative), re.DOTALL) for alternative in alternatives(pattern))
 
 
-def _alternatives(pattern: str) -> list[str]:
-    # `{a,b{c,d}}e` is `ae`, `bce`, `bde`. Without braces, a pattern needs no backtracking (see _regex).
+def alternatives(pattern: str) -> list[str]:
+    """The patterns without braces that `pattern` stands for: `{a,b{c,d}}e` is `ae`, `bce`, `bde`.
+
+    Raises ValueError on an open brace, or when they are more than 256.
+    """
+    # Without braces, a pattern needs no backtracking (see _regex).
     found = [""]
     at = 0
     while at < len(pattern):
@@ -39,7 +43,7 @@ def _alternatives(pattern: str) -> list[str]:
         end, commas = _closing(pattern, at)
         edges = [at, *commas, end]
         inner = [pattern[left + 1 : right] for left, right in pairwise(edges)]
-        choices = [choice for part in inner for choice in _alternatives(part)]
+        choices = [choice for part in inner for choice in alternatives(part)]
         if len(found) * len(choices) > _MOST_ALTERNATIVES:
             raise ValueError(f"has more than {_MOST_ALTERNATIVES} alternatives")
         found = [text + choice for text in found for choice in choices]

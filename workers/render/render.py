@@ -14,6 +14,7 @@ from mooring.errors import RenderFailed
 from mooring.model.spec import Directory, Source
 from workers.git.tree import clean_path
 from workers.render.directory import DirectoryRenderer
+from workers.render.helm import HelmRenderer
 from workers.render.kustomize import KustomizeRenderer
 from workers.render.manifest import Manifest
 from workers.render.overrides import overridden
@@ -23,7 +24,7 @@ from workers.render.source import Job, Rendered, Renderer
 # Each kind of source with its renderer; None for those that are not supported yet.
 _RENDERERS: Final[dict[str, Renderer | None]] = {
     "Directory": DirectoryRenderer(),
-    "Helm": None,
+    "Helm": HelmRenderer(),
     "Kustomize": KustomizeRenderer(),
     "Plugin": None,
 }
