@@ -289,7 +289,8 @@ def _render(
     else:
         mirror, commit = checkout.resolve(engine, source, app.spec.project_name, hint=pushed)
     fetch = Fetcher(engine.applications, engine.settings, checked.project, source, engine.git_patience_s)
-    return commit, render([job(app, source, mirror.tree, commit, engine.settings, fetch)])
+    discovery = engine.api.discovery
+    return commit, render([job(app, source, mirror.tree, commit, engine.settings, fetch, discovery)])
 
 
 def _follows(app: Application) -> str:

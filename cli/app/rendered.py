@@ -44,7 +44,8 @@ def rendered(home: Home, app: Application, revision: str = "") -> tuple[str, Ren
     mirror = open_mirror(home.applications, settings, source, app.spec.project_name)
     found = checkout(mirror, revision or source.target_revision or "HEAD", timeout=settings.git_timeout_s)
     fetch = Fetcher(home.applications, settings, project, source, settings.git_timeout_s)
-    return found.commit, render([job(app, source, mirror.tree, found.commit, settings, fetch)])
+    discovery = home.api.discovery
+    return found.commit, render([job(app, source, mirror.tree, found.commit, settings, fetch, discovery)])
 
 
 def compared(home: Home, app: Application, revision: str = "") -> Comparison:

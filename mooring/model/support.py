@@ -14,6 +14,7 @@ from typing import Any
 from mooring.keys import IN_CLUSTER
 from mooring.model.annotations import annotation, annotations_of
 from mooring.model.application import Application, unknown_fields
+from mooring.model.helm_hooks import installs_crd
 from mooring.model.project import AppProject
 from mooring.model.spec import ApplicationSpec, Destination, Operation, Source
 from mooring.model.sync_options import SyncOptions, sync_options
@@ -36,8 +37,7 @@ BLOCKS, WARNS = True, False
 
 # --- tables ---------------------------------------------------------------------------------------
 _SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = (
-    ("helm", lambda s: s.helm is not None, "Helm charts cannot be rendered yet"),
-    ("chart", lambda s: s.chart, "Helm charts cannot be rendered yet"),
+    ("chart", lambda s: s.chart, "charts can only be rendered from Git yet"),
     ("plugin", lambda s: s.plugin is not None, "plugins cannot be run yet"),
     ("directory.jsonnet", lambda s: s.directory and s.directory.jsonnet.to_dict(), "no Jsonnet yet"),
     ("repoURL", lambda s: s.repo_url.lower().startswith("oci:"), "OCI sources cannot be fetched yet"),
@@ -202,7 +202,7 @@ def unsupported_annotations(body: Mapping[str, Any]) -> tuple[Unsupported, ...]:
         annotations = annotations_of(body)
         for key, value in sorted(annotations.items()):
             path = f"metadata.annotations[{key}]"
-            if key.startswith("helm.sh/hook"):
+            if key.startswith("helm.sh/hook") and not installs_crd(annotations):
                 yield Unsupported(path, "hooks are not run yet", BLOCKS)
             name = _own_name(key)
             if not name or name.startswith(_HARMLESS_PREFIXES):

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from charts.generate import NAMESPACE
+from charts.generate import CHART, NAMESPACE
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from tests.charts.charted import Charted, ship_of
 from tests.charts.rendered import golden, objects, of_kind
+from tests.corpus.case import files_of
 from tests.stories.ship import until
 
 pytestmark = pytest.mark.cluster
@@ -87,3 +88,34 @@ def test_a_mooring_of_the_chart_deploys_the_chart_and_its_next_version(
         for item in of_kind(objects(text), "PodDisruptionBudget"):
             where = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
             assert ship.find(f"{where}/{item['metadata']['name']}") is None
+
+
+def test_a_mooring_deploys_the_chart_itself_from_git(
+    cluster: Cluster,
+    git_repo: Repository,
+    namespace: str,
+    text: str,
+    volume: None,
+    tools: Path,
+    tmp_path: Path,
+) -> None:
+    named = {"redis": {"existingSecret": "mooring-redis"}, "web": {"existingSecret": "mooring-webhooks"}}
+    source = {
+        "repoURL": git_repo.url,
+        "path": "charts/mooring",
+        "targetRevision": "main",
+        # The cluster has the CRDs, and every other story needs them.
+        "helm": {"valuesObject": named, "skipCrds": True},
+    }
+    files = {f"charts/mooring/{path}": content for path, content in files_of(CHART).items()}
+    with ship_of(cluster, tmp_path) as ship:
+        commit = git_repo.commit(files)
+        ship.create_app("mooring", git_repo, namespace, spec={"source": source})
+
+        app = healthy(ship, "mooring", commit)
+
+        assert app["status"]["sourceType"] == "Helm"
+        deployed = {(r["kind"], r["name"]) for r in app["status"]["resources"]}
+        assert deployed == {(item["kind"], item["metadata"]["name"]) for item in objects(text)}
+        [told] = app["status"]["conditions"]
+        assert "templates call `lookup`, which finds nothing" in told["message"]

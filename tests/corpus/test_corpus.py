@@ -33,7 +33,6 @@ CASES = [Case(file.parent) for file in sorted(CORPUS.glob("*/*/case.yaml"))]
 RENDERED = [case for case in CASES if not case.fails]
 TRUE = [case for case in RENDERED if "truth" in case.told]
 TRACED = [case for case in TRUE if "untraced" not in case.told]
-pytestmark = pytest.mark.usefixtures("tools")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from workers.report import Seen
 
 NOW, LATER = "2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z"
 COMMIT = "a" * 40
-KINDS = ("Directory",)
+KINDS = ("Helm",)
 WEB, SETTINGS, OLD = key("web", "Deployment", "apps"), key("settings"), key("old")
 
 
@@ -87,7 +87,7 @@ def test_an_app_is_synced_when_all_is_and_nothing_is_left_over() -> None:
     seen = [Seen(desired(WEB), ours(WEB), True)]
     ok = report.status(app(), COMMIT, KINDS, seen, (), (), None, NOW)
     assert ok.sync is not None
-    assert (ok.sync.status, ok.sync.revision) == ("Synced", COMMIT)
+    assert (ok.sync.status, ok.sync.revision, ok.source_type) == ("Synced", COMMIT, "Helm")
     extra = Extra(OLD, ours(OLD), "left Git")
     left = report.status(app(), COMMIT, KINDS, seen, [extra], (), None, NOW)
     assert left.sync is not None

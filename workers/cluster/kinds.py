@@ -122,6 +122,12 @@ class Discovery:
                 )
             sleep(0.05)
 
+    def served(self) -> tuple[tuple[Kind, ...], frozenset[str]]:
+        """All kinds in all their versions, and the API versions of which nobody knows what they serve."""
+        known = self._current()
+        kinds = tuple(known.kinds.values())
+        return kinds, known.stale - {kind.api_version for kind in kinds}
+
     @property
     def server_version(self) -> str:
         """As the server gives it: "v1.37.2"."""

@@ -40,7 +40,6 @@ def test_a_plain_directory_is_all_supported() -> None:
         ({"sources": [{"repoURL": "https://a/b"}]}, "spec.sources", True),
         ({"source": None}, "spec.source", True),
         ({"source": {"repoURL": "https://a/b", "chart": "x"}}, "spec.source.chart", True),
-        ({"source": {"repoURL": "https://a/b", "helm": {}}}, "spec.source.helm", True),
         ({"source": {"repoURL": "https://a/b", "plugin": {}}}, "spec.source.plugin", True),
         ({"source": {"repoURL": "oci://a/b"}}, "spec.source.repoURL", True),
         ({"ignoreDifferences": [{"kind": "Deployment"}]}, "spec.ignoreDifferences", True),
@@ -125,6 +124,10 @@ def test_annotations_in_both_spellings(domain: str, name: str, value: str, verdi
 @pytest.mark.parametrize("key", ["helm.sh/hook", "helm.sh/hook-weight", "helm.sh/hook-delete-policy"])
 def test_helm_hooks_block(key: str) -> None:
     assert [one.blocks for one in unsupported_annotations(_object(**{key: "1"}))] == [True]
+
+
+def test_a_crd_that_helm_2_would_install_by_a_hook_is_an_object_like_others() -> None:
+    assert unsupported_annotations(_object(**{"helm.sh/hook": "crd-install"})) == ()
 
 
 @pytest.mark.parametrize(
