@@ -6,7 +6,7 @@
 #   docker build --tag ghcr.io/mooring/mooring .
 #   docker build --tag ghcr.io/mooring/mooring-web --target web .
 #
-# Python packages, helm and kustomize are held by hashes, Debian's packages by version: when Debian replaces
+# Python packages, helm, jsonnet and kustomize are held by hashes, Debian's packages by version: when Debian replaces
 # one, the build says so here. To hold the base images by content too, give them by digest:
 # --build-arg PYTHON=python@sha256:… --build-arg GO=golang@sha256:…
 ARG PYTHON=python:3.11.14-slim-bookworm
@@ -21,6 +21,8 @@ RUN cd helm && go build -trimpath -o /out/helm \
 COPY devcluster/go/kustomize kustomize
 RUN cd kustomize && go build -trimpath -o /out/kustomize \
     -ldflags "-s -w -X sigs.k8s.io/kustomize/api/provenance.version=v5.8.1" sigs.k8s.io/kustomize/kustomize/v5
+COPY devcluster/go/jsonnet jsonnet
+RUN cd jsonnet && go build -trimpath -o /out/jsonnet -ldflags "-s -w" github.com/google/go-jsonnet/cmd/jsonnet
 
 FROM ${PYTHON} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ONLY_BINARY=:all:
@@ -65,7 +67,7 @@ RUN apt-get update \
     && useradd --uid 65532 --user-group --no-create-home --home-dir /var/lib/mooring mooring \
     && install --directory --owner mooring --group mooring /var/lib/mooring
 ENV PATH=/opt/mooring/bin:$PATH HOME=/var/lib/mooring MOORING_STATE_DIR=/var/lib/mooring PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
-COPY --from=tools /out/helm /out/kustomize /usr/local/bin/
+COPY --from=tools /out/helm /out/jsonnet /out/kustomize /usr/local/bin/
 COPY --from=mooring-build /opt/mooring /opt/mooring
 USER 65532:65532
 ENTRYPOINT ["mooring"]

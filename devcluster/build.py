@@ -82,6 +82,8 @@ KUSTOMIZE = Program(
     "1 minute on 2 cores",
     (("sigs.k8s.io/kustomize/api/provenance.version", "v5.8.1"),),
 )
+# The version is in its source.
+JSONNET = Program("jsonnet", "github.com/google/go-jsonnet/cmd/jsonnet", "1 minute on 2 cores")
 # Reads compose.yaml and the Dockerfile as Compose and BuildKit do.
 CONTAINERS = Program("containers", ".", "1 minute on 2 cores")
 REGISTRY = Program(
@@ -90,11 +92,11 @@ REGISTRY = Program(
     "1 minute on 2 cores",
     (("github.com/distribution/distribution/v3/version.version", "v3.1.2"),),
 )
-PROGRAMS = {program.name: program for program in (CONTROLPLANE, KWOK, HELM, KUSTOMIZE)}
+PROGRAMS = {program.name: program for program in (CONTROLPLANE, KWOK, HELM, KUSTOMIZE, JSONNET)}
 
 
 def tool(name: str, say: Say) -> Path:
-    """`helm` or `kustomize`: the one on PATH, else ours, built when it is not in the cache."""
+    """`helm`, `jsonnet` or `kustomize`: the one on PATH, else ours, built when it is not in the cache."""
     found = shutil.which(name)
     return Path(found) if found else build(PROGRAMS[name], say)
 

@@ -36,7 +36,7 @@ def cluster() -> Cluster:
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The directory of the programs that renderers run: on PATH here, and for whatever starts after it."""
     directory = tmp_path_factory.mktemp("tools")
-    for name in ("helm", "kustomize"):
+    for name in ("helm", "jsonnet", "kustomize"):
         (directory / name).symlink_to(build.tool(name, print))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(directory), prepend=os.pathsep)

@@ -39,7 +39,6 @@ BLOCKS, WARNS = True, False
 _SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = (
     ("chart", lambda s: s.chart, "charts can only be rendered from Git yet"),
     ("plugin", lambda s: s.plugin is not None, "plugins cannot be run yet"),
-    ("directory.jsonnet", lambda s: s.directory and s.directory.jsonnet.to_dict(), "no Jsonnet yet"),
     ("repoURL", lambda s: s.repo_url.lower().startswith("oci:"), "OCI sources cannot be fetched yet"),
 )
 

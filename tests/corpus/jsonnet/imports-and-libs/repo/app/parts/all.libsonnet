@@ -1,0 +1,2 @@
+// Beside this one; its `../` stays inside of the repository.
+[(import 'one.libsonnet')(import '../../shared/labels.json')]

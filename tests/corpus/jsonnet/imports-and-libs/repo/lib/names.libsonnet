@@ -1,0 +1,1 @@
+{ main: 'of-lib' }

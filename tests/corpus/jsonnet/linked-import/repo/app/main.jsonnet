@@ -1,0 +1,1 @@
+(import 'linked/names.libsonnet') + { data: { text: importstr 'linked.txt' } }

@@ -1,0 +1,3 @@
+// The third line says what is not there.
+
+(import 'nope.libsonnet') + {}

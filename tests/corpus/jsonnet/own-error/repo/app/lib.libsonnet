@@ -1,0 +1,1 @@
+{ name: error 'no name was given' }

@@ -1,0 +1,1 @@
+{ labels: { app: 'web' } }
