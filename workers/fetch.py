@@ -156,8 +156,8 @@ def check_host(endpoint: Endpoint, settings: Settings, *, vouched: bool) -> tupl
     """The addresses at which a host may be asked that a stranger names; () is any.
 
     `vouched`: somebody else names it too. All addresses of the host are looked at. Nobody vouches for
-    link-local ones, where clouds keep their credentials. Raises GitRefused, and GitFailed when the host is not
-    known.
+    link-local ones, where clouds keep their credentials. Raises GitRefused, and GitFailed when the host is
+    not known.
     """
     name = f"{endpoint.host}:{endpoint.port}"
     if {endpoint.host, name} & set(settings.remote_hosts.replace(",", " ").lower().split()):

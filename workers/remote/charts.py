@@ -17,10 +17,11 @@ from mooring.errors import RemoteRefused, RenderFailed
 from mooring.text import printable
 from workers.remote.http import Access, Client, shown_url
 from workers.remote.semver import newest
-from workers.render.yaml_reader import read_documents
+from workers.render.yaml_reader import Budget, read_documents
 
 # Bytes. The largest of the public repositories have some 20 MB; 2,000 versions (1.7 MB) are read in 0.2 s.
 INDEX_LIMIT: Final = 32 << 20
+_INDEX_VALUES: Final = 10_000_000
 _REMEMBERED: Final = 16  # indexes
 _DIGEST: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
@@ -127,7 +128,7 @@ def read_index(data: bytes, repo_url: str) -> Index:
     """
     shown = shown_url(index_url(repo_url))
     try:
-        documents, _warnings = read_documents(data, shown)
+        documents, _warnings = read_documents(data, shown, budget=Budget(values=_INDEX_VALUES))
     except RenderFailed as error:
         raise RemoteRefused(f"{error}: the repository's owner must mend its index") from error
     entries = documents[0].body.get("entries") if len(documents) == 1 else None

@@ -16,7 +16,7 @@ from workers.render import jsonnet
 from workers.render.globs import matches
 from workers.render.manifest import Manifest, manifests_of
 from workers.render.source import Job, Parameters, Product
-from workers.render.yaml_reader import NotAMapping, read_documents
+from workers.render.yaml_reader import Budget, NotAMapping, read_documents
 
 VERSION: Final = 3  # to be raised whenever the same files give other manifests
 
@@ -69,6 +69,7 @@ class DirectoryRenderer:
 
         by_file: dict[str, list[Manifest]] = {}
         programs: list[str] = []
+        budget = Budget()
         for name, data in files.contents(selected):
             if _SKIP_MARKER in data:
                 continue
@@ -76,7 +77,7 @@ class DirectoryRenderer:
             if name.endswith(".jsonnet"):
                 programs.append(name)
             else:
-                by_file[name], told = _read(data, name, job.parameters)
+                by_file[name], told = _read(data, name, job.parameters, budget)
                 warnings += told
         for name, documents in jsonnet.evaluated(job, programs):
             by_file[name], told = manifests_of(documents, printable(name))
@@ -84,14 +85,14 @@ class DirectoryRenderer:
         return Product(tuple(each for manifests in by_file.values() for each in manifests), tuple(warnings))
 
 
-def _read(data: bytes, name: str, parameters: Parameters) -> tuple[list[Manifest], list[str]]:
+def _read(data: bytes, name: str, parameters: Parameters, budget: Budget) -> tuple[list[Manifest], list[str]]:
     path = printable(name)  # as it stands in messages
     # Like Argo CD, a YAML file that is nothing like a manifest (Helm values, CI settings) is passed over,
     # but only once it was read and holds neither apiVersion nor kind: what cannot be read may have been a
     # manifest a commit ago, and to leave it out would be to prune it. A .json file is taken at its word.
     is_json = path.endswith(".json")
     try:
-        documents, warnings = read_documents(data, path, parameters.duplicate_keys)
+        documents, warnings = read_documents(data, path, parameters.duplicate_keys, budget)
     except NotAMapping:
         if is_json or b"apiVersion" in data:
             raise

@@ -19,6 +19,8 @@ from mooring.keys import ObjectKey
 from mooring.names import ARGO, ARGO_GROUP, OURS, REFRESH, STATE
 from workers.render.yaml_reader import Document
 
+MAX_OBJECTS: Final = 20_000  # of one app; the API server is asked about each
+
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _API_VERSION: Final = re.compile(rf"(?:(?P<group>{_LABEL}(?:\.{_LABEL})*)/)?{_LABEL}\Z")
 _KIND: Final = re.compile(r"[A-Za-z][-A-Za-z0-9]{0,62}\Z")
@@ -74,6 +76,8 @@ def manifests_of(documents: Iterable[Document], path: str) -> tuple[list[Manifes
             _check_texts(body, item, where)
             if dropped := _written_by_the_server(body):
                 warnings.append(f"{where}: {key.title}: left out metadata.{', metadata.'.join(dropped)}")
+            if len(manifests) == MAX_OBJECTS:
+                raise RenderFailed(f"there are more than {MAX_OBJECTS} objects: split this app", where=where)
             manifests.append(Manifest(key, api_version, normalise(body), path, document.line))
     return manifests, warnings
 

@@ -16,7 +16,7 @@ from workers.git.tree import clean_path
 from workers.render.directory import DirectoryRenderer
 from workers.render.helm import HelmRenderer
 from workers.render.kustomize import KustomizeRenderer
-from workers.render.manifest import Manifest
+from workers.render.manifest import MAX_OBJECTS, Manifest
 from workers.render.overrides import overridden
 from workers.render.readset import ReadSet
 from workers.render.source import Job, Rendered, Renderer
@@ -61,6 +61,8 @@ def render(jobs: Sequence[Job]) -> Rendered:
             raise RenderFailed(f"{kind} is not supported yet", where=where)
         product = renderer.render(job)
         manifests += product.manifests
+        if len(manifests) > MAX_OBJECTS:
+            raise RenderFailed(f"there are more than {MAX_OBJECTS} objects: split this app")
         warnings += product.warnings
         kinds.append(kind)
         pure = pure and product.pure

@@ -28,6 +28,7 @@ from workers.render import scalars
 DuplicateKeys = Literal["warn", "error"]
 
 MAX_DEPTH: Final = 200  # orjson writes at most 254 levels
+MAX_WARNINGS: Final = 20  # about repeated keys of one file: nobody reads more of them
 MAX_ALIASED: Final = 200_000  # values that aliases may add to one file; go-yaml allows about 400,000
 
 _SEPARATOR: Final = re.compile(r"^---(.*)$", re.MULTILINE)
@@ -47,6 +48,20 @@ class NotAMapping(RenderFailed):
     """A document that can be read and is no object: a list or a scalar."""
 
 
+@dataclass(slots=True)
+class Budget:
+    """How much may still be read for one app, across its files. A document takes its time even when it is
+    empty, and a value when it is a single digit: a million of either is a file of a few MB."""
+
+    documents: int = 20_000
+    values: int = 1_000_000  # of YAML, which is slow to read
+
+    def take_document(self, where: str) -> None:
+        self.documents -= 1
+        if self.documents < 0:
+            raise RenderFailed("there are too many documents: split this app", where=where)
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One YAML document or JSON object: plain dicts, lists, strings, numbers, booleans and None."""
@@ -56,18 +71,21 @@ class Document:
 
 
 def read_documents(
-    data: bytes, path: str, duplicate_keys: DuplicateKeys = "warn"
+    data: bytes, path: str, duplicate_keys: DuplicateKeys = "warn", budget: Budget | None = None
 ) -> tuple[list[Document], list[str]]:
     """All documents of a file that are not empty, in order, and warnings about repeated keys.
 
-    Integers are those of int64, other numbers are floats. Raises RenderFailed, naming file and line, for
-    everything that kubectl would refuse, a document that is no mapping, and input meant to exhaust us.
+    Integers are those of int64, other numbers are floats. What was read is taken off `budget`. Raises
+    RenderFailed, naming file and line, for everything that kubectl would refuse, a document that is no
+    mapping, and input meant to exhaust us.
     """
     text = _decode(data, path)
-    documents, position = _json_stream(text, path)
-    reader = _Reader(path, duplicate_keys)
+    budget = budget or Budget()
+    documents, position = _json_stream(text, path, budget)
+    reader = _Reader(path, duplicate_keys, budget)
     first = 1 + text.count("\n", 0, position)
     for line, chunk in _chunks(text[position:] if position else text, path, first):
+        budget.take_document(f"{path}:{line}")
         document = reader.read(chunk, line)
         if document is not None:
             documents.append(document)
@@ -91,7 +109,7 @@ class _NotJson(ValueError):
     pass
 
 
-def _json_stream(text: str, path: str) -> tuple[list[Document], int]:
+def _json_stream(text: str, path: str, budget: Budget) -> tuple[list[Document], int]:
     # kubectl tries JSON on whatever begins with a brace, and goes on with YAML where that ends.
     documents: list[Document] = []
     position, line, counted = 0, 1, 0
@@ -117,6 +135,7 @@ def _json_stream(text: str, path: str) -> tuple[list[Document], int]:
             raise RenderFailed("a document must be a JSON object", where=f"{path}:{line}")
         if _deeper_than(body, MAX_DEPTH):
             raise _too_deep(f"{path}:{line}")
+        budget.take_document(f"{path}:{line}")
         documents.append(Document(body, line))
         position = end
 
@@ -211,9 +230,10 @@ class _Frame:
 class _Reader:
     """Builds documents of one file out of parser events."""
 
-    def __init__(self, path: str, duplicate_keys: DuplicateKeys) -> None:
+    def __init__(self, path: str, duplicate_keys: DuplicateKeys, budget: Budget) -> None:
         self.path = path
         self.duplicate_keys = duplicate_keys
+        self.budget = budget
         self.warnings: list[str] = []
         self._aliased = 0
         self._first = 1
@@ -266,9 +286,13 @@ class _Reader:
         anchors: dict[str, Any] = {}
         stack: list[_Frame] = []
         frame: _Frame | None = None
+        left = self.budget.values
         while True:
             event = get_event()
             kind = type(event)
+            left -= 1
+            if left < 0:
+                self._refuse("there are too many values: split this app", event.start_mark.line)
             if kind is yaml.ScalarEvent:
                 value: Any = self._scalar(event)
                 if event.anchor is not None:
@@ -310,6 +334,7 @@ class _Reader:
                     anchors[done.anchor] = value
                 frame = stack[-1] if stack else None
             if frame is None:
+                self.budget.values = left
                 return self._wire(value, event)
             container = frame.container
             if type(container) is list:
@@ -361,7 +386,8 @@ class _Reader:
                 message = f"the key {_short(key)} is given twice"
                 if self.duplicate_keys == "error":
                     self._refuse(message, frame.line)
-                self.warnings.append(f"{self._where(frame.line)}: {message}, the last one counts")
+                if len(self.warnings) < MAX_WARNINGS:
+                    self.warnings.append(f"{self._where(frame.line)}: {message}, the last one counts")
         container[key] = value
 
     def _merge(self, frame: _Frame, value: Any) -> None:
