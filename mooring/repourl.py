@@ -119,6 +119,11 @@ def _azure(host: str, path: str) -> tuple[str, str]:
     return host, "/" + "/".join(steps)
 
 
+def is_oci(url: str) -> bool:
+    """Whether it is the address of an OCI registry, and no Git repository."""
+    return url.strip()[:6].lower() == "oci://"
+
+
 def same_repository(a: str, b: str) -> bool:
     """Whether a person would say that both URLs name one repository."""
     return normalise(a) == normalise(b)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?\Z", re.IGNORECASE)
+_DIGEST = re.compile(r"(sha256|sha512):[0-9a-f]{64,128}\Z")
+_SHORT = 12  # hexadecimal digits of an id that people see
 _NUMBER = r"\d{1,18}"  # a push can name a tag of any length
 _REST = r"(?:-(?P<pre>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?(?:\+[0-9A-Za-z.-]+)?"
 _VERSION = re.compile(
@@ -115,6 +117,22 @@ def _range(text: str) -> Callable[[_Version], bool] | None:
 def is_commit(target_revision: str) -> bool:
     """Whether it is a whole commit id: never moved by a push, never looked up among refs."""
     return bool(_COMMIT.match(target_revision))
+
+
+def is_exact(target_revision: str) -> bool:
+    """Whether a chart or an artifact can be nothing else at it: one whole version, or a digest."""
+    match = _VERSION.fullmatch(target_revision)
+    return bool(_DIGEST.match(target_revision)) or (match is not None and match["patch"] is not None)
+
+
+def shortened(revision: str) -> str:
+    """The revision as people see it: the beginning of a commit id or digest, a version as it is."""
+    if is_commit(revision):
+        return revision[:_SHORT]
+    if _DIGEST.match(revision):
+        algorithm, _, digits = revision.partition(":")
+        return f"{algorithm}:{digits[:_SHORT]}"
+    return revision
 
 
 def is_range(target_revision: str) -> bool:

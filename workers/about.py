@@ -20,7 +20,6 @@ from workers.push import PUSH
 _MOST = 3
 _LONGEST = 200  # most of it is what strangers wrote
 _UNKNOWN = ("", "")
-_NO_REASON = {"commit", "follows"}  # wishes that say what, not why
 
 
 def about(
@@ -35,6 +34,7 @@ def about(
     told = {"delivery": _few(deliveries)}
     if turn.startswith(PUSH):
         subject = masked(wishes.get("repo", "")), wishes.get("revision", "")
+        told["chart"] = wishes.get("chart", "")
         told["commit"] = wishes.get("hint", "")
         told["apps"] = _few([f"{app.namespace}/{app.name}" for app in apps])
         if not all(subject):  # done by now, or lost
@@ -42,7 +42,8 @@ def about(
     else:
         subject = (turn.partition(":")[2].replace("_", "/", 1),)
         told["commit"] = wishes.get("commit", "")
-        told["why"] = ", ".join(sorted(wishes.keys() - _NO_REASON))
+        # What was pushed says what, not why.
+        told["why"] = ", ".join(sorted(w for w in wishes if w != "commit" and not w.startswith(PUSH)))
     return (
         repr(tuple(text[:_LONGEST] for text in subject)),
         repr({name: text[:_LONGEST] for name, text in told.items() if text}),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
+from mooring.model.pinned import revisions_of
 from mooring.model.status import TERMINATING
 from mooring.model.sync_options import sync_options
 from mooring.store.turns import Turn
@@ -22,6 +23,7 @@ from workers.engine import Engine
 from workers.look import Scene, check, look, options
 from workers.plan import Plan, without_prunes
 from workers.proof import record
+from workers.push import PUSH
 from workers.retry import next_try
 from workers.successor import Successor
 from workers.tell import RETRY, TERMINATED, Ending, concluded, now, refused, terminated
@@ -48,8 +50,8 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
         state = app.status.operation_state
         if state is not None and state.phase == TERMINATING:
             app = terminated(engine, app, state)
-            told = state.sync_result.revision if state.sync_result else ""
-            if turn.wishes.get("commit", told) == told:
+            told = revisions_of(state.sync_result)
+            if all(pushed in told for name, pushed in turn.wishes.items() if name.startswith(PUSH)):
                 return Ending(failure=TERMINATED)
             # A commit that was pushed since is another matter.
         scene = look(engine, check(engine, app, edition), turn, line)
@@ -76,12 +78,12 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     # come faster than one look takes, there would never be any.
     if not engine.turns.renew(turn):
         raise Superseded("another worker has taken this turn")
-    claim = engine.applications.claim(app, report.running(decision.operation, scene.commit, started, retries))
+    claim = engine.applications.claim(app, report.running(decision.operation, scene.pinned, started, retries))
     applied, parent = _write(engine, scene, claim)
     line.ended("applied")
     if not applied.failures:
         line.landed()
-    finished = report.finished(claim.state, app, scene.commit, scene.plan, applied, now())
+    finished = report.finished(claim.state, scene.pinned, scene.plan, applied, now())
     failed = Ending(failure=finished.message) if applied.failures else None
     if failed is not None:
         wait = next_try(decision.operation.retry, retries, any(f.retry for f in applied.failures))
@@ -103,14 +105,14 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         claim=claim,
         tried=True,
     )
-    source = app.spec.source
-    if not failed and source is not None:
-        checkout.keep(checkout.mirror_of(engine, source, app.spec.project_name), scene.commit)
+    if not failed:
+        for source, revision in zip(scene.pinned.sources, scene.pinned.revisions, strict=True):
+            checkout.origin_of(engine, source, app.spec.project_name).keep(revision)
     engine.applications.event(
         app,
         "Warning" if failed else "Normal",
         "OperationCompleted",
-        f"sync to {scene.commit[:12]}: {finished.message}",
+        f"sync to {scene.pinned}: {finished.message}",
     )
     return failed or after
 

@@ -1,39 +1,79 @@
-"""From an Application to the commit it wants and the tree of that commit."""
+"""From an Application to its sources, each with the origin of its files and the revision that it wants."""
 
 from __future__ import annotations
 
-import logging
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
-from mooring.errors import GitFailed, MooringError, Refused, TooSlow
+from mooring.errors import GitFailed, Refused, TooSlow
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject
-from mooring.model.spec import Source
-from mooring.repourl import masked
+from mooring.model.spec import Source, SyncOperation
+from mooring.repourl import is_oci, masked
 from mooring.settings import Settings
 from workers.apps.store import Applications
 from workers.engine import Engine
 from workers.git.credentials import Credential, RepoSecret, credential_for
-from workers.git.mirror import Limits, Mirror, checkout
+from workers.git.mirror import Limits, Mirror
 from workers.git.remote import endpoint_of
+from workers.origin import GitOrigin, Origin
 
-_log = logging.getLogger(__name__)
+_REF: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def source_of(app: Application, project: AppProject) -> Source:
-    """The app's one source. Raises Refused when it has none or its project does not permit it."""
-    source = app.spec.source
-    if source is None or not source.repo_url:
-        raise Refused("spec.source.repoURL is missing: name a repository", condition="InvalidSpecError")
-    if not project.permits_source(source.repo_url):
-        raise Refused(
-            f"project {project.metadata.name} does not permit the repository {masked(source.repo_url)}: "
-            "add it to spec.sourceRepos or move the app",
-            condition="InvalidSpecError",
-        )
-    return source
+def sources_of(app: Application, project: AppProject, sync: SyncOperation | None = None) -> Pinned:
+    """What is to be deployed: the app's sources, or those that `sync` names instead, without revisions.
+
+    Raises Refused when there is none, or the project does not permit one, or what they are called is not
+    clear.
+    """
+    if sync is not None and replaces(sync):
+        several = bool(sync.sources)
+        sources = sync.sources or ((sync.source,) if sync.source else ())
+        where = "operation.sync.source"
+    else:
+        several = bool(app.spec.sources)
+        sources = app.spec.all_sources
+        where = "spec.source"
+    if not sources:
+        raise Refused(f"{where}.repoURL is missing: name a repository", condition="InvalidSpecError")
+    for number, source in enumerate(sources):
+        at = f"{where}s[{number}]" if several else where
+        if not source.repo_url:
+            raise Refused(f"{at}.repoURL is missing: name a repository", condition="InvalidSpecError")
+        if not project.permits_source(source.repo_url):
+            raise Refused(
+                f"project {project.metadata.name} does not permit the repository {masked(source.repo_url)}: "
+                "add it to spec.sourceRepos or move the app",
+                condition="InvalidSpecError",
+            )
+        _check_ref(sources, number, at)
+    return Pinned(sources, ("",) * len(sources), several)
+
+
+def replaces(sync: SyncOperation) -> bool:
+    """Whether an operation names sources of its own, as a roll-back may. Argo CD's have an empty one."""
+    return bool(sync.sources or (sync.source and sync.source.repo_url))
+
+
+def _check_ref(sources: Sequence[Source], number: int, at: str) -> None:
+    """https://argo-cd.readthedocs.io/en/stable/user-guide/multiple_sources/#helm-value-files-from-external-git-repository"""
+    source = sources[number]
+    if not source.ref:
+        return
+    if not _REF.fullmatch(source.ref):
+        why = "may have letters, digits, - and _ only"
+    elif source.chart:
+        why = "a chart's files cannot be named by others: take a Git repository"
+    elif any(other.ref == source.ref for other in sources[:number]):
+        why = "is the name of an earlier source, too: choose another"
+    else:
+        return
+    raise Refused(f"{at}.ref: {source.ref!r} {why}", condition="InvalidSpecError")
 
 
 def credential_of(
@@ -82,32 +122,34 @@ def open_mirror(applications: Applications, settings: Settings, source: Source, 
     )
 
 
-def resolve(
-    engine: Engine, source: Source, project: str, revision: str = "", hint: str = ""
-) -> tuple[Mirror, str]:
-    """The mirror, and the commit that the host says `revision` (else the source's) is at; it is fetched.
+def origin_of(engine: Engine, source: Source, project: str) -> Origin:
+    """Where the source's files come from, as an app of `project` may have them. Raises as `credential_of`."""
+    return open_origin(engine.applications, engine.settings, source, project)
 
-    Raises GitRefused, GitFailed; TooSlow when only this worker's patience was at its end.
+
+def open_origin(applications: Applications, settings: Settings, source: Source, project: str) -> Origin:
+    """The same without an engine."""
+    return GitOrigin(open_mirror(applications, settings, source, project))
+
+
+def is_git(source: Source) -> bool:
+    """Whether the source is a Git repository's, and no chart's or artifact's."""
+    return not source.chart and not is_oci(source.repo_url)
+
+
+def resolve(engine: Engine, origin: Origin, revision: str, hint: str = "") -> str:
+    """What the host says that `revision` is now; its files are here after that.
+
+    Raises as `Origin.resolve`, and TooSlow when only this worker's patience was at its end.
     """
-    mirror = mirror_of(engine, source, project)
     patience = engine.git_patience_s
-    wanted = revision or source.target_revision or "HEAD"
     began = time.monotonic()
     try:
-        found = checkout(mirror, wanted, hint or None, timeout=patience)
+        return origin.resolve(revision, hint, patience)
     except GitFailed as error:
         if patience < engine.settings.git_timeout_s and time.monotonic() - began >= patience:
             raise TooSlow(str(error)) from error
         raise
-    return mirror, found.commit
-
-
-def keep(mirror: Mirror, commit: str) -> None:
-    """Keeps a deployed commit for roll-backs, whatever is pushed over it. Never raises: it is a comfort."""
-    try:
-        mirror.keep(commit)
-    except MooringError as error:
-        _log.warning("commit %s of %s is not kept: %s", commit, mirror.remote.url, error)
 
 
 def mirrors_dir(settings: Settings) -> Path:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import Initiator, Operation, Retry, SyncOperation
 from workers.plan import Permission
 
@@ -40,8 +41,8 @@ def asked(app: Application) -> Operation | None:
     return None
 
 
-def decide(app: Application, commit: str, *, new: bool, may_sync: bool, approved: bool) -> Decision:
-    """What to do about `app` at `commit`.
+def decide(app: Application, pinned: Pinned, *, new: bool, may_sync: bool, approved: bool) -> Decision:
+    """What to do about `app` at the revisions of `pinned`.
 
     `new`: this content was never synced to this destination, so what differs is no drift. `may_sync` is
     False when something unsupported forbids writing, `approved` True when somebody has just confirmed
@@ -63,17 +64,19 @@ def decide(app: Application, commit: str, *, new: bool, may_sync: bool, approved
     )
     retry = app.spec.sync_policy.retry if app.spec.sync_policy else None
     automatic = Operation(
-        sync=SyncOperation(revision=commit, prune=permission.prune, sync_options=app.spec.sync_options),
+        sync=SyncOperation(
+            **pinned.revision_fields, prune=permission.prune, sync_options=app.spec.sync_options
+        ),
         initiated_by=Initiator(automated=True),
         retry=retry or Retry(),
     )
     if rules is None or not may_sync:
         return Decision(Mode.COMPARE, automatic, permission)
-    tried = state.sync_result.revision if state and state.sync_result else ""
-    if state is not None and state.phase == "Running" and tried == commit:
+    tried = revisions_of(state.sync_result if state else None)
+    if state is not None and state.phase == "Running" and tried == pinned.revisions:
         return Decision(Mode.SYNC, automatic, permission, resumes=True)
     failed = state is not None and state.phase == "Failed"
-    if new or approved or (failed and tried != commit):
+    if new or approved or (failed and tried != pinned.revisions):
         return Decision(Mode.SYNC, automatic, permission)
     # What has failed for good is not tried again by itself at the same commit, not even to heal.
     heals = rules.self_heal and not failed

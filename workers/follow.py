@@ -1,10 +1,14 @@
-"""One fetch for all applications that follow a repository at a revision; then: whom does it touch?"""
+"""One fetch for all applications that follow a repository at a revision; then: whom does it touch?
+
+An app of several sources may follow it by one or more of them. Its other sources are none of the push's
+business: they stay where they were, and nobody asks for them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from pathlib import Path
+from collections.abc import Mapping
 from typing import cast
 
 from mooring import logs
@@ -12,13 +16,13 @@ from mooring.errors import GitFailed, MooringError, Refused
 from mooring.keys import AppKey
 from mooring.logs import at
 from mooring.model.application import Application
-from mooring.model.spec import Source
+from mooring.model.pinned import Pinned
 from mooring.store.turns import Turn
 from workers import checkout, tell
 from workers.apps.store import Listing
 from workers.engine import Engine
-from workers.git.mirror import Mirror
-from workers.push import group
+from workers.origin import Origin
+from workers.push import positions
 from workers.render.readset import recall
 from workers.timeline import Timeline
 
@@ -30,7 +34,7 @@ _MOVED = "mooring:moved:"
 def followers(engine: Engine, name: str, listing: Listing | None = None) -> list[Application]:
     """The applications that the turn `name` is about: those of `listing`, else of all there are now."""
     apps = (listing or engine.applications.list()).apps
-    return [app for app in apps if (wanted := group(app)) is not None and wanted.name == name]
+    return [app for app in apps if positions(app, name)]
 
 
 def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKey, Wishes]], list[AppKey]]:
@@ -41,23 +45,26 @@ def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKe
     """
     touched: list[tuple[AppKey, Wishes]] = []
     untouched: dict[AppKey, str] = {}
+    name = turn.name
     fetched = _Fetched(engine, turn.wishes.get("hint", ""), line)
     # Whom it touches is decided on what is certainly up to date. The host is asked in the meantime: what
     # to ask for is nearly always the same as the last time.
     listing = engine.executor.submit(engine.applications.list)
-    for app in followers(engine, turn.name, engine.applications.known()):
+    for app in followers(engine, name, engine.applications.known()):
         with contextlib.suppress(Refused):  # told below, to those whom it still concerns
-            fetched.of(app)
-    for app in followers(engine, turn.name, listing.result()):
+            fetched.of(app, name)
+    for app in followers(engine, name, listing.result()):
         try:
-            mirror, commit = fetched.of(app)
+            origins, revision = fetched.of(app, name)
         except Refused:
             touched.append((app.key, {"look": "1"}))
             continue
-        if _touches(engine, app, commit, mirror):
-            touched.append((app.key, {"commit": commit, "follows": turn.name}))
-        elif app.status.sync is not None and app.status.sync.revision != commit:
-            untouched[app.key] = commit
+        before = Pinned.compared(app.status.sync)
+        if before is None or _touches(engine, app, before, origins, revision):
+            # Each under the name of its turn: a push to another source must not take its place.
+            touched.append((app.key, {"commit": revision, name: revision}))
+        elif any(before.revisions[number] != revision for number in origins):
+            untouched[app.key] = revision
     if untouched:
         pipe = engine.redis.pipeline(transaction=False)
         pipe.hset(_MOVED + turn.name, mapping={str(key): commit for key, commit in untouched.items()})
@@ -73,42 +80,49 @@ class _Fetched:
         self._engine = engine
         self._hint = hint
         self._line = line
-        self._mirrors: dict[tuple[str, str], Mirror] = {}
-        self._answers: dict[Path, str | Refused] = {}
+        self._origins: dict[tuple[str, str], Origin] = {}
+        self._answers: dict[str, str | Refused] = {}
 
-    def of(self, app: Application) -> tuple[Mirror, str]:
-        """The app's mirror and the commit, which is in it. Raises Refused when project or host say no."""
+    def of(self, app: Application, name: str) -> tuple[dict[int, Origin], str]:
+        """The origins of the app's sources that the turn `name` is about, by position, and the revision.
+
+        Raises Refused when project or host say no.
+        """
         project = app.spec.project_name
-        source = checkout.source_of(app, self._engine.applications.project(project))
-        place = source.repo_url, project
-        if place not in self._mirrors:
-            self._mirrors[place] = checkout.mirror_of(self._engine, source, project)
-        mirror = self._mirrors[place]
-        if mirror.home not in self._answers:
-            self._answers[mirror.home] = self._ask(source, project)
-        answer = self._answers[mirror.home]
-        if isinstance(answer, Refused):
-            raise answer
-        return mirror, answer
+        sources = checkout.sources_of(app, self._engine.applications.project(project)).sources
+        origins: dict[int, Origin] = {}
+        revision = ""
+        for number in positions(app, name):
+            source = sources[number]
+            if (source.repo_url, project) not in self._origins:
+                self._origins[source.repo_url, project] = checkout.origin_of(self._engine, source, project)
+            origin = self._origins[source.repo_url, project]
+            if origin.place not in self._answers:
+                self._answers[origin.place] = self._ask(origin, source.target_revision)
+            answer = self._answers[origin.place]
+            if isinstance(answer, Refused):
+                raise answer
+            origins[number], revision = origin, answer
+        return origins, revision
 
-    def _ask(self, source: Source, project: str) -> str | Refused:
+    def _ask(self, origin: Origin, wanted: str) -> str | Refused:
         try:
-            _, commit = checkout.resolve(self._engine, source, project, hint=self._hint)
+            revision = checkout.resolve(self._engine, origin, wanted, self._hint)
         except Refused as error:
             return error
-        self._line.ended("fetched", commit)
-        at(commit)
-        return commit
+        self._line.ended("fetched", revision)
+        at(revision)
+        return revision
 
 
 def moving(engine: Engine, name: str) -> dict[str, str]:
-    """The applications (`str(AppKey)`) that `moved` is to tell of the turn `name`, and the commit of each."""
+    """The applications (`str(AppKey)`) that `moved` is to tell of the turn `name`, each with the revision."""
     commits = cast("dict[bytes, bytes]", engine.redis.hgetall(_MOVED + name))
     return {app.decode(errors="replace"): commit.decode(errors="replace") for app, commit in commits.items()}
 
 
 def moved(engine: Engine, name: str) -> None:
-    """Write the new commit into the status of the apps that it did not touch: one patch each, no more.
+    """Write the new revision into the status of the apps that it did not touch: one patch each, no more.
 
     One that cannot be moved now, since Git or its own project says no, is in nobody's way: the next look at
     Git finds it where it was.
@@ -116,32 +130,48 @@ def moved(engine: Engine, name: str) -> None:
     commits = moving(engine, name)
     for app in followers(engine, name):
         commit = commits.get(str(app.key), "")
-        source, sync = app.spec.source, app.status.sync
-        if not commit or source is None or sync is None or sync.revision == commit:
+        before = Pinned.compared(app.status.sync)
+        if not commit or before is None or before.sources != app.spec.all_sources:
+            continue
+        after = before.moved(dict.fromkeys(positions(app, name), commit))
+        if after == before:
             continue
         with logs.about(app=str(app.key), commit=commit):
             try:
-                mirror = checkout.mirror_of(engine, source, app.spec.project_name)
-                mirror.fetch_commit(commit)  # another worker may have followed the push
-                if not _touches(engine, app, commit, mirror):
-                    tell.moved(engine, app, commit)
+                origins = {
+                    number: checkout.origin_of(engine, before.sources[number], app.spec.project_name)
+                    for number in positions(app, name)
+                }
+                for origin in origins.values():
+                    origin.bring(commit)  # another worker may have followed the push
+                if not _touches(engine, app, before, origins, commit):
+                    tell.moved(engine, app, after)
             except (Refused, GitFailed) as error:
                 _log.warning("application %s is not moved to %s: %s", app.key, commit, error)
 
 
-def _touches(engine: Engine, app: Application, commit: str, mirror: Mirror) -> bool:
-    """Whether anything that the app's last render read is different in `commit`, or its last try failed."""
+def _touches(
+    engine: Engine, app: Application, before: Pinned, origins: Mapping[int, Origin], revision: str
+) -> bool:
+    """Whether anything that the app's last render read is different at `revision`, or its last try failed.
+
+    `origins` are those of the sources that the push is about, by position.
+    """
     state = engine.applications.state(app)
     operation = app.status.operation_state
     if not state.inputs or (operation is not None and operation.phase != "Succeeded"):
         return True
     if app.status.sync is None or app.status.sync.status == "Unknown":
         return True
-    assert app.spec.source is not None
+    if before.sources != app.spec.all_sources:
+        return True
     try:
-        compared = app.status.sync.compared_to
-        if compared is None or compared.source != app.spec.source:
+        reads = recall(state.inputs)
+        if len(reads) != len(before.sources):
             return True
-        return any(read.at(mirror.tree.tree_id, commit) != read for read in recall(state.inputs))
+        return any(
+            reads[number].at(origin.tree(revision).tree_id, revision) != reads[number]
+            for number, origin in origins.items()
+        )
     except (MooringError, ValueError):
         return True

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned
 from mooring.model.spec import Source
 from mooring.settings import Settings
 from workers.cluster.capabilities import capabilities
@@ -14,30 +16,40 @@ from workers.render.source import App, Fetch, Job, Parameters
 from workers.render.yaml_reader import DuplicateKeys
 
 
-def job(
+def jobs(
     app: Application,
-    source: Source,
-    tree: Tree,
-    commit: str,
+    pinned: Pinned,
+    trees: Sequence[Tree],
     settings: Settings,
-    fetch: Fetch,
+    fetch: Callable[[Source], Fetch],
     discovery: Discovery,
-) -> Job:
-    """The render of `source` at `commit`, as `settings` have it; `fetch` gets what else it needs, `discovery`
-    is the cluster's that it is for."""
+) -> list[Job]:
+    """The renders of all sources at their revisions, as `settings` have it.
+
+    `trees` are their files; `fetch` gives what gets whatever else a source needs;
+    `discovery` is of the cluster that they are for.
+    """
     strict: DuplicateKeys = "error" if settings.yaml_duplicate_keys == "error" else "warn"
     whose = App(
         app.metadata.name, app.metadata.namespace, app.spec.project_name, app.spec.destination.namespace
     )
-    return Job(
-        app=whose,
-        source=source,
-        files=Files(tree, commit),
-        fetch=fetch,
-        parameters=Parameters(
-            duplicate_keys=strict,
-            capabilities=cache(partial(capabilities, discovery)),
-            scratch=settings.state_directory(),
-            enable_helm=settings.kustomize_enable_helm,
-        ),
+    files = [Files(tree, revision) for tree, revision in zip(trees, pinned.revisions, strict=True)]
+    parameters = Parameters(
+        duplicate_keys=strict,
+        capabilities=cache(partial(capabilities, discovery)),
+        scratch=settings.state_directory(),
+        enable_helm=settings.kustomize_enable_helm,
     )
+    # What one source reads of another's files belongs to that one's read-set: both have the same `Files`.
+    refs = {source.ref: of for source, of in zip(pinned.sources, files, strict=True) if source.ref}
+    return [
+        Job(
+            app=whose,
+            source=source,
+            files=own,
+            fetch=fetch(source),
+            parameters=parameters,
+            refs=refs,
+        )
+        for source, own in zip(pinned.sources, files, strict=True)
+    ]

@@ -9,8 +9,9 @@ from mooring.errors import Refused
 from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
 from mooring.logs import at
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.project import AppProject
-from mooring.model.spec import Operation
+from mooring.model.spec import Operation, Source
 from mooring.model.support import (
     Unsupported,
     unsupported_manifests,
@@ -30,12 +31,13 @@ from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
 from workers.engine import Engine
 from workers.fetch import Fetcher
-from workers.jobs import job
+from workers.jobs import jobs
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
 from workers.proof import due_again
-from workers.push import group
+from workers.push import followed
+from workers.render.files import Tree
 from workers.render.readset import remember
 from workers.render.render import render
 from workers.render.source import Rendered
@@ -62,8 +64,8 @@ class Scene:
     """Everything a decision needs: what Git wants, what the cluster has, and the difference."""
 
     app: Application
-    commit: str
-    kinds: tuple[str, ...]  # of the sources
+    pinned: Pinned
+    kinds: tuple[str, ...]  # of the sources: Directory, Helm, …
     inputs: str
     wanted: tuple[Desired, ...]
     plan: Plan
@@ -105,7 +107,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     app = checked.app
     operation = asked(app)
     if operation is not None:
-        for one in unsupported_operation(operation):
+        for one in unsupported_operation(operation, app):
             raise Refused(str(one), condition="SyncError")
     # Everything that does not depend on the manifests is read while they are fetched and rendered.
     reading_parent = engine.executor.submit(
@@ -115,8 +117,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     if "compare" in turn.wishes:
         moment, every = engine.clock(), engine.settings.reconcile_s
         known = {key: proof for key, proof in known.items() if not due_again(key, moment, every)}
-    commit, rendered = _render(engine, checked, operation, turn)
-    at(commit)
+    pinned, rendered = _render(engine, checked, operation, turn)
+    at(str(pinned) if pinned.several else pinned.revisions[0])
     line.ended("rendered")
     parent = reading_parent.result()
     stamping = Stamp(engine.installation.id, app.key, parent.applyset)
@@ -159,8 +161,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     content = engine.applications.state(app).tried
     decision = decide(
         app,
-        commit,
-        new=content != content_digest(app, inputs) or _handed_over(wanted, observed, view),
+        pinned,
+        new=content != content_digest(app, pinned, inputs) or _handed_over(wanted, observed, view),
         may_sync=not blocking,
         approved=approved(app.metadata.annotations, since),
     )
@@ -184,7 +186,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     line.ended("planned")
     return Scene(
         app=app,
-        commit=commit,
+        pinned=pinned,
         kinds=rendered.kinds,
         inputs=inputs,
         wanted=wanted,
@@ -255,47 +257,53 @@ def _lost_inventory(engine: Engine, app: Application, parent: Parent, observed: 
 
 def _render(
     engine: Engine, checked: Checked, operation: Operation | None, turn: Turn
-) -> tuple[str, Rendered]:
-    """The manifests of the commit that is wanted: the operation's, the push's, or the one last compared."""
-    app = checked.app
-    source = checkout.source_of(app, checked.project)
-    asked_for = operation.sync.revision if operation and operation.sync else ""
-    begun = app.status.operation_state
-    if (
-        operation is not None
-        and app.operation is None
-        and begun is not None
-        and begun.sync_result is not None
-    ):
-        asked_for = asked_for or begun.sync_result.revision  # one operation, one commit, however often tried
-    pushed = turn.wishes.get("commit", "") if turn.wishes.get("follows") == _follows(app) else ""
-    mirror = checkout.mirror_of(engine, source, app.spec.project_name)
-    compared = app.status.sync.compared_to if app.status.sync else None
-    if asked_for:
-        mirror, commit = checkout.resolve(engine, source, app.spec.project_name, asked_for)
-    elif pushed and mirror.has(pushed) and not refresh_asked(app):
-        commit = pushed
-    elif (
-        operation is None
-        and not pushed  # it is in the mirror of another machine: this one asks the host itself
-        and not refresh_asked(app)
-        and "look" not in turn.wishes
-        and compared is not None
-        and compared.source == source
-        and app.status.sync is not None
-        and mirror.has(app.status.sync.revision)
-    ):
-        commit = app.status.sync.revision  # drift is looked for at the commit we have; polling finds new ones
-    else:
-        mirror, commit = checkout.resolve(engine, source, app.spec.project_name, hint=pushed)
-    fetch = Fetcher(engine.applications, engine.settings, checked.project, source, engine.git_patience_s)
-    discovery = engine.api.discovery
-    return commit, render([job(app, source, mirror.tree, commit, engine.settings, fetch, discovery)])
+) -> tuple[Pinned, Rendered]:
+    """The manifests of the revisions that are wanted: the operation's, the push's, or those last compared."""
+    app, sync = checked.app, operation.sync if operation else None
+    wanted = checkout.sources_of(app, checked.project, sync)
+    asked_for = _asked_for(app, operation, len(wanted.sources))
+    before = Pinned.compared(app.status.sync)
+    refreshed = bool(refresh_asked(app))
+    # Drift is looked for at the revisions that we have; polling finds new ones.
+    stay = operation is None and not refreshed and "look" not in turn.wishes
+    revisions: dict[int, str] = {}
+    trees: list[Tree] = []
+    answers: dict[tuple[str, str], str] = {}  # two sources may differ by their paths alone
+    for number, source in enumerate(wanted.sources):
+        origin = checkout.origin_of(engine, source, app.spec.project_name)
+        pushed = turn.wishes.get(followed(source).name, "")
+        known = before.revisions[number] if before and before.sources == wanted.sources else ""
+        if not asked_for[number] and pushed and not refreshed and origin.has(pushed):
+            found = pushed
+        elif not asked_for[number] and not pushed and stay and known and origin.has(known):
+            found = known
+        else:
+            question = origin.place, asked_for[number] or source.target_revision
+            if question not in answers:
+                # What was pushed may be in the mirror of another machine: this one asks the host itself.
+                hint = "" if asked_for[number] else pushed
+                answers[question] = checkout.resolve(engine, origin, question[1], hint)
+            found = answers[question]
+        revisions[number] = found
+        trees.append(origin.tree(found))
+    pinned = wanted.moved(revisions)
+
+    def fetch(source: Source) -> Fetcher:
+        return Fetcher(engine.applications, engine.settings, checked.project, source, engine.git_patience_s)
+
+    return pinned, render(jobs(app, pinned, trees, engine.settings, fetch, engine.api.discovery))
 
 
-def _follows(app: Application) -> str:
-    wanted = group(app)
-    return wanted.name if wanted else ""
+def _asked_for(app: Application, operation: Operation | None, count: int) -> tuple[str, ...]:
+    """The revisions that an operation names, one a source; "" where the source's own is meant."""
+    none = ("",) * count
+    if operation is None:
+        return none
+    begun = app.status.operation_state if app.operation is None else None
+    # One operation, one commit, however often tried.
+    told = [revisions_of(operation.sync), revisions_of(begun.sync_result if begun else None)]
+    named, resolved = (revisions if len(revisions) == count else none for revisions in told)
+    return tuple(own or before for own, before in zip(named, resolved, strict=True))
 
 
 def _check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired]) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from mooring.errors import MooringError
 from mooring.model.application import Application
+from mooring.model.pinned import revisions_of
 from mooring.settings import Settings
 from workers import checkout
 from workers.apps.store import Applications
@@ -49,29 +50,24 @@ def _used(applications: Applications, settings: Settings) -> tuple[dict[Path, tu
     used: dict[Path, tuple[Mirror, set[str]]] = {}
     all_known = not listing.broken
     for app in listing.apps:
-        if app.spec.source is None:
-            continue
-        where = (applications, settings, app.spec.source, app.spec.project_name)
-        try:
-            home = checkout.home_of(*where)
-            if home.is_dir():
-                mirror = checkout.open_mirror(*where)
-                used.setdefault(home, (mirror, set()))[1].update(_commits(app))
-        except MooringError as error:
-            _log.info("which mirror %s uses is not known: %s", app.key, error)
-            all_known = False
+        for source in filter(checkout.is_git, app.spec.all_sources):
+            where = (applications, settings, source, app.spec.project_name)
+            try:
+                home = checkout.home_of(*where)
+                if home.is_dir():
+                    mirror = checkout.open_mirror(*where)
+                    used.setdefault(home, (mirror, set()))[1].update(_commits(app))
+            except MooringError as error:
+                _log.info("which mirror %s uses is not known: %s", app.key, error)
+                all_known = False
     return used, all_known
 
 
 def _commits(app: Application) -> set[str]:
-    """What the app is at, and what it may be rolled back to."""
-    commits = {entry.revision for entry in app.status.history}
-    if app.status.sync is not None:
-        commits.add(app.status.sync.revision)
+    """What the app is at, and what it may be rolled back to; of all its sources together."""
     operation = app.status.operation_state
-    if operation is not None and operation.sync_result is not None:
-        commits.add(operation.sync_result.revision)
-    return commits - {""}
+    told = (*app.status.history, app.status.sync, operation.sync_result if operation else None)
+    return {revision for part in told for revision in revisions_of(part)} - {""}
 
 
 def _by_age(root: Path) -> list[Path]:

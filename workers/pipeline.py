@@ -96,7 +96,7 @@ def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:
         engine.outstanding.add(ids, names)
     engine.ledger.stages((d.id, queued(d.received_at, engine.clock())) for d in deliveries)
     for name, group in wanted.items():
-        wishes = {"repo": group.repo, "revision": group.revision, "hint": group.hint}
+        wishes = group.wishes
         answers = [id for names, ids in parts.items() if name in names for id in ids]
         if engine.turns.want(name, wishes, answers):
             engine.send(_task(name, shown=about(name, wishes, answers, followers[name])))
@@ -114,7 +114,7 @@ def work(engine: Engine, name: str) -> None:
 def push(engine: Engine, repo: str, revision: str) -> None:
     """Ask the host where `revision` of the repository is, and sync what that touches, as after a push."""
     wanted = following(repo, revision)
-    if engine.turns.want(wanted.name, {"repo": wanted.repo, "revision": wanted.revision, "hint": ""}):
+    if engine.turns.want(wanted.name, wanted.wishes):
         work(engine, wanted.name)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from mooring.delivery import Event
 from mooring.keys import AppKey
 from mooring.model.application import Application
-from mooring.repourl import ends_with, normalise
+from mooring.model.spec import Source
+from mooring.repourl import ends_with, is_oci, normalise
 from mooring.revision import concerns
 
 PUSH = "push:"  # how the names of turns on repositories begin
@@ -18,7 +19,7 @@ PUSH = "push:"  # how the names of turns on repositories begin
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A repository at a revision, as one or more applications want it.
+    """A repository at a revision, as one or more applications want it; or a chart or artifact likewise.
 
     `hint` is the commit that a delivery named, "" where it named none. It is a hint only: the host is
     asked where the ref really is.
@@ -28,22 +29,47 @@ class Wanted:
     repo: str  # normalised
     revision: str  # targetRevision as written
     hint: str = ""
+    chart: str = ""
+
+    @property
+    def pushed(self) -> bool:
+        """Whether its host tells of changes. Those of charts and artifacts never do: they are polled."""
+        return not self.chart and not is_oci(self.repo)
+
+    @property
+    def wishes(self) -> dict[str, str]:
+        """What to wish of the turn."""
+        chart = {"chart": self.chart} if self.chart else {}
+        return {"repo": self.repo, "revision": self.revision, "hint": self.hint, **chart}
 
 
-def group(app: Application) -> Wanted | None:
-    """What `app` follows; None when it has no single Git source."""
-    source = app.spec.source
-    if source is None or app.spec.sources or source.chart or not source.repo_url:
-        return None
-    return following(source.repo_url, source.target_revision)
+def groups(app: Application) -> tuple[Wanted, ...]:
+    """What `app` follows: one or more, each once, in the order of its sources."""
+    return tuple(dict.fromkeys(followed(source) for source in _sources(app)))
+
+
+def positions(app: Application, name: str) -> tuple[int, ...]:
+    """The positions of the sources that the turn `name` is about."""
+    return tuple(number for number, source in enumerate(_sources(app)) if followed(source).name == name)
+
+
+def _sources(app: Application) -> tuple[Source, ...]:
+    sources = app.spec.all_sources
+    return () if app.spec.source_hydrator or not all(source.repo_url for source in sources) else sources
+
+
+def followed(source: Source) -> Wanted:
+    """What a source follows."""
+    return following(source.repo_url, source.target_revision, source.chart)
 
 
 @lru_cache(maxsize=4096)  # every delivery asks for every application
-def following(repo_url: str, target_revision: str) -> Wanted:
-    """The repository at the revision, however the two are spelled."""
+def following(repo_url: str, target_revision: str, chart: str = "") -> Wanted:
+    """The repository (or the chart in it) at the revision, however the two are spelled."""
     repo, revision = normalise(repo_url), target_revision.strip() or "HEAD"
-    digest = hashlib.sha256(f"{repo}\n{revision}".encode()).hexdigest()[:24]
-    return Wanted(f"{PUSH}{digest}", repo, revision)
+    text = f"{repo}\n{revision}" + (f"\n{chart}" if chart else "")
+    digest = hashlib.sha256(text.encode()).hexdigest()[:24]
+    return Wanted(f"{PUSH}{digest}", repo, revision, chart=chart)
 
 
 def concerned(event: Event, apps: Iterable[Application]) -> Mapping[Wanted, list[AppKey]]:
@@ -51,12 +77,11 @@ def concerned(event: Event, apps: Iterable[Application]) -> Mapping[Wanted, list
     repos = {normalise(url) for url in event.repo_urls}
     found: dict[Wanted, list[AppKey]] = {}
     for app in apps:
-        wanted = group(app)
-        if wanted is None or not (wanted.repo in repos or ends_with(wanted.repo, event.repo_path)):
-            continue
-        for change in event.changes:
-            if concerns(wanted.revision, change.ref, event.default_branch):
-                hinted = Wanted(wanted.name, wanted.repo, wanted.revision, change.commit or "")
-                found.setdefault(hinted, []).append(app.key)
-                break
+        for wanted in groups(app):
+            if not wanted.pushed or not (wanted.repo in repos or ends_with(wanted.repo, event.repo_path)):
+                continue
+            for change in event.changes:
+                if concerns(wanted.revision, change.ref, event.default_branch):
+                    found.setdefault(replace(wanted, hint=change.commit or ""), []).append(app.key)
+                    break
     return found

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import Operation
 from mooring.model.status import (
     ApplicationStatus,
@@ -83,7 +84,7 @@ def left_over(plan: Plan, applied: Applied) -> tuple[Extra, ...]:
 
 def status(
     app: Application,
-    revision: str,
+    pinned: Pinned,
     kinds: Sequence[str],
     seen: Sequence[Seen],
     extras: Sequence[Extra],
@@ -91,29 +92,27 @@ def status(
     operation: OperationState | None,
     now: str,
 ) -> ApplicationStatus:
-    """The whole new status. `revision` is the commit that was compared, `kinds` are those of the sources,
-    `now` is RFC 3339."""
+    """The whole new status. `pinned` is what was compared, of these `kinds`; `now` RFC 3339."""
     resources = sorted(
         [_resource(item) for item in seen] + [_extra(extra) for extra in extras],
         key=lambda r: (r.group, r.kind, r.namespace, r.name),
     )
     synced = all(resource.status == SYNCED for resource in resources)
-    source = app.spec.source
     return app.status.model_copy(
         update={
             "resources": tuple(resources),
             "sync": SyncStatus(
                 status=SYNCED if synced else OUT_OF_SYNC,
-                revision=revision,
-                compared_to=ComparedTo(source=source, destination=app.spec.destination),
+                **pinned.revision_fields,
+                compared_to=ComparedTo(**pinned.source_fields, destination=app.spec.destination),
             ),
             "health": _health(app, resources, now),
             "conditions": conditions(app, notices, now),
             "operation_state": operation,
             "history": _history(app, operation, now),
             "reconciled_at": now,
-            "source_type": "" if app.spec.sources else "".join(kinds),
-            "source_types": tuple(kinds) if app.spec.sources else (),
+            "source_type": "" if pinned.several else next(iter(kinds), ""),
+            "source_types": tuple(kinds) if pinned.several else (),
             "summary": Summary(
                 external_urls=external_urls(
                     app.metadata.annotations, (item.live for item in seen if item.live is not None)
@@ -133,13 +132,18 @@ def failed_status(
     """
     notices = tuple(notices)
     only_sync = all(notice.type == SYNC_ERROR for notice in notices)
-    before = app.status.sync
-    source, destination = app.spec.source, app.spec.destination
-    sync = SyncStatus(
-        status=UNKNOWN,
-        revision=before.revision if before else "",
-        compared_to=ComparedTo(source=source, destination=destination),
-    )
+    before, destination = app.status.sync, app.spec.destination
+    sync = SyncStatus(status=UNKNOWN, compared_to=ComparedTo(source=app.spec.source, destination=destination))
+    if app.spec.sources:
+        known = Pinned.compared(before)
+        same = known is not None and known.sources == app.spec.sources
+        sync = SyncStatus(
+            status=UNKNOWN,
+            revisions=known.revisions if known and same else (),
+            compared_to=ComparedTo(sources=app.spec.sources, destination=destination),
+        )
+    elif before is not None:
+        sync = sync.model_copy(update={"revision": before.revision})
     return app.status.model_copy(
         update={
             "sync": before if before and only_sync else sync,
@@ -163,21 +167,19 @@ def conditions(app: Application, notices: Iterable[Notice], now: str) -> tuple[A
     return merge_conditions(app.status.conditions, told, now)
 
 
-def running(operation: Operation, revision: str, started: str, retries: int = 0) -> OperationState:
+def running(operation: Operation, pinned: Pinned, started: str, retries: int = 0) -> OperationState:
     """The state of an operation that has just been claimed."""
     return OperationState(
         operation=operation,
         phase="Running",
         started_at=started,
         message="applying",
-        sync_result=SyncResult(revision=revision),
+        sync_result=SyncResult(**pinned.revision_fields),
         retry_count=retries,
     )
 
 
-def finished(
-    state: OperationState, app: Application, revision: str, plan: Plan, applied: Applied, now: str
-) -> OperationState:
+def finished(state: OperationState, pinned: Pinned, plan: Plan, applied: Applied, now: str) -> OperationState:
     """The state of an operation whose plan was carried out."""
     failures = applied.failures
     skipped = [extra for extra in plan.extras if not extra.condition]
@@ -206,7 +208,9 @@ def finished(
             "phase": "Failed" if failures else "Succeeded",
             "message": message,
             "finished_at": now,
-            "sync_result": SyncResult(revision=revision, source=app.spec.source, resources=tuple(results)),
+            "sync_result": SyncResult(
+                **pinned.revision_fields, **pinned.source_fields, resources=tuple(results)
+            ),
         }
     )
 
@@ -286,15 +290,19 @@ def _history(app: Application, operation: OperationState | None, now: str) -> tu
     history = app.status.history
     if operation is None or operation.phase != "Succeeded" or operation.sync_result is None:
         return history
-    revision = operation.sync_result.revision
-    if history and (history[-1].revision, history[-1].deploy_started_at) == (revision, operation.started_at):
+    result = operation.sync_result
+    told = revisions_of(result), operation.started_at
+    if history and (revisions_of(history[-1]), history[-1].deploy_started_at) == told:
         return history  # told already
+    deployed = Pinned.deployed(result) or Pinned(
+        app.spec.all_sources, revisions_of(result), bool(app.spec.sources)
+    )
     entry = RevisionHistory(
         id=max((item.id for item in history), default=-1) + 1,
-        revision=operation.sync_result.revision,
+        **deployed.revision_fields,
+        **deployed.source_fields,
         deployed_at=now,
         deploy_started_at=operation.started_at,
-        source=app.spec.source,
         initiated_by=operation.operation.initiated_by,
     )
     limit = app.spec.history_limit

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from mooring.errors import GitRefused, MooringError, Refused, Retryable
 from mooring.keys import AppKey
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.status import OperationState
 from mooring.names import DEPLOY, TASK_TURN
 from mooring.repourl import masked
@@ -71,15 +72,15 @@ def concluded(
         ]
         if applied.failures and operation is not None:
             notices.append(Notice("SyncError", operation.message))
-    status = report.status(scene.app, scene.commit, scene.kinds, seen, extras, notices, operation, now())
+    status = report.status(scene.app, scene.pinned, scene.kinds, seen, extras, notices, operation, now())
     state = replace(
         engine.applications.state(scene.app),
         inputs=scene.inputs,
-        commit=scene.commit,
+        commit=" ".join(scene.pinned.revisions),
         spec=scene.edition,
     )
     if tried:
-        state = replace(state, tried=content_digest(scene.app, scene.inputs))
+        state = replace(state, tried=content_digest(scene.app, scene.pinned, scene.inputs))
     app = engine.applications.report(scene.app, status, state, claim)
     line.ended("synced" if status.sync and status.sync.status == report.SYNCED else "compared")
     _show(engine, app)
@@ -120,8 +121,9 @@ def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> E
     claim: Claim | None = None
     if wanted is not None:
         # Whoever asked for it, or watches it, waits for its end.
-        revision = wanted.sync.revision if wanted.sync else ""
-        claim = engine.applications.claim(app, report.running(wanted, revision, now()))
+        named = revisions_of(wanted.sync)
+        several = bool(wanted.sync and wanted.sync.revisions)
+        claim = engine.applications.claim(app, report.running(wanted, Pinned((), named, several), now()))
         app, state = claim.app, report.ended(claim.state, "Error", str(error), now())
         synced(app, state)
     _failed(engine, app, [Notice(error.condition, str(error))], state, claim, edition)
@@ -152,9 +154,9 @@ def terminated(engine: Engine, app: Application, state: OperationState) -> Appli
     return after
 
 
-def moved(engine: Engine, app: Application, commit: str) -> None:
-    """Say that `app` is at another commit that changes nothing for it."""
-    after = engine.applications.moved(app, commit)
+def moved(engine: Engine, app: Application, to: Pinned) -> None:
+    """Say that `app` is at other revisions that change nothing for it."""
+    after = engine.applications.moved(app, to)
     if after is not None:
         _show(engine, after)
 
@@ -192,7 +194,7 @@ def _failed(
 
 def _show(engine: Engine, app: Application) -> None:
     """Bring the read model up to date."""
-    source, sync, destination = app.spec.source, app.status.sync, app.spec.destination
+    sync, destination = app.status.sync, app.spec.destination
     engine.views.put(
         AppView(
             name=app.metadata.name,
@@ -200,9 +202,9 @@ def _show(engine: Engine, app: Application) -> None:
             project=app.spec.project_name,
             sync=sync.status if sync else report.UNKNOWN,
             health=app.status.health.status,
-            revision=sync.revision if sync else "",
+            revision=", ".join(revisions_of(sync)),
             message="; ".join(condition.message for condition in app.status.conditions),
-            repo=masked(source.repo_url) if source else "",
+            repo=", ".join(dict.fromkeys(masked(source.repo_url) for source in app.spec.all_sources)),
             destination=f"{destination.server or destination.name}/{destination.namespace}",
             updated_at=engine.clock(),
         )

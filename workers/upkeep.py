@@ -19,12 +19,13 @@ from mooring.names import (
     TASK_DELIVER,
     TASK_TURN,
 )
+from mooring.revision import is_exact
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from workers.apps.patches import refresh_asked
 from workers.engine import Engine
 from workers.pipeline import APP
-from workers.push import group
+from workers.push import groups
 
 _STRANDED_S = 10.0
 _log = logging.getLogger(__name__)
@@ -58,11 +59,16 @@ def _lost_deliveries(engine: Engine) -> None:
 
 
 def poll(engine: Engine) -> None:
-    """Ask Git once for each repository and revision that is followed: most hosts never redeliver."""
-    groups = {wanted for app in engine.applications.list().apps if (wanted := group(app)) is not None}
-    for wanted in groups:
-        wishes = {"repo": wanted.repo, "revision": wanted.revision, "hint": ""}
-        if engine.turns.want(wanted.name, wishes):
+    """Ask once for each repository and revision that is followed: most Git hosts never redeliver, and those
+    of charts and artifacts never tell anybody.
+
+    A version or digest that can be nothing else than it was is not asked for: whoever needs it does.
+    """
+    apps = engine.applications.list().apps
+    for wanted in dict.fromkeys(wanted for app in apps for wanted in groups(app)):
+        if not wanted.pushed and is_exact(wanted.revision):
+            continue
+        if engine.turns.want(wanted.name, wanted.wishes):
             engine.send(Step(TASK_TURN, (wanted.name,), DEPLOY))
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import show
-from cli.app.words import SHORT, find
+from cli.app.revisions import chosen, revision_options
+from cli.app.words import find
 from cli.exits import NO
 from cli.gostyle import Verb
 from cli.home import connect, home_options
@@ -26,10 +27,18 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @click.command(cls=Verb)
 @home_options
 @app_argument
-@click.option("--revision", default="", metavar="REV", help="Compare with this branch, tag or commit.")
+@revision_options("Compare with this branch, tag or commit.")
 @click.option("--exit-code/--no-exit-code", default=True, help="Exit with 1 when it differs.")
 @show.output("name", "json", "yaml")
-def diff(settings: Settings, name: str, revision: str, exit_code: bool, output: str | None) -> None:
+def diff(
+    settings: Settings,
+    name: str,
+    revision: str,
+    revisions: tuple[str, ...],
+    source_positions: tuple[int, ...],
+    exit_code: bool,
+    output: str | None,
+) -> None:
     """Show what a sync would change, as the API server itself would decide it. Writes no object.
 
     Values of Secrets are masked; different values have different masks. Exit code 1 when it differs.
@@ -37,7 +46,8 @@ def diff(settings: Settings, name: str, revision: str, exit_code: bool, output: 
     from cli.app.rendered import compared
 
     home = connect(settings)
-    found = compared(home, find(home, name), revision)
+    app = find(home, name)
+    found = compared(home, app, chosen(app, revision, revisions, source_positions))
     for notice in found.notices:
         click.secho(f"{notice.type}: {show.one_line(notice.message)}", fg="yellow", err=True)
     match output:
@@ -53,7 +63,7 @@ def diff(settings: Settings, name: str, revision: str, exit_code: bool, output: 
                     click.secho(line, fg=_COLOURS.get(line[:1]))
     count = len(found.differences)
     said = f"{count} objects differ" if count != 1 else "1 object differs"
-    click.echo(f"{said if count else 'no difference'} at {found.commit[:SHORT]}", err=True)
+    click.echo(f"{said if count else 'no difference'} at {found.pinned}", err=True)
     if count and exit_code:
         sys.exit(NO)
 

@@ -84,10 +84,9 @@ def applied(before: Mapping[str, Any], given: Given) -> dict[str, Any]:
     if given["dest_name"]:
         destination.pop("server", None)
     _set(destination, server=given["dest_server"], name=given["dest_name"], namespace=given["dest_namespace"])
-    source = _source(part(spec, "source"), given)
-    if source != part(spec, "source"):
-        if spec.get("sources"):
-            raise click.UsageError("the Application has several sources: change them in a manifest, with -f")
+    if sources := spec.get("sources"):
+        spec["sources"] = _sources(sources, given)
+    elif (source := _source(part(spec, "source"), given)) != part(spec, "source"):
         spec["source"] = source
     policy = _policy(part(spec, "syncPolicy"), given)
     if policy:
@@ -103,6 +102,21 @@ def part(whole: Mapping[str, Any], name: str) -> dict[str, Any]:
     if value is not None and not isinstance(value, Mapping):
         raise Refused(f"{name} of the manifest must be a mapping")
     return dict(value or {})
+
+
+def _sources(sources: Any, given: Given) -> list[Any]:
+    """Those of an Application of several, with the flags on top of the one that --source-position names."""
+    if not isinstance(sources, list) or not all(isinstance(source, Mapping) for source in sources):
+        raise Refused("spec.sources must be a list of mappings")
+    number = given.get("source_position") or 0
+    if number > len(sources):
+        raise Refused(f"there is no source {number}: the Application has {len(sources)}")
+    if not number and _source({}, given):
+        raise click.UsageError("the Application has several sources: name one by --source-position")
+    return [
+        _source(dict(source), given) if position == number else source
+        for position, source in enumerate(sources, 1)
+    ]
 
 
 def _source(source: dict[str, Any], given: Given) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.status import Status
 
-from cli.app.words import SHORT, health_word, revision, sync_word
+from cli.app.words import health_word, revision, sync_word
 from cli.exits import Missing, TimedOut
 from cli.home import Home
 from cli.show import one_line
@@ -63,7 +63,7 @@ def until(
 
 def words(app: Application) -> str:
     """`sync Synced at 1234567, health Healthy, operation Running`; each message once."""
-    commit = revision(app)[:SHORT]
+    commit = revision(app.status.sync)
     at = f" at {commit}" if commit else ""
     parts = [f"sync {sync_word(app)}{at}", f"health {health_word(app)}"]
     if app.status.sync is None:

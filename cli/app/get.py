@@ -9,7 +9,7 @@ import click
 
 from cli import show
 from cli.app.follow import until
-from cli.app.words import SHORT, find, health_word, manifest, revision, sync_word
+from cli.app.words import find, health_word, manifest, revision, sync_word
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
 from cli.named import app_argument
@@ -82,10 +82,14 @@ def _summary(app: Application) -> Iterator[tuple[str, str]]:
     yield "Project", show.one_line(spec.project_name)
     yield "Server", show.one_line(destination.server or destination.name)
     yield "Namespace", show.one_line(destination.namespace)
-    for source in spec.all_sources:
+    for number, source in enumerate(spec.all_sources, 1):
+        if spec.sources:
+            yield "Source", show.one_line(f"{number} ({source.name})" if source.name else str(number))
         yield "Repo", show.one_line(masked(source.repo_url))
         yield "Target", show.one_line(source.target_revision or "HEAD")
-        yield "Path", show.one_line(source.path or source.chart)
+        yield "Chart" if source.chart else "Path", show.one_line(source.chart or source.path)
+        if source.ref:
+            yield "Ref", show.one_line(source.ref)
     rules = spec.automated
     if rules is None:
         yield "Sync Policy", "Manual"
@@ -93,7 +97,7 @@ def _summary(app: Application) -> Iterator[tuple[str, str]]:
         words = [("Prune", rules.prune), ("SelfHeal", rules.self_heal), ("AllowEmpty", rules.allow_empty)]
         chosen = ", ".join(word for word, on in words if on)
         yield "Sync Policy", f"Automated ({chosen})" if chosen else "Automated"
-    commit = revision(app)[:SHORT]
+    commit = revision(app.status.sync)
     yield "Sync Status", show.coloured(sync_word(app)) + (f" at {commit}" if commit else "")
     yield "Health Status", show.coloured(health_word(app))
     state = app.status.operation_state

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from cli import show
-from cli.app.words import SHORT, find
+from cli.app.words import find, revision
 from cli.gostyle import Verb
 from cli.home import connect, home_options
 from cli.named import app_argument
+from mooring.model.pinned import revisions_of
 from mooring.settings import Settings
 
 
@@ -29,7 +30,8 @@ def history(settings: Settings, name: str, output: str | None) -> None:
             rows = []
             for entry in app.status.history:
                 who = "automated" if entry.initiated_by.automated else entry.initiated_by.username
-                target = entry.source.target_revision if entry.source else ""
-                commit = entry.revision if output == "wide" else entry.revision[:SHORT]
-                rows.append((str(entry.id), entry.deployed_at, commit, target or "HEAD", who))
+                sources = entry.sources or ((entry.source,) if entry.source else ())
+                targets = ", ".join(source.target_revision or "HEAD" for source in sources)
+                at = ", ".join(revisions_of(entry)) if output == "wide" else revision(entry)
+                rows.append((str(entry.id), entry.deployed_at, at, targets or "HEAD", who))
             show.columns(("ID", "DATE", "REVISION", "TARGET", "BY"), rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cli import show
-from cli.app.words import SHORT, conditions, health_word, manifest, policy, revision, sync_word
+from cli.app.words import conditions, health_word, manifest, policy, revision, sync_word
 from cli.gostyle import Verb
 from cli.home import connect, home_options
 from cli.selector import Selector, selector_option
@@ -64,13 +64,16 @@ def _row(app: Application, wide: bool) -> tuple[str, ...]:
         sync_word(app),
         health_word(app),
         policy(app),
-        revision(app)[:SHORT],
+        revision(app.status.sync),
         conditions(app),
     )
     if not wide:
         return row
-    source = next(iter(app.spec.all_sources), None)
-    if source is None:
-        return (*row, destination.server or destination.name, "", "", "")
+    sources = app.spec.all_sources
+    columns = (
+        [masked(source.repo_url) for source in sources],
+        [source.path or source.chart for source in sources],
+        [source.target_revision for source in sources],
+    )
     cluster = destination.server or destination.name
-    return (*row, cluster, masked(source.repo_url), source.path or source.chart, source.target_revision)
+    return (*row, cluster, *(", ".join(column) for column in columns))

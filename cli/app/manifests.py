@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
 from cli import show
+from cli.app.revisions import chosen, revision_options
 from cli.app.words import find
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
@@ -23,17 +24,26 @@ from mooring.settings import Settings
 @click.option(
     "--source", type=click.Choice(("git", "live")), default="git", show_default=True, help="From where."
 )
-@click.option("--revision", default="", metavar="REV", help="Of this branch, tag or commit (from git).")
+@revision_options("Of this branch, tag or commit (from git).")
 @show.output("name", "json", "yaml")
-def manifests(settings: Settings, name: str, source: str, revision: str, output: str | None) -> None:
+def manifests(
+    settings: Settings,
+    name: str,
+    source: str,
+    revision: str,
+    revisions: tuple[str, ...],
+    source_positions: tuple[int, ...],
+    output: str | None,
+) -> None:
     """Print the objects as YAML, as Git has them or as they are in the cluster. Secrets are masked."""
     from workers.redact import masked
 
-    if revision and source == "live":
+    if (revision or revisions) and source == "live":
         raise click.UsageError("--revision is for --source git: the cluster has one state only")
     home = connect(settings)
     app = find(home, name)
-    bodies = _live(home, app) if source == "live" else _git(home, app, revision)
+    named = chosen(app, revision, revisions, source_positions)
+    bodies = _live(home, app) if source == "live" else _git(home, app, named)
     match output:
         case "json":  # one value, that kubectl takes as well
             items = [masked(body) for body in bodies]
@@ -54,10 +64,10 @@ def _title(body: dict[str, Any]) -> str:
     return key.title
 
 
-def _git(home: Home, app: Application, revision: str) -> Iterator[dict[str, Any]]:
+def _git(home: Home, app: Application, revisions: Sequence[str]) -> Iterator[dict[str, Any]]:
     from cli.app.rendered import rendered
 
-    _, found = rendered(home, app, revision)
+    _, found = rendered(home, app, revisions)
     for warning in found.warnings:
         click.secho(f"warning: {show.one_line(warning)}", fg="yellow", err=True)
     yield from (manifest.body for manifest in found.manifests)

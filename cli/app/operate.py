@@ -13,7 +13,7 @@ import click
 
 from cli import show
 from cli.app.follow import until
-from cli.app.words import SHORT
+from cli.app.words import revision
 from cli.home import Home, redis_client, redis_url
 from mooring.errors import MooringError, Superseded
 from mooring.keys import AppKey
@@ -85,7 +85,7 @@ def print_outcome(app: Application, state: OperationState, named: bool = False) 
         click.echo()
     if result is not None:
         title = f"{app.key.name}: " if named else ""
-        commit = result.revision[:SHORT]
+        commit = revision(result)
         at = f" at {commit}" if commit else ""
         # What went wrong is said once, as the error that it is.
         said = f": {show.one_line(state.message)}" if state.phase == "Succeeded" else ""

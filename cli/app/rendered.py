@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from cli.home import Home
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned
+from mooring.model.spec import Source
 from workers.applyset import store as parents
 from workers.compare import Difference, comparable, compare
 from workers.desired import Stamp, desired
-from workers.git.mirror import checkout
 from workers.installation import ensure
-from workers.jobs import job
+from workers.jobs import jobs
 from workers.observe import observe
 from workers.plan import Notice, Permission, plan
+from workers.render.files import Tree
 from workers.render.render import render
 from workers.render.source import Rendered
 from workers.viewpoint import viewpoint
@@ -23,36 +26,43 @@ from workers.viewpoint import viewpoint
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a sync to `commit` would change, and what it would say about it."""
+    """What a sync to these revisions would change, and what it would say about it."""
 
-    commit: str
+    pinned: Pinned
     differences: tuple[Difference, ...]
     notices: tuple[Notice, ...]
 
 
-def rendered(home: Home, app: Application, revision: str = "") -> tuple[str, Rendered]:
-    """The commit, and the manifests of `app` at `revision`, or at what the Application itself names.
+def rendered(home: Home, app: Application, revisions: Sequence[str] = ()) -> tuple[Pinned, Rendered]:
+    """What `app` is at, and its manifests, at `revisions`, one a source, or at those that it names itself.
 
-    Fetches from Git. Raises what the engine would: GitRefused, GitFailed, RenderFailed, Refused.
+    Fetches from the hosts. Raises what the engine would: GitRefused, GitFailed, RenderFailed, Refused.
     """
-    from workers.checkout import open_mirror, source_of
+    from workers.checkout import open_origin, sources_of
     from workers.fetch import Fetcher
 
-    project = home.applications.project(app.spec.project_name)
-    source = source_of(app, project)
-    settings = home.settings
-    mirror = open_mirror(home.applications, settings, source, app.spec.project_name)
-    found = checkout(mirror, revision or source.target_revision or "HEAD", timeout=settings.git_timeout_s)
-    fetch = Fetcher(home.applications, settings, project, source, settings.git_timeout_s)
-    discovery = home.api.discovery
-    return found.commit, render([job(app, source, mirror.tree, found.commit, settings, fetch, discovery)])
+    project, settings = home.applications.project(app.spec.project_name), home.settings
+    wanted = sources_of(app, project)
+    found: dict[int, str] = {}
+    trees: list[Tree] = []
+    for number, source in enumerate(wanted.sources):
+        origin = open_origin(home.applications, settings, source, app.spec.project_name)
+        asked_for = revisions[number] if revisions else ""
+        found[number] = origin.resolve(asked_for or source.target_revision, "", settings.git_timeout_s)
+        trees.append(origin.tree(found[number]))
+    pinned = wanted.moved(found)
+
+    def fetch(source: Source) -> Fetcher:
+        return Fetcher(home.applications, settings, project, source, settings.git_timeout_s)
+
+    return pinned, render(jobs(app, pinned, trees, settings, fetch, home.api.discovery))
 
 
-def compared(home: Home, app: Application, revision: str = "") -> Comparison:
-    """`app` at `revision` compared with the cluster, by dry-runs. Raises as `rendered`, and the cluster's."""
+def compared(home: Home, app: Application, revisions: Sequence[str] = ()) -> Comparison:
+    """`app` at `revisions` compared with the cluster by dry-runs. Raises as `rendered`, and the cluster's."""
     api = home.api
     installation = ensure(api, home.settings.namespace)
-    commit, result = rendered(home, app, revision)
+    pinned, result = rendered(home, app, revisions)
     parent = parents.read(api, home.settings.namespace, app.key, installation)
     wanted, _ = desired(
         result.manifests,
@@ -81,7 +91,7 @@ def compared(home: Home, app: Application, revision: str = "") -> Comparison:
         differences = compare(found, api, executor, lambda _: "")
     pruned = [step for group in found.prunes for step in group if step.live is not None]
     gone = [Difference(step.key, _body(home, step.live), None) for step in pruned]
-    return Comparison(commit, (*differences.differences, *gone), (*found.notices, *differences.notices))
+    return Comparison(pinned, (*differences.differences, *gone), (*found.notices, *differences.notices))
 
 
 def _body(home: Home, live: Any) -> dict[str, Any]:

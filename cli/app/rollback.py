@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 import click
 
 from cli import show
 from cli.app.get import print_apps
 from cli.app.operate import ask, outcome, print_outcome
-from cli.app.words import SHORT, find
+from cli.app.words import find, revision
 from cli.exits import NO, fail
 from cli.gostyle import Verb
 from cli.home import connect, home_options
 from cli.named import app_argument
 from mooring.errors import Refused
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import Retry, Source, SyncOperation
 from mooring.model.status import RevisionHistory
 from mooring.settings import Settings
@@ -45,8 +47,9 @@ def rollback(
     home = connect(settings)
     app = find(home, name)
     entry = entry_for(app, id)
-    click.echo(f"rolling {app.key.name} back to {entry.revision[:SHORT]} of {entry.deployed_at}", err=True)
-    wanted = SyncOperation(revision=entry.revision, prune=prune, sync_options=app.spec.sync_options)
+    click.echo(f"rolling {app.key.name} back to {revision(entry)} of {entry.deployed_at}", err=True)
+    there = Pinned(app.spec.all_sources, revisions_of(entry), bool(app.spec.sources))
+    wanted = SyncOperation(**there.revision_fields, prune=prune, sync_options=app.spec.sync_options)
     asked = ask(home, app, wanted, Retry())
     if asynchronous:
         click.echo(f"asked for: `mooring app wait {name} --operation` waits for its end")
@@ -78,7 +81,8 @@ def entry_for(app: Application, id: int | None) -> RevisionHistory:
         if not found:
             raise Refused(f"{title} has no entry {id}: `mooring app history {title}` shows all")
         entry = found[0]
-    if _place(entry.source) != _place(app.spec.source) or not entry.revision:
+    then = Pinned.deployed(entry)
+    if then is None or _places(then.sources) != _places(app.spec.all_sources):
         raise Refused(
             f"entry {entry.id} of {title} came from another source than the Application has now: "
             f"`mooring app set {title} --repo … --path …` first"
@@ -86,6 +90,6 @@ def entry_for(app: Application, id: int | None) -> RevisionHistory:
     return entry
 
 
-def _place(source: Source | None) -> Source | None:
-    """A source without its revision, which is what goes back."""
-    return source.model_copy(update={"target_revision": ""}) if source else None
+def _places(sources: Sequence[Source]) -> list[Source]:
+    """The sources without their revisions, which are what goes back."""
+    return [source.model_copy(update={"target_revision": ""}) for source in sources]

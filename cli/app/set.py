@@ -23,6 +23,12 @@ from workers.mergepatch import difference, without_nulls
 @home_options
 @app_argument
 @spec_options
+@click.option(
+    "--source-position",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Which of several sources the flags are about, counted from 1.",
+)
 @show.output_option
 def set_(settings: Settings, name: str, output: str | None, **given: Any) -> None:
     """Change what an Application is; what no flag names stays as it is."""

@@ -10,6 +10,7 @@ import click
 from cli import show
 from cli.app.get import print_apps
 from cli.app.operate import Asked, ask, outcome, print_outcome
+from cli.app.revisions import chosen, revision_options
 from cli.app.words import choose
 from cli.exits import NO, complain, exit_code, fail
 from cli.gostyle import Verb
@@ -28,9 +29,7 @@ from mooring.settings import Settings
 @apps_argument
 @selector_option
 @click.option("--project", "projects", multiple=True, metavar="NAME", help="Those of this project.")
-@click.option(
-    "--revision", default="", metavar="REV", help="This branch, tag or commit instead of the app's."
-)
+@revision_options("This branch, tag or commit instead of the app's.")
 @click.option("--prune", is_flag=True, help="Delete what has left Git.")
 @click.option("--sync-option", "options", multiple=True, metavar="NAME=VALUE", help="For this sync only.")
 @click.option("--server-side", is_flag=True, help="Short for --sync-option ServerSideApply=true.")
@@ -53,6 +52,8 @@ def sync(
     selector: Selector | None,
     projects: tuple[str, ...],
     revision: str,
+    revisions: tuple[str, ...],
+    source_positions: tuple[int, ...],
     prune: bool,
     options: tuple[str, ...],
     server_side: bool,
@@ -93,10 +94,14 @@ def sync(
     failed: list[str] = []
     failures: list[MooringError] = []
     for app in apps:
-        wanted = SyncOperation(
-            revision=revision, prune=prune, sync_options=(*app.spec.sync_options, *options)
-        )
         try:
+            named = chosen(app, revision, revisions, source_positions)
+            wanted = SyncOperation(
+                revision=revision,
+                revisions=named if revisions else (),
+                prune=prune,
+                sync_options=(*app.spec.sync_options, *options),
+            )
             asked.append(ask(home, app, wanted, retry, notes))
         except Refused as error:
             failures.append(error)

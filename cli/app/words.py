@@ -12,8 +12,9 @@ from cli.home import Home
 from cli.selector import Selector
 from mooring.keys import AppKey
 from mooring.model.application import Application
-
-SHORT = 12  # characters of a commit id that people see
+from mooring.model.pinned import revisions_of
+from mooring.model.status import RevisionHistory, SyncResult, SyncStatus
+from mooring.revision import shortened
 
 
 def find(home: Home, name: str) -> Application:
@@ -69,8 +70,9 @@ def health_word(app: Application) -> str:
     return app.status.health.status or "Unknown"
 
 
-def revision(app: Application) -> str:
-    return app.status.sync.revision if app.status.sync else ""
+def revision(part: SyncStatus | SyncResult | RevisionHistory | None) -> str:
+    """The revision, or one a source, as people see it."""
+    return ", ".join(shortened(each) for each in revisions_of(part))
 
 
 def policy(app: Application) -> str:

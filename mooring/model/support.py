@@ -16,7 +16,7 @@ from mooring.model.annotations import annotation, annotations_of
 from mooring.model.application import Application, unknown_fields
 from mooring.model.helm_hooks import installs_crd
 from mooring.model.project import AppProject
-from mooring.model.spec import ApplicationSpec, Destination, Operation, Source
+from mooring.model.spec import ApplicationSpec, Destination, Operation, Source, SyncOperation
 from mooring.model.sync_options import SyncOptions, sync_options
 from mooring.names import ARGO, OURS
 
@@ -43,7 +43,6 @@ _SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = (
 )
 
 _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = (
-    ("sources", lambda s: s.sources, "several sources are not supported yet: use source", BLOCKS),
     ("sourceHydrator", lambda s: s.source_hydrator, "the source hydrator is not supported yet", BLOCKS),
     ("source", lambda s: not s.all_sources, "is missing: nothing to deploy", BLOCKS),
     ("ignoreDifferences", lambda s: s.ignore_differences, "fields cannot be left alone yet", BLOCKS),
@@ -152,9 +151,6 @@ _OPERATION: tuple[tuple[str, Callable[[Operation], object], str], ...] = (
     ("sync.dryRun", lambda o: o.sync and o.sync.dry_run, "no dry runs yet"),
     ("sync.resources", lambda o: o.sync and o.sync.resources, "the whole app is synced, no selection yet"),
     ("sync.manifests", lambda o: o.sync and o.sync.manifests, "local manifests are not taken"),
-    ("sync.source", lambda o: o.sync and o.sync.source, "the source cannot be replaced by an operation yet"),
-    ("sync.sources", lambda o: o.sync and o.sync.sources, "several sources are not supported yet"),
-    ("sync.revisions", lambda o: o.sync and o.sync.revisions, "several sources are not supported yet"),
     (
         "sync.syncStrategy",
         lambda o: (
@@ -180,13 +176,11 @@ def unsupported_spec(
         yield from (
             Unsupported(f"spec.{path}", why, blocks) for path, asked, why, blocks in _SPEC if asked(spec)
         )
-        if spec.source:
-            source = spec.source
-            yield from (
-                Unsupported(f"spec.source.{path}", why, BLOCKS)
-                for path, asked, why in _SOURCE
-                if asked(source)
-            )
+        if spec.sources:
+            for number, source in enumerate(spec.sources):
+                yield from _source(source, f"spec.sources[{number}]")
+        elif spec.source:
+            yield from _source(spec.source, "spec.source")
         yield from _destination(spec.destination, servers, names)
         yield from _options(sync_options(spec.sync_options), "spec.syncPolicy.syncOptions")
         yield from _app_metadata(app)
@@ -245,10 +239,16 @@ def unsupported_project(project: AppProject) -> tuple[Unsupported, ...]:
     )
 
 
-def unsupported_operation(operation: Operation) -> tuple[Unsupported, ...]:
-    """What an operation asks for and is not done: all of it blocks that operation."""
-    options = operation.sync.sync_options if operation.sync else ()
+def unsupported_operation(operation: Operation, app: Application) -> tuple[Unsupported, ...]:
+    """What an operation of `app` asks for and is not done: all of it blocks that operation."""
+    sync = operation.sync or SyncOperation()
+    options = sync.sync_options
+    own = [("operation.sync.source", sync.source)] if sync.source and sync.source.repo_url else []
+    if sync.sources:
+        own = [(f"operation.sync.sources[{number}]", one) for number, one in enumerate(sync.sources)]
     return (
+        *_revisions(sync, len(own) or len(app.spec.all_sources)),
+        *(found for path, source in own for found in _source(source, path)),
         *(
             Unsupported(f"operation.{path}", why, BLOCKS)
             for path, asked, why in _OPERATION
@@ -256,6 +256,20 @@ def unsupported_operation(operation: Operation) -> tuple[Unsupported, ...]:
         ),
         *_options(sync_options(options), "operation.sync.syncOptions"),
     )
+
+
+def _source(source: Source, at: str) -> Iterator[Unsupported]:
+    yield from (Unsupported(f"{at}.{path}", why, BLOCKS) for path, asked, why in _SOURCE if asked(source))
+
+
+def _revisions(sync: SyncOperation, count: int) -> Iterator[Unsupported]:
+    """It must be clear which source each revision is of."""
+    if sync.revisions and len(sync.revisions) != count:
+        why = f"must be one a source, of which there are {count}; an empty one is the source's own"
+        yield Unsupported("operation.sync.revisions", why, BLOCKS)
+    if sync.revision and not sync.revisions and count > 1:
+        why = f"is of no source, there are {count} of them: name revisions, one a source"
+        yield Unsupported("operation.sync.revision", why, BLOCKS)
 
 
 def _options(options: SyncOptions, path: str) -> Iterator[Unsupported]:

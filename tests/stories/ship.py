@@ -34,7 +34,7 @@ from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE
 from tests.measured import measured
 from tests.ports import free_port
 from workers.celery_app import make
-from workers.push import group
+from workers.push import groups
 
 SECRET = "a webhook secret of the tests"
 PATIENCE_S = 60.0
@@ -248,6 +248,7 @@ class Ship:
         `more` goes into syncPolicy.automated, `policy` into syncPolicy; `spec` replaces fields of the spec.
         """
         automated = {"automated": {"prune": True, **more}} if auto else {}
+        source = {"repoURL": repo.url, "path": path, "targetRevision": revision}
         self.ask(
             APPS.format(self.home),
             {
@@ -256,7 +257,7 @@ class Ship:
                 "metadata": {"name": name, "namespace": self.home, "annotations": dict(annotations or {})},
                 "spec": {
                     "project": "default",
-                    "source": {"repoURL": repo.url, "path": path, "targetRevision": revision},
+                    **({} if "sources" in (spec or {}) else {"source": source}),
                     "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
                     "syncPolicy": {**automated, **(policy or {})},
                     **(spec or {}),
@@ -286,6 +287,16 @@ class Ship:
             return app if sync.get("revision") == commit and sync.get("status") == status else None
 
         return until(f"{name} {status} at {commit[:8]}", look)
+
+    def synced_all(self, name: str, *commits: str, status: str = "Synced") -> Any:
+        """Waits until the app of several sources is compared at these commits, one a source."""
+
+        def look() -> Any:
+            app = self.app(name)
+            sync = (app or {}).get("status", {}).get("sync", {})
+            return app if sync.get("revisions") == [*commits] and sync.get("status") == status else None
+
+        return until(f"{name} {status} at {', '.join(commit[:8] for commit in commits)}", look)
 
     def unsaid(self, name: str, text: str) -> None:
         """Waits until no condition's message holds `text`."""
@@ -400,7 +411,7 @@ class Ship:
             def still() -> bool:
                 wanted = {name.decode() for name in client.smembers("mooring:turns")}
                 apps = [Application.parse(raw) for raw in self.ask(APPS.format(self.home))["items"]]
-                followed = [follows for app in apps if (follows := group(app)) is not None]
+                followed = [follows for app in apps for follows in groups(app)]
                 return wanted.isdisjoint(
                     [*(f"app:{app.key}" for app in apps), *(follows.name for follows in followed)]
                 )

@@ -185,7 +185,7 @@ def test_a_worker_whose_mirror_lacks_the_pushed_commit_fetches_it(
     commit = git_repo.commit({"a.yaml": configmap("a", v="2")})
     name = f"app:{AppKey(ship.home, app)}"
     with ship.redis() as client:
-        wishes = {"commit": commit, "follows": following(git_repo.url, "main").name}
+        wishes = {"commit": commit, following(git_repo.url, "main").name: commit}
         Turns(client, time.time).want(name, wishes)
 
     ship.send(RECONCILE, TASK_TURN, name)  # its workers have a disk of their own here

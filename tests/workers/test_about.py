@@ -22,7 +22,7 @@ def test_a_push_is_shown_as_mooring_push_is_called_with_commit_applications_and_
 
 
 def test_an_application_is_shown_as_mooring_sync_is_called_with_its_commit_or_why_it_is_looked_at() -> None:
-    assert about("app:home_a", {"commit": _COMMIT, "follows": "push:0123"}, ["17-0"]) == (
+    assert about("app:home_a", {"commit": _COMMIT, "push:0123": _COMMIT}, ["17-0"]) == (
         "('home/a',)",
         f"{{'delivery': '17-0', 'commit': '{_COMMIT}'}}",
     )

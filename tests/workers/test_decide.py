@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned
 from workers.decide import Decision, Mode, asked, decide
 
 OLD, NEW = "a" * 40, "b" * 40
@@ -48,7 +49,7 @@ def app(
 def decided(
     of: Application, commit: str = NEW, *, new: bool = True, may_sync: bool = True, approved: bool = False
 ) -> Decision:
-    return decide(of, commit, new=new, may_sync=may_sync, approved=approved)
+    return decide(of, Pinned(of.spec.all_sources, (commit,)), new=new, may_sync=may_sync, approved=approved)
 
 
 def test_without_automation_a_push_only_shows_what_differs() -> None:

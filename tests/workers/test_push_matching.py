@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from mooring.delivery import Event, EventKind, RefChange
 from mooring.model.application import Application
-from workers.push import concerned, group
+from mooring.model.spec import Source, SourceHydrator
+from workers.push import concerned, groups, positions
 
 REPO = "https://git.example.com/team/shop"
 COMMIT = "a" * 40
@@ -46,7 +47,7 @@ def test_apps_that_follow_one_branch_are_one_group() -> None:
     (wanted,) = concerned(push(), [app("a"), app("b"), app("c", revision="other")])
     assert (wanted.revision, wanted.hint) == ("main", COMMIT)
     assert [key.name for key in concerned(push(), [app("a"), app("b")])[wanted]] == ["a", "b"]
-    assert group(app("a")) == group(app("b")), "whatever path they take from it"
+    assert groups(app("a")) == groups(app("b")), "whatever path they take from it"
 
 
 def test_repositories_are_compared_as_a_person_would() -> None:
@@ -57,7 +58,7 @@ def test_repositories_are_compared_as_a_person_would() -> None:
     ):
         assert found(push(), app(repo=spelling)) == {"main": 1}
         assert found(push(repo=spelling), app()) == {"main": 1}
-        assert group(app(repo=spelling)) == group(app())
+        assert groups(app(repo=spelling)) == groups(app())
     assert found(push(), app(repo="https://git.example.com/team/shop2")) == {}
 
 
@@ -80,8 +81,7 @@ def test_a_bitbucket_server_that_sends_no_links_is_matched_by_project_and_reposi
 
 
 def test_no_credential_of_a_url_is_in_a_group() -> None:
-    wanted = group(app(repo="https://user:secret@git.example.com/team/shop"))
-    assert wanted is not None
+    (wanted,) = groups(app(repo="https://user:secret@git.example.com/team/shop"))
     assert "secret" not in repr(wanted)
 
 
@@ -112,13 +112,43 @@ def test_a_deleted_branch_gives_no_hint() -> None:
     assert wanted.hint == ""
 
 
-def test_charts_and_several_sources_follow_no_branch() -> None:
-    assert group(app(chart="web")) is None
-    several = app()
-    several = several.model_copy(
-        update={"spec": several.spec.model_copy(update={"sources": (several.spec.source,)})}
+def several(*sources: Source) -> Application:
+    one = app()
+    return one.model_copy(update={"spec": one.spec.model_copy(update={"sources": sources})})
+
+
+def test_no_push_concerns_a_chart_or_an_artifact_though_its_address_be_a_repositorys() -> None:
+    assert found(push(), app(chart="web")) == {}
+    assert found(push(repo="oci://git.example.com/shop"), app(repo="oci://git.example.com/shop")) == {}
+    (chart,), (other,), (git,) = groups(app(chart="web")), groups(app(chart="db")), groups(app())
+    assert len({chart.name, other.name, git.name}) == 3, "each is asked for by itself"
+    assert (chart.pushed, git.pushed) == (False, True)
+    assert (chart.wishes["chart"], "chart" in git.wishes) == ("web", False)
+
+
+def test_an_app_of_several_sources_follows_each_and_a_push_is_about_its_own() -> None:
+    web = Source(repo_url=REPO, path="web", target_revision="main")
+    db = Source(
+        repo_url=f"git@git.example.com:{REPO.partition('com/')[2]}.git", path="db", target_revision="main"
     )
-    assert group(several) is None
+    values = Source(repo_url="https://git.example.com/team/values", ref="values")
+    of = several(web, values, db)
+    first, second = groups(of)
+    assert [positions(of, wanted.name) for wanted in (first, second)] == [(0, 2), (1,)]
+    assert positions(of, "push:of others") == ()
+    assert found(push(), of) == {"main": 1}
+    assert found(push(repo="https://git.example.com/team/values"), of) == {"HEAD": 1}
+    assert found(push("refs/heads/other"), of) == {}
+
+
+def test_what_a_hydrator_writes_is_not_followed() -> None:
+    raw = {
+        "drySource": {"repoURL": REPO, "targetRevision": "main", "path": "."},
+        "syncSource": {"targetBranch": "env", "path": "."},
+    }
+    one = app()
+    spec = one.spec.model_copy(update={"source_hydrator": SourceHydrator.model_validate(raw)})
+    assert groups(one.model_copy(update={"spec": spec})) == ()
 
 
 @given(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned
 from mooring.model.spec import Operation, SyncOperation
 from mooring.model.status import ApplicationStatus, HealthStatus, OperationState, RevisionHistory
 from tests.workers.objects import desired, key, ours
@@ -42,6 +43,9 @@ def app(status: ApplicationStatus | None = None, **spec: Any) -> Application:
     return found if status is None else found.model_copy(update={"status": status})
 
 
+AT = Pinned(app().spec.all_sources, (COMMIT,))
+
+
 def a_plan(
     writes: Sequence[ObjectKey] = (),
     prunes: Sequence[ObjectKey] = (),
@@ -71,7 +75,7 @@ def outcome(of: ObjectKey, result: Result, message: str = "") -> Outcome:
 
 def state(phase: str = "Running", started: str = NOW) -> OperationState:
     operation = Operation(sync=SyncOperation(revision=COMMIT))
-    return report.running(operation, COMMIT, started).model_copy(update={"phase": phase})
+    return report.running(operation, AT, started).model_copy(update={"phase": phase})
 
 
 def test_after_an_apply_every_wanted_object_is_told() -> None:
@@ -85,15 +89,15 @@ def test_after_an_apply_every_wanted_object_is_told() -> None:
 
 def test_an_app_is_synced_when_all_is_and_nothing_is_left_over() -> None:
     seen = [Seen(desired(WEB), ours(WEB), True)]
-    ok = report.status(app(), COMMIT, KINDS, seen, (), (), None, NOW)
+    ok = report.status(app(), AT, KINDS, seen, (), (), None, NOW)
     assert ok.sync is not None
     assert (ok.sync.status, ok.sync.revision, ok.source_type) == ("Synced", COMMIT, "Helm")
     extra = Extra(OLD, ours(OLD), "left Git")
-    left = report.status(app(), COMMIT, KINDS, seen, [extra], (), None, NOW)
+    left = report.status(app(), AT, KINDS, seen, [extra], (), None, NOW)
     assert left.sync is not None
     assert left.sync.status == "OutOfSync"
     assert [r.requires_pruning for r in left.resources if r.name == "old"] == [True]
-    drifted = report.status(app(), COMMIT, KINDS, [Seen(desired(WEB), None, False)], (), (), None, NOW)
+    drifted = report.status(app(), AT, KINDS, [Seen(desired(WEB), None, False)], (), (), None, NOW)
     assert drifted.sync is not None
     assert drifted.sync.status == "OutOfSync"
     assert drifted.health.status == "Missing"
@@ -102,17 +106,15 @@ def test_an_app_is_synced_when_all_is_and_nothing_is_left_over() -> None:
 def test_a_health_that_stays_keeps_its_time() -> None:
     before = ApplicationStatus(health=HealthStatus(status="Healthy", last_transition_time=NOW))
     after = report.status(
-        app(before), COMMIT, KINDS, [Seen(desired(SETTINGS), ours(SETTINGS), True)], (), (), None, LATER
+        app(before), AT, KINDS, [Seen(desired(SETTINGS), ours(SETTINGS), True)], (), (), None, LATER
     )
     assert after.health.last_transition_time == NOW
-    missing = report.status(
-        app(before), COMMIT, KINDS, [Seen(desired(WEB), None, False)], (), (), None, LATER
-    )
+    missing = report.status(app(before), AT, KINDS, [Seen(desired(WEB), None, False)], (), (), None, LATER)
     assert missing.health.last_transition_time == LATER
 
 
 def test_what_could_not_be_compared_is_unknown_and_nothing_is_forgotten() -> None:
-    good = report.status(app(), COMMIT, KINDS, [Seen(desired(WEB), ours(WEB), True)], (), (), None, NOW)
+    good = report.status(app(), AT, KINDS, [Seen(desired(WEB), ours(WEB), True)], (), (), None, NOW)
     bad = report.failed_status(app(good), [Notice("ComparisonError", "broken")], None, LATER)
     assert bad.sync is not None
     assert (bad.sync.status, bad.sync.revision) == ("Unknown", COMMIT)
@@ -124,7 +126,7 @@ def test_a_finished_operation_has_an_outcome_for_every_object() -> None:
     kept = Extra(OLD, ours(OLD), "its sync option Prune=false keeps it")
     applied = Applied((outcome(WEB, Result.CONFIGURED), outcome(SETTINGS, Result.PRUNED)))
     found = a_plan(writes=[WEB], prunes=[SETTINGS], extras=(kept,))
-    done = report.finished(state(), app(), COMMIT, found, applied, LATER)
+    done = report.finished(state(), AT, found, applied, LATER)
     assert (done.phase, done.finished_at) == ("Succeeded", LATER)
     assert done.sync_result is not None
     assert {r.name: r.status for r in done.sync_result.resources} == {
@@ -136,7 +138,7 @@ def test_a_finished_operation_has_an_outcome_for_every_object() -> None:
 
 def test_a_failed_operation_names_what_failed() -> None:
     failed = [outcome(key(f"c{n}"), Result.FAILED, "no such field") for n in range(5)]
-    done = report.finished(state(), app(), COMMIT, a_plan(), Applied(tuple(failed)), LATER)
+    done = report.finished(state(), AT, a_plan(), Applied(tuple(failed)), LATER)
     assert done.phase == "Failed"
     assert "ConfigMap shop/c0: no such field" in done.message
     assert done.message.endswith("and 2 more")
@@ -157,27 +159,27 @@ def test_what_a_failure_kept_from_pruning_is_left_over() -> None:
 
 def test_history_tells_each_success_once_and_no_more_than_asked_for() -> None:
     done = state("Succeeded")
-    first = report.status(app(), COMMIT, KINDS, (), (), (), done, NOW)
+    first = report.status(app(), AT, KINDS, (), (), (), done, NOW)
     assert [(item.id, item.revision) for item in first.history] == [(0, COMMIT)]
-    again = report.status(app(first), COMMIT, KINDS, (), (), (), done, LATER)
+    again = report.status(app(first), AT, KINDS, (), (), (), done, LATER)
     assert again.history == first.history
-    running = report.status(app(first), COMMIT, KINDS, (), (), (), state("Running", LATER), LATER)
+    running = report.status(app(first), AT, KINDS, (), (), (), state("Running", LATER), LATER)
     assert running.history == first.history
     many = ApplicationStatus(
         history=tuple(RevisionHistory(id=n, deployed_at=NOW, revision=str(n)) for n in range(5, 15))
     )
-    assert [
-        item.id for item in report.status(app(many), COMMIT, KINDS, (), (), (), done, NOW).history
-    ] == list(range(6, 16))
-    short = report.status(app(many, revisionHistoryLimit=2), COMMIT, KINDS, (), (), (), done, NOW)
+    assert [item.id for item in report.status(app(many), AT, KINDS, (), (), (), done, NOW).history] == list(
+        range(6, 16)
+    )
+    short = report.status(app(many, revisionHistoryLimit=2), AT, KINDS, (), (), (), done, NOW)
     assert [item.id for item in short.history] == [14, 15]
 
 
 def test_links_are_shown_as_they_are_and_gone_with_their_object() -> None:
     marked = ours(SETTINGS, annotations={"link.argocd.argoproj.io/docs": "https://docs.example.com"})
-    told = report.status(app(), COMMIT, KINDS, [Seen(desired(SETTINGS), marked, True)], (), (), None, NOW)
+    told = report.status(app(), AT, KINDS, [Seen(desired(SETTINGS), marked, True)], (), (), None, NOW)
     assert told.summary.external_urls == ("https://docs.example.com",)
-    missing = report.status(app(), COMMIT, KINDS, [Seen(desired(SETTINGS), None, False)], (), (), None, NOW)
+    missing = report.status(app(), AT, KINDS, [Seen(desired(SETTINGS), None, False)], (), (), None, NOW)
     assert missing.summary.external_urls == ()
 
 
@@ -211,5 +213,5 @@ anything = st.recursive(
 @given(st.dictionaries(st.just("spec"), anything), st.sampled_from(["CronJob", "Widget"]))
 def test_no_custom_resource_makes_reporting_fail(body: dict[str, Any], kind: str) -> None:
     item = replace(desired(WEB), body={**body, "kind": kind})
-    found = report.status(app(), COMMIT, KINDS, [Seen(item, None, False)], (), (), None, NOW)
+    found = report.status(app(), AT, KINDS, [Seen(item, None, False)], (), (), None, NOW)
     assert found.sync is not None

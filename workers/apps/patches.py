@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.status import ApplicationStatus, OperationState
 from mooring.names import ARGO, OURS, REFRESH, STATE
 from workers.apps.conditions import INVALID_SPEC
@@ -63,11 +64,12 @@ def claim_patch(app: Application, state: OperationState, claim: State) -> Patch:
     return patch
 
 
-def moved_patch(app: Application, revision: str) -> Patch:
-    """The app is at another commit that changes nothing for it."""
-    if app.status.sync is None or app.status.sync.revision == revision:
+def moved_patch(app: Application, to: Pinned) -> Patch:
+    """The app is at other revisions, that change nothing for it."""
+    if app.status.sync is None or revisions_of(app.status.sync) == to.revisions:
         return {}
-    return {"status": {"sync": {"revision": revision}}}
+    field = {"revisions": list(to.revisions)} if to.several else {"revision": to.revisions[0]}
+    return {"status": {"sync": field}}
 
 
 def refresh_asked(app: Application) -> Literal["", "normal", "hard"]:

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from mooring.errors import ClusterUnavailable, Conflict, Refused, Superseded
 from mooring.keys import AppKey
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject, default_project
 from mooring.model.spec import Operation
 from mooring.model.status import TERMINATING, ApplicationStatus, OperationState
@@ -135,12 +136,12 @@ class RecordedApplications(ABC):
             app = current
         return self._settle(app, patch, still)
 
-    def moved(self, app: Application, revision: str) -> Application | None:
+    def moved(self, app: Application, to: Pinned) -> Application | None:
         def patch(current: Application) -> Patch:
-            change = moved_patch(current, revision)
+            change = moved_patch(current, to)
             state = state_of(current)
             if change and state.inputs:
-                change |= state_patch(current, replace(state, commit=revision))
+                change |= state_patch(current, replace(state, commit=" ".join(to.revisions)))
             return change
 
         def still(current: Application) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned
 from mooring.names import ARGO, DELETION_APPROVED, OURS
 
 APPROVALS: Final = (DELETION_APPROVED, DELETION_APPROVED.replace(ARGO, OURS))
@@ -71,10 +72,11 @@ def spec_digest(app: Application, project: Any) -> str:
     return _digest([app.spec.to_dict(), project, *approval])
 
 
-def content_digest(app: Application, inputs: str) -> str:
-    """What `State.tried` holds once `inputs` were synced to where `app` wants them; 32 hexadecimal digits."""
-    source, destination = app.spec.source, app.spec.destination
-    return _digest([inputs, source.to_dict() if source else None, destination.to_dict()])
+def content_digest(app: Application, pinned: Pinned, inputs: str) -> str:
+    """What `State.tried` holds once `inputs` of these sources were synced to where `app` wants them; 32
+    hexadecimal digits."""
+    sources = [source.to_dict() for source in pinned.sources]
+    return _digest([inputs, sources if pinned.several else sources[0], app.spec.destination.to_dict()])
 
 
 def _digest(value: Any) -> str:

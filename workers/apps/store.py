@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject
 from mooring.model.spec import Operation
 from mooring.model.status import ApplicationStatus, OperationState
@@ -107,8 +108,9 @@ class Applications(Protocol):
         """
         ...
 
-    def moved(self, app: Application, revision: str) -> Application | None:
-        """Sets status.sync.revision, and the state's commit, of an app that `revision` does not touch.
+    def moved(self, app: Application, to: Pinned) -> Application | None:
+        """Sets status.sync.revision (or revisions), and the state's commit, of an app that those of `to` do
+        not touch.
 
         Nothing is written for an app that was never compared, nor when its status was written since it
         was read: then None.

@@ -37,7 +37,11 @@ def test_a_plain_directory_is_all_supported() -> None:
 @pytest.mark.parametrize(
     ("spec", "path", "blocks"),
     [
-        ({"sources": [{"repoURL": "https://a/b"}]}, "spec.sources", True),
+        (
+            {"sources": [{"repoURL": "https://a/b"}, {"repoURL": "https://a/b", "plugin": {}}]},
+            "spec.sources[1].plugin",
+            True,
+        ),
         ({"source": None}, "spec.source", True),
         ({"source": {"repoURL": "https://a/b", "chart": "x"}}, "spec.source.chart", True),
         ({"source": {"repoURL": "https://a/b", "plugin": {}}}, "spec.source.plugin", True),
@@ -169,15 +173,15 @@ def test_projects_say_what_is_not_kept_yet() -> None:
 
 def test_an_ordinary_operation_is_done() -> None:
     asked = {"sync": {"prune": True, "revision": "abc", "syncStrategy": {"hook": {}}}, "info": []}
-    assert unsupported_operation(Operation.model_validate(asked)) == ()
+    assert unsupported_operation(Operation.model_validate(asked), _app()) == ()
 
 
 def test_an_operation_that_asks_for_more_is_blocked() -> None:
     operation = Application.parse(EVERYTHING).operation
     assert operation is not None
-    found = unsupported_operation(operation)
+    found = unsupported_operation(operation, _app())
     assert all(one.blocks for one in found)
     assert {"operation.sync.dryRun", "operation.sync.resources", "operation.sync.manifests"} <= {
         one.path for one in found
     }
-    assert [one.path for one in unsupported_operation(Operation())] == ["operation.sync"]
+    assert [one.path for one in unsupported_operation(Operation(), _app())] == ["operation.sync"]

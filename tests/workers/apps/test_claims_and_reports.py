@@ -12,6 +12,7 @@ import pytest
 from mooring.errors import Conflict, Refused, Superseded
 from mooring.keys import AppKey
 from mooring.model.application import Application
+from mooring.model.pinned import Pinned
 from mooring.model.spec import Destination, Initiator, Operation, Source, SyncOperation
 from mooring.model.status import (
     ApplicationStatus,
@@ -36,6 +37,10 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 def at(hours: float = 0) -> str:
     return (NOON + timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def at_commit(app: Application, commit: str) -> Pinned:
+    return Pinned(app.spec.all_sources, (commit,))
 
 
 def running(operation: Operation = AUTOMATIC) -> OperationState:
@@ -313,12 +318,12 @@ def test_an_untouched_app_moves_in_one_patch(world: World) -> None:
     app = world.make()
     app = world.apps.report(app, compared(app), State(inputs="tree", commit="c1"))
     sent = world.api.transport.count["PATCH"]
-    world.apps.moved(app, "c2")
+    world.apps.moved(app, at_commit(app, "c2"))
     assert world.api.transport.count["PATCH"] == sent + 1
     found = world.read()
     assert found.status == compared(app, "c2")
     assert world.apps.state(found) == State(inputs="tree", commit="c2")
-    world.apps.moved(found, "c2")
+    world.apps.moved(found, at_commit(found, "c2"))
     assert world.api.transport.count["PATCH"] == sent + 1
 
 
@@ -326,7 +331,7 @@ def test_a_late_move_does_not_take_an_app_back(world: World) -> None:
     app = world.make()
     seen = world.apps.report(app, compared(app), State(inputs="tree"))
     world.apps.report(seen, compared(seen, "c3"), State(inputs="other"))
-    world.apps.moved(seen, "c2")
+    world.apps.moved(seen, at_commit(seen, "c2"))
     sync = world.read().status.sync
     assert sync is not None
     assert sync.revision == "c3"
@@ -335,7 +340,7 @@ def test_a_late_move_does_not_take_an_app_back(world: World) -> None:
 def test_an_app_never_compared_is_not_moved(world: World) -> None:
     app = world.make()
     before = world.version()
-    world.apps.moved(app, "c2")
+    world.apps.moved(app, at_commit(app, "c2"))
     assert world.version() == before
 
 

@@ -20,6 +20,7 @@ from workers import checkout, mirrors
 from workers.applyset.store import CONFIG_MAP
 from workers.git.mirror import Mirror
 from workers.installation import SECRET
+from workers.origin import GitOrigin
 
 from .conftest import World
 
@@ -59,7 +60,7 @@ def test_commits_that_an_app_may_be_rolled_back_to_stay(
     commits = [git_repo.commit({"a": str(number)}, parent="") for number in range(3)]
     for commit in commits:
         mirror.fetch_commit(commit)
-        checkout.keep(mirror, commit)
+        GitOrigin(mirror).keep(commit)
     make(home, git_repo.url, *commits[:2])
     aged(mirror.home / "about.json", 2)
     mirrors.maintain(home.apps, settings)
@@ -93,7 +94,7 @@ def test_keeping_a_commit_that_is_not_there_is_no_error(
     mirror = mirror_of(home, settings, git_repo)
     with pytest.raises(GitFailed):
         mirror.keep("f" * 40)
-    checkout.keep(mirror, "f" * 40)
+    GitOrigin(mirror).keep("f" * 40)
     assert mirror.kept() == frozenset()
 
 
