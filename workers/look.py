@@ -36,11 +36,12 @@ from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
 from workers.proof import due_again
-from workers.push import followed
+from workers.push import PUSH, followed
 from workers.render.files import Tree
 from workers.render.readset import remember
 from workers.render.render import render
 from workers.render.source import Rendered
+from workers.report import UNKNOWN
 from workers.timeline import Timeline
 from workers.viewpoint import viewpoint
 
@@ -264,8 +265,11 @@ def _render(
     asked_for = _asked_for(app, operation, len(wanted.sources))
     before = Pinned.compared(app.status.sync)
     refreshed = bool(refresh_asked(app))
-    # Drift is looked for at the revisions that we have; polling finds new ones.
-    stay = operation is None and not refreshed and "look" not in turn.wishes
+    # Drift is looked for at the revisions that we have; polling finds new ones. But where the last look
+    # failed, a push to one source must not make another look whole again by going back to before.
+    failed = app.status.sync is not None and app.status.sync.status == UNKNOWN
+    doubtful = failed and any(name.startswith(PUSH) for name in turn.wishes)
+    stay = operation is None and not refreshed and not doubtful and "look" not in turn.wishes
     revisions: dict[int, str] = {}
     trees: list[Tree] = []
     answers: dict[tuple[str, str], str] = {}  # two sources may differ by their paths alone

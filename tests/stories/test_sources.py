@@ -204,7 +204,8 @@ def test_an_app_goes_from_one_source_to_several_and_back_and_nothing_is_written_
     assert "source" not in app["status"]["sync"]["comparedTo"]
 
     ship.patch_app("grows", {"spec": {"source": source(git_repo), "sources": None}})
-    app = ship.synced("grows", web, status="OutOfSync")  # the only object that left, which a person confirms
+    app = ship.synced("grows", web)
+    until("what only the other source had to be gone", lambda: ship.configmap(namespace, "db") is None)
     assert not app["status"]["sync"].get("revisions")
     assert ship.configmap(namespace, "web")["metadata"]["resourceVersion"] == version
 
@@ -238,7 +239,7 @@ def test_a_rollback_as_argo_cd_asks_for_it_brings_sources_of_its_own(
     ship.create_app("back", git_repo, namespace, auto=False, spec={"sources": both})
     ship.synced_all("back", old, db, status="OutOfSync")
     ship.operate("back")
-    new = git_repo.commit({"web.yaml": configmap("web", v="new")}, force_from=old)
+    new = git_repo.commit({"web.yaml": configmap("web", v="new")})
     ship.deliver(git_repo, new)
     ship.synced_all("back", new, db, status="OutOfSync")
     ship.operate("back")

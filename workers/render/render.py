@@ -5,8 +5,9 @@ https://argo-cd.readthedocs.io/en/stable/user-guide/tool_detection/
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -47,29 +48,42 @@ def render(jobs: Sequence[Job]) -> Rendered:
     warnings: list[str] = []
     made: list[tuple[Job, Any, Mapping[str, str]]] = []
     pure = True
-    for job in jobs:
+    for number, job in enumerate(jobs):
         if not job.source.path and not job.source.chart and job.source.ref:
             kinds.append("")  # only a place where others find their files
             made.append((job, None, {}))
             continue
-        source, told = overridden(job.source, job.files, job.app.name)
-        job = replace(job, source=source)
-        warnings += told
-        kind, where = _kind(job)
-        renderer = _RENDERERS[kind]
-        if renderer is None:
-            raise RenderFailed(f"{kind} is not supported yet", where=where)
-        product = renderer.render(job)
+        at = f"spec.sources[{number}]" if len(jobs) > 1 else ""
+        with _named(at):
+            source, told = overridden(job.source, job.files, job.app.name)
+            job = replace(job, source=source)
+            kind, where = _kind(job)
+            renderer = _RENDERERS[kind]
+            if renderer is None:
+                raise RenderFailed(f"{kind} is not supported yet", where=where)
+            product = renderer.render(job)
+            inputs = renderer.inputs(job)
         manifests += product.manifests
         if len(manifests) > MAX_OBJECTS:
             raise RenderFailed(f"there are more than {MAX_OBJECTS} objects: split this app")
-        warnings += product.warnings
+        warnings += [f"{at}: {text}" if at else text for text in (*told, *product.warnings)]
         kinds.append(kind)
         pure = pure and product.pure
-        made.append((job, renderer.inputs(job), product.remotes))
+        made.append((job, inputs, product.remotes))
     # Only now: a later source may have read of the files of an earlier one.
     read_sets = [ReadSet.of(inputs, job.files.reads, remotes) for job, inputs, remotes in made]
     return Rendered(tuple(manifests), tuple(read_sets), tuple(kinds), tuple(warnings), pure)
+
+
+@contextlib.contextmanager
+def _named(source: str) -> Iterator[None]:
+    """What goes wrong names the source too, where there are several."""
+    try:
+        yield
+    except RenderFailed as error:
+        if not source:
+            raise
+        raise RenderFailed(str(error), where=source) from error
 
 
 def _kind(job: Job) -> tuple[str, str]:
