@@ -119,17 +119,22 @@ def is_commit(target_revision: str) -> bool:
     return bool(_COMMIT.match(target_revision))
 
 
-def is_exact(target_revision: str) -> bool:
-    """Whether a chart or an artifact can be nothing else at it: one whole version, or a digest."""
+def is_version(target_revision: str) -> bool:
+    """Whether it is one whole version: of a chart, there is no other tomorrow."""
     match = _VERSION.fullmatch(target_revision)
-    return bool(_DIGEST.match(target_revision)) or (match is not None and match["patch"] is not None)
+    return match is not None and match["patch"] is not None
+
+
+def is_digest(target_revision: str) -> bool:
+    """Whether it is the digest of an artifact, `sha256:…`."""
+    return bool(_DIGEST.match(target_revision))
 
 
 def shortened(revision: str) -> str:
     """The revision as people see it: the beginning of a commit id or digest, a version as it is."""
     if is_commit(revision):
         return revision[:_SHORT]
-    if _DIGEST.match(revision):
+    if is_digest(revision):
         algorithm, _, digits = revision.partition(":")
         return f"{algorithm}:{digits[:_SHORT]}"
     return revision

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mooring.errors import GitFailed, Refused, TooSlow
+from mooring.errors import GitFailed, Refused, RemoteFailed, TooSlow
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject
@@ -17,10 +17,10 @@ from mooring.repourl import is_oci, masked
 from mooring.settings import Settings
 from workers.apps.store import Applications
 from workers.engine import Engine
-from workers.git.credentials import Credential, RepoSecret, credential_for
+from workers.git.credentials import REMOTE, Credential, RepoSecret, credential_for
 from workers.git.mirror import Limits, Mirror
 from workers.git.remote import endpoint_of
-from workers.origin import GitOrigin, Origin
+from workers.origin import GitOrigin, Origin, RemoteOrigin
 
 _REF: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -129,7 +129,12 @@ def origin_of(engine: Engine, source: Source, project: str) -> Origin:
 
 def open_origin(applications: Applications, settings: Settings, source: Source, project: str) -> Origin:
     """The same without an engine."""
-    return GitOrigin(open_mirror(applications, settings, source, project))
+    if is_git(source):
+        return GitOrigin(open_mirror(applications, settings, source, project))
+    secrets, authorities = applications.repo_secrets(), applications.tls_certificates()
+    url = source.repo_url
+    found = credential_for(url, secrets, project=project, authorities=authorities, types=REMOTE)
+    return RemoteOrigin(settings, source, found)
 
 
 def is_git(source: Source) -> bool:
@@ -146,7 +151,7 @@ def resolve(engine: Engine, origin: Origin, revision: str, hint: str = "") -> st
     began = time.monotonic()
     try:
         return origin.resolve(revision, hint, patience)
-    except GitFailed as error:
+    except (GitFailed, RemoteFailed) as error:
         if patience < engine.settings.git_timeout_s and time.monotonic() - began >= patience:
             raise TooSlow(str(error)) from error
         raise

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from mooring import logs
-from mooring.errors import GitFailed, MooringError, Refused
+from mooring.errors import MooringError, Refused, Retryable
 from mooring.keys import AppKey
 from mooring.logs import at
 from mooring.model.application import Application
@@ -40,8 +40,8 @@ def followers(engine: Engine, name: str, listing: Listing | None = None) -> list
 def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKey, Wishes]], list[AppKey]]:
     """The applications that the newest commit touches, with what to wish for them, and the untouched ones.
 
-    An app whose project or Git host says no counts as touched: its own sync says why. Raises GitFailed when
-    the host may answer later.
+    An app whose project or Git host says no counts as touched: its own sync says why. Raises Retryable
+    kinds when the host may answer later.
     """
     touched: list[tuple[AppKey, Wishes]] = []
     untouched: dict[AppKey, str] = {}
@@ -146,7 +146,7 @@ def moved(engine: Engine, name: str) -> None:
                     origin.bring(commit)  # another worker may have followed the push
                 if not _touches(engine, app, before, origins, commit):
                     tell.moved(engine, app, after)
-            except (Refused, GitFailed) as error:
+            except (Refused, Retryable) as error:
                 _log.warning("application %s is not moved to %s: %s", app.key, commit, error)
 
 

@@ -1,4 +1,4 @@
-"""Keeps the Git mirrors of this machine small: packed, without what no Application can go back to."""
+"""Keeps what this machine has of Git and other hosts small, without what no Application can go back to."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mooring.settings import Settings
 from workers import checkout
 from workers.apps.store import Applications
 from workers.git.mirror import Mirror
+from workers.origin import notes_dir
 
 _log = logging.getLogger(__name__)
 _DAY_S: Final = 86_400
@@ -23,9 +24,11 @@ _TOGETHER_S: Final = 480  # for all of them: what is left has its turn the next 
 
 def maintain(applications: Applications, settings: Settings) -> None:
     """Packs each mirror that an Application uses, lets go of commits that none may want back, and removes
-    mirrors that none has used for a week. A mirror that was maintained within the day is left alone."""
+    mirrors that none has used for a week. A mirror that was maintained within the day is left alone. Charts
+    and artifacts that somebody may want back are the last to be given up."""
     deadline = time.monotonic() + _TOGETHER_S
     used, all_known = _used(applications, settings)
+    _keep_archives(applications, settings, deadline)
     for home in _by_age(checkout.mirrors_dir(settings)):
         if home not in used:
             if all_known and _seconds_since(home / "used") > _UNUSED_S:
@@ -61,6 +64,29 @@ def _used(applications: Applications, settings: Settings) -> tuple[dict[Path, tu
                 _log.info("which mirror %s uses is not known: %s", app.key, error)
                 all_known = False
     return used, all_known
+
+
+def _keep_archives(applications: Applications, settings: Settings, deadline: float) -> None:
+    listing = applications.list()
+    for app in listing.apps:
+        for source in app.spec.all_sources:
+            if checkout.is_git(source):
+                continue
+            try:
+                origin = checkout.open_origin(applications, settings, source, app.spec.project_name)
+            except MooringError as error:
+                _log.info("what %s keeps is not known: %s", app.key, error)
+                return
+            for revision in _commits(app):
+                if time.monotonic() > deadline:
+                    return
+                origin.keep(revision)
+    notes = notes_dir(settings)
+    if listing.broken or not notes.is_dir():
+        return
+    for note in notes.iterdir():
+        if _seconds_since(note) > _UNUSED_S:
+            note.unlink(missing_ok=True)
 
 
 def _commits(app: Application) -> set[str]:

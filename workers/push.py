@@ -12,7 +12,7 @@ from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.spec import Source
 from mooring.repourl import ends_with, is_oci, normalise
-from mooring.revision import concerns
+from mooring.revision import concerns, is_digest, is_version
 
 PUSH = "push:"  # how the names of turns on repositories begin
 
@@ -35,6 +35,13 @@ class Wanted:
     def pushed(self) -> bool:
         """Whether its host tells of changes. Those of charts and artifacts never do: they are polled."""
         return not self.chart and not is_oci(self.repo)
+
+    @property
+    def settled(self) -> bool:
+        """Whether it cannot change, so that nobody need ask again: a chart's whole version, a digest."""
+        return not self.pushed and (
+            is_digest(self.revision) or (bool(self.chart) and is_version(self.revision))
+        )
 
     @property
     def wishes(self) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from mooring.errors import GitRefused, MooringError, Refused, Retryable
+from mooring.errors import GitRefused, MooringError, Refused, RemoteRefused, Retryable
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned, revisions_of
@@ -130,8 +130,8 @@ def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> E
     engine.applications.event(app, "Warning", error.condition, str(error))
     if refresh_asked(app):
         engine.applications.clear_refresh(app)
-    if isinstance(error, GitRefused):
-        # Mended at the Git host, by a first push or a new credential, and nothing tells us when.
+    if isinstance(error, (GitRefused, RemoteRefused)):
+        # Mended at its host, by a first push or a new credential, and nothing tells us when.
         since = next(
             (c.last_transition_time for c in app.status.conditions if c.message == str(error)), now()
         )

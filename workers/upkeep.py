@@ -19,7 +19,6 @@ from mooring.names import (
     TASK_DELIVER,
     TASK_TURN,
 )
-from mooring.revision import is_exact
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from workers.apps.patches import refresh_asked
@@ -66,7 +65,7 @@ def poll(engine: Engine) -> None:
     """
     apps = engine.applications.list().apps
     for wanted in dict.fromkeys(wanted for app in apps for wanted in groups(app)):
-        if not wanted.pushed and is_exact(wanted.revision):
+        if wanted.settled:
             continue
         if engine.turns.want(wanted.name, wanted.wishes):
             engine.send(Step(TASK_TURN, (wanted.name,), DEPLOY))

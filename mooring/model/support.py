@@ -37,9 +37,7 @@ BLOCKS, WARNS = True, False
 
 # --- tables ---------------------------------------------------------------------------------------
 _SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = (
-    ("chart", lambda s: s.chart, "charts can only be rendered from Git yet"),
     ("plugin", lambda s: s.plugin is not None, "plugins cannot be run yet"),
-    ("repoURL", lambda s: s.repo_url.lower().startswith("oci:"), "OCI sources cannot be fetched yet"),
 )
 
 _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.revision import concerns, is_commit, is_exact, is_range, resolve
+from mooring.revision import concerns, is_commit, is_digest, is_range, is_version, resolve
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -135,11 +135,17 @@ def test_no_revision_and_no_push_can_break_the_question(target: str, ref: str, b
     assert resolve(target, {ref: "x"}) in (None, ref)
 
 
-@pytest.mark.parametrize("revision", ["1.2.3", "v1.2.3", "1.2.3-rc.1+build", "sha256:" + "0" * 64])
-def test_a_whole_version_or_a_digest_is_nothing_else_tomorrow(revision: str) -> None:
-    assert is_exact(revision)
+@pytest.mark.parametrize("revision", ["1.2.3", "v1.2.3", "1.2.3-rc.1+build"])
+def test_a_whole_version_is_no_range(revision: str) -> None:
+    assert is_version(revision)
+    assert not is_range(revision)
 
 
 @pytest.mark.parametrize("revision", ["", "1.2", "1.2.x", "^1.2.3", ">=1.2.3", "latest", "sha256:0", "main"])
-def test_what_may_be_another_version_tomorrow_is_asked_for_again(revision: str) -> None:
-    assert not is_exact(revision)
+def test_what_may_be_another_tomorrow_is_neither_a_version_nor_a_digest(revision: str) -> None:
+    assert not is_version(revision)
+    assert not is_digest(revision)
+
+
+def test_a_digest_is_told_by_its_algorithm() -> None:
+    assert is_digest("sha256:" + "0" * 64)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from devcluster.gitserver import GitServer, Repository
+from devcluster.registry import Registry, push_artifact
 from mooring.names import DEPLOY, TASK_POLL
 from tests.stories.ship import Ship, configmap, until
+from tests.workers.test_origin import LAYER, archive
 
 pytestmark = pytest.mark.cluster
 
@@ -21,6 +25,34 @@ def other_repo(git_server: GitServer) -> Repository:
 
 def source(repo: Repository, path: str = ".", **more: Any) -> dict[str, Any]:
     return {"repoURL": repo.url, "path": path, "targetRevision": "main", **more}
+
+
+@pytest.fixture(scope="module")
+def registry() -> Iterator[Registry]:
+    with Registry(user="sailor", password="hunter2") as server:
+        yield server
+
+
+def push(registry: Registry, name: str, **files: str) -> str:
+    """What the tag `live` of the artifact is from now on; its digest."""
+    proof = base64.b64encode(f"{registry.user}:{registry.password}".encode()).decode()
+    headers = {"Authorization": f"Basic {proof}"}
+    return push_artifact(registry.url, name, "live", {LAYER: archive(**files)}, headers=headers)
+
+
+def opened(ship: Ship, registry: Registry, name: str) -> str:
+    """The artifact's URL, with a Secret that opens it."""
+    url = f"oci://{registry.host}/{name}"
+    data = {"type": "oci", "url": url, "username": registry.user, "password": registry.password}
+    labels = {"argocd.argoproj.io/secret-type": "repository"}
+    ship.ask(
+        f"/api/v1/namespaces/{ship.home}/secrets",
+        {
+            "metadata": {"name": f"registry-{secrets.token_hex(4)}", "labels": labels},
+            "stringData": {**data, "insecureOCIForceHttp": "true"},
+        },
+    )
+    return url
 
 
 def test_the_objects_of_all_sources_are_deployed_and_each_is_told_of_as_argo_cd_does(
@@ -266,3 +298,60 @@ def test_a_poll_finds_what_was_pushed_to_any_source_and_never_told(
 
     ship.synced_all("polled", web, db)
     assert ship.configmap(namespace, "db")["data"] == {"v": "2"}
+
+
+def test_an_artifact_of_a_registry_is_deployed_and_a_poll_finds_what_its_tag_is_now(
+    ship: Ship, git_repo: Repository, registry: Registry, namespace: str
+) -> None:
+    name = f"team/app-{secrets.token_hex(4)}"
+    url, first = opened(ship, registry, name), push(registry, name, db=configmap("db", v="1"))
+    web = git_repo.commit({"web.yaml": configmap("web")})
+    artifact = {"repoURL": url, "path": ".", "targetRevision": "live"}
+    ship.create_app("artifact", git_repo, namespace, spec={"sources": [source(git_repo), artifact]})
+    ship.synced_all("artifact", web, first)
+    assert ship.configmap(namespace, "db")["data"] == {"v": "1"}
+    ship.quiet()
+
+    second = push(registry, name, db=configmap("db", v="2"))
+    web = git_repo.commit({"web.yaml": configmap("web", v="2")})
+    ship.finished(ship.deliver(git_repo, web))
+    ship.synced_all("artifact", web, first)
+    assert ship.configmap(namespace, "db")["data"] == {"v": "1"}, "a push to Git asks no registry"
+    ship.send(DEPLOY, TASK_POLL)
+
+    ship.synced_all("artifact", web, second)
+    assert ship.configmap(namespace, "db")["data"] == {"v": "2"}
+
+
+def test_an_app_of_an_artifact_alone_goes_back_to_a_digest_of_its_history(
+    ship: Ship, git_repo: Repository, registry: Registry, namespace: str
+) -> None:
+    name = f"team/app-{secrets.token_hex(4)}"
+    url, first = opened(ship, registry, name), push(registry, name, db=configmap("db", v="1"))
+    spec = {"source": {"repoURL": url, "path": ".", "targetRevision": "live"}}
+    ship.create_app("only-artifact", git_repo, namespace, auto=False, spec=spec)
+    ship.synced("only-artifact", first, status="OutOfSync")
+    ship.operate("only-artifact")
+    second = push(registry, name, db=configmap("db", v="2"))
+    ship.operate("only-artifact")
+    app = ship.synced("only-artifact", second)
+    assert [entry["revision"] for entry in app["status"]["history"]] == [first, second]
+
+    ship.operate("only-artifact", revision=first)
+
+    ship.synced("only-artifact", first)
+    assert ship.configmap(namespace, "db")["data"] == {"v": "1"}
+
+
+def test_an_artifact_that_nobody_lets_us_have_says_so_and_the_other_source_is_not_deployed(
+    ship: Ship, git_repo: Repository, registry: Registry, namespace: str
+) -> None:
+    push(registry, "team/closed", db=configmap("db"))
+    git_repo.commit({"web.yaml": configmap("web")})
+    closed = {"repoURL": f"oci://{registry.host}/team/closed", "path": ".", "targetRevision": "live"}
+    ship.create_app("closed", git_repo, namespace, spec={"sources": [source(git_repo), closed]})
+
+    told = ship.condition("closed", registry.host)["message"]
+
+    assert "hunter2" not in told
+    assert ship.configmap(namespace, "web") is None
