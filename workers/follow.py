@@ -80,7 +80,7 @@ class _Fetched:
         self._engine = engine
         self._hint = hint
         self._line = line
-        self._origins: dict[tuple[str, str], Origin] = {}
+        self._origins: dict[tuple[str, bool, str], Origin] = {}
         self._answers: dict[str, str | Refused] = {}
 
     def of(self, app: Application, name: str) -> tuple[dict[int, Origin], str]:
@@ -94,9 +94,10 @@ class _Fetched:
         revision = ""
         for number in positions(app, name):
             source = sources[number]
-            if (source.repo_url, project) not in self._origins:
-                self._origins[source.repo_url, project] = checkout.origin_of(self._engine, source, project)
-            origin = self._origins[source.repo_url, project]
+            asks = source.repo_url, bool(source.helm and source.helm.pass_credentials), project
+            if asks not in self._origins:
+                self._origins[asks] = checkout.origin_of(self._engine, source, project)
+            origin = self._origins[asks]
             if origin.place not in self._answers:
                 self._answers[origin.place] = self._ask(origin, source.target_revision)
             answer = self._answers[origin.place]

@@ -19,6 +19,7 @@ from mooring.model.support import (
     unsupported_project,
     unsupported_spec,
 )
+from mooring.revision import shortened
 from mooring.store.shared import Words
 from mooring.store.turns import Turn
 from workers import checkout
@@ -120,7 +121,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         known = {key: proof for key, proof in known.items() if not due_again(key, moment, every)}
     pinned, rendered = _render(engine, checked, operation, turn)
     at(str(pinned) if pinned.several else pinned.revisions[0])
-    line.ended("rendered")
+    line.ended("rendered", _moved(pinned, Pinned.compared(app.status.sync)))
     parent = reading_parent.result()
     stamping = Stamp(engine.installation.id, app.key, parent.applyset)
     wanted, twice = desired(
@@ -296,6 +297,16 @@ def _render(
         return Fetcher(engine.applications, engine.settings, checked.project, source, engine.git_patience_s)
 
     return pinned, render(jobs(app, pinned, trees, engine.settings, fetch, engine.api.discovery))
+
+
+def _moved(pinned: Pinned, before: Pinned | None) -> str:
+    """Which of several sources are elsewhere than when last looked at, for the time line."""
+    known = before.revisions if before and before.sources == pinned.sources else ("",) * len(pinned.sources)
+    return ", ".join(
+        f"sources[{number}] at {shortened(revision)}"
+        for number, (revision, was) in enumerate(zip(pinned.revisions, known, strict=True))
+        if pinned.several and revision != was
+    )
 
 
 def _asked_for(app: Application, operation: Operation | None, count: int) -> tuple[str, ...]:

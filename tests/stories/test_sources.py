@@ -90,7 +90,9 @@ def test_a_push_to_either_repository_lands_and_the_other_one_is_not_asked(
 
     unseen = other_repo.commit({"db.yaml": configmap("db", v="2")})  # nobody tells of it yet
     web = git_repo.commit({"web.yaml": configmap("web", v="2")})
-    assert ship.finished(ship.deliver(git_repo, web))["state"] == "succeeded"
+    told = ship.finished(ship.deliver(git_repo, web))
+    assert told["state"] == "succeeded"
+    assert [s["note"] for s in told["stages"] if s["name"] == "rendered"] == [f"sources[0] at {web[:12]}"]
 
     ship.synced_all("either", web, db)
     assert ship.configmap(namespace, "web")["data"] == {"v": "2"}
