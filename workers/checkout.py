@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -147,12 +148,18 @@ def resolve(engine: Engine, origin: Origin, revision: str, hint: str = "") -> st
 
     Raises as `Origin.resolve`, and TooSlow when only this worker's patience was at its end.
     """
-    patience = engine.git_patience_s
+    with patiently(engine.git_patience_s, engine.settings):
+        return origin.resolve(revision, hint, engine.git_patience_s)
+
+
+@contextlib.contextmanager
+def patiently(patience_s: float, settings: Settings) -> Iterator[None]:
+    """A host that failed when only this worker's patience was at its end raises TooSlow."""
     began = time.monotonic()
     try:
-        return origin.resolve(revision, hint, patience)
+        yield
     except (GitFailed, RemoteFailed) as error:
-        if patience < engine.settings.git_timeout_s and time.monotonic() - began >= patience:
+        if patience_s < settings.git_timeout_s and time.monotonic() - began >= patience_s:
             raise TooSlow(str(error)) from error
         raise
 

@@ -8,14 +8,12 @@ repository's Secret or in MOORING_REMOTE_HOSTS.
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 from urllib.request import getproxies, proxy_bypass
 
-from mooring.errors import GitFailed, GitRefused, Refused, RenderFailed, TooSlow
+from mooring.errors import GitFailed, GitRefused, Refused, RenderFailed
 from mooring.model.project import AppProject
 from mooring.model.spec import Source
 from mooring.repourl import masked, same_repository
@@ -27,8 +25,8 @@ from workers.git.mirror import checkout as checked_out
 from workers.git.pins import pinned
 from workers.git.remote import Endpoint, endpoint_of, parse
 from workers.git.tree import Entry
+from workers.origin import remotes_of
 from workers.remote.addresses import may_be_asked
-from workers.remote.remotes import Remotes
 from workers.render.address import Address
 from workers.render.files import Tree
 
@@ -62,21 +60,23 @@ class Fetcher:
         """A chart, its version, the digest of its archive. Raises Refused kinds, RemoteFailed."""
         self._check_permitted(repo_url)
         own = same_repository(repo_url, self.home.repo_url)
-        remotes, credential = remotes_of(self.settings), self._credential(repo_url)
-        found = remotes.chart(
-            repo_url,
-            chart,
-            revision,
-            credential,
-            trusted=own,  # an Application names it
-            pass_credentials=own and self.home.helm is not None and self.home.helm.pass_credentials,
-        )
-        return remotes.tree(found, credential), found.version, found.digest
+        remotes, credential = remotes_of(self.settings, self.patience_s), self._credential(repo_url)
+        with checkout.patiently(self.patience_s, self.settings):
+            found = remotes.chart(
+                repo_url,
+                chart,
+                revision,
+                credential,
+                trusted=own,  # an Application names it
+                pass_credentials=own and self.home.helm is not None and self.home.helm.pass_credentials,
+            )
+            return remotes.tree(found, credential), found.version, found.digest
 
     def file(self, url: str) -> tuple[bytes, str]:
         """A single file, and its SHA-256. Raises Refused kinds, RemoteFailed."""
         self._check_permitted(url)
-        return remotes_of(self.settings).file(url, self._credential(url))
+        with checkout.patiently(self.patience_s, self.settings):
+            return remotes_of(self.settings, self.patience_s).file(url, self._credential(url))
 
     def digest(self, address: str) -> str:
         """What is at an address of `Product.remotes` now. Raises as the three above do."""
@@ -94,17 +94,11 @@ class Fetcher:
         self._check_permitted(url)
         source, name = Source(repo_url=url), self.project.metadata.name
         credential = checkout.credential_of(self.applications, self.settings, source, name)
-        vouched = credential.vouched or endpoint == endpoint_of(self.home.repo_url)
-        addresses = check_host(endpoint, self.settings, vouched=vouched)
+        own = checkout.is_git(self.home) and endpoint == endpoint_of(self.home.repo_url)
+        addresses = check_host(endpoint, self.settings, vouched=credential.vouched or own)
         mirror = checkout.open_mirror(self.applications, self.settings, source, name)
-        began = time.monotonic()
-        try:
-            with pinned(addresses):
-                found = checked_out(mirror, revision or "HEAD", timeout=self.patience_s)
-        except GitFailed as error:
-            if self.patience_s < self.settings.git_timeout_s and time.monotonic() - began >= self.patience_s:
-                raise TooSlow(str(error)) from error
-            raise
+        with checkout.patiently(self.patience_s, self.settings), pinned(addresses):
+            found = checked_out(mirror, revision or "HEAD", timeout=self.patience_s)
         (mirror.home / "used").touch()  # no Application names it, yet it is needed
         return _Pinned(mirror.tree, addresses), found.commit
 
@@ -144,12 +138,6 @@ class _Pinned:
     def prepare(self, ids: Sequence[str]) -> None:
         with pinned(self.addresses):
             self.tree.prepare(ids)
-
-
-@lru_cache(maxsize=1)
-def remotes_of(settings: Settings) -> Remotes:
-    """The one object of this process that fetches charts and files."""
-    return Remotes(settings.state_directory(), settings)
 
 
 def check_host(endpoint: Endpoint, settings: Settings, *, vouched: bool) -> tuple[str, ...]:
