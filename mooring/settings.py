@@ -70,6 +70,11 @@ class Settings:
     kustomize_enable_helm: bool = _set(
         "MOORING_KUSTOMIZE_ENABLE_HELM", False, "inflate the Helm charts that kustomizations name (`1`)."
     )
+    plugins_dir: str = _set(
+        "MOORING_PLUGINS_DIR",
+        "",
+        "directory of config management plugins, a directory with `plugin.yaml` each.",
+    )
     yaml_duplicate_keys: str = _set(
         "MOORING_YAML_DUPLICATE_KEYS", "warn", "`warn` (the last wins, as kubectl has it) or `error`."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from pathlib import Path
 
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
@@ -30,6 +31,7 @@ def jobs(
     `discovery` is of the cluster that they are for.
     """
     strict: DuplicateKeys = "error" if settings.yaml_duplicate_keys == "error" else "warn"
+    plugins = Path(settings.plugins_dir) if settings.plugins_dir else None
     whose = App(
         app.metadata.name, app.metadata.namespace, app.spec.project_name, app.spec.destination.namespace
     )
@@ -39,6 +41,7 @@ def jobs(
         capabilities=cache(partial(capabilities, discovery)),
         scratch=settings.state_directory(),
         enable_helm=settings.kustomize_enable_helm,
+        plugins=plugins,
     )
     # What one source reads of another's files belongs to that one's read-set: both have the same `Files`.
     refs = {source.ref: of for source, of in zip(pinned.sources, files, strict=True) if source.ref}

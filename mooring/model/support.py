@@ -37,7 +37,6 @@ BLOCKS, WARNS = True, False
 
 # --- tables ---------------------------------------------------------------------------------------
 _SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = (
-    ("plugin", lambda s: s.plugin is not None, "plugins cannot be run yet"),
 )
 
 _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = (

@@ -173,7 +173,12 @@ class Shelves:
             tuple(cluster.get("apiVersions", ("v1", "apps/v1", "apps/v1/Deployment"))),
         )
         parameters = replace(
-            Parameters(capabilities=lambda: capabilities, scratch=self._scratch), **told.get("settings", {})
+            Parameters(
+                capabilities=lambda: capabilities,
+                scratch=self._scratch,
+                plugins=plugins if (plugins := case.folder / "plugins").is_dir() else None,
+            ),
+            **told.get("settings", {}),
         )
         fetch = Fetched(case, self.shelf, repositories)
         seen = [

@@ -44,6 +44,9 @@ _TYPED = {
         "docker build": _ENGINE,
         "kubectl create namespace mooring": "tests/charts/test_readme.py",
     },
+    "docs/plugins.md": {
+        "mkdir -p plugins": "tests/stories/test_plugins.py",
+    },
     "docs/tasks.md": {
         "export MOORING_REDIS_URL": _HERE,
         "export MOORING_FLOWER_PASSWORD": "tests/cli/test_flower.py",

@@ -19,15 +19,15 @@ from workers.render.helm import HelmRenderer
 from workers.render.kustomize import KustomizeRenderer
 from workers.render.manifest import MAX_OBJECTS, Manifest
 from workers.render.overrides import overridden
+from workers.render.plugin import PluginRenderer, found_by_plugin
 from workers.render.readset import ReadSet
 from workers.render.source import Job, Rendered, Renderer
 
-# Each kind of source with its renderer; None for those that are not supported yet.
-_RENDERERS: Final[dict[str, Renderer | None]] = {
+_RENDERERS: Final[dict[str, Renderer]] = {
     "Directory": DirectoryRenderer(),
     "Helm": HelmRenderer(),
     "Kustomize": KustomizeRenderer(),
-    "Plugin": None,
+    "Plugin": PluginRenderer(),
 }
 _MARKERS: Final = {
     "Chart.yaml": "Helm",
@@ -57,10 +57,10 @@ def render(jobs: Sequence[Job]) -> Rendered:
         with _named(at):
             source, told = overridden(job.source, job.files, job.app.name)
             job = replace(job, source=source)
-            kind, where = _kind(job)
-            renderer = _RENDERERS[kind]
-            if renderer is None:
-                raise RenderFailed(f"{kind} is not supported yet", where=where)
+            # The rules of plugins go before the names of files, as Argo CD has it.
+            if not _explicit(source) or (source.plugin is not None and not source.plugin.name):
+                job = found_by_plugin(job)
+            renderer = _RENDERERS[kind := _kind(job)]
             product = renderer.render(job)
             inputs = renderer.inputs(job)
         manifests += product.manifests
@@ -86,17 +86,14 @@ def _named(source: str) -> Iterator[None]:
         raise RenderFailed(str(error), where=source) from error
 
 
-def _kind(job: Job) -> tuple[str, str]:
-    """The kind of the source, and what says so."""
-    source, files = job.source, job.files
-    path = clean_path(source.path)
-    if kind := _explicit(source):
-        return kind, "spec.source"
+def _kind(job: Job) -> str:
+    path = clean_path(job.source.path)
+    if kind := _explicit(job.source):
+        return kind
     for name, kind in _MARKERS.items():
-        marker = posixpath.join(path, name)
-        if files.find(marker) is not None:
-            return kind, marker
-    return "Directory", "spec.source"
+        if job.files.find(posixpath.join(path, name)) is not None:
+            return kind
+    return "Directory"
 
 
 def _explicit(source: Source) -> str:

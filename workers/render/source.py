@@ -74,6 +74,7 @@ class Parameters:
 
     `capabilities` asks the cluster at most once. `scratch` is the directory where tools get their work
     directories; `seconds` is how long one tool may take. `enable_helm`: Kustomize inflates Helm charts.
+    `plugins` is where the operator's plugins are.
     """
 
     duplicate_keys: DuplicateKeys = "warn"
@@ -81,6 +82,7 @@ class Parameters:
     capabilities: Callable[[], Capabilities] = field(default=lambda: Capabilities("", ()))
     scratch: Path = Path()
     enable_helm: bool = False
+    plugins: Path | None = None
     seconds: float = 60.0
 
 

@@ -43,7 +43,6 @@ def test_a_plain_directory_is_all_supported() -> None:
             True,
         ),
         ({"source": None}, "spec.source", True),
-        ({"source": {"repoURL": "https://a/b", "plugin": {}}}, "spec.source.plugin", True),
         ({"ignoreDifferences": [{"kind": "Deployment"}]}, "spec.ignoreDifferences", True),
         ({"destination": {"server": "https://elsewhere"}}, "spec.destination.server", True),
         ({"destination": {"name": "elsewhere"}}, "spec.destination.name", True),

@@ -130,7 +130,6 @@ def test_a_file_with_the_marker_is_skipped(rendered: Render) -> None:
         ({"app/Chart.yaml": ""}, {"directory": {}}, "Helm is not supported yet"),
         ({}, {"helm": {}}, "spec.source: Helm is not supported yet"),
         ({}, {"chart": "redis"}, "spec.source: Helm is not supported yet"),
-        ({}, {"plugin": {}}, "spec.source: Plugin is not supported yet"),
         ({}, {"helm": {}, "kustomize": {}}, "several types: Helm, Kustomize"),
     ],
 )
