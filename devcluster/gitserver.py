@@ -54,7 +54,14 @@ class Executable:
     content: str | bytes
 
 
-Content = str | bytes | Symlink | Executable | None
+@dataclass(frozen=True, slots=True)
+class Gitlink:
+    """A file's content in `Repository.commit`, for a submodule at a commit of another repository."""
+
+    commit: str
+
+
+Content = str | bytes | Symlink | Executable | Gitlink | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +418,9 @@ def _stream(ref: str, parent: str, message: str, files: Mapping[str, Content], d
     for path, content in files.items():
         if content is None:
             out.append(b"D %b\n" % _quoted(path))
+            continue
+        if isinstance(content, Gitlink):
+            out.append(b"M 160000 %b %b\n" % (content.commit.encode(), _quoted(path)))
             continue
         text: str | bytes
         match content:

@@ -70,6 +70,9 @@ class Settings:
     kustomize_enable_helm: bool = _set(
         "MOORING_KUSTOMIZE_ENABLE_HELM", False, "inflate the Helm charts that kustomizations name (`1`)."
     )
+    git_submodules: bool = _set(
+        "MOORING_GIT_SUBMODULES", True, "fetch the submodules that an app reads from; `0`: leave them out."
+    )
     plugins_dir: str = _set(
         "MOORING_PLUGINS_DIR",
         "",
@@ -121,8 +124,10 @@ class Settings:
         env: dict[str, str] = {}
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if value not in ("", None, False):
-                env[entry.metadata["variable"]] = "1" if value is True else str(value)
+            if isinstance(value, bool):
+                env[entry.metadata["variable"]] = "1" if value else "0"
+            elif value not in ("", None):
+                env[entry.metadata["variable"]] = str(value)
         return env
 
 

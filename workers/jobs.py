@@ -10,8 +10,10 @@ from mooring.model.application import Application
 from mooring.model.pinned import Pinned
 from mooring.model.spec import Source
 from mooring.settings import Settings
+from workers.checkout import is_git
 from workers.cluster.capabilities import capabilities
 from workers.cluster.kinds import Discovery
+from workers.git.submodules import with_submodules
 from workers.render.files import Files, Tree
 from workers.render.source import App, Fetch, Job, Parameters
 from workers.render.yaml_reader import DuplicateKeys
@@ -35,7 +37,13 @@ def jobs(
     whose = App(
         app.metadata.name, app.metadata.namespace, app.spec.project_name, app.spec.destination.namespace
     )
-    files = [Files(tree, revision) for tree, revision in zip(trees, pinned.revisions, strict=True)]
+    fetches = [fetch(source) for source in pinned.sources]
+    files = [
+        Files(_whole(tree, revision, source, fetching, settings), revision)
+        for tree, (source, revision), fetching in zip(
+            trees, zip(pinned.sources, pinned.revisions, strict=True), fetches, strict=True
+        )
+    ]
     parameters = Parameters(
         duplicate_keys=strict,
         capabilities=cache(partial(capabilities, discovery)),
@@ -50,9 +58,16 @@ def jobs(
             app=whose,
             source=source,
             files=own,
-            fetch=fetch(source),
+            fetch=fetching,
             parameters=parameters,
             refs=refs,
         )
-        for source, own in zip(pinned.sources, files, strict=True)
+        for source, own, fetching in zip(pinned.sources, files, fetches, strict=True)
     ]
+
+
+def _whole(tree: Tree, commit: str, source: Source, fetch: Fetch, settings: Settings) -> Tree:
+    """The files of a Git source, with its submodules where these are wanted."""
+    if not settings.git_submodules or not is_git(source):
+        return tree
+    return with_submodules(tree, commit, source.repo_url, lambda url, wanted: fetch.git(url, wanted)[0])

@@ -15,9 +15,10 @@ from typing import Any, Final
 
 import yaml
 
-from devcluster.gitserver import Content, Executable, Repository, Symlink
+from devcluster.gitserver import Content, Executable, Gitlink, Repository, Symlink
 from mooring.errors import RenderFailed
 from mooring.model.spec import Source
+from workers.git.submodules import with_submodules
 from workers.git.tree import TreeReader
 from workers.render.files import Files, Tree
 from workers.render.readset import ReadSet
@@ -28,7 +29,7 @@ CORPUS: Final = Path(__file__).parent
 _DATE: Final = "1700000000 +0000"
 _KNOWN: Final = frozenset(
     (
-        *("source", "sources", "app", "namespace", "destination", "capabilities", "settings"),
+        *("source", "sources", "app", "namespace", "destination", "capabilities", "settings", "submodules"),
         *("truth", "warnings", "fails", "untraced"),
     )
 )
@@ -148,10 +149,10 @@ class Shelves:
         self._scratch = scratch
         self._made: dict[Path, Shelf] = {}
 
-    def shelf(self, folder: Path) -> Shelf:
-        """What lies in `folder`, as one commit."""
+    def shelf(self, folder: Path, submodules: Mapping[str, Content] | None = None) -> Shelf:
+        """What lies in `folder`, and submodules, as one commit."""
         if folder not in self._made:
-            repository, files = self._create(), files_of(folder)
+            repository, files = self._create(), {**files_of(folder), **(submodules or {})}
             self._made[folder] = Shelf(
                 repository,
                 TreeReader(repository.path, self._scratch / "doubt"),
@@ -161,7 +162,16 @@ class Shelves:
         return self._made[folder]
 
     def repositories(self, case: Case) -> dict[str, Shelf]:
-        return {name: self.shelf(folder) for name, folder in case.folders.items()}
+        """With those that have submodules behind those that these are."""
+        links = {path.partition("/")[0]: {} for path in case.told.get("submodules", {})}
+        found: dict[str, Shelf] = {}
+        for name in sorted(case.folders, key=lambda name: name in links):
+            for path, of in case.told.get("submodules", {}).items():
+                repository, _, place = path.partition("/")
+                if repository == name:
+                    links[name][place] = Gitlink(found[of].commit)
+            found[name] = self.shelf(case.folders[name], links.get(name))
+        return found
 
     def rendered(self, case: Case, repositories: Mapping[str, Shelf]) -> Rendered:
         """The case, as the engine renders it."""
@@ -182,7 +192,15 @@ class Shelves:
         )
         fetch = Fetched(case, self.shelf, repositories)
         seen = [
-            Files((shelf := repositories[case.repository_of(source)]).tree, shelf.commit)
+            Files(
+                with_submodules(
+                    (shelf := repositories[case.repository_of(source)]).tree,
+                    shelf.commit,
+                    source.repo_url,
+                    lambda url, wanted: fetch.git(url, wanted)[0],
+                ),
+                shelf.commit,
+            )
             for source in case.sources
         ]
         refs = {source.ref: files for source, files in zip(case.sources, seen, strict=True) if source.ref}

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from devcluster.build import PROGRAMS, tool
-from devcluster.gitserver import Content, Executable, GitServer, Symlink
+from devcluster.gitserver import Content, Executable, Gitlink, GitServer, Symlink
 from mooring.errors import MooringError
 from tests.corpus.case import CORPUS, Case, Coverage, Shelf, Shelves
 from tests.corpus.watched import watched
@@ -176,6 +176,8 @@ def _changed(content: Content) -> Content:
     match content:
         case Symlink(target):
             return Symlink(f"{target}-changed")
+        case Gitlink(commit):
+            return Gitlink(commit[::-1])
         case Executable(text):
             return text  # no longer to be run
         case bytes() | str():

@@ -48,8 +48,19 @@ class Entry:
         return self.mode & 0o170000 == 0o100000
 
     @property
+    def is_submodule(self) -> bool:
+        return self.mode == 0o160000
+
+    @property
     def name(self) -> str:
         return posixpath.basename(self.path)
+
+
+class Graft(Entry):
+    """A submodule whose files are at hand, as the directory that a checkout makes of it.
+
+    `id` is that of its commit, as the tree of the repository itself has it.
+    """
 
 
 def clean_path(path: str) -> str:

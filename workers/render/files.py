@@ -14,10 +14,11 @@ from typing import Final, Protocol
 
 from mooring.errors import GitRefused, RenderFailed
 from mooring.text import printable
-from workers.git.tree import Entry, clean_path
+from workers.git.tree import Entry, Graft, clean_path
 
 _MAX_HOPS: Final = 20  # symbolic links one behind the other
 _AT_ONCE: Final = 20  # files in memory before the total is looked at again
+_MODULES: Final = ".gitmodules"
 _ROOT_MODE: Final = 0o040000
 _EXECUTABLE: Final = 0o100
 
@@ -56,13 +57,17 @@ class Files:
         self.commit = commit
         self.limits = limits
         self._reads: dict[str, str | None] = {}
+        self._grafts: dict[str, str] = {}
         self._folders: dict[str, dict[str, Entry]] = {}
         self._copied_bytes = 0
         self._copied_files = 0
 
     @property
     def reads(self) -> Mapping[str, str | None]:
-        """Each path that was asked for, with the Git id that is there, or None where nothing is."""
+        """Each path that was asked for, with the Git id that is there, or None where nothing is.
+
+        What was asked for inside a submodule depends on its commit, which stands for it.
+        """
         return self._reads
 
     def find(self, path: str) -> Entry | None:
@@ -100,6 +105,8 @@ class Files:
             entries = list(self.tree.walk(self.commit, found.path))
         else:
             entries = list(self._folder(found.path).values())
+        for entry in entries:
+            self._meet(entry)
         return sorted(entries, key=lambda entry: entry.path.split("/"))
 
     def contents(self, files: Iterable[tuple[str, str]]) -> Iterator[tuple[str, bytes]]:
@@ -164,10 +171,11 @@ class Files:
             here = "/".join((*done, step))
             found = self._folder("/".join(done)).get(step)
             if found is None:
-                self._reads[here] = None
+                self._note(here, None)
                 return None
+            self._meet(found)
             if found.is_link:
-                self._reads[here] = found.id
+                self._note(here, found.id)
                 hops += 1
                 if hops > _MAX_HOPS:
                     return None
@@ -177,7 +185,7 @@ class Files:
                 todo = target.split("/") + todo
                 continue
             if todo and not found.is_tree:
-                self._reads[here] = found.id
+                self._note(here, found.id)
                 return None
             done.append(step)
         return "/".join(done)
@@ -192,6 +200,7 @@ class Files:
         if links > _MAX_HOPS:
             raise RenderFailed("symbolic links lead in circles", where=printable(path))
         for entry in self.tree.walk(self.commit, found.path):
+            self._meet(entry)
             below = posixpath.join(path, entry.path[len(found.path) :].lstrip("/"))
             if entry.is_file:
                 self._count()
@@ -229,7 +238,7 @@ class Files:
 
     def _noted(self, path: str) -> Entry | None:
         found = self._entry(path)
-        self._reads[path] = found.id if found else None
+        self._note(path, found.id if found else None)
         return found
 
     def _entry(self, path: str) -> Entry | None:
@@ -238,6 +247,18 @@ class Files:
             return None if id_ is None else Entry("", _ROOT_MODE, id_)
         folder, name = posixpath.split(path)
         return self._folder(folder).get(name)
+
+    def _meet(self, entry: Entry) -> None:
+        """Of a submodule, what is there depends on what the repository tells of it, too."""
+        if entry.is_submodule or isinstance(entry, Graft):
+            if not any(entry.path.startswith(f"{graft}/") for graft in self._grafts):
+                self._grafts[entry.path] = entry.id
+            if _MODULES not in self._reads:
+                self._note(_MODULES, self.tree.tree_id(self.commit, _MODULES))
+
+    def _note(self, path: str, id_: str | None) -> None:
+        graft = next((graft for graft in self._grafts if path.startswith(f"{graft}/")), "")
+        self._reads[graft or path] = self._grafts[graft] if graft else id_
 
 
 def _leads_out(path: str) -> RenderFailed:
