@@ -120,6 +120,7 @@ def open_mirror(applications: Applications, settings: Settings, source: Source, 
         credential_of(applications, settings, source, project),
         allow_file=settings.git_allow_file,
         limits=Limits(settings.git_whole_mb << 20, settings.git_max_mb << 20),
+        hosts=settings.remote_hosts.replace(",", " ").split(),
     )
 
 

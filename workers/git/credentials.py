@@ -31,7 +31,6 @@ _UNSUPPORTED: Final = (
     "gcpServiceAccountKey",
     "useAzureWorkloadIdentity",
     "proxy",
-    "enableLfs",
 )
 
 
@@ -60,6 +59,7 @@ class Credential:
     tls_cert: str = ""  # PEM of a client certificate, and its key
     tls_key: str = ""
     insecure: bool = False  # do not verify the host: the Secret says so
+    lfs: bool = False  # what stands for files of Git LFS is replaced by them: the Secret says so
     plain_http: bool = False  # of a registry: it speaks no https
     vouched: bool = False  # a Secret names this very host, so it may be in a private network
 
@@ -164,13 +164,14 @@ def _own_credential(
     shared.sort(key=lambda pair: (-len(pair[1]), pair[0].data.get("project", "") != project, pair[0].name))
     chosen = [secret for secret, _ in own[:1] + shared[:1]]
     plain_http = any(_flag(secret, "insecureOCIForceHttp") for secret in chosen)
+    lfs = any(_flag(secret, "enableLfs") for secret, _ in own[:1])
     for secret in chosen:
         credential = _from_secret(secret, endpoint)
         if credential.kind is not CredentialKind.NONE or credential.tls_cert:
-            return replace(credential, plain_http=plain_http, vouched=True)
+            return replace(credential, plain_http=plain_http, lfs=lfs, vouched=True)
     insecure = any(_flag(s, "insecure") or _flag(s, "insecureIgnoreHostKey") for s, _ in own[:1])
     credential = replace(_from_url(repo_url), insecure=insecure)
-    return replace(credential, plain_http=plain_http, vouched=bool(chosen))
+    return replace(credential, plain_http=plain_http, lfs=lfs, vouched=bool(chosen))
 
 
 def _is_for(secret: RepoSecret, types: Collection[str]) -> bool:

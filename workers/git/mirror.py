@@ -45,6 +45,7 @@ from mooring.revision import is_commit, is_range, resolve
 from workers import metrics
 from workers.git import smarthttp
 from workers.git.credentials import Credential
+from workers.git.lfs import Lfs
 from workers.git.process import (
     FULL,
     TOO_LARGE,
@@ -110,14 +111,23 @@ class Mirror:
     _open: ClassVar[dict[Path, Mirror]] = {}
     _open_lock: ClassVar[threading.Lock] = threading.Lock()
 
-    def __init__(self, home: Path, remote: Remote, credential: Credential, limits: Limits) -> None:
+    def __init__(
+        self,
+        home: Path,
+        remote: Remote,
+        credential: Credential,
+        limits: Limits,
+        hosts: Collection[str] = (),
+    ) -> None:
         self.home = home
         self.remote = remote
         self.credential = credential
         self.limits = limits
         self.git_dir = home / "mirror.git"
         self._doubt = home / "doubt"
-        self.tree = TreeReader(self.git_dir, self._doubt, self._bring)
+        self._lfs = Lfs(home / "lfs", remote, credential, hosts) if credential.lfs else None
+        fill = self._lfs.filled if self._lfs is not None else None
+        self.tree = TreeReader(self.git_dir, self._doubt, self._bring, fill)
         self._http: smarthttp.SmartHttp | None = None
         self._http_lock = threading.Lock()
 
@@ -130,9 +140,11 @@ class Mirror:
         *,
         allow_file: bool = False,
         limits: Limits | None = None,
+        hosts: Collection[str] = (),
     ) -> Mirror:
         """The mirror of `url` under `root`, made (empty) when it is not there; one object a process.
 
+        `hosts` may be in a private network although only the Git host names them, for its large files.
         Raises GitRefused when `url` is none that git may be given.
         """
         remote = parse(url, allow_file=allow_file)
@@ -143,7 +155,7 @@ class Mirror:
                 # Whom to trust is no part of its identity, but a change must be heeded.
                 if mirror is not None:
                     mirror.close()
-                mirror = cls(home, remote, credential, limits or Limits())
+                mirror = cls(home, remote, credential, limits or Limits(), hosts)
                 mirror._create()
             cls._open[home] = mirror  # the last one opened is the last one closed
             for old in list(cls._open)[:-_MAX_OPEN]:
@@ -281,6 +293,8 @@ class Mirror:
         meanwhile; only the sweeping is done alone.
         """
         deadline = time.monotonic() + timeout
+        if self._lfs is not None:
+            self._lfs.sweep()
         env = environment(_promisor("") if self.partial else None)
         self._sweep_alone(deadline)
         with self._locked(exclusive=False, deadline=deadline) as fd:

@@ -11,7 +11,7 @@ import posixpath
 import re
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -80,15 +80,21 @@ class TreeReader:
     """Objects of one repository. Safe to use from several threads; one question at a time."""
 
     def __init__(
-        self, git_dir: Path, doubt: Path, bring: Callable[[Sequence[str]], bool] | None = None
+        self,
+        git_dir: Path,
+        doubt: Path,
+        bring: Callable[[Sequence[str]], bool] | None = None,
+        fill: Callable[[Mapping[str, bytes], int], dict[str, bytes]] | None = None,
     ) -> None:
         """`doubt` is a file that is made when something is missing that must be there.
 
-        `bring` gets objects that are missing, and says whether it could: False where none may be.
+        `bring` gets objects that are missing, and says whether it could: False where none may be. `fill`
+        puts contents of at most so many bytes in the place of what stands for them.
         """
         self._git_dir = git_dir
         self._doubt = doubt
         self._bring = bring
+        self._fill = fill
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -146,7 +152,8 @@ class TreeReader:
                 raise LocalDamage(f"object {id_} is missing in the mirror; the next fetch clones it anew")
             if size > limit:
                 raise GitRefused(f"object {id_} has {size} bytes, more than the limit of {limit}")
-        return dict(zip(wanted, self._contents(wanted), strict=True))
+        found = dict(zip(wanted, self._contents(wanted), strict=True))
+        return self._fill(found, limit) if self._fill is not None else found
 
     def prepare(self, ids: Sequence[str]) -> None:
         """Brings what of these is not here yet, in one go, so that reading them asks nobody."""

@@ -149,9 +149,34 @@ class Client:
                 return Answer(response.status, told, body, str(at))
         raise RemoteRefused(f"{shown_url(url)} redirects more than {_MOST_REDIRECTS} times")
 
+    def post(
+        self,
+        url: str,
+        access: Access,
+        body: bytes,
+        *,
+        limit: int,
+        deadline: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The answer, of status 200, to POST; a redirect is none. Raises as `get` does."""
+        at = Url.parse(url)
+        authorization = access.credential.authorization
+        with self._exchange(at, access, headers or {}, authorization, deadline, body) as response:
+            if response.status != 200:
+                raise self._no(at, response, access)
+            told = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(200, told, self._body(at, response, limit), str(at))
+
     @contextlib.contextmanager
     def _exchange(
-        self, at: Url, access: Access, headers: Mapping[str, str], authorization: str, deadline: float
+        self,
+        at: Url,
+        access: Access,
+        headers: Mapping[str, str],
+        authorization: str,
+        deadline: float,
+        body: bytes | None = None,
     ) -> Iterator[http.client.HTTPResponse]:
         shown = shown_url(str(at))
         at_home = at.endpoint == access.home
@@ -164,7 +189,7 @@ class Client:
             raise RemoteRefused(f"{shown} is not https: only what the source names itself may be plain http")
         with _Line(self, at, access, deadline) as line:
             try:
-                yield line.ask(sent)
+                yield line.ask(sent, body)
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise self._failed(shown, error, access, deadline) from error
 
@@ -274,7 +299,7 @@ class _Line:
         for sock in self._sockets:
             sock.close()
 
-    def ask(self, headers: Mapping[str, str]) -> http.client.HTTPResponse:
+    def ask(self, headers: Mapping[str, str], body: bytes | None) -> http.client.HTTPResponse:
         end, target, sent = self._at.endpoint, self._at.target, dict(headers)
         proxy = None if proxy_bypass(end.host) else getproxies().get(end.scheme)
         if proxy is None:
@@ -287,7 +312,7 @@ class _Line:
             if end.scheme == "http":
                 target, sent = str(self._at), sent | login
         self._connection.sock = self._secured(sock) if end.scheme == "https" else sock
-        self._connection.request("GET", target, headers=sent)
+        self._connection.request("GET" if body is None else "POST", target, body, sent)
         return self._connection.getresponse()
 
     def _left(self) -> float:

@@ -77,11 +77,23 @@ def test_each_kind_is_read() -> None:
 
 def test_what_is_not_supported_is_said_and_not_ignored() -> None:
     url = "https://github.com/a/b"
-    for field in ("githubAppID", "proxy", "enableLfs"):
+    for field in ("githubAppID", "proxy"):
         with pytest.raises(GitRefused, match=field):
             credential_for(url, [repository(url=url, **{field: "true"})])
     with pytest.raises(GitRefused, match="line break"):
         credential_for(url, [repository(url=url, username="u", password="a\nX-Evil: 1")])
+
+
+def test_large_files_are_wanted_where_the_repositorys_own_secret_says_so() -> None:
+    url = "https://github.com/a/b"
+    assert credential_for(url, [repository(url=url, password="t", enableLfs="true")]).lfs
+    assert not credential_for(url, [repository(url=url, password="t", enableLfs="false")]).lfs
+    shared = RepoSecret(
+        "s", "repo-creds", {"url": "https://github.com/a", "password": "t", "enableLfs": "true"}
+    )
+    assert not credential_for(url, [shared]).lfs
+    both = credential_for(url, [shared, repository(url=url, enableLfs="true")])
+    assert (both.secret, both.lfs) == ("t", True)
 
 
 def test_labels_tell_which_secrets_are_meant() -> None:
