@@ -27,6 +27,7 @@ from typing import Final
 
 from mooring.errors import RenderFailed
 from workers.confine import bwrap, landlock, seccomp
+from workers.confine.hush import hushed
 from workers.confine.mode import ADVICE, Mode, mode
 
 # Not as a script, which Python would compile at each start.
@@ -130,7 +131,7 @@ def run(command: Command, bounds: Bounds) -> Output:
             text = text.replace(f"{path}/", "").replace(str(path), ".")
         for path in (Path(command.argv[0]), *command.readable):
             text = text.replace(str(path), path.name)
-        return text
+        return hushed(text, directory, command.argv)
 
     return _judge(command, bounds, ended, shown)
 

@@ -1,0 +1,87 @@
+"""A tool quotes what it cannot use; what its files keep secret is not among its words when we repeat them."""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+
+from tests.workers.confine.conftest import Prison
+from workers.confine.hush import MASK, hushed
+from workers.confine.run import ToolFailed
+
+CANARY = f"canary-{secrets.token_hex(8)}"
+CODED = base64.b64encode(CANARY.encode()).decode()
+SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\n"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"a.yaml": f"{SECRET}stringData:\n  any: {CANARY}\n"},
+        {"a.yaml": f"{SECRET}data:\n  any: {CODED}\n"},
+        {"deep/er/a.yml": f"a: 1\n---\n{SECRET}stringData: {{any: 'first\n\n    {CANARY}\n\n    last'}}\n"},
+        {"a.json": f'{{"kind": "Secret", "stringData": {{"any": "{CANARY}"}}}}'},
+        {"list.yaml": f"kind: List\nitems:\n- kind: Secret\n  stringData: {{any: {CANARY}}}\n"},
+        {"values.yaml": f"db:\n  rootPassword: {CANARY}\n"},
+        {"values.yaml": f"auth:\n  database:\n  - {CANARY}\n"},
+        {"values.yaml": f"env:\n  API_KEY: &it {CANARY}\n  other: *it\n"},
+        {"templates/a.yaml": f"kind: Secret\nstringData:\n  {{{{ .Values.x }}}}: y\n  any: {CANARY}\n"},
+        {"templates/b.yaml": f"x: {{{{ if }}}}\npassword: '{CANARY}'\n"},
+        {"broken.yaml": f"a: [\ndb_token: {CANARY}\n"},
+        {"settings.env": f"DB_PASSWORD={CANARY}\n"},
+        {"kustomization.yaml": f"secretGenerator:\n- name: x\n  literals: [any={CANARY}]\n"},
+        {"b/kustomization.yaml": "secretGenerator:\n- envs: [../x.env]\n", "x.env": f"ANY={CANARY}\n"},
+        {"kustomization.yaml": "secretGenerator:\n- files: [k=x.txt]\n", "x.txt": f"{CANARY}\n"},
+    ],
+)
+def test_what_the_files_keep_secret_is_not_repeated(prison: Prison, files: dict[str, str]) -> None:
+    for path, text in files.items():
+        (prison.directory / path).parent.mkdir(parents=True, exist_ok=True)
+        (prison.directory / path).write_text(text)
+    with pytest.raises(ToolFailed) as caught:
+        prison.shell(f"echo 'cannot use \"{CANARY}\" or {CODED} of a.yaml' >&2; exit 1")
+    told = f"{caught.value} {caught.value.stderr}"
+    assert CANARY not in told
+    assert CODED not in told
+    assert f'cannot use "{MASK}" or {MASK} of a.yaml' in told
+    assert CANARY not in prison.shell(f"echo {CANARY} >&2").stderr, "nor of a tool that succeeds"
+
+
+def test_an_option_with_a_secret_is_not_repeated(tmp_path: Path) -> None:
+    argv = ("helm", "--set-string", f"db.password={CANARY},name=web")
+    assert hushed(f"failed: {CANARY} of web", tmp_path, argv) == f"failed: {MASK} of web"
+
+
+def test_words_that_are_no_secrets_stay(tmp_path: Path) -> None:
+    (tmp_path / "values.yaml").write_text("secretName: web-tls\nimage: nginx\ntokens: 3\npassword: abc\n")
+    words = "web-tls of nginx: templates/web.yaml:3: abc: want 3"
+    assert hushed(words, tmp_path) == words
+
+
+def test_what_a_tool_left_to_trip_us_is_passed_over(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("password: nothing of this\n")
+    work = tmp_path / "work"
+    deep = work.joinpath(*["d"] * 100)
+    deep.mkdir(parents=True)
+    os.mkfifo(work / "pipe.yaml")
+    (work / "link.yaml").symlink_to(outside)
+    (work / "endless.yaml").symlink_to("/dev/zero")
+    (work / "nested.yaml").write_text("password: " + "[" * 100_000)
+    (work / "bomb.yaml").write_text(
+        "password: &a [x]\n" + "".join(f"k{n}: &k{n} [*a,*a]\n" for n in range(1000))
+    )
+    (work / "password.yaml").write_text(f"password: {CANARY}\n")
+    assert hushed(f"nothing of this, nor {CANARY}", work) == f"nothing of this, nor {MASK}"
+
+
+@pytest.mark.parametrize("text", ["\n", " ", "-", "a", "a: ", "=", "password: x ", "'", "kind:\n"])
+def test_text_that_is_long_to_no_purpose_is_gone_through_once(tmp_path: Path, text: str) -> None:
+    long = text * (500_000 // len(text))
+    (tmp_path / "a.tpl").write_text(f"password = {CANARY}\n{long}")
+    (tmp_path / "b.yaml").write_text(f"{long}: [\n{long}token: é")
+    assert hushed(f"of {CANARY}", tmp_path) == f"of {MASK}"

@@ -1,0 +1,167 @@
+"""Takes out of a tool's words what its files hold as secret: tools quote the text that they cannot use.
+
+What is secret cannot be known for sure, so all is taken for it that a Secret, a secretGenerator of a
+kustomization or a field with a telling name holds: a message rather loses a word too many.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from mooring.errors import RenderFailed
+from workers.render.yaml_reader import read_documents
+
+MASK: Final = "***"
+_SHORTEST: Final = 4  # what is shorter stands in too many words, and is no secret for long
+_FILE_LIMIT: Final = 1 << 20
+_TOGETHER: Final = 16 << 20
+_DEEPEST: Final = 64
+_TELLING: Final = re.compile(
+    r"pass|pwd|secret|token|credential|private|api_?key|access_?key|auth|cert|dsn|salt|signature",
+    re.IGNORECASE,
+)
+_ONLY_NAMES: Final = re.compile(r"(name|ref|type|class|enabled|path|mount)$", re.IGNORECASE)
+# Possessive throughout: the text is a stranger's, and must not be gone through more than once.
+_LINE: Final = re.compile(
+    r"""^[ \t-]*+["']?+(?P<key>[\w./-]++)["']?+[ \t]*+[:=][ \t]*+(?P<value>\S.*+)""", re.MULTILINE
+)
+_SECRET: Final = re.compile(r"""^[ \t-]*+["']?kind["']?:[ \t]*+["']?Secret\b""", re.MULTILINE)
+_YAML: Final = (".yaml", ".yml", ".json")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]{8,}+={0,2}+\s*+")
+
+
+def hushed(words: str, directory: Path, argv: Sequence[str] = ()) -> str:
+    """`words` without the secrets of the files below `directory`, and of the options in `argv`."""
+    if not words.strip():
+        return words
+    quoted = {each for each in _secrets(directory, argv) if len(each) >= _SHORTEST and each in words}
+    for secret in sorted(quoted, key=len, reverse=True):
+        words = words.replace(secret, MASK)
+    return words
+
+
+def _secrets(directory: Path, argv: Sequence[str]) -> Iterator[str]:
+    for option in argv:
+        for pair in option.split(","):
+            name, _, value = pair.partition("=")
+            if _tells(name):
+                yield from _forms(value)
+    generated: set[Path] = set()
+    for file, text in _texts(directory):
+        if file.suffix in _YAML or file.name == "Kustomization":
+            try:
+                documents, _ = read_documents(text.encode(), file.name)
+            except RenderFailed:
+                yield from _of_lines(text)
+            else:
+                for document in documents:
+                    yield from _of_body(document.body, file, generated)
+        else:
+            yield from _of_lines(text)
+    for file in generated & set(_regular(directory)):
+        for line in (_read(file) or "").splitlines():
+            yield from _forms(line)
+            yield from _forms(line.partition("=")[2])
+
+
+def _of_body(body: Any, file: Path, generated: set[Path]) -> Iterator[str]:
+    waiting: list[tuple[Any, bool]] = [(body, False)]
+    seen: set[int] = set()  # aliases lead to one object many times
+    while waiting:
+        value, secret = waiting.pop()
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            if secret:
+                yield from _forms(str(value))
+            continue
+        if not isinstance(value, dict | list) or (not secret and id(value) in seen):
+            continue
+        seen.add(id(value))
+        if isinstance(value, list):
+            waiting += [(item, secret) for item in value]
+            continue
+        of_secret = value.get("kind") == "Secret"
+        for key, item in value.items():
+            if key == "secretGenerator":
+                yield from _of_generators(item, file, generated)
+            else:
+                told = of_secret and key in ("data", "stringData")
+                waiting.append((item, secret or told or _tells(str(key))))
+
+
+def _of_generators(generators: Any, file: Path, generated: set[Path]) -> Iterator[str]:
+    for generator in generators if isinstance(generators, list) else ():
+        for field in ("literals", "envs", "env", "files"):
+            told = generator.get(field, ()) if isinstance(generator, dict) else ()
+            for each in [told] if isinstance(told, str) else told or ():
+                name, equals, value = str(each).partition("=")
+                if field == "literals":
+                    yield from _forms(value)
+                else:
+                    generated.add(Path(os.path.normpath(file.parent / (value if equals else name))))
+
+
+def _of_lines(text: str) -> Iterator[str]:
+    """Of what is no YAML, as a template of a chart."""
+    whole = _SECRET.search(text) is not None
+    for found in _LINE.finditer(text):
+        if whole or _tells(found["key"]):
+            yield from _forms(found["value"].strip().strip("\"'"))
+
+
+def _tells(key: str) -> bool:
+    return _TELLING.search(key) is not None and _ONLY_NAMES.search(key) is None
+
+
+def _forms(text: str) -> Iterator[str]:
+    """As it may be quoted: whole, line by line, encoded or decoded."""
+    decoded = ""
+    if _BASE64.fullmatch(text):
+        with contextlib.suppress(binascii.Error, UnicodeDecodeError):
+            decoded = base64.b64decode(text).decode()
+    for whole in (text, decoded):
+        for part in (whole, *whole.splitlines()):
+            yield part.strip()
+            yield base64.b64encode(part.strip().encode()).decode()
+
+
+def _texts(directory: Path) -> Iterator[tuple[Path, str]]:
+    left = _TOGETHER
+    for file in _regular(directory):
+        text = _read(file)
+        # To look for a telling word is much quicker than to read YAML, and most files have none.
+        if text is not None and _TELLING.search(text) and (left := left - len(text)) > 0:
+            yield file, text
+
+
+def _regular(directory: Path) -> Iterator[Path]:
+    depth = len(directory.parts)
+    for place, folders, names in os.walk(directory):
+        if len(Path(place).parts) - depth >= _DEEPEST:
+            folders.clear()
+        for name in names:
+            file = Path(place, name)
+            try:
+                about = file.lstat()
+            except OSError:
+                continue
+            if stat.S_ISREG(about.st_mode) and about.st_size <= _FILE_LIMIT:
+                yield file
+
+
+def _read(file: Path) -> str | None:
+    try:
+        # A tool may have put a link or a pipe there.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as opened:
+            data = opened.read(_FILE_LIMIT)
+    except OSError:
+        return None
+    return None if b"\0" in data[:1024] else data.decode(errors="replace")
