@@ -166,7 +166,7 @@ class Client:
             if response.status != 200:
                 raise self._no(at, response, access)
             told = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(200, told, self._body(at, response, limit), str(at))
+            return Answer(200, told, self._body(at, response, limit, deadline), str(at))
 
     @contextlib.contextmanager
     def _exchange(
