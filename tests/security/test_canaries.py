@@ -19,10 +19,10 @@ from click.testing import CliRunner
 from cli.main import main
 from devcluster.gitserver import GitServer, Repository
 from devcluster.redis import RedisServer
-from tests.stories.conftest import own_redis, ship, ship_processes, ship_settings
+from tests.stories.conftest import own_redis, ship, ship_processes
 from tests.stories.ship import SECRET, Ship, configmap
 
-__all__ = ["own_redis", "ship", "ship_processes", "ship_settings"]
+__all__ = ["own_redis", "ship", "ship_processes"]
 pytestmark = pytest.mark.cluster
 
 
@@ -31,6 +31,23 @@ def canary(kind: str) -> str:
 
 
 PASSWORD = canary("git")
+
+
+# It says what it reads, as a tool does that cannot make sense of it.
+_TELLTALE = """apiVersion: argoproj.io/v1alpha1
+kind: ConfigManagementPlugin
+metadata: {name: telltale}
+spec:
+  generate: {command: [sh, -c, "cat secret.yaml values.yaml >&2; echo no sense >&2; exit 3"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def ship_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    plugins = tmp_path_factory.mktemp("plugins")
+    (plugins / "telltale").mkdir()
+    (plugins / "telltale" / "plugin.yaml").write_text(_TELLTALE)
+    return {"MOORING_PLUGINS_DIR": str(plugins)}
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +154,7 @@ def _files(ship: Ship) -> Iterator[tuple[str, bytes]]:
 def test_no_canary_is_ever_seen(
     ship: Ship, own_redis: RedisServer, closed_host: GitServer, git_repo: Repository, namespace: str
 ) -> None:
-    values = {name: canary(name) for name in ("data", "string", "broken", "url", "hook", "webhook")}
+    values = {name: canary(name) for name in ("data", "string", "broken", "url", "hook", "webhook", "tool")}
     token = str(ship.cluster.token)
 
     # 1. A Secret in Git, which is deployed, changed, and then refused by the API server.
@@ -172,6 +189,14 @@ def test_no_canary_is_ever_seen(
     tokened = replace(closed, url=closed.url.replace("://", f"://x:{values['hook']}@"))
     deliveries.append(ship.deliver(tokened, closed.commit({"a.yaml": configmap("b", v="2")})))
     assert ship.finished(deliveries[-1])["state"] in ("succeeded", "failed")
+
+    # 4. A Secret that a tool cannot use, and repeats.
+    told = closed_host.create(f"told-{secrets.token_hex(4)}")
+    told.commit({"secret.yaml": _secret(values), "values.yaml": f"dbPassword: {values['tool']}\n"})
+    source = {"path": ".", "targetRevision": "main", "plugin": {"name": "telltale"}}
+    url = told.url.replace("://", f"://sailor:{PASSWORD}@")
+    ship.create_app(f"told-{name}", told, namespace, spec={"source": {**source, "repoURL": url}})
+    ship.condition(f"told-{name}", "no sense")
     ship.quiet()
 
     values |= {"git": PASSWORD, "token": token, "secret": SECRET}
@@ -183,6 +208,7 @@ def test_no_canary_is_ever_seen(
             *_cli(ship, name),
             *_cli(ship, f"right-{name}"),
             *_cli(ship, f"wrong-{name}"),
+            *_cli(ship, f"told-{name}"),
             *_web(ship, deliveries),
             *_processes(ship),
             *_files(ship),
