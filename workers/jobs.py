@@ -50,6 +50,7 @@ def jobs(
         scratch=settings.state_directory(),
         enable_helm=settings.kustomize_enable_helm,
         plugins=plugins,
+        unconfined=settings.render_unconfined,
     )
     # What one source reads of another's files belongs to that one's read-set: both have the same `Files`.
     refs = {source.ref: of for source, of in zip(pinned.sources, files, strict=True) if source.ref}

@@ -114,7 +114,8 @@ class HelmRenderer:
                 f"HELM_{name}_HOME": str(work / "helm" / name.lower()) for name in ("CACHE", "CONFIG", "DATA")
             }
             try:
-                output = run(Command(argv, work, env=env), Bounds(seconds=job.parameters.seconds))
+                bounds = Bounds(seconds=job.parameters.seconds, unconfined=job.parameters.unconfined)
+                output = run(Command(argv, work, env=env), bounds)
             except ToolFailed as error:
                 raise _failed(error, job, about, given) from error
             found = scan(chart, (each.data for each in given.all()))

@@ -64,7 +64,11 @@ def evaluated(job: Job, paths: Sequence[str]) -> Iterator[tuple[str, list[Docume
         (directory / _REPOSITORY).mkdir()
         files.copy(needed, directory / _REPOSITORY)
         for path in paths:
-            bounds = Bounds(seconds=max(until - time.monotonic(), 0.1), output_bytes=max(left, 1))
+            bounds = Bounds(
+                seconds=max(until - time.monotonic(), 0.1),
+                output_bytes=max(left, 1),
+                unconfined=job.parameters.unconfined,
+            )
             command = Command(_command(jsonnet, job, folders, path), directory, cwd=_REPOSITORY)
             printed = _run(command, bounds, printable(path), job.parameters.seconds)
             left -= len(printed)

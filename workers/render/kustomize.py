@@ -73,7 +73,7 @@ class KustomizeRenderer:
             try:
                 output = run(
                     Command(command, directory, readable=readable),
-                    Bounds(seconds=job.parameters.seconds),
+                    Bounds(seconds=job.parameters.seconds, unconfined=job.parameters.unconfined),
                 )
             except ToolFailed as error:
                 told = _told(error.stderr, layout) or f"it failed with exit code {error.code}"

@@ -214,7 +214,11 @@ def _step(
         readable=(plugin.directory,),
         executes=plugin.spec.preserve_file_mode,
     )
-    bounds = Bounds(seconds=job.parameters.seconds, output_bytes=job.parameters.limits.total_bytes)
+    bounds = Bounds(
+        seconds=job.parameters.seconds,
+        output_bytes=job.parameters.limits.total_bytes,
+        unconfined=job.parameters.unconfined,
+    )
     try:
         return run(command, bounds)
     except ToolFailed as error:

@@ -73,8 +73,8 @@ class Parameters:
     """What shapes every render of this installation and cluster.
 
     `capabilities` asks the cluster at most once. `scratch` is the directory where tools get their work
-    directories; `seconds` is how long one tool may take. `enable_helm`: Kustomize inflates Helm charts.
-    `plugins` is where the operator's plugins are.
+    directories; `seconds` is how long one tool may take; `unconfined`: it runs where nothing would hold it.
+    `enable_helm`: Kustomize inflates Helm charts. `plugins` is where the operator's plugins are.
     """
 
     duplicate_keys: DuplicateKeys = "warn"
@@ -84,6 +84,7 @@ class Parameters:
     enable_helm: bool = False
     plugins: Path | None = None
     seconds: float = 60.0
+    unconfined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
