@@ -36,8 +36,7 @@ class Unsupported:
 BLOCKS, WARNS = True, False
 
 # --- tables ---------------------------------------------------------------------------------------
-_SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = (
-)
+_SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = ()
 
 _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = (
     ("sourceHydrator", lambda s: s.source_hydrator, "the source hydrator is not supported yet", BLOCKS),

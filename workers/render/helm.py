@@ -8,7 +8,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ from workers.render.helm_values import (
 from workers.render.manifest import Manifest, manifests_of
 from workers.render.source import Job, Product
 from workers.render.tools import find
-from workers.render.yaml_reader import read_documents
+from workers.render.yaml_reader import Document, read_documents
 
 VERSION: Final = 1  # to be raised whenever the same files and options give other manifests
 
@@ -119,8 +119,8 @@ class HelmRenderer:
             except ToolFailed as error:
                 raise _failed(error, job, about, given) from error
             found = scan(chart, (each.data for each in given.all()))
-        shown = _Shown(str(about.get("name", "")), path or job.source.chart)
-        manifests, warnings = _read(output.stdout, shown, job)
+            shown = _Shown(str(about.get("name", "")), path or job.source.chart)
+            manifests, warnings = _read(output.stdout, shown, chart, job)
         if found.looks_up:
             warnings.append(f"{shown.path or '.'}: {_LOOKUP}")
         return Product(
@@ -241,7 +241,7 @@ def _failed(error: ToolFailed, job: Job, about: Mapping[str, Any], given: _Files
     return RenderFailed(f"helm: {words[:2000] or 'failed, and says nothing'}", where=where)
 
 
-def _read(output: bytes, shown: _Shown, job: Job) -> tuple[list[Manifest], list[str]]:
+def _read(output: bytes, shown: _Shown, chart: Path, job: Job) -> tuple[list[Manifest], list[str]]:
     """The manifests that helm printed, each with the template that it is of."""
     manifests: list[Manifest] = []
     warnings: list[str] = []
@@ -250,14 +250,30 @@ def _read(output: bytes, shown: _Shown, job: Job) -> tuple[list[Manifest], list[
         raise RenderFailed("helm printed what is no manifest of a template", where=shown.path)
     ends = [mark.start() for mark in marks[1:]] + [len(output)]
     for mark, end in zip(marks, ends, strict=True):
-        path = shown(mark["path"].decode(errors="replace"))
-        piece = output[mark.end() : end]
+        source = mark["path"].decode(errors="replace")
+        path, piece = shown(source), output[mark.end() : end]
         documents, told = read_documents(piece, f"{path}, as rendered", job.parameters.duplicate_keys)
         warnings += told
-        read, told = manifests_of(documents, path)
+        text = _template(chart, source)
+        read, told = manifests_of((_placed(each, piece, text) for each in documents), path)
         warnings += told
         manifests += [each for each in read if _counts(each)]
     return manifests, warnings
+
+
+def _template(chart: Path, source: str) -> bytes:
+    """The file that a manifest is of; nothing where it is in an archive, or named by a stranger's comment."""
+    file = (chart / source.partition("/")[2]).resolve()
+    return file.read_bytes() if file.is_relative_to(chart.resolve()) and file.is_file() else b""
+
+
+def _placed(document: Document, piece: bytes, template: bytes) -> Document:
+    """The document with its line in the template: known where its first two lines stand there once, else the
+    first."""
+    first, lines = document.line - 1, template.splitlines()
+    wanted = piece.splitlines()[first : first + 2]
+    places = [number for number in range(len(lines) - 1) if lines[number : number + 2] == wanted]
+    return replace(document, line=places[0] + 1 if len(places) == 1 else 1)
 
 
 def _counts(manifest: Manifest) -> bool:

@@ -195,6 +195,29 @@ def test_manifests_say_which_template_they_are_of(rendered: Render) -> None:
     }
 
 
+def test_manifests_know_their_line_in_the_template_where_it_can_be_known(rendered: Render) -> None:
+    template = """{{- if true }}
+# settings
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: one}
+---
+apiVersion: v1
+kind: Secret
+metadata: {name: two}
+{{- end }}
+{{- range until 2 }}
+---
+apiVersion: {{ "v1" }}
+kind: Service
+metadata: {name: "service-{{ . }}"}
+{{- end }}
+"""
+    found = rendered({"app/templates/config.yaml": template})
+    lines = {manifest.key.name: manifest.line for manifest in found.manifests}
+    assert lines == {"one": 3, "two": 7, "service-0": 1, "service-1": 1}
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [
@@ -257,6 +280,18 @@ def test_a_chart_that_only_speaks_of_such_things_is_pure(rendered: Render) -> No
     comment = "# now randAlphaNum 8\n{{/* lookup keys */}}{{- $x := .Values.keys }}{{ .Values.now.date }}\n"
     found = rendered({"app/templates/_a.tpl": comment, "app/values.yaml": "now: {}\n"})
     assert found.pure and not found.warnings
+
+
+@pytest.mark.parametrize(
+    "path", ["web/../../../../../etc/passwd", "web//etc/passwd", "web//proc/kcore", "web"]
+)
+def test_a_comment_that_names_a_file_elsewhere_leads_to_none(rendered: Render, path: str) -> None:
+    crd = """apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: boats.example.org}
+"""
+    found = rendered({"app/crds/x.yaml": f"{crd}---\n# Source: {path}\n{crd.replace('boats', 'ships')}"})
+    assert {manifest.line for manifest in found.manifests} == {1}
 
 
 # --- dependencies ---------------------------------------------------------------------------------
