@@ -164,7 +164,10 @@ class Layout:
             if RepoUrl.parse(told) is not None:
                 yield told
                 continue
-            matching = glob(root.place.files, _inside(root, told, "components"), root.folder)
+            try:
+                matching = glob(root.place.files, _inside(root, told, "components"), root.folder)
+            except GitRefused as error:
+                raise RenderFailed(f"spec.source.kustomize.components: {error}", where=root.where) from error
             if matching:
                 yield from matching
             elif not options.ignore_missing_components:

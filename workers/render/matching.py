@@ -9,7 +9,7 @@ import posixpath
 import re
 from typing import Final
 
-from mooring.errors import RenderFailed
+from mooring.errors import GitRefused
 from mooring.text import printable
 from workers.render.files import Files
 
@@ -22,7 +22,7 @@ _TOKEN: Final = re.compile(
 def glob(files: Files, pattern: str, start: str) -> list[str]:
     """What fits `pattern`, a path from the root of the repository; given from `start`, sorted by step.
 
-    Raises RenderFailed for a pattern that makes no sense.
+    Raises GitRefused for a pattern that makes no sense.
     """
     found = [""]
     for step in pattern.split("/"):
@@ -59,4 +59,4 @@ def _regex(pattern: str) -> re.Pattern[str]:
                 out += f"[{token['not']}{inner}]"
         return re.compile(out, re.DOTALL)
     except re.error as error:
-        raise RenderFailed(f"{printable(pattern)!r} is no pattern: {error}") from error
+        raise GitRefused(f"{printable(pattern)!r} is no pattern: {error}") from error

@@ -54,6 +54,9 @@ class Elsewhere:
     def chart(self, repo_url: str, chart: str, revision: str) -> tuple[Tree, str, str]:
         raise GitRefused("no charts here")
 
+    def digest(self, address: str) -> str:
+        raise GitRefused("nobody asks for what was fetched before")
+
 
 class Workshop:
     """Renders what is committed."""
@@ -205,6 +208,14 @@ def test_where_an_option_names_the_commit_each_commit_is_another_render(workshop
     assert len(commit) == 40
     assert "" in dict(told.read_sets[0].paths)
     assert told.read_sets[0].inputs != plain.read_sets[0].inputs
+
+
+@pytest.mark.parametrize("component", ["../../x", "/etc", "[z-a]", "a\nb", "missing"])
+def test_a_component_that_makes_no_sense_is_told_with_the_option(workshop: Workshop, component: str) -> None:
+    files = {"app/kustomization.yaml": kustomization("map.yaml"), "app/map.yaml": configmap("map")}
+    told = refused(lambda: workshop.rendered(files, components=[component]))
+    assert "components: " in told
+    assert told.isprintable()
 
 
 # --- other repositories ---------------------------------------------------------------------------
