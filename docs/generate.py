@@ -80,10 +80,6 @@ def blocks() -> dict[str, str]:
     """The generated parts of the files `FILLED`, by name."""
     return {
         "redis-users": _fenced(f"ACL SETUSER {' '.join(user.words('PASSWORD'))}" for user in acl.USERS),
-        "source": _table(
-            ("`spec.source.…`", "", "Why"),
-            ((f"`{path}`", _verdict(support.BLOCKS), why) for path, _, why in support._SOURCE),
-        ),
         "spec": _table(
             ("`spec.…`", "", "Why"),
             ((f"`{path}`", _verdict(blocks), why) for path, _, why, blocks in support._SPEC),

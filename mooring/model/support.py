@@ -16,7 +16,7 @@ from mooring.model.annotations import annotation, annotations_of
 from mooring.model.application import Application, unknown_fields
 from mooring.model.helm_hooks import installs_crd
 from mooring.model.project import AppProject
-from mooring.model.spec import ApplicationSpec, Destination, Operation, Source, SyncOperation
+from mooring.model.spec import ApplicationSpec, Destination, Operation, SyncOperation
 from mooring.model.sync_options import SyncOptions, sync_options
 from mooring.names import ARGO, OURS
 
@@ -36,8 +36,6 @@ class Unsupported:
 BLOCKS, WARNS = True, False
 
 # --- tables ---------------------------------------------------------------------------------------
-_SOURCE: tuple[tuple[str, Callable[[Source], object], str], ...] = ()
-
 _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = (
     ("sourceHydrator", lambda s: s.source_hydrator, "the source hydrator is not supported yet", BLOCKS),
     ("source", lambda s: not s.all_sources, "is missing: nothing to deploy", BLOCKS),
@@ -172,11 +170,6 @@ def unsupported_spec(
         yield from (
             Unsupported(f"spec.{path}", why, blocks) for path, asked, why, blocks in _SPEC if asked(spec)
         )
-        if spec.sources:
-            for number, source in enumerate(spec.sources):
-                yield from _source(source, f"spec.sources[{number}]")
-        elif spec.source:
-            yield from _source(spec.source, "spec.source")
         yield from _destination(spec.destination, servers, names)
         yield from _options(sync_options(spec.sync_options), "spec.syncPolicy.syncOptions")
         yield from _app_metadata(app)
@@ -239,12 +232,9 @@ def unsupported_operation(operation: Operation, app: Application) -> tuple[Unsup
     """What an operation of `app` asks for and is not done: all of it blocks that operation."""
     sync = operation.sync or SyncOperation()
     options = sync.sync_options
-    own = [("operation.sync.source", sync.source)] if sync.source and sync.source.repo_url else []
-    if sync.sources:
-        own = [(f"operation.sync.sources[{number}]", one) for number, one in enumerate(sync.sources)]
+    own = len(sync.sources) or int(bool(sync.source and sync.source.repo_url))
     return (
-        *_revisions(sync, len(own) or len(app.spec.all_sources)),
-        *(found for path, source in own for found in _source(source, path)),
+        *_revisions(sync, own or len(app.spec.all_sources)),
         *(
             Unsupported(f"operation.{path}", why, BLOCKS)
             for path, asked, why in _OPERATION
@@ -252,10 +242,6 @@ def unsupported_operation(operation: Operation, app: Application) -> tuple[Unsup
         ),
         *_options(sync_options(options), "operation.sync.syncOptions"),
     )
-
-
-def _source(source: Source, at: str) -> Iterator[Unsupported]:
-    yield from (Unsupported(f"{at}.{path}", why, BLOCKS) for path, asked, why in _SOURCE if asked(source))
 
 
 def _revisions(sync: SyncOperation, count: int) -> Iterator[Unsupported]:

@@ -38,8 +38,8 @@ def test_a_plain_directory_is_all_supported() -> None:
     ("spec", "path", "blocks"),
     [
         (
-            {"sources": [{"repoURL": "https://a/b"}, {"repoURL": "https://a/b", "plugin": {}}]},
-            "spec.sources[1].plugin",
+            {"sources": [{"repoURL": "https://a/b"}, {"repoURL": "x", "nope": 1}]},
+            "spec.sources[1].nope",
             True,
         ),
         ({"source": None}, "spec.source", True),
