@@ -15,8 +15,9 @@ from mooring.model.spec import Directory, Source
 from workers.git.credentials import Credential
 from workers.git.mirror import Limits, Mirror, checkout
 from workers.git.process import TooLarge
+from workers.render.files import Files
 from workers.render.render import render
-from workers.render.source import Parameters
+from workers.render.source import App, Job, Nothing, Parameters
 
 SMALL = Limits(whole=200_000)
 Open = Callable[[str], Mirror]
@@ -55,7 +56,7 @@ def files_here(mirror: Mirror, commit: str) -> set[str]:
 
 def rendered(mirror: Mirror, commit: str, path: str) -> list[str]:
     source = Source(repo_url="x", path=path, directory=Directory(recurse=True))
-    found = render(source, mirror.tree, commit, Parameters())
+    found = render([Job(App(), source, Files(mirror.tree, commit), Nothing(), Parameters())])
     return [f"{m.key.name}={m.body['data']['value']}" for m in found.manifests]
 
 
