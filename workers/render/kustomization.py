@@ -48,7 +48,6 @@ class Reference:
     holder: Any
     key: Any
     field: str  # as in messages: "resources"
-    secret: bool = False  # what it leads to is the data of a Secret
 
     @property
     def text(self) -> str:
@@ -162,7 +161,7 @@ def references(kustomization: dict[str, Any]) -> Iterator[Reference]:
             yield Reference(Wants.FILE, schema, "path", "openapi.path")
     for name in ("configMapGenerator", "secretGenerator"):
         for item in items(kustomization, name):
-            yield from _sources(item, name, secret=name == "secretGenerator")
+            yield from _sources(item, name)
 
 
 def plugins(kustomization: dict[str, Any]) -> Iterator[Reference | Inline]:
@@ -178,7 +177,7 @@ def plugin_references(document: dict[str, Any]) -> Iterator[Reference]:
     for plugin in _flattened(document):
         kind = plugin.get("kind")
         if kind in ("ConfigMapGenerator", "SecretGenerator"):
-            yield from _sources(plugin, str(kind), secret=kind == "SecretGenerator")
+            yield from _sources(plugin, str(kind))
         elif kind in ("PatchTransformer", "PatchJson6902Transformer"):
             yield from _one(plugin, "path", Wants.FILE, f"{kind}.path")
         elif kind == "PatchStrategicMergeTransformer":
@@ -215,36 +214,12 @@ def plugin_charts(document: dict[str, Any]) -> Iterator[tuple[Chart, tuple[Refer
             )
 
 
-def secrets(kustomization: dict[str, Any]) -> Iterator[str]:
-    """What stands in it and is the data of a Secret."""
-    for item in items(kustomization, "secretGenerator"):
-        yield from _literals(item)
-    for plugin in plugins(kustomization):
-        if isinstance(plugin, Inline):
-            for document in plugin.documents:
-                yield from plugin_secrets(document)
-
-
-def plugin_secrets(document: dict[str, Any]) -> Iterator[str]:
-    """The same of a generator."""
-    for plugin in _flattened(document):
-        if plugin.get("kind") == "SecretGenerator":
-            yield from _literals(plugin)
-
-
 def put(kustomization: dict[str, Any], name: str, made: Any) -> None:
     """Replaces the field `name`, however it is spelt; None removes it."""
     for key, _ in fields(kustomization, name):
         del kustomization[key]
     if made is not None:
         kustomization[name] = made
-
-
-def _literals(item: Any) -> Iterator[str]:
-    for literal in value(item, "literals") or ():
-        if isinstance(literal, str):
-            yield literal
-            yield literal.partition("=")[2].strip("\"'")
 
 
 def _chart(item: Any, home: str, field: str) -> tuple[Chart, tuple[Reference, ...]]:
@@ -255,28 +230,28 @@ def _chart(item: Any, home: str, field: str) -> tuple[Chart, tuple[Reference, ..
     )
 
 
-def _sources(item: Any, field: str, secret: bool) -> Iterator[Reference]:
-    yield from _each(item, "files", Wants.FILE_SOURCE, f"{field}.files", secret)
-    yield from _each(item, "envs", Wants.FILE, f"{field}.envs", secret)
-    yield from _one(item, "env", Wants.FILE, f"{field}.env", secret)
+def _sources(item: Any, field: str) -> Iterator[Reference]:
+    yield from _each(item, "files", Wants.FILE_SOURCE, f"{field}.files")
+    yield from _each(item, "envs", Wants.FILE, f"{field}.envs")
+    yield from _one(item, "env", Wants.FILE, f"{field}.env")
 
 
 def _patch_files(holder: Any, name: str) -> Iterator[Reference]:
     yield from (each for each in _each(holder, name, Wants.FILE, name) if not inline(each.text))
 
 
-def _each(holder: Any, name: str, wants: Wants, field: str, secret: bool = False) -> Iterator[Reference]:
+def _each(holder: Any, name: str, wants: Wants, field: str) -> Iterator[Reference]:
     for _, found in fields(holder, name):
         if isinstance(found, list):
             for index, item in enumerate(found):
                 if isinstance(item, str) and item:
-                    yield Reference(wants, found, index, field, secret)
+                    yield Reference(wants, found, index, field)
 
 
-def _one(holder: Any, name: str, wants: Wants, field: str, secret: bool = False) -> Iterator[Reference]:
+def _one(holder: Any, name: str, wants: Wants, field: str) -> Iterator[Reference]:
     for key, found in fields(holder, name):
         if isinstance(found, str) and found:
-            yield Reference(wants, holder, key, field, secret)
+            yield Reference(wants, holder, key, field)
 
 
 def _flattened(document: Any) -> Iterator[dict[str, Any]]:

@@ -30,8 +30,13 @@ from workers.render.yaml_reader import Document, read_documents
 
 VERSION: Final = 1  # to be raised whenever the same files give other manifests
 
-# What Kustomize prints of its input into errors: configurations, patches, charts.
-_QUOTED: Final = re.compile(r"with config: `.*`|JSON patch from \[.*\]|Helm template:.*|`[^`]*`", re.DOTALL)
+# What Kustomize prints of its input into errors: configurations, patches, literals, charts. What it tells of
+# files is without their secrets already.
+_QUOTED: Final = re.compile(
+    r"with config: `.*`|JSON patch from \[.*\]|(?<=literal sources )\[.*(?=, expected key=value)|"
+    r"Helm template:.*|`[^`]*`",
+    re.DOTALL,
+)
 _DEPRECATED: Final = re.compile(r"'(\w+)' is deprecated")
 _STAMP: Final = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 
@@ -135,9 +140,7 @@ def _warnings(stderr: str, layout: Layout) -> Iterable[str]:
 
 
 def _told(stderr: str, layout: Layout) -> str:
-    """Kustomize's own words on one line: no data of Secrets, and paths as the repositories have them."""
-    for secret in layout.hidden:
-        stderr = stderr.replace(secret, "++++++++")
+    """Kustomize's own words on one line, without what it quotes, with paths as the repositories have them."""
     text = " ".join(_QUOTED.sub("`…`", stderr).split()).removeprefix("Error: ")
     for folder, title in sorted(layout.titles, key=lambda pair: len(pair[0]), reverse=True):
         inner, name = (f"{title}//", title) if title else ("", ".")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,6 @@ REPOSITORY: Final = "repo"
 _FETCHED: Final = ".fetched"  # single files lie below their kustomization, where Kustomize permits them
 _MAX_ROOTS: Final = 2000
 _MAX_REMOTES: Final = 100
-_SHORTEST_SECRET: Final = 4
 
 
 @dataclass(slots=True)
@@ -77,7 +76,6 @@ class Layout:
         self._others: dict[tuple[str, str, str], Place] = {}
         self._todo: deque[tuple[Place, str]] = deque()
         self._known: set[tuple[str, str]] = set()
-        self._hidden: set[str] = set()
         self.remotes: dict[str, str] = {}
         self.deprecated: dict[str, list[str]] = {}  # fields, with the kustomizations that have them
         self.charts = False
@@ -88,11 +86,6 @@ class Layout:
         self._enter(place, root)
         while self._todo:
             self._follow(*self._todo.popleft())
-
-    @property
-    def hidden(self) -> Sequence[str]:
-        """The data of Secrets that stands in kustomizations, the longest first: no message may have it."""
-        return sorted(self._hidden, key=len, reverse=True)
 
     @property
     def titles(self) -> Iterator[tuple[str, str]]:
@@ -143,10 +136,8 @@ class Layout:
         if (place.folder, folder) == (REPOSITORY, self.root):
             self.where = path
             if self._edits:
-                self._hide(each.patch for each in self._edits.options.patches if "Secret" in each.patch)
                 edit(body, self._edits, list(self._components(root)))
                 changed = True
-        self._hide(names.secrets(body))
         for reference in names.references(body):
             changed |= self._resolve(root, reference)
         for plugin in names.plugins(body):
@@ -207,8 +198,6 @@ class Layout:
         if entry is not None and entry.is_file:
             path = _inside(root, text, reference.field)
             root.place.wanted[path] = None
-            if reference.secret:
-                self._hide(_lines(root.place.files.read(path)))
             if reference.wants is Wants.PLUGINS:
                 scanned = self._scan(root, root.place.files.read(path), root.place.below(path))
                 if scanned is not None:
@@ -257,7 +246,6 @@ class Layout:
     def _documents(self, root: _Root, documents: list[dict[str, Any]]) -> bool:
         changed = False
         for document in documents:
-            self._hide(names.plugin_secrets(document))
             for reference in names.plugin_references(document):
                 changed |= self._resolve(root, reference)
             if self._inflates:
@@ -301,8 +289,6 @@ class Layout:
             raise RenderFailed(f"{reference.field}: {masked(url)}: {error}", where=root.where) from error
         self._count(Address("file", (url,)), digest)
         local = posixpath.join(_FETCHED, hashlib.sha256(url.encode()).hexdigest()[:16])
-        if reference.secret:
-            self._hide(_lines(data))
         if reference.wants is Wants.PLUGINS:
             data = self._scan(root, data, masked(url)) or data
         root.place.written[posixpath.join(root.folder, local)] = data
@@ -340,9 +326,6 @@ class Layout:
         self.remotes[str(address)] = digest
         if len(self.remotes) > _MAX_REMOTES:
             raise RenderFailed(f"names more than {_MAX_REMOTES} addresses together", where=self.where)
-
-    def _hide(self, texts: Iterator[str]) -> None:
-        self._hidden.update(text for text in texts if len(text) >= _SHORTEST_SECRET)
 
 
 def _directory(place: Place, path: str, job: Job) -> str:
@@ -384,10 +367,3 @@ def _password(url: str) -> bool:
         return urlsplit(url).password is not None
     except ValueError:
         return False
-
-
-def _lines(data: bytes) -> Iterator[str]:
-    if len(data) <= 1 << 16:
-        for line in data.decode(errors="replace").splitlines():
-            yield line.strip()
-            yield line.partition("=")[2].strip()

@@ -352,6 +352,8 @@ def test_no_plugin_of_a_repository_is_ever_run(
         "patches:\n- patch: 'kind: Secret {stringData: {password: hunter2}}'\n",
         "patches:\n- patch: |\n    kind: Secret\n    stringData: {password: hunter2}\n",
         "generators:\n- '{apiVersion: builtin, kind: SecretGenerator, metadata: {name: s}, "
+        "literals: [a=hunter2], files: [missing.txt]}'\n",
+        "generators:\n- '{apiVersion: builtin, kind: SecretGenerator, metadata: {name: s}, "
         "literals: [hunter2]}'\n",
     ],
 )
