@@ -116,7 +116,7 @@ def _run(command: Command, bounds: Bounds, path: str, seconds: float) -> bytes:
     try:
         return run(command, bounds).stdout
     except ToolTimedOut as error:
-        raise RenderFailed(
+        raise ToolTimedOut(
             f"was not evaluated after {seconds:g} s: look for a loop, or render less", where=path
         ) from error
     except ToolFailed as error:
