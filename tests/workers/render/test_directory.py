@@ -15,7 +15,7 @@ from workers.git.tree import TreeReader
 from workers.render.files import Files, Limits
 from workers.render.readset import ReadSet
 from workers.render.render import render
-from workers.render.source import App, Job, Nothing, Parameters, Rendered
+from workers.render.source import App, Capabilities, Job, Nothing, Parameters, Rendered
 
 Content = dict[str, Any]
 Render = Callable[..., Rendered]
@@ -123,21 +123,36 @@ def test_a_file_with_the_marker_is_skipped(rendered: Render) -> None:
     ]
 
 
+CHART: Content = {
+    "app/Chart.yaml": "apiVersion: v2\nname: web\nversion: 1.0.0\n",
+    "app/templates/a.yaml": config("a"),
+}
+
+
+@pytest.mark.usefixtures("tools")
 @pytest.mark.parametrize(
-    ("files", "source", "message"),
+    ("files", "source", "kind"),
     [
-        ({"app/Chart.yaml": ""}, {}, "app/Chart.yaml: Helm is not supported yet"),
-        ({"app/Chart.yaml": ""}, {"directory": {}}, "Helm is not supported yet"),
-        ({}, {"helm": {}}, "spec.source: Helm is not supported yet"),
-        ({}, {"chart": "redis"}, "spec.source: Helm is not supported yet"),
-        ({}, {"helm": {}, "kustomize": {}}, "several types: Helm, Kustomize"),
+        (FILES, {}, "Directory"),
+        (CHART, {}, "Helm"),
+        (CHART, {"directory": {}}, "Helm"),
+        (CHART, {"directory": {"recurse": True, "include": "templates/*"}}, "Directory"),
+        (FILES | {"app/kustomization.yaml": "resources: [b.yaml]\n"}, {}, "Kustomize"),
+        (FILES | {"app/Kustomization": "resources: [b.yaml]\n"}, {}, "Kustomize"),
     ],
 )
-def test_what_is_not_supported_yet_is_refused(
-    rendered: Render, files: Content, source: Content, message: str
+def test_the_kind_is_what_the_source_says_else_what_lies_at_its_path(
+    rendered: Render, tmp_path: Path, files: Content, source: Content, kind: str
 ) -> None:
-    with pytest.raises(RenderFailed, match=message):
-        rendered({**FILES, **files}, **source)
+    parameters = Parameters(capabilities=lambda: Capabilities("1.33.0", ("v1",)), scratch=tmp_path)
+    result = rendered(files, parameters=parameters, **source)
+    assert result.kinds == (kind,)
+    assert result.manifests
+
+
+def test_a_source_with_the_options_of_several_kinds_is_refused(rendered: Render) -> None:
+    with pytest.raises(RenderFailed, match="several types: Helm, Kustomize"):
+        rendered(FILES, helm={}, kustomize={})
 
 
 def test_an_explicit_directory_is_one_whatever_lies_in_it(rendered: Render) -> None:
