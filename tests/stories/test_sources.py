@@ -5,17 +5,19 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from devcluster.chartserver import ChartServer
 from devcluster.gitserver import GitServer, Repository
 from devcluster.registry import Registry, push_artifact
 from mooring.names import DEPLOY, TASK_POLL
 from tests.stories.ship import Ship, configmap, until
 from tests.workers.test_origin import LAYER, archive
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("tools")]
 
 
 @pytest.fixture
@@ -31,6 +33,27 @@ def source(repo: Repository, path: str = ".", **more: Any) -> dict[str, Any]:
 def registry() -> Iterator[Registry]:
     with Registry(user="sailor", password="hunter2") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def charts() -> Iterator[ChartServer]:
+    with ChartServer() as server:
+        yield server
+
+
+TEMPLATE = """apiVersion: v1
+kind: ConfigMap
+metadata: {name: web}
+data: {chart: "{{ .Chart.Version }}", colour: "{{ .Values.colour }}"}
+"""
+
+
+def release(charts: ChartServer, name: str, version: str) -> Path:
+    """A version of a chart that is in the repository from now on."""
+    files = {"templates/web.yaml": TEMPLATE, "values.yaml": "colour: blue\n"}
+    package = charts.chart(name, version, files)
+    charts.index()
+    return package
 
 
 def push(registry: Registry, name: str, **files: str) -> str:
@@ -357,3 +380,79 @@ def test_an_artifact_that_nobody_lets_us_have_says_so_and_the_other_source_is_no
 
     assert "hunter2" not in told
     assert ship.configmap(namespace, "web") is None
+
+
+def test_a_chart_of_a_repository_with_values_from_git_follows_both(
+    ship: Ship, git_repo: Repository, charts: ChartServer, namespace: str
+) -> None:
+    name = f"web-{secrets.token_hex(4)}"
+    release(charts, name, "1.0.0")
+    values = git_repo.commit({"env/prod.yaml": "colour: green\n", "env/other.yaml": "colour: grey\n"})
+    helm = {"valueFiles": ["$values/env/prod.yaml"]}
+    chart = {"repoURL": charts.url, "chart": name, "targetRevision": "1.x", "helm": helm}
+    named = {"repoURL": git_repo.url, "targetRevision": "main", "ref": "values"}
+    ship.create_app("chart", git_repo, namespace, spec={"sources": [chart, named]})
+    ship.synced_all("chart", "1.0.0", values)
+    assert ship.configmap(namespace, "web")["data"] == {"chart": "1.0.0", "colour": "green"}
+    ship.quiet()
+
+    asked = len(charts.requests)
+    values = git_repo.commit({"env/prod.yaml": "colour: red\n"})
+    ship.deliver(git_repo, values)
+    ship.synced_all("chart", "1.0.0", values)
+    assert ship.configmap(namespace, "web")["data"] == {"chart": "1.0.0", "colour": "red"}
+    before = ship.app("chart")["status"]["reconciledAt"]
+    values = git_repo.commit({"env/other.yaml": "colour: black\n"})
+    ship.deliver(git_repo, values)
+    assert ship.synced_all("chart", "1.0.0", values)["status"]["reconciledAt"] == before, "of no concern"
+    assert len(charts.requests) == asked, "a push to Git asks no chart repository"
+
+    release(charts, name, "1.1.0")
+    release(charts, name, "2.0.0")
+    ship.send(DEPLOY, TASK_POLL)
+    ship.synced_all("chart", "1.1.0", values)
+    assert ship.configmap(namespace, "web")["data"] == {"chart": "1.1.0", "colour": "red"}
+
+
+def test_a_chart_at_one_version_is_not_asked_for_again_and_one_that_is_missing_says_so(
+    ship: Ship, git_repo: Repository, charts: ChartServer, namespace: str
+) -> None:
+    name = f"web-{secrets.token_hex(4)}"
+    release(charts, name, "1.0.0")
+    chart = {"repoURL": charts.url, "chart": name, "targetRevision": "1.0.0"}
+    ship.create_app("exact", git_repo, namespace, spec={"source": chart})
+    app = ship.synced("exact", "1.0.0")
+    assert app["status"]["sourceType"] == "Helm"
+    ship.quiet()
+
+    asked = len(charts.requests)
+    ship.send(DEPLOY, TASK_POLL)
+    ship.quiet()
+    assert len(charts.requests) == asked
+
+    ship.patch_app("exact", {"spec": {"source": {"targetRevision": "3.0.0"}}})
+    assert name in ship.condition("exact", "3.0.0")["message"]
+    assert ship.configmap(namespace, "web")["data"] == {"chart": "1.0.0", "colour": "blue"}
+
+
+def test_a_chart_of_a_registry_is_rolled_back_to_an_earlier_version(
+    ship: Ship, git_repo: Repository, charts: ChartServer, registry: Registry, namespace: str
+) -> None:
+    name = f"web-{secrets.token_hex(4)}"
+    opened(ship, registry, "charts")
+    registry.push_chart(release(charts, name, "1.0.0"))
+    spec = {
+        "source": {"repoURL": f"oci://{registry.host}/charts", "chart": name, "targetRevision": "^1"},
+    }
+    ship.create_app("oci-chart", git_repo, namespace, auto=False, spec=spec)
+    ship.synced("oci-chart", "1.0.0", status="OutOfSync")
+    ship.operate("oci-chart")
+    registry.push_chart(release(charts, name, "1.1.0"))
+    ship.operate("oci-chart")
+    ship.synced("oci-chart", "1.1.0")
+    assert ship.configmap(namespace, "web")["data"]["chart"] == "1.1.0"
+
+    ship.operate("oci-chart", revision="1.0.0")
+
+    ship.synced("oci-chart", "1.0.0")
+    assert ship.configmap(namespace, "web")["data"]["chart"] == "1.0.0"
