@@ -101,10 +101,10 @@ def _mooring(
         port = stack.enter_context(web(redis.url, SECRET))
         stack.enter_context(_workers(redis.url, home, acts_as.kubeconfig, directory))
         configmaps = stack.enter_context(
-            Watch(cluster, f"/api/v1/namespaces/{target}/configmaps", _shown_value)
+            Watch(cluster, f"/api/v1/namespaces/{target}/configmaps", shown_value)
         )
-        statuses = stack.enter_context(Watch(cluster, fleet.APPLICATIONS.format(home), _shown_status))
-        _until_settled(cluster, home, options.apps, repo.resolve() or "")
+        statuses = stack.enter_context(Watch(cluster, fleet.APPLICATIONS.format(home), shown_status))
+        until_settled(cluster, home, options.apps, repo.resolve() or "")
         pushes = Pushes(repo, port, configmaps, statuses, options.apps)
         for _ in range(WARM_UP):
             pushes.round(Rounds())
@@ -140,8 +140,18 @@ def _measure(pushes: Pushes, loop: BareRounds, git: GitServer, acts_as: Account,
 class Pushes:
     """Pushes to the repository, round robin over the applications."""
 
-    def __init__(self, repo: Repository, port: int, configmaps: Watch, statuses: Watch, apps: int) -> None:
+    def __init__(
+        self,
+        repo: Repository,
+        port: int,
+        configmaps: Watch,
+        statuses: Watch,
+        apps: int,
+        name: str = "team/apps",
+    ) -> None:
+        """`name` is the repository's at the Git host."""
         self._repo = repo
+        self._name = name
         self._configmaps = configmaps
         self._statuses = statuses
         self._apps = apps
@@ -169,7 +179,7 @@ class Pushes:
             "before": "0" * 40,
             "after": commit,
             "repository": {
-                "full_name": "team/apps",
+                "full_name": self._name,
                 "clone_url": url,
                 "html_url": url.removesuffix(".git"),
                 "default_branch": "main",
@@ -272,7 +282,7 @@ def _workers(redis_url: str, home: str, kubeconfig: Path, directory: Path) -> It
         yield
 
 
-def _until_settled(cluster: Cluster, home: str, apps: int, commit: str) -> None:
+def until_settled(cluster: Cluster, home: str, apps: int, commit: str, seconds: float = 180) -> None:
     """Waits until every application is Synced at `commit` and healthy."""
 
     def settled() -> bool:
@@ -284,15 +294,17 @@ def _until_settled(cluster: Cluster, home: str, apps: int, commit: str) -> None:
         ]
         return states.count(("Synced", "Healthy")) == apps
 
-    until(settled, "the applications do not become Synced and Healthy: see the logs above", 180)
+    until(settled, "the applications do not become Synced and Healthy: see the logs above", seconds)
 
 
-def _shown_value(item: dict[str, Any]) -> str | None:
+def shown_value(item: dict[str, Any]) -> str | None:
+    """The value of a ConfigMap of the fleet: each push has another one."""
     value = (item.get("data") or {}).get("value")
     return value if isinstance(value, str) else None
 
 
-def _shown_status(item: dict[str, Any]) -> str | None:
+def shown_status(item: dict[str, Any]) -> str | None:
+    """The Application and the commit that it is Synced at."""
     sync = item.get("status", {}).get("sync", {})
     if sync.get("status") != "Synced":
         return None

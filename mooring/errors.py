@@ -52,11 +52,15 @@ class RenderFailed(Refused):
         super().__init__(message, condition="ComparisonError", where=where)
 
 
+class RenderExceeded(RenderFailed):
+    """A render took more than it may: time, memory, room. The same again would take as much again."""
+
+
 class GitFailed(Retryable):
     """The Git host could not be reached or answered nonsense."""
 
 
-class TooSlow(GitFailed):
+class TooSlow(Retryable):
     """Not done within the patience of this worker: it goes on in a pool where nobody waits behind it."""
 
 

@@ -44,7 +44,7 @@ class Settings:
     namespace: str = _set("MOORING_NAMESPACE", "mooring", "namespace that holds the Applications.")
     apps_dir: str = _set("MOORING_APPS_DIR", "", "read Applications from YAML files in this directory.")
     state_dir: str = _set(
-        "MOORING_STATE_DIR", _default_state_dir, "directory for Git mirrors and fetched charts."
+        "MOORING_STATE_DIR", _default_state_dir, "directory for Git mirrors, charts and what was rendered."
     )
     git_allow_file: bool = _set("MOORING_GIT_ALLOW_FILE", False, "allow `file://` repositories (`1`).")
     git_timeout_s: float = _set(
@@ -77,6 +77,9 @@ class Settings:
         "MOORING_PLUGINS_DIR",
         "",
         "directory of config management plugins, a directory with `plugin.yaml` each.",
+    )
+    render_cache_mb: int = _set(
+        "MOORING_RENDER_CACHE_MB", 512, "MiB of rendered manifests that are kept on disk, encrypted."
     )
     yaml_duplicate_keys: str = _set(
         "MOORING_YAML_DUPLICATE_KEYS", "warn", "`warn` (the last wins, as kubectl has it) or `error`."

@@ -30,6 +30,8 @@ from workers.apps.store import Applications
 from workers.cluster.api import Api
 from workers.cluster.connect import connect as connect_cluster
 from workers.installation import Installation, ensure
+from workers.pinned import Pins
+from workers.render.cache import Cache
 
 # Enough for the objects of one kind-order group; the API server queues what is more.
 _PARALLEL = 8
@@ -64,17 +66,23 @@ class Engine:
     executor: Executor
     mirrors: Path
     worker: str
+    renders: Cache
+    pins: Pins
     git_patience_s: float  # how long this process waits for a Git host
+    render_patience_s: float  # and for a render, before that goes on elsewhere; 0: until its end
     clock: Callable[[], float] = time.time
 
 
-def start(settings: Settings, send: Callable[[Step], None], git_patience_s: float = 0.0) -> Engine:
+def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 0.0) -> Engine:
     """Connect to Redis and the cluster, and make sure of the installation's identity.
+
+    `patience_s` is how long a fetch or a render may hold up this process; 0: as long as either may take.
 
     Raises Refused when a setting is wrong or the installation's Secret is missing, ClusterUnavailable or
     StoreUnavailable when one of the two does not answer.
     """
     mirrors = settings.state_directory() / "mirrors"
+    renders = settings.state_directory() / "renders"
     client = connect_redis(settings.redis_url)
     cluster = connect_cluster(settings.kubeconfig or None, settings.context or None)
     api = cluster.api()
@@ -100,6 +108,9 @@ def start(settings: Settings, send: Callable[[Step], None], git_patience_s: floa
         installation=installation,
         executor=_Executor(_PARALLEL, thread_name_prefix="apply"),
         mirrors=mirrors,
-        git_patience_s=git_patience_s or settings.git_timeout_s,
+        pins=Pins(api, settings.namespace, installation),
+        renders=Cache(renders, installation.key, settings.render_cache_mb << 20),
+        git_patience_s=min(patience_s or settings.git_timeout_s, settings.git_timeout_s),
+        render_patience_s=patience_s,
         worker=f"{socket.gethostname()}:{os.getpid()}",
     )

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
 
 from mooring import logs
 from mooring.errors import MooringError, Refused, Retryable
@@ -23,12 +26,15 @@ from workers.apps.store import Listing
 from workers.engine import Engine
 from workers.origin import Origin
 from workers.push import positions
-from workers.render.readset import recall
+from workers.render.files import ids_of
+from workers.render.readset import ReadSet, recall
 from workers.timeline import Timeline
 
 _log = logging.getLogger(__name__)
 Wishes = dict[str, str]
 _MOVED = "mooring:moved:"
+_AHEAD = "ahead"  # a wish
+_FEW = 8  # applications that are told ahead: each is read once more
 
 
 def followers(engine: Engine, name: str, listing: Listing | None = None) -> list[Application]:
@@ -37,48 +43,107 @@ def followers(engine: Engine, name: str, listing: Listing | None = None) -> list
     return [app for app in apps if positions(app, name)]
 
 
-def follow(engine: Engine, turn: Turn, line: Timeline) -> tuple[list[tuple[AppKey, Wishes]], list[AppKey]]:
-    """The applications that the newest commit touches, with what to wish for them, and the untouched ones.
+class Following:
+    """Whom the newest commit of what a turn is about touches, and what to wish for them.
 
-    An app whose project or Git host says no counts as touched: its own sync says why. Raises Retryable
-    kinds when the host may answer later.
+    Those few that are known to this process are told first (`ahead`): to list all Applications takes longer
+    than to sync one, and whoever has a thousand neighbours must not wait for them. `rest` are the others, on
+    what is certainly up to date. Both raise Retryable kinds when the host may answer later.
     """
-    touched: list[tuple[AppKey, Wishes]] = []
-    untouched: dict[AppKey, str] = {}
-    name = turn.name
-    fetched = _Fetched(engine, turn.wishes.get("hint", ""), line)
-    # Whom it touches is decided on what is certainly up to date. The host is asked in the meantime: what
-    # to ask for is nearly always the same as the last time.
-    listing = engine.executor.submit(engine.applications.list)
-    for app in followers(engine, name, engine.applications.known()):
-        with contextlib.suppress(Refused):  # told below, to those whom it still concerns
-            fetched.of(app, name)
-    for app in followers(engine, name, listing.result()):
-        try:
-            origins, revision = fetched.of(app, name)
-        except Refused:
-            touched.append((app.key, {"look": "1"}))
-            continue
-        before = Pinned.compared(app.status.sync)
-        if before is None or _touches(engine, app, before, origins, revision):
-            # Each under the name of its turn: a push to another source must not take its place.
-            touched.append((app.key, {"commit": revision, name: revision}))
-        elif any(before.revisions[number] != revision for number in origins):
-            untouched[app.key] = revision
-    if untouched:
-        pipe = engine.redis.pipeline(transaction=False)
-        pipe.hset(_MOVED + turn.name, mapping={str(key): commit for key, commit in untouched.items()})
-        pipe.expire(_MOVED + turn.name, 3600)
-        pipe.execute()
-    return touched, list(untouched)
+
+    def __init__(self, engine: Engine, turn: Turn, line: Timeline) -> None:
+        self._engine = engine
+        self._turn = turn
+        self._line = line
+        self._told = _told_ahead(turn)
+        self._fetched = _Fetched(engine, turn.wishes.get("hint", ""), line, self._told.get("commit", ""))
+
+    def ahead(self) -> list[tuple[AppKey, Wishes]]:
+        """Some that are certainly touched; none where that is not told quickly, or was told before."""
+        if self._told:
+            return []
+        known = followers(self._engine, self._turn.name, self._engine.applications.known())
+        guessed, _ = self._sorted(known)
+        if not 0 < len(guessed) <= _FEW:
+            return []
+        current = self._engine.executor.map(self._engine.applications.get, [key for key, _ in guessed])
+        touched, _ = self._sorted([app for app in current if app is not None])
+        return [(key, wishes) for key, wishes in touched if "commit" in wishes]
+
+    def hand_over(self, ahead: Sequence[tuple[AppKey, Wishes]]) -> Wishes:
+        """What to wish for, after these were told, so that the next turn goes on where this one ends.
+
+        It is believed only while nobody has wished for anything in between.
+        """
+        commit = ahead[0][1]["commit"]
+        apps = [str(key) for key, _ in ahead]
+        told = {"seq": self._turn.seq + 1, "commit": commit, "apps": apps}
+        return {"hint": commit, _AHEAD: orjson.dumps(told).decode()}
+
+    def rest(self) -> tuple[list[tuple[AppKey, Wishes]], list[AppKey]]:
+        """The applications that are touched and were not told ahead, and the untouched ones.
+
+        An app whose project or Git host says no counts as touched: its own sync says why.
+        """
+        engine, turn = self._engine, self._turn
+        # The host is asked in the meantime: what to ask for is nearly always the same as the last time.
+        listing = engine.executor.submit(engine.applications.list)
+        for app in followers(engine, turn.name, engine.applications.known()):
+            with contextlib.suppress(Refused):  # told below, to those whom it still concerns
+                self._fetched.of(app, turn.name)
+        touched, untouched = self._sorted(followers(engine, turn.name, listing.result()))
+        told = self._told.get("apps", ())
+        touched = [(key, wishes) for key, wishes in touched if str(key) not in told]
+        if untouched:
+            pipe = engine.redis.pipeline(transaction=False)
+            pipe.hset(_MOVED + turn.name, mapping={str(key): commit for key, commit in untouched.items()})
+            pipe.expire(_MOVED + turn.name, 3600)
+            pipe.execute()
+            by_commit: dict[str, list[str]] = {}
+            for key, commit in untouched.items():
+                by_commit.setdefault(commit, []).append(str(key))
+            for commit, keys in by_commit.items():
+                self._line.untouched(keys, commit)
+        return touched, list(untouched)
+
+    def _sorted(self, apps: Sequence[Application]) -> tuple[list[tuple[AppKey, Wishes]], dict[AppKey, str]]:
+        """Those that are touched, with what to wish, and those that are not and are elsewhere yet."""
+        touched: list[tuple[AppKey, Wishes]] = []
+        untouched: dict[AppKey, str] = {}
+        looked: list[_Looked] = []
+        name = self._turn.name
+        for app in apps:
+            try:
+                origins, revision = self._fetched.of(app, name)
+            except Refused:
+                touched.append((app.key, {"look": "1"}))
+                continue
+            before = Pinned.compared(app.status.sync)
+            looked.append(_Looked(app, before, origins, revision))
+        changed = _touched(self._engine, looked)
+        for one in looked:
+            if one.app.key in changed:
+                # Each under the name of its turn: a push to another source must not take its place.
+                touched.append((one.app.key, {"commit": one.revision, name: one.revision}))
+            elif one.before and any(one.before.revisions[n] != one.revision for n in one.origins):
+                untouched[one.app.key] = one.revision
+        return touched, untouched
+
+
+def _told_ahead(turn: Turn) -> dict[str, Any]:
+    """What the turn before this one has told already, of just this wish."""
+    told: dict[str, Any] = orjson.loads(turn.wishes.get(_AHEAD) or "{}")
+    return told if told.get("seq") == turn.seq and told["commit"] == turn.wishes.get("hint") else {}
 
 
 class _Fetched:
     """Where the host says that a revision is, asked once per credential; nearly always there is one."""
 
-    def __init__(self, engine: Engine, hint: str, line: Timeline) -> None:
+    def __init__(self, engine: Engine, hint: str, line: Timeline, confirmed: str = "") -> None:
+        """`confirmed` is where the host has said a moment ago that the revision is."""
         self._engine = engine
         self._hint = hint
+        self._confirmed = confirmed
         self._line = line
         self._origins: dict[tuple[str, bool, str], Origin] = {}
         self._answers: dict[str, str | Refused] = {}
@@ -99,7 +164,8 @@ class _Fetched:
                 self._origins[asks] = checkout.origin_of(self._engine, source, project)
             origin = self._origins[asks]
             if origin.place not in self._answers:
-                self._answers[origin.place] = self._ask(origin, source.target_revision)
+                there = self._confirmed if self._confirmed and origin.has(self._confirmed) else ""
+                self._answers[origin.place] = there or self._ask(origin, source.target_revision)
             answer = self._answers[origin.place]
             if isinstance(answer, Refused):
                 raise answer
@@ -145,34 +211,66 @@ def moved(engine: Engine, name: str) -> None:
                 }
                 for origin in origins.values():
                     origin.bring(commit)  # another worker may have followed the push
-                if not _touches(engine, app, before, origins, commit):
+                if not _touched(engine, [_Looked(app, before, origins, commit)]):
                     tell.moved(engine, app, after)
             except (Refused, Retryable) as error:
                 _log.warning("application %s is not moved to %s: %s", app.key, commit, error)
 
 
-def _touches(
-    engine: Engine, app: Application, before: Pinned, origins: Mapping[int, Origin], revision: str
-) -> bool:
-    """Whether anything that the app's last render read is different at `revision`, or its last try failed.
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """An app and where it was, `origins` of the sources that the push is about, by position, and the revision
+    that they are at now."""
 
-    `origins` are those of the sources that the push is about, by position.
+    app: Application
+    before: Pinned | None
+    origins: Mapping[int, Origin]
+    revision: str
+
+
+def _touched(engine: Engine, looked: Sequence[_Looked]) -> set[AppKey]:
+    """Those for whom anything that their last render read is different now, or whose last try failed.
+
+    Each tree is asked once, for whatever all of them have read of it.
     """
-    state = engine.applications.state(app)
-    operation = app.status.operation_state
+    reads = {one.app.key: found for one in looked if (found := _read_sets(engine, one)) is not None}
+    paths: dict[tuple[str, str], set[str]] = {}
+    origins: dict[tuple[str, str], Origin] = {}
+    for one in looked:
+        for number, origin in one.origins.items():
+            if one.app.key in reads:
+                place = origin.place, one.revision
+                origins[place] = origin
+                paths.setdefault(place, set()).update(path for path, _ in reads[one.app.key][number].paths)
+    ids: dict[tuple[str, str], Mapping[str, str | None]] = {}
+    for place, origin in origins.items():
+        with contextlib.suppress(MooringError):
+            ids[place] = ids_of(origin.tree(place[1]), place[1], paths[place])
+    untouched = {
+        one.app.key
+        for one in looked
+        if one.app.key in reads
+        and all(
+            (there := ids.get((origin.place, one.revision))) is not None
+            and reads[one.app.key][number].holds(there)
+            for number, origin in one.origins.items()
+        )
+    }
+    return {one.app.key for one in looked} - untouched
+
+
+def _read_sets(engine: Engine, one: _Looked) -> tuple[ReadSet, ...] | None:
+    """What the app's last render read; None when that does not tell whether it must be looked at."""
+    app, before = one.app, one.before
+    state, operation = engine.applications.state(app), app.status.operation_state
     if not state.inputs or (operation is not None and operation.phase != "Succeeded"):
-        return True
+        return None
     if app.status.sync is None or app.status.sync.status == "Unknown":
-        return True
-    if before.sources != app.spec.all_sources:
-        return True
+        return None
+    if before is None or before.sources != app.spec.all_sources:
+        return None
     try:
         reads = recall(state.inputs)
-        if len(reads) != len(before.sources):
-            return True
-        return any(
-            reads[number].at(origin.tree(revision).tree_id, revision) != reads[number]
-            for number, origin in origins.items()
-        )
-    except (MooringError, ValueError):
-        return True
+    except ValueError:
+        return None
+    return reads if len(reads) == len(before.sources) else None

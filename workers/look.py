@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
 
-from mooring.errors import Refused
+from mooring.errors import Refused, TooSlow
 from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
 from mooring.logs import at
 from mooring.model.application import Application
@@ -25,26 +27,38 @@ from mooring.store.turns import Turn
 from workers import checkout
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
-from workers.apps.conditions import SHARED_RESOURCE
+from workers.apps.conditions import RENDER_NOT_REPRODUCIBLE, SHARED_RESOURCE
 from workers.apps.patches import refresh_asked
-from workers.apps.state import content_digest
+from workers.apps.state import LONGEST, content_digest
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
 from workers.engine import Engine
 from workers.fetch import Fetcher
-from workers.jobs import jobs
+from workers.jobs import jobs as jobs_of
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
 from workers.proof import due_again
 from workers.push import PUSH, followed
 from workers.render.files import Tree
+from workers.render.manifest import Manifest
+from workers.render.patience import within
 from workers.render.readset import remember
 from workers.render.render import render
-from workers.render.source import Rendered
+from workers.render.source import Job, Rendered
 from workers.report import UNKNOWN
 from workers.timeline import Timeline
 from workers.viewpoint import viewpoint
+
+_NOT_REPRODUCIBLE: Final = (
+    "each render gives other manifests, as a chart does that draws passwords: what was deployed is kept and "
+    "written again to correct drift, until Git changes; give the values in Git or in Secrets of your own"
+)
+_LOST: Final = (
+    "what was deployed cannot be rendered again, and the Secrets that kept it are gone or cannot be opened: "
+    "drift is not corrected; sync by hand to deploy a new render (new passwords included), or push a commit"
+)
+_REMEMBERED: Final = LONGEST // 2  # characters of what was read: the rest is for quotes and all else
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,24 @@ class Checked:
     notices: tuple[Notice, ...]
     blocking: str
     edition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What was rendered cannot surely be rendered again. `known`: these manifests are pinned already, else
+    they are to be before the first of them is written. `again` is what a second render gave (State.again)."""
+
+    content: str
+    manifests: tuple[Manifest, ...]
+    known: bool
+    again: str
+    lost: str  # why nothing may be written without being asked for; ""
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        differs = self.again == _said(self.content, same=False)
+        told = self.lost or (_NOT_REPRODUCIBLE if differs else "")
+        return (Notice(RENDER_NOT_REPRODUCIBLE, told),) if told else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +110,7 @@ class Scene:
     decision: Decision
     words: Words
     edition: str
+    pin: Pin | None
 
 
 def check(engine: Engine, app: Application, edition: str) -> Checked:
@@ -119,9 +152,12 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     if "compare" in turn.wishes:
         moment, every = engine.clock(), engine.settings.reconcile_s
         known = {key: proof for key, proof in known.items() if not due_again(key, moment, every)}
-    pinned, rendered = _render(engine, checked, operation, turn)
+    pinned, rendered, inputs = _render(engine, checked, operation, turn)
     at(str(pinned) if pinned.several else pinned.revisions[0])
     line.ended("rendered", _moved(pinned, Pinned.compared(app.status.sync)))
+    pin = None if rendered.pure else _pinned(engine, checked, operation, turn, pinned, rendered, inputs)
+    if pin is not None:
+        rendered = replace(rendered, manifests=pin.manifests)
     parent = reading_parent.result()
     stamping = Stamp(engine.installation.id, app.key, parent.applyset)
     wanted, twice = desired(
@@ -152,13 +188,15 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     if lost:
         notices.append(Notice(PARENT_LOST, lost))
         blocking = blocking or ("" if operation else lost)
+    if pin is not None:
+        notices += pin.notices
+        blocking = blocking or ("" if operation else pin.lost)
     if operation is not None and blocking:
         raise Refused(blocking, condition="SyncError")  # whoever asked for it is told so at once
     # The newest question: an approval of an older one does not answer it.
     since = max(
         (c.last_transition_time for c in app.status.conditions if c.type == PRUNE_SKIPPED), default=""
     )
-    inputs = remember(rendered.read_sets)
     view = viewpoint(engine.applications, engine.installation.id, app, parent.applyset)
     content = engine.applications.state(app).tried
     decision = decide(
@@ -200,7 +238,39 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         decision=decision,
         words=words,
         edition=checked.edition,
+        pin=pin,
     )
+
+
+def _pinned(
+    engine: Engine,
+    checked: Checked,
+    operation: Operation | None,
+    turn: Turn,
+    pinned: Pinned,
+    rendered: Rendered,
+    inputs: str,
+) -> Pin:
+    """What is deployed of a render that may give something else each time: what was pinned, where it was.
+
+    A comparison, which nobody waits for, renders once more to find out whether it really does.
+    """
+    app, state = checked.app, engine.applications.state(checked.app)
+    content, again = content_digest(app, pinned, inputs), state.again
+    kept = engine.pins.read(app.key, content)
+    if kept is None:
+        lost = _LOST if state.pinned == content else ""
+        return Pin(content, rendered.manifests, False, "", lost)
+    if "compare" in turn.wishes and not again.startswith(content):
+        _, other, inputs_then = _render(engine, checked, operation, turn, anew=True)
+        if inputs_then == inputs:
+            same = {one.digest for one in other.manifests} == {one.digest for one in kept}
+            again = _said(content, same=same)
+    return Pin(content, kept, True, again, "")
+
+
+def _said(content: str, *, same: bool) -> str:
+    return f"{content} {'same' if same else 'differs'}"
 
 
 def _handed_over(wanted: Sequence[Desired], observed: Observed, view: Viewpoint) -> bool:
@@ -258,9 +328,10 @@ def _lost_inventory(engine: Engine, app: Application, parent: Parent, observed: 
 
 
 def _render(
-    engine: Engine, checked: Checked, operation: Operation | None, turn: Turn
-) -> tuple[Pinned, Rendered]:
-    """The manifests of the revisions that are wanted: the operation's, the push's, or those last compared."""
+    engine: Engine, checked: Checked, operation: Operation | None, turn: Turn, *, anew: bool = False
+) -> tuple[Pinned, Rendered, str]:
+    """The manifests of the revisions that are wanted: the operation's, the push's, or those last compared;
+    and what was read for them, to be remembered."""
     app, sync = checked.app, operation.sync if operation else None
     wanted = checkout.sources_of(app, checked.project, sync)
     asked_for = _asked_for(app, operation, len(wanted.sources))
@@ -296,7 +367,24 @@ def _render(
     def fetch(source: Source) -> Fetcher:
         return Fetcher(engine.applications, engine.settings, checked.project, source, engine.git_patience_s)
 
-    return pinned, render(jobs(app, pinned, trees, engine.settings, fetch, engine.api.discovery))
+    jobs = jobs_of(app, pinned, trees, engine.settings, fetch, engine.api.discovery)
+    rendered = _within_patience(engine, jobs, anew=anew or refresh_asked(app) == "hard")
+    read = [
+        one.within(_REMEMBERED // len(jobs), job.files.ids)
+        for job, one in zip(jobs, rendered.read_sets, strict=True)
+    ]
+    return pinned, rendered, remember(read)
+
+
+def _within_patience(engine: Engine, jobs: Sequence[Job], *, anew: bool) -> Rendered:
+    """The render of `jobs`; `anew` takes nothing that was kept. Raises TooSlow when only this process's
+    patience was at its end."""
+    through = partial(engine.renders.product, anew=anew)
+    if not engine.render_patience_s:
+        return render(jobs, through)
+    late = f"not rendered within {engine.render_patience_s:.0f} s: it goes on in the pool slow"
+    with within(engine.render_patience_s, lambda: TooSlow(late)):
+        return render(jobs, through)
 
 
 def _moved(pinned: Pinned, before: Pinned | None) -> str:

@@ -11,7 +11,7 @@ what they write right.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mooring import logs
 from mooring.delivery import EventKind
@@ -40,6 +40,7 @@ _GIVEN_UP = "given up: every worker that took it died; look at the workers' logs
 _MAX_WAIT_S = 300.0
 # About two hours of an unreachable Git host or cluster. The poll takes it up again after that.
 _MAX_WAITS = 30
+_WHOM = "whom"  # a part of each delivery, until it is certain whom it concerns
 
 
 def deliver(engine: Engine, id: str) -> None:
@@ -66,41 +67,61 @@ def deliver(engine: Engine, id: str) -> None:
 
 
 def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:
-    """Want each application pushed that one of the deliveries concerns; finish those that concern none."""
-    deliveries: list[Waiting] = []
+    """Want each application pushed that one of the deliveries concerns; finish those that concern none.
+
+    Whom they concern is told by the Applications as they were known last, so that nobody waits for a list of
+    all; then those are wanted that came since.
+    """
+    pushes = [delivery for delivery in begun if delivery.event.kind in (EventKind.PUSH, EventKind.TAG)]
     ended: dict[str, list[str]] = {}  # by outcome
+    for delivery in begun:
+        if delivery not in pushes:
+            ended.setdefault(f"recorded: {delivery.event.kind}", []).append(delivery.id)
+    known = engine.applications.known()
+    told = _want_pushed(engine, pushes, known, {})
+    newest = engine.applications.recent()
+    if newest is not known:
+        told = _want_pushed(engine, pushes, newest, told)
+    if any(not told[delivery.id] for delivery in pushes):
+        # It may have been created a moment ago.
+        told = _want_pushed(engine, pushes, engine.applications.list(), told)
+    nobody = [delivery.id for delivery in pushes if not told[delivery.id]]
+    if nobody:
+        ended["no Application follows this repository and revision"] = nobody
+    for outcome, ids in ended.items():
+        engine.ledger.finish(ids, True, outcome)
+    concerning = [delivery.id for delivery in pushes if told[delivery.id]]
+    _finish(engine, concerning, _WHOM)
+    engine.ledger.hand_over(concerning, engine.worker)
+
+
+def _want_pushed(
+    engine: Engine, pushes: Sequence[Waiting], listing: Listing, told: Mapping[str, frozenset[str]]
+) -> dict[str, frozenset[str]]:
+    """Want whatever the deliveries concern among `listing` and was not told yet; by delivery, the turns that
+    it waits for now."""
+    after = {delivery.id: told.get(delivery.id, frozenset()) for delivery in pushes}
     parts: dict[tuple[str, ...], list[str]] = {}  # of turns, the deliveries that wait for just these
     wanted: dict[str, Wanted] = {}  # by turn, as the last delivery has it
     followers: dict[str, list[AppKey]] = {}  # by turn
-    newest: Listing | None = None
-    for delivery in begun:
-        event = delivery.event
-        if event.kind not in (EventKind.PUSH, EventKind.TAG):
-            ended.setdefault(f"recorded: {event.kind}", []).append(delivery.id)
-            continue
-        found = concerned(event, (newest or engine.applications.recent()).apps)
-        if not found and newest is None:
-            newest = engine.applications.list()  # it may have been created a moment ago
-            found = concerned(event, newest.apps)
-        groups = {group.name: group for group in found}
-        if not groups:
-            ended.setdefault("no Application follows this repository and revision", []).append(delivery.id)
-            continue
-        deliveries.append(delivery)
-        parts.setdefault(tuple(groups), []).append(delivery.id)
-        wanted |= groups
-        followers |= {group.name: apps for group, apps in found.items()}
-    for outcome, ids in ended.items():
-        engine.ledger.finish(ids, True, outcome)
+    for delivery in pushes:
+        found = concerned(delivery.event, listing.apps)
+        groups = {group.name: group for group in found if group.name not in after[delivery.id]}
+        if groups:
+            parts.setdefault(tuple(groups), []).append(delivery.id)
+            wanted |= groups
+            followers |= {group.name: apps for group, apps in found.items()}
     for names, ids in parts.items():
-        engine.outstanding.add(ids, names)
-    engine.ledger.stages((d.id, queued(d.received_at, engine.clock())) for d in deliveries)
+        engine.outstanding.add(ids, (*names, _WHOM))
+        new = [id for id in ids if not after[id]]
+        engine.ledger.stages((d.id, queued(d.received_at, engine.clock())) for d in pushes if d.id in new)
+        after |= {id: after[id] | frozenset(names) for id in ids}
     for name, group in wanted.items():
         wishes = group.wishes
         answers = [id for names, ids in parts.items() if name in names for id in ids]
         if engine.turns.want(name, wishes, answers):
             engine.send(_task(name, shown=about(name, wishes, answers, followers[name])))
-    engine.ledger.hand_over([delivery.id for delivery in deliveries], engine.worker)
+    return after
 
 
 def work(engine: Engine, name: str) -> None:
@@ -136,8 +157,11 @@ def _push(engine: Engine, name: str) -> None:
         engine.turns.release(turn, done=True, again=False)
         return
     with logs.about(deliveries=turn.deliveries), Holding(engine.turns, turn, engine.settings.lease_s):
+        ahead: list[tuple[AppKey, follow.Wishes]] = []
+        following = follow.Following(engine, turn, line)
         try:
-            touched, untouched = follow.follow(engine, turn, line)
+            ahead = following.ahead()
+            touched, untouched = (ahead, []) if ahead else following.rest()
         except Retryable as error:
             if turn.waits == 1 and not isinstance(error, TooSlow):  # once, and not for a hiccup
                 with contextlib.suppress(MooringError):
@@ -156,8 +180,12 @@ def _push(engine: Engine, name: str) -> None:
             # apps they are waited for longer, so that they never keep the API server busy.
             moved_at = engine.clock() + 1.0 + 0.05 * len(untouched)
             engine.due.put(Step(TASK_MOVED, (name,), RECONCILE), moved_at, or_sooner=True)
-        _close(engine, turn, name)
-    _again(engine, turn, _task(name))
+        if ahead:
+            engine.turns.want(name, following.hand_over(ahead))  # another process looks for the others
+        else:
+            _close(engine, turn, name)
+    if engine.turns.release(turn, done=not ahead):
+        engine.send(_task(name))
     wished = dict(touched)
     for key in ready[1:]:
         engine.send(_task(_part(key), shown=about(_part(key), wished[key], turn.deliveries)))
@@ -266,8 +294,12 @@ def _later(engine: Engine, turn: Turn, step: Step, error: Retryable, line: Timel
 
 def _close(engine: Engine, turn: Turn, part: str, failure: str = "") -> None:
     """Tell the turn's deliveries that `part` has ended; finish those that wait for nothing more."""
+    _finish(engine, turn.deliveries, part, failure)
+
+
+def _finish(engine: Engine, ids: Sequence[str], part: str, failure: str = "") -> None:
     endings: dict[str, list[str]] = {}
-    for delivery, failures in engine.outstanding.done(turn.deliveries, part, failure).items():
+    for delivery, failures in engine.outstanding.done(ids, part, failure).items():
         outcome = "; ".join(f"{name}: {why}" for name, why in sorted(failures.items()))
         endings.setdefault(outcome, []).append(delivery)
     for outcome, deliveries in endings.items():

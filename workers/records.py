@@ -15,6 +15,7 @@ from mooring.names import APPLYSET_TOOLING, ARGO_GROUP
 from workers.applyset.parent import TOOL
 from workers.cluster.live import Live
 from workers.installation import SECRET_NAME
+from workers.pinned import PREFIX
 
 _APPLICATIONS: Final = f"applications.{ARGO_GROUP}"
 
@@ -26,6 +27,8 @@ def why_not_written(key: ObjectKey, live: Live | None, installation: str) -> str
     """
     if (key.group, key.kind, key.name) == ("", "Secret", SECRET_NAME):
         return "is the identity of a Mooring installation: no application may have it; take it out of Git"
+    if (key.group, key.kind) == ("", "Secret") and key.name.startswith(f"{PREFIX}{installation}-"):
+        return "is what Mooring keeps of a deployed render: no application may have it; take it out of Git"
     inventory = (key.group, key.kind) == ("", "ConfigMap") and (
         key.name.startswith(f"{TOOL}-{installation}-")
         or (live is not None and live.annotations.get(APPLYSET_TOOLING, "").partition("/")[0] == TOOL)

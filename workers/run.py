@@ -39,7 +39,7 @@ _PROCESSES = {"deploy": 2, "slow": 2, "reconcile": 1}
 # How far they give way to others where processors are short. A host's answer comes first, and drains stop
 # nobody: what waits is done in bulk. A push that is under way gives way to nothing.
 _NICE = {"intake": 5, "slow": 5, "reconcile": 5}
-# Seconds that a Git host may hold up a process that deploys.
+# Seconds that a Git host, or a render, may hold up a process that deploys.
 _PATIENCE_S = 2.0
 
 
@@ -130,7 +130,7 @@ def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
     """The Celery application of `pool` with its tasks, and its engine, which is started on first use."""
     app = make(f"mooring-{pool}", settings.redis_url)
     running: list[Engine] = []
-    patience = min(_PATIENCE_S, settings.git_timeout_s) if pool == "deploy" else settings.git_timeout_s
+    patience = _PATIENCE_S if pool == "deploy" else 0.0
 
     def engine() -> Engine:
         if not running:

@@ -13,7 +13,7 @@ from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.status import OperationState
-from mooring.names import DEPLOY, TASK_TURN
+from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE, TASK_TURN
 from mooring.repourl import masked
 from mooring.store.due import Step
 from mooring.store.views import AppView
@@ -81,13 +81,28 @@ def concluded(
     )
     if tried:
         state = replace(state, tried=content_digest(scene.app, scene.pinned, scene.inputs))
+    before, state = state.pinned, replace(state, pinned=_pinned(scene, state.pinned, tried=tried))
+    state = replace(state, again=scene.pin.again if scene.pin else "")
     app = engine.applications.report(scene.app, status, state, claim)
     line.ended("synced" if status.sync and status.sync.status == report.SYNCED else "compared")
     _show(engine, app)
     _wake(engine, scene)
+    if before and tried and before != state.pinned:
+        engine.pins.keep_only(app.key, state.pinned)
+    if scene.pin is not None and applied is not None and not state.again:
+        # Off the way of any push: is it really another one each time?
+        step = Step(TASK_RECONCILE, (str(app.key), "reconcile"), RECONCILE)
+        engine.due.put(step, engine.clock() + 2.0)
     if status.health.status == "Progressing":
         return Ending(look_again_s=_in_proportion(status.health.last_transition_time, *_LOOK_AGAIN))
     return Ending()
+
+
+def _pinned(scene: Scene, before: str, *, tried: bool) -> str:
+    """The content whose manifests are deployed and cannot be rendered again; `before` is what was."""
+    if scene.pin is None:
+        return "" if tried else before
+    return scene.pin.content if scene.pin.known or scene.pin.lost or tried else before
 
 
 def synced(app: Application, state: OperationState) -> None:

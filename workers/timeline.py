@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 
 from mooring.delivery import Stage
 from mooring.metrics import STAGE
 from mooring.store.ledger import Ledger
 from workers import metrics
+
+_log = logging.getLogger(__name__)
 
 
 def queued(received_at: float, now: float) -> Stage:
@@ -43,6 +46,13 @@ class Timeline:
     def landed(self) -> None:
         """What the deliveries brought is in the cluster, all of it."""
         metrics.applied(self._deliveries, self._clock())
+
+    def untouched(self, apps: Sequence[str], commit: str) -> None:
+        """The commit changes nothing that these have read: all that they get of it is its name."""
+        _log.info("%d applications are untouched by %s", len(apps), commit)
+        _log.debug("untouched by %s: %s", commit, ", ".join(apps))
+        note = f"{len(apps)} application{'s' if len(apps) != 1 else ''} by {commit[:12]}"
+        self._tell(Stage("untouched", self._clock(), 0.0, self._app, note))
 
     def waits(self, seconds: float, why: str) -> None:
         """The work waits `seconds` until it is tried again."""

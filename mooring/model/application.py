@@ -31,8 +31,9 @@ class Application(Part):
     _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
-    def parse(cls, raw: dict[str, Any], *, namespace: str = "") -> Self:
-        """Read a manifest. `namespace` is for those from files, that need not name one.
+    def parse(cls, raw: dict[str, Any], *, namespace: str = "", before: Application | None = None) -> Self:
+        """Read a manifest. `namespace` is for those from files, that need not name one. `before` is an
+        earlier reading of the same object: what has not changed since is not read again.
 
         Raises Refused (condition InvalidSpecError) naming the application and the field.
         """
@@ -42,7 +43,13 @@ class Application(Part):
         metadata = metadata if isinstance(metadata, dict) else {}
         namespace, name = metadata.get("namespace") or namespace, metadata.get("name")
         title = f"Application {namespace}/{name or '(without a name)'}"
-        app = cls.read({**raw, "metadata": {**metadata, "namespace": namespace}}, title)
+        told = {**raw, "metadata": {**metadata, "namespace": namespace}}
+        if before is not None:
+            told = before.reused(told, before.raw)
+            status, had = told.get("status"), before.raw.get("status")
+            if isinstance(status, dict) and isinstance(had, dict):
+                told["status"] = before.status.reused(status, had)
+        app = cls.read(told, title)
         if not _NAME.match(app.metadata.name):
             raise Refused(f"{title}: metadata.name: is not a Kubernetes name", condition="InvalidSpecError")
         if not _NAMESPACE.match(app.metadata.namespace):

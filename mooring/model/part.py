@@ -7,6 +7,7 @@ as an absent one, and a boolean is never a string.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
@@ -38,6 +39,7 @@ IntOrString = Annotated[
 ]
 
 
+@cache
 def _spell(name: str) -> str:
     return _SPELLING.get(name) or to_camel(name)
 
@@ -75,6 +77,15 @@ class Part(BaseModel):
                 for index, item in enumerate(value):
                     if isinstance(item, Part):
                         yield from item.unknown(f"{here}[{index}]")
+
+    def reused(self, raw: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+        """`raw` with parts of this one in place of what is the same there as in `own`, of which this one was
+        read: they are not read again."""
+        fields = {_spell(name): getattr(self, name) for name in type(self).model_fields}
+        return {
+            key: fields[key] if key in fields and fields[key] is not None and own.get(key) == value else value
+            for key, value in raw.items()
+        }
 
     @classmethod
     def read(cls, raw: dict[str, Any], title: str) -> Self:

@@ -6,7 +6,7 @@ https://argo-cd.readthedocs.io/en/stable/user-guide/projects/
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, Self
 
 from pydantic import Field
@@ -174,6 +174,7 @@ class AppProject(Part):
         )
 
 
+@cache  # asked for by every app of every push
 def default_project(namespace: str) -> AppProject:
     """The project `default` of an installation that has written down none: it permits everything."""
     return AppProject(

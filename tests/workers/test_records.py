@@ -12,13 +12,14 @@ from workers.applyset.parent import parent_name
 
 IDENTITY = key("mooring-installation", "Secret", namespace="mooring")
 INVENTORY = key(parent_name(HERE, APP), namespace="mooring")
+PINNED = key(f"mooring-render-{HERE}-0123-4567-0", "Secret", namespace="mooring")
 ELSEWHERE = key(parent_name(HERE, APP), namespace="other")
 HOME = key("mooring", "Namespace")
 APPLICATIONS = key("applications.argoproj.io", "CustomResourceDefinition", "apiextensions.k8s.io")
 WEB = key("web", "Deployment", "apps")
 
 
-@pytest.mark.parametrize("record", [IDENTITY, INVENTORY, ELSEWHERE], ids=str)
+@pytest.mark.parametrize("record", [IDENTITY, INVENTORY, PINNED, ELSEWHERE], ids=str)
 def test_an_app_that_renders_a_record_is_refused_whether_it_exists_or_not(record: ObjectKey) -> None:
     for objects in ([], [live(record)], [ours(record)]):
         found = planned([desired(record), desired(WEB)], objects, absent=[record, WEB])
@@ -34,7 +35,7 @@ def test_the_inventory_of_another_installation_is_not_taken_over() -> None:
     assert [step.key for step in found.refused] == [record]
 
 
-@pytest.mark.parametrize("record", [IDENTITY, INVENTORY, HOME, APPLICATIONS], ids=str)
+@pytest.mark.parametrize("record", [IDENTITY, INVENTORY, PINNED, HOME, APPLICATIONS], ids=str)
 @pytest.mark.parametrize("permission", [BY_HAND, APPROVED], ids=["by hand", "approved"])
 def test_no_record_is_pruned_even_when_the_inventory_has_it_and_somebody_asks(
     record: ObjectKey, permission: object

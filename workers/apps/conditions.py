@@ -12,6 +12,7 @@ from mooring.model.status import Condition
 INVALID_SPEC: Final = "InvalidSpecError"
 SYNC_ERROR: Final = "SyncError"
 SHARED_RESOURCE: Final = "SharedResourceWarning"
+RENDER_NOT_REPRODUCIBLE: Final = "RenderNotReproducible"  # ours
 REPEATED_RESOURCE: Final = "RepeatedResourceWarning"
 
 

@@ -31,12 +31,13 @@ class HomeApplications(RecordedApplications):
     def __init__(self, api: Api, namespace: str) -> None:
         super().__init__(api, namespace)
         self._parsed: Mapping[tuple[str, str], Application] = {}
+        self._known: Listing | None = None
 
     def list(self) -> Listing:
         return self._listing(cached=False)
 
     def known(self) -> Listing:
-        return Listing(tuple(self._parsed.values())) if self._parsed else self.recent()
+        return self._known or self.recent()
 
     def _lately(self) -> Listing:
         return self._listing(cached=True)
@@ -45,17 +46,19 @@ class HomeApplications(RecordedApplications):
         # Of those that a push or a beat lists, few have changed since: parsing them takes as long as
         # fetching them.
         known, parsed = self._parsed, dict[tuple[str, str], Application]()
+        before = {app.metadata.uid: app for app in known.values()}
         broken: list_[Broken] = []
         for live in self._objects(APPLICATION, cached):
             version = live.uid, live.resource_version
             try:
-                parsed[version] = known.get(version) or _parse(live)
+                parsed[version] = known.get(version) or _parse(live, before.get(live.uid))
             except Refused as error:
                 key, has = AppKey(live.key.namespace, live.key.name), had((live.body or {}).get("status"))
                 broken.append(Broken(key, str(error), has))
                 self._show_broken(live, str(error))
         self._parsed = parsed
-        return Listing(tuple(parsed.values()), tuple(broken))
+        self._known = Listing(tuple(parsed.values()), tuple(broken))
+        return self._known
 
     def get(self, key: AppKey) -> Application | None:
         if key.namespace != self._namespace:
@@ -111,8 +114,8 @@ class HomeApplications(RecordedApplications):
             _log.warning("cannot show on application %s that it is broken: %s", live.key.name, error)
 
 
-def _parse(live: Live) -> Application:
+def _parse(live: Live, before: Application | None = None) -> Application:
     body = dict(live.body or {})
     # Nobody reads them, and they are half of the object.
     body["metadata"] = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
-    return Application.parse(body)
+    return Application.parse(body, before=before)

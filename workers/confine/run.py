@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from mooring.errors import RenderFailed
+from mooring.errors import RenderExceeded, RenderFailed
 from workers.confine import bwrap, landlock, seccomp
 from workers.confine.hush import hushed
 from workers.confine.mode import ADVICE, Mode, mode
@@ -90,11 +90,11 @@ class ToolFailed(RenderFailed):
         self.stderr = stderr
 
 
-class ToolTimedOut(RenderFailed):
+class ToolTimedOut(RenderExceeded):
     """Not done within its time."""
 
 
-class ToolTooBig(RenderFailed):
+class ToolTooBig(RenderExceeded):
     """Memory, output, files or processes beyond the bounds."""
 
 

@@ -11,7 +11,7 @@ import posixpath
 import re
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -109,13 +109,19 @@ class TreeReader:
 
     def tree_id(self, commit: str, path: str) -> str | None:
         """The Git id of what is at `path` (a directory, file or submodule), or None when nothing is."""
-        kind, found, _size = self._info([_spot(commit, path)])[0]
-        if kind:
-            return found
-        # Named, but not here: a submodule, or a file that was not brought yet.
-        folder, name = posixpath.split(clean_path(path))
-        entry = self._entry(commit, folder, name) if name else None
-        return entry.id if entry else None
+        return self.tree_ids(commit, [path])[path]
+
+    def tree_ids(self, commit: str, paths: Iterable[str]) -> dict[str, str | None]:
+        """The same for each of `paths`, in two round trips for what is in up to 500 directories."""
+        # By their directories: where many paths are asked for, most are neighbours. And a submodule, or a
+        # file that was not brought yet, is named there without being here.
+        asked = {path: posixpath.split(clean_path(path)) for path in paths}
+        folders = self._entries_of(commit, dict.fromkeys(folder for folder, name in asked.values() if name))
+        root = self._info([_spot(commit, "")])[0] if ("", "") in asked.values() else ("", "", 0)
+        return {
+            path: folders[folder].get(name) if name else root[1] or None
+            for path, (folder, name) in asked.items()
+        }
 
     def walk(self, commit: str, path: str = "", recurse: bool = True) -> Iterator[Entry]:
         """What is below the directory `path`, one level at a time; nothing when there is no such one.
@@ -167,12 +173,19 @@ class TreeReader:
             return self._info(ids)
         return infos
 
-    def _entry(self, commit: str, folder: str, name: str) -> Entry | None:
-        kind, tree, _size = self._info([_spot(commit, folder)])[0]
-        if kind != "tree":
-            return None
-        path = posixpath.join(folder, name)
-        return next((e for e in _entries(folder, self.read(tree, _MAX_TREE)) if e.path == path), None)
+    def _entries_of(self, commit: str, folders: Collection[str]) -> dict[str, dict[str, str]]:
+        """The ids by name in each of the directories; none where there is no directory."""
+        infos = self._info([_spot(commit, folder) for folder in folders])
+        trees = {
+            folder: id_ for folder, (kind, id_, _size) in zip(folders, infos, strict=True) if kind == "tree"
+        }
+        contents = self.read_many(list(trees.values()), _MAX_TREE)
+        return {
+            folder: {entry.name: entry.id for entry in _entries(folder, contents[trees[folder]])}
+            if folder in trees
+            else {}
+            for folder in folders
+        }
 
     def _info(self, names: Sequence[str]) -> list[tuple[str, str, int]]:
         """(type, id, size) of each; the type is "" for what is not there."""

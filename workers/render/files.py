@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from mooring.errors import GitRefused, RenderFailed
 from mooring.text import printable
-from workers.git.tree import Entry, Graft, clean_path
+from workers.git.tree import Entry, Graft, TreeReader, clean_path
 
 _MAX_HOPS: Final = 20  # symbolic links one behind the other
 _AT_ONCE: Final = 20  # files in memory before the total is looked at again
@@ -69,6 +69,14 @@ class Files:
         What was asked for inside a submodule depends on its commit, which stands for it.
         """
         return self._reads
+
+    def ids(self, paths: Iterable[str]) -> dict[str, str | None]:
+        """The Git ids of what is at `paths`, None where nothing is. These are not remembered."""
+        return ids_of(self.tree, self.commit, paths)
+
+    def remember(self, reads: Mapping[str, str | None]) -> None:
+        """As if these had been asked for and found: for who has what was made of them already."""
+        self._reads.update(reads)
 
     def find(self, path: str) -> Entry | None:
         """What is at `path`, behind its symbolic links: a file or a directory. None when nothing is.
@@ -259,6 +267,13 @@ class Files:
     def _note(self, path: str, id_: str | None) -> None:
         graft = next((graft for graft in self._grafts if path.startswith(f"{graft}/")), "")
         self._reads[graft or path] = self._grafts[graft] if graft else id_
+
+
+def ids_of(tree: Tree, commit: str, paths: Iterable[str]) -> dict[str, str | None]:
+    """The Git ids of what is at `paths`, None where nothing is; of a commit, in few questions."""
+    if isinstance(tree, TreeReader):
+        return tree.tree_ids(commit, paths)
+    return {path: tree.tree_id(commit, path) for path in paths}
 
 
 def _leads_out(path: str) -> RenderFailed:

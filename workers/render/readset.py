@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import posixpath
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import orjson
+
+_BESIDES_PATH: Final = 52  # characters of one path's line in a text inside a text: its id, quotes, commas
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,27 @@ class ReadSet:
             self.inputs, tuple((path, tree_id(commit, path)) for path, _ in self.paths), self.remotes
         )
 
+    def holds(self, ids: Mapping[str, str | None]) -> bool:
+        """Whether `ids`, which has all its paths, has for each what was there."""
+        return all(ids[path] == id_ for path, id_ in self.paths)
+
+    def within(self, characters: int, ids: Callable[[Collection[str]], Mapping[str, str | None]]) -> ReadSet:
+        """The same in no more than about so many characters of text, to be kept with an application.
+
+        What is in a directory that was read goes without saying; where that is not enough, more directories
+        stand for what was read in them, with the ids that `ids` gives. So it changes whenever this one
+        does, and perhaps more often.
+        """
+        known = dict(self.paths)
+        paths = without_implied(known)
+        while sum(len(path) + _BESIDES_PATH for path in paths) > characters and paths != {""}:
+            deepest = max(map(_depth, paths))
+            paths = without_implied(
+                {posixpath.dirname(path) if _depth(path) == deepest else path for path in paths}
+            )
+        known |= ids([path for path in paths if path not in known])
+        return replace(self, paths=tuple((path, known[path]) for path in sorted(paths)))
+
     def to_json(self) -> dict[str, Any]:
         told: dict[str, Any] = {"inputs": self.inputs, "paths": dict(self.paths)}
         return told | {"remotes": dict(self.remotes)} if self.remotes else told
@@ -66,6 +90,22 @@ def recall(text: str) -> tuple[ReadSet, ...]:
         return tuple(ReadSet.from_json(each) for each in orjson.loads(text))
     except (KeyError, AttributeError, TypeError) as error:
         raise ValueError("not read-sets") from error
+
+
+def without_implied(paths: Collection[str]) -> set[str]:
+    """`paths` without those below another one: a directory's id changes with whatever is in it, and with
+    what appears in it. Only a directory can have others below it."""
+    kept: set[str] = set()
+    for path in sorted(paths, key=_depth):
+        steps = path.split("/")
+        above = ("/".join(steps[:n]) for n in range(len(steps)))
+        if not path or not any(one in kept for one in above):
+            kept.add(path)
+    return kept
+
+
+def _depth(path: str) -> int:
+    return path.count("/") + 1 if path else 0
 
 
 def _digest(value: Any) -> str:

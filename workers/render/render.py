@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from workers.render.manifest import MAX_OBJECTS, Manifest
 from workers.render.overrides import overridden
 from workers.render.plugin import PluginRenderer, found_by_plugin
 from workers.render.readset import ReadSet
-from workers.render.source import Job, Rendered, Renderer
+from workers.render.source import Job, Product, Rendered, Renderer
 
 _RENDERERS: Final[dict[str, Renderer]] = {
     "Directory": DirectoryRenderer(),
@@ -29,6 +29,7 @@ _RENDERERS: Final[dict[str, Renderer]] = {
     "Kustomize": KustomizeRenderer(),
     "Plugin": PluginRenderer(),
 }
+Through = Callable[[Job, str, Renderer], Product]
 _MARKERS: Final = {
     "Chart.yaml": "Helm",
     "kustomization.yaml": "Kustomize",
@@ -37,9 +38,15 @@ _MARKERS: Final = {
 }
 
 
-def render(jobs: Sequence[Job]) -> Rendered:
+def plainly(job: Job, _kind: str, renderer: Renderer) -> Product:
+    """A render as such."""
+    return renderer.render(job)
+
+
+def render(jobs: Sequence[Job], through: Through = plainly) -> Rendered:
     """The manifests of all sources, with the read-sets that say when to render again.
 
+    `through` makes the product of one source, given its kind: `Cache.product` knows what was made before.
     Raises RenderFailed for whatever is the user's to fix, GitRefused for a path that leaves the
     repository, and GitFailed when the mirror cannot be read.
     """
@@ -61,7 +68,7 @@ def render(jobs: Sequence[Job]) -> Rendered:
             if not _explicit(source) or (source.plugin is not None and not source.plugin.name):
                 job = found_by_plugin(job)
             renderer = _RENDERERS[kind := _kind(job)]
-            product = renderer.render(job)
+            product = through(job, kind, renderer)
             inputs = renderer.inputs(job)
         manifests += product.manifests
         if len(manifests) > MAX_OBJECTS:

@@ -54,6 +54,10 @@ class Fetch(Protocol):
         """A single file, and its digest."""
         ...
 
+    def digest(self, address: str) -> str:
+        """The digest of what is now at an address of `Product.remotes`."""
+        ...
+
 
 class Nothing:
     """Fetches nothing from anywhere."""
@@ -66,6 +70,9 @@ class Nothing:
 
     def file(self, url: str) -> tuple[bytes, str]:
         raise RenderFailed(f"{masked(url)}: files cannot be fetched yet")
+
+    def digest(self, address: str) -> str:
+        raise RenderFailed(f"{masked(address)}: nothing can be fetched yet")
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,3 +160,31 @@ def test_nothing_but_a_refusal_ever_comes_of_a_broken_manifest(path: str, value:
     except Refused:
         return
     assert Application.parse(app.to_dict()).to_dict() == app.to_dict()
+
+
+def test_what_has_not_changed_is_not_read_again_and_reads_the_same() -> None:
+    raw = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": "web", "namespace": "mooring", "resourceVersion": "1"},
+        "spec": {"project": "a", "source": {"repoURL": "https://x"}, "destination": {"namespace": "web"}},
+        "status": {
+            "sync": {"status": "Synced", "revision": "a" * 40},
+            "history": [{"id": 1, "revision": "a" * 40, "deployedAt": "2026-01-01T00:00:00Z"}],
+            "health": {"status": "Healthy"},
+        },
+    }
+    before = Application.parse(raw)
+    moved = {**raw, "metadata": {**raw["metadata"], "resourceVersion": "2"}}
+    moved["status"] = {**raw["status"], "sync": {"status": "Synced", "revision": "b" * 40}}
+    again = Application.parse(moved, before=before)
+    assert again == Application.parse(moved)
+    assert again.raw is moved
+    assert again.spec is before.spec
+    assert again.status.history[0] is before.status.history[0]
+    assert again.status.sync is not None
+    assert again.status.sync.revision == "b" * 40
+    bare = {**moved, "status": {"health": {"status": "Healthy"}}, "spec": {**raw["spec"], "project": "other"}}
+    assert Application.parse(bare, before=again) == Application.parse(bare)
+    with pytest.raises(Refused, match=r"spec\.project"):
+        Application.parse({**bare, "spec": {**raw["spec"], "project": 1}}, before=again)

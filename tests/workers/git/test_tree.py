@@ -39,6 +39,19 @@ def test_a_tree_id_changes_only_with_what_is_below(repo: Repository, mirror_of: 
     assert mirror.tree.tree_id(first, "apps/none") is None
 
 
+def test_many_paths_are_asked_for_at_once(repo: Repository, mirror_of: MirrorOf) -> None:
+    wide = {f"apps/app-{number}/a.yaml": str(number) for number in range(700)}
+    pushed = repo.commit(wide)
+    mirror = mirror_of(repo)
+    checkout(mirror, "main", pushed)
+    present = [*wide, "apps/app-1", "apps", ""]
+    absent = [f"apps/app-{number}/none.yaml" for number in range(700)] + ["nowhere/at/all", "README.md/x"]
+    found = mirror.tree.tree_ids(pushed, present + absent)
+    assert found == {path: mirror.tree.tree_id(pushed, path) for path in present + absent}
+    assert [path for path, id_ in found.items() if id_ is None] == absent
+    assert mirror.tree.tree_ids(pushed, []) == {}
+
+
 def test_what_is_fetched_after_the_reader_began_is_seen(repo: Repository, mirror_of: MirrorOf) -> None:
     mirror = mirror_of(repo)
     assert not mirror.has("f" * 40)

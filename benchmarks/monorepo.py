@@ -1,0 +1,206 @@
+"""What an Application costs that has many neighbours in its repository: nothing, or it is told here.
+
+Two Moorings beside each other on one real API server, each with a Git host's repository over HTTP: one of a
+single Application, one of 300. Each round pushes a change of one Application to each of the two, and waits as
+benchmarks/push.py does. `ratio` is the one's push→applied by the other's, at p50.
+
+    python -m benchmarks.monorepo
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import secrets
+import socket
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from benchmarks import push_fleet as fleet
+from benchmarks.processes import redis_with_aof, running, until, web
+from benchmarks.push import (
+    SECRET,
+    SETTLES_S,
+    STAGES,
+    WARM_UP,
+    Pushes,
+    Rounds,
+    shown_status,
+    shown_value,
+    until_settled,
+)
+from benchmarks.push_watch import Watch
+from benchmarks.report import percentile, report
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
+from devcluster.gitserver import GitServer, Repository
+
+_FILES = 3  # ConfigMaps of each application: what it deploys is not what is measured here
+
+
+@dataclass
+class Side:
+    """One of the two, and what was measured there. `renders` are those of each round."""
+
+    pushes: Pushes
+    metrics: int
+    rounds: Rounds = field(default_factory=Rounds)
+    renders: list[float] = field(default_factory=list)
+
+    def round(self) -> None:
+        """One push, and how often anything was rendered until it was applied and told."""
+        before = self._rendered()
+        self.pushes.round(self.rounds)
+        self.renders.append(self._rendered() - before)
+
+    def forget(self) -> None:
+        """What was measured so far does not count."""
+        self.rounds, self.renders = Rounds(), []
+
+    def _rendered(self) -> float:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics}/metrics", timeout=20) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == "mooring_renders_total" and sample.labels["result"] == "rendered"
+        )
+
+
+def main() -> None:
+    """Measure both sides, and report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--apps", type=int, default=300)
+    options = parser.parse_args()
+
+    cluster = devcluster.start(say=lambda text: print(text, file=sys.stderr))
+    fleet.install_crds(cluster)
+    with ExitStack() as stack:
+        git = stack.enter_context(GitServer())
+        one = stack.enter_context(side(cluster, git, "one", 1))
+        many = stack.enter_context(side(cluster, git, "many", options.apps))
+        for _ in range(WARM_UP):
+            one.round()
+            many.round()
+        one.forget()
+        many.forget()
+        time.sleep(SETTLES_S)
+        pauses = random.Random(0)
+        for _ in range(options.rounds):
+            one.round()
+            many.round()
+            time.sleep(pauses.uniform(0.2, 1.2))  # never in step with beat
+    _report(one, many, options)
+
+
+@contextmanager
+def side(cluster: Cluster, git: GitServer, name: str, apps: int) -> Iterator[Side]:
+    """A Mooring with `apps` Applications in one repository, all of them synced."""
+    unique = secrets.token_hex(4)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-bench-")))
+        home = stack.enter_context(fleet.namespace(cluster, f"home-{name}-{unique}"))
+        target = stack.enter_context(fleet.namespace(cluster, f"bench-{name}-{unique}"))
+        redis = stack.enter_context(redis_with_aof())
+        repo = _repository(git, f"{name}/apps", apps)
+        for number in range(apps):
+            made = fleet.application(number, home, target, repo)
+            devcluster.ask(cluster, fleet.APPLICATIONS.format(home), made)
+        port = stack.enter_context(web(redis.url, SECRET))
+        metrics = _free_port()
+        environ = {
+            "MOORING_REDIS_URL": redis.url,
+            "MOORING_KUBECONFIG": str(cluster.kubeconfig),
+            "MOORING_NAMESPACE": home,
+            "MOORING_STATE_DIR": str(directory / "state"),
+            "MOORING_RECONCILE_SECONDS": "3600",  # a full look at everything is not a push's cost
+            "MOORING_POLL_SECONDS": "3600",
+            "MOORING_METRICS_ADDRESS": f"127.0.0.1:{metrics}",
+        }
+        stack.enter_context(running([sys.executable, "-m", "cli.main", "worker"], environ))
+        del environ["MOORING_METRICS_ADDRESS"]
+        stack.enter_context(running([sys.executable, "-m", "workers.beat"], environ))
+        configmaps = stack.enter_context(
+            Watch(cluster, f"/api/v1/namespaces/{target}/configmaps", shown_value)
+        )
+        statuses = stack.enter_context(Watch(cluster, fleet.APPLICATIONS.format(home), shown_status))
+        until_settled(cluster, home, apps, repo.resolve() or "", 60 + 2 * apps)
+        until(lambda: _answers(metrics), "nobody tells what is rendered")
+        yield Side(Pushes(repo, port, configmaps, statuses, apps, f"{name}/apps"), metrics)
+
+
+def _repository(git: GitServer, name: str, apps: int) -> Repository:
+    repo = git.create(name)
+    wanted = {f"settings-{n}.yaml" for n in range(_FILES)}
+    repo.commit(
+        {
+            path: text
+            for number in range(apps)
+            for path, text in fleet.files(number).items()
+            if path.rpartition("/")[2] in wanted
+        }
+    )
+    return repo
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
+def _report(one: Side, many: Side, options: argparse.Namespace) -> None:
+    figures, limit = _figures(many), _figures(one)
+    report(
+        "monorepo",
+        figures,
+        limit,
+        figures["push_to_applied_p50_ms"] / limit["push_to_applied_p50_ms"],
+        notes=[
+            f"{options.rounds} rounds; {options.apps} Applications of {_FILES} ConfigMaps in one repository, "
+            f"and one of them alone; {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}.",
+            "renders_per_push: sources rendered from the push until its delivery had ended, at most.",
+        ],
+    )
+
+
+def _figures(side: Side) -> dict[str, float]:
+    figures = {
+        "push_to_applied_p50_ms": _ms(side.rounds.applied, 0.50),
+        "push_to_applied_p95_ms": _ms(side.rounds.applied, 0.95),
+        "push_to_synced_p50_ms": _ms(side.rounds.synced, 0.50),
+        "push_to_synced_p95_ms": _ms(side.rounds.synced, 0.95),
+        "renders_per_push": max(side.renders),
+    }
+    for stage in STAGES:
+        figures[f"stage_{stage}_p50_ms"] = _ms(side.rounds.stages[stage], 0.50)
+    return figures
+
+
+def _ms(values: list[float], share: float) -> float:
+    return round(percentile(values, share), 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Keeps what was deployed of a render that may give something else the next time: passwords that are drawn,
+certificates that are made. To correct drift, the very same is written again, never a new one.
+
+It lies in Secrets of Mooring's namespace, sealed, in parts as large as a Secret may be. It is written before
+the first of its objects is, under names of its own, so that what is deployed is never without.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from mooring.errors import MooringError
+from mooring.keys import AppKey
+from mooring.names import OURS
+from workers.applyset.parent import TOOL
+from workers.cluster.api import Api
+from workers.cluster.live import Live
+from workers.installation import SECRET, Installation
+from workers.render.kept import manifests_from_json, manifests_to_json, packed, unpacked
+from workers.render.manifest import Manifest
+from workers.sealed import Seal
+
+PREFIX: Final = f"{TOOL}-render-"  # of their names; the installation's id follows
+# Labels: whose it is, what it was rendered of, and which parts belong together.
+_APP: Final = f"{OURS}/render-of"
+_CONTENT: Final = f"{OURS}/render"
+_BUNDLE: Final = f"{OURS}/bundle"
+_PART: Final = f"{OURS}/part"  # an annotation: "0/3"
+_LARGEST: Final = 900 << 10  # a Secret holds 1 MiB, with its names
+
+
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """Of all apps of one installation, in its home `namespace`.
+
+    `content` is a digest of what was rendered: all that the render read, and where to. Every method may
+    raise ClusterUnavailable and ClusterRefused.
+    """
+
+    api: Api
+    namespace: str
+    installation: Installation
+
+    def read(self, app: AppKey, content: str) -> tuple[Manifest, ...] | None:
+        """What was pinned of `content`. None when nothing was, a part is missing, or it was sealed by another
+        installation, or for another app."""
+        bundles: dict[str, list[Live]] = {}
+        for live in self.api.list(SECRET, self.namespace, f"{_APP}={_whose(app)},{_CONTENT}={content}"):
+            bundles.setdefault(live.labels.get(_BUNDLE, ""), []).append(live)
+        for bundle, parts in sorted(bundles.items()):
+            data = self._seal().open(f"{app} {content} {bundle}", _joined(parts))
+            try:
+                if data is not None:
+                    return manifests_from_json(unpacked(data))
+            except (TypeError, ValueError):
+                continue
+        return None
+
+    def write(self, app: AppKey, content: str, manifests: tuple[Manifest, ...]) -> None:
+        """Pins `manifests` as what was rendered of `content`."""
+        bundle = secrets.token_hex(5)
+        sealed = self._seal().seal(f"{app} {content} {bundle}", packed(manifests_to_json(manifests)))
+        parts = [sealed[start : start + _LARGEST] for start in range(0, len(sealed), _LARGEST)]
+        for number, part in enumerate(parts):
+            self.api.create(SECRET, self._secret(app, content, bundle, f"{number}/{len(parts)}", part))
+
+    def keep_only(self, app: AppKey, content: str) -> None:
+        """Lets go of whatever was pinned of other contents of the app; of all for "". What cannot be let go
+        of now stays, and is in nobody's way."""
+        for live in self.api.list(SECRET, self.namespace, f"{_APP}={_whose(app)}", metadata_only=True):
+            if live.key.name.startswith(PREFIX) and live.labels.get(_CONTENT) != content:
+                try:
+                    self.api.delete(SECRET, live, "background")
+                except MooringError:
+                    continue
+
+    def _seal(self) -> Seal:
+        return Seal(self.installation.key, "pinned renders")
+
+    def _secret(self, app: AppKey, content: str, bundle: str, part: str, data: bytes) -> dict[str, Any]:
+        number = part.partition("/")[0]
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": f"{PREFIX}{self.installation.id}-{_whose(app)}-{bundle}-{number}",
+                "namespace": self.namespace,
+                "labels": {
+                    "app.kubernetes.io/part-of": TOOL,
+                    _APP: _whose(app),
+                    _CONTENT: content,
+                    _BUNDLE: bundle,
+                },
+                "annotations": {f"{OURS}/app": f"{app.namespace}/{app.name}", _PART: part},
+            },
+            "type": "Opaque",
+            "immutable": True,
+            "data": {"sealed": base64.b64encode(data).decode()},
+        }
+
+
+def _joined(parts: Sequence[Live]) -> bytes:
+    """The parts in their order; something that nobody can open where one is missing."""
+    found: dict[str, bytes] = {}
+    for live in parts:
+        try:
+            data = base64.b64decode(((live.body or {}).get("data") or {})["sealed"], validate=True)
+        except (KeyError, ValueError):
+            continue
+        found[live.annotations.get(_PART, "")] = data
+    return b"".join(found.get(f"{number}/{len(parts)}", b"") for number in range(len(parts)))
+
+
+def _whose(app: AppKey) -> str:
+    return hashlib.sha256(str(app).encode()).hexdigest()[:20]
