@@ -21,7 +21,7 @@ from cli import show
 from cli.exits import NO
 from cli.gostyle import Verb
 from cli.home import Reached, home_options, reach, redis_client, redis_url
-from mooring.errors import ClusterRefused, MooringError, Refused
+from mooring.errors import ClusterRefused, MooringError, Refused, RenderFailed
 from mooring.names import ARGO_GROUP, ARGO_VERSION, BEAT_LEASE
 from mooring.redis_url import FILE_VARIABLE, VARIABLE
 from mooring.settings import Settings
@@ -368,6 +368,14 @@ def _tools(settings: Settings) -> Iterator[Finding]:
         yield Finding("ssh", State.OK, ssh)
     else:
         yield Finding("ssh", State.WARNING, "is not on PATH", "install OpenSSH for repositories by ssh")
+    from workers.render import tools
+
+    for name, what in (("helm", "charts"), ("kustomize", "kustomizations"), ("jsonnet", "Jsonnet")):
+        try:
+            tool = tools.find(name)
+            yield Finding(name, State.OK, f"{tool.version} at {tool.path}")
+        except RenderFailed as error:
+            yield Finding(name, State.WARNING, str(error), f"or no application can have {what}")
     if not settings.redis_url:
         from devcluster.errors import DevclusterError
         from devcluster.redis import find_server

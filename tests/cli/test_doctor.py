@@ -36,7 +36,7 @@ def _acting_as(cluster: Cluster, user: str, directory: Path) -> Path:
     return limited
 
 
-def test_all_is_well(mooring: Mooring, shop: str) -> None:
+def test_all_is_well(tools: Path, mooring: Mooring, shop: str) -> None:
     done = mooring("doctor", "-o", "json")
     assert done.returncode == 0, done.stdout
     found = _found(done)
@@ -59,6 +59,9 @@ def test_without_kinds_namespace_redis_and_git_each_is_found(mooring: Mooring, t
     for check in ("redis", "namespace", "git"):
         assert found[check]["state"] == "problem"
         assert found[check]["advice"]
+    for check, needed in (("helm", "charts"), ("kustomize", "kustomizations"), ("jsonnet", "Jsonnet")):
+        assert found[check]["state"] == "warning"
+        assert needed in found[check]["advice"]
     assert found["cluster"]["state"] == "ok"
     assert "MOORING_REDIS_URL_FILE" in found["redis"]["said"]  # as packaged set-ups give it
     listed = mooring("delivery", "list", MOORING_REDIS_URL="")

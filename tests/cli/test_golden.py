@@ -98,7 +98,9 @@ def test_projects_clusters_and_repositories(mooring: Mooring, shop: str, git_rep
     shown.is_as("projects-clusters-repositories")
 
 
-def test_a_doctor_who_finds_everything(mooring: Mooring, shop: str, tmp_path: Path, cluster: Cluster) -> None:
+def test_a_doctor_who_finds_everything(
+    tools: Path, mooring: Mooring, shop: str, tmp_path: Path, cluster: Cluster
+) -> None:
     secret = {"MOORING_WEBHOOK_GITHUB_SECRET": "0123456789abcdef"}
     shown = Transcript(
         lambda *words, given="": mooring(*words, given=given, **secret), _MACHINE | {str(tmp_path): "/tmp"}
@@ -108,6 +110,7 @@ def test_a_doctor_who_finds_everything(mooring: Mooring, shop: str, tmp_path: Pa
 
 
 _MACHINE = {
+    r"(v\d[\w.]*) at \S+/(helm|jsonnet|kustomize)\S*": r"\1 at /usr/local/bin/\2",
     r"[\d.]+ (ms|s)\b": "N ms",
     r"(?<=redis         )[\d.]+": "7.2.4",
     r"(?<=git           )\S+ at \S+": "2.45.0 at /usr/bin/git",

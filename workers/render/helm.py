@@ -20,7 +20,7 @@ from mooring.text import printable
 from workers.confine.run import Bounds, Command, ToolFailed, run
 from workers.confine.scratch import scratch
 from workers.git.tree import clean_path
-from workers.render.build_env import BuildEnv, build_env
+from workers.render.build_env import BuildEnv, build_env, names_revision
 from workers.render.helm_chart import metadata, scan
 from workers.render.helm_dependencies import complete
 from workers.render.helm_values import (
@@ -30,6 +30,7 @@ from workers.render.helm_values import (
     parameters,
     substituted,
     value_files,
+    with_environment,
 )
 from workers.render.manifest import Manifest, manifests_of
 from workers.render.source import Job, Product
@@ -101,6 +102,8 @@ class HelmRenderer:
     def render(self, job: Job) -> Product:
         tool, options = find("helm"), _Options.of(job)
         _check(job, options)
+        if names_revision(with_environment(options.helm)):
+            job.files.find("")  # each commit is another render
         path = clean_path(job.source.path)
         with scratch(job.parameters.scratch) as work:
             chart = work / _COPY / path

@@ -114,9 +114,14 @@ def file_parameters(job: Job, helm: Helm, env: Mapping[str, str]) -> dict[str, G
 
 def substituted(helm: Helm, env: Mapping[str, str]) -> Iterator[str]:
     """Every text in which the build environment is put, as it is afterwards."""
-    yield from (substitute(each, env) for each in helm.value_files)
-    yield from (substitute(each.value, env) for each in helm.parameters)
-    yield from (substitute(each.path, env) for each in helm.file_parameters)
+    return (substitute(each, env) for each in with_environment(helm))
+
+
+def with_environment(helm: Helm) -> Iterator[str]:
+    """Every text in which the build environment is put, as it is written."""
+    yield from helm.value_files
+    yield from (each.value for each in helm.parameters)
+    yield from (each.path for each in helm.file_parameters)
 
 
 def _place(job: Job, raw: str, env: Mapping[str, str]) -> _Place:

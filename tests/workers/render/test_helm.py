@@ -165,6 +165,14 @@ def test_the_key_knows_options_cluster_and_build_environment(rendered: Render) -
 
 
 # --- values ---------------------------------------------------------------------------------------
+def test_a_parameter_that_names_the_revision_is_another_render_at_each_commit(rendered: Render) -> None:
+    def reads(value: str) -> dict[str, str | None]:
+        return paths(rendered({}, {"parameters": [{"name": "a", "value": value}]}))
+
+    assert "" not in reads("$ARGOCD_APP_NAME")
+    assert reads("at-$ARGOCD_APP_REVISION_SHORT")[""]
+
+
 def test_values_are_fetched_from_where_they_may_be(rendered: Render, hosts: Hosts) -> None:
     url = "https://values.example/shop.yaml"
     hosts.files[url] = b"text: fetched\n"
