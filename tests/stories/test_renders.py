@@ -1,4 +1,4 @@
-"""What a render costs: once, for those who read what has changed; a slow one costs nobody else anything."""
+"""What a render costs: once, for those who read what has changed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,9 @@ from typing import Any
 import pytest
 
 from devcluster.gitserver import Repository
-from tests.stories.ship import Ship, configmap, until
+from tests.stories.ship import Ship, configmap
 
 pytestmark = pytest.mark.cluster
-
-# Read, and found to be no manifest, in some seconds: more than a process that deploys waits.
-HEAVY = "values:\n" + "".join(f"  - {{name: n{n}, value: [{n}, {n}, {n}]}}\n" for n in range(180_000))
 
 
 def test_who_is_touched_is_told_and_what_was_read_can_be_asked(
@@ -42,19 +39,6 @@ def test_who_is_touched_is_told_and_what_was_read_can_be_asked(
     missing = ship.mooring("app", "reads", "nobody")
     assert missing.returncode != 0
     assert "Traceback" not in missing.stderr
-
-
-def test_a_render_that_takes_long_leaves_the_pool_that_deploys(
-    ship: Ship, git_repo: Repository, namespace: str
-) -> None:
-    commit = git_repo.commit({"heavy/a.yaml": configmap("heavy"), "heavy/values.yaml": HEAVY})
-    ship.create_app("heavy", git_repo, namespace, path="heavy")
-    ship.synced("heavy", commit)
-
-    done = f"sync of {ship.home}_heavy: Succeeded"
-    until("the sync in the pool for what is slow", lambda: done in ship.log("slow"))
-    assert done not in ship.log("deploy")
-    assert not ship.app("heavy")["status"].get("conditions"), "it is no failure"
 
 
 def test_what_is_kept_on_disk_shows_no_secret(ship: Ship, git_repo: Repository, namespace: str) -> None:
