@@ -39,7 +39,7 @@ _SHORT_SECRET: Final = 16  # bytes
 RIGHTS: Final = (
     ("argoproj.io", "applications", ("get", "list", "patch"), ""),
     ("argoproj.io", "appprojects", ("list",), ""),
-    ("", "secrets", ("list", "create"), ""),
+    ("", "secrets", ("list", "create", "delete"), ""),
     ("", "secrets", ("get",), SECRET_NAME),
     ("", "configmaps", ("get", "list", "create", "patch"), ""),
     ("", "events", ("get", "create", "patch"), ""),

@@ -27,11 +27,15 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class StageSummary:
-    """All stages of one name in a delivery: the longest one, and how many applications went through."""
+    """All stages of one name in a delivery: the longest one, and how many applications went through.
+
+    `note` is what the last one says that takes no time: whom the push has not touched.
+    """
 
     name: str
     took_ms: float
     apps: int
+    note: str = ""
 
 
 def render(apps: Sequence[AppView], deliveries: Sequence[Delivery]) -> Response:
@@ -54,7 +58,12 @@ def summary(stages: Sequence[Stage]) -> list[StageSummary]:
     for stage in stages:
         by_name.setdefault(stage.name, []).append(stage)
     return [
-        StageSummary(name, max(stage.took_ms for stage in same), len({s.app for s in same if s.app}))
+        StageSummary(
+            name,
+            max(stage.took_ms for stage in same),
+            len({stage.app for stage in same if stage.app}),
+            "" if same[-1].took_ms else same[-1].note,
+        )
         for name, same in by_name.items()
     ]
 

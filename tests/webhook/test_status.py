@@ -41,6 +41,7 @@ def record(redis_url: str, text: str = "acme") -> str:
         Stage("fetched", 1.0, 131.4),
         Stage("applied", 2.0, 20.0, "mooring_shop"),
         Stage("applied", 2.0, 1500.0, "mooring_bank"),
+        Stage("untouched", 2.0, 0.0, note="298 applications by 0123456789ab"),
     ):
         ledger.stage(kept.id, stage)
     ledger.finish([kept.id], False, text)
@@ -95,6 +96,7 @@ def test_the_page_shows_applications_and_the_stages_of_deliveries(web: FlaskClie
         assert shown in text
     for duration in ("<strong>131 ms</strong>", "<strong>1.5 s</strong> <small>longest of 2</small>"):
         assert duration in text
+    assert "untouched 298 applications by 0123456789ab" in text
     assert "s3cret" not in text
 
 
@@ -115,7 +117,13 @@ def test_a_delivery_is_told_as_json_without_credentials(web: FlaskClient, redis_
     id = record(redis_url)
     content = web.get(f"/api/v1/deliveries/{id}").get_json()
     assert (content["id"], content["state"], content["outcome"]) == (id, "failed", "acme")
-    assert [stage["name"] for stage in content["stages"]] == ["received", "fetched", "applied", "applied"]
+    assert [stage["name"] for stage in content["stages"]] == [
+        "received",
+        "fetched",
+        "applied",
+        "applied",
+        "untouched",
+    ]
     assert content["repositories"] == ["https://git.example.com/acme/shop.git"]
     assert web.get("/api/v1/deliveries/1-1").status_code == 404
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from mooring.errors import RenderFailed
-from mooring.model.spec import Directory, Source
+from mooring.model.spec import Directory, Helm, Kustomize, Source
 from workers.git.tree import clean_path
 from workers.render.directory import DirectoryRenderer
 from workers.render.helm import HelmRenderer
@@ -107,10 +107,10 @@ def _explicit(source: Source) -> str:
     if source.chart:
         return "Helm"
     named = {
-        "Helm": source.helm is not None,
-        "Kustomize": source.kustomize is not None,
-        # Argo CD takes one without any option off the spec.
-        "Directory": source.directory is not None and source.directory != Directory(),
+        # Argo CD takes those without any option off the spec.
+        "Helm": source.helm not in (None, Helm()),
+        "Kustomize": source.kustomize not in (None, Kustomize()),
+        "Directory": source.directory not in (None, Directory()),
         "Plugin": source.plugin is not None,
     }
     types = [kind for kind, given in named.items() if given]

@@ -63,13 +63,13 @@ class Nothing:
     """Fetches nothing from anywhere."""
 
     def chart(self, repo_url: str, chart: str, revision: str) -> tuple[Tree, str, str]:
-        raise RenderFailed(f"chart {chart} of {masked(repo_url)}: charts cannot be fetched yet")
+        raise RenderFailed(f"chart {chart} of {masked(repo_url)}: nothing is fetched here")
 
     def git(self, url: str, revision: str) -> tuple[Tree, str]:
-        raise RenderFailed(f"{masked(url)}: other repositories cannot be fetched yet")
+        raise RenderFailed(f"{masked(url)}: nothing is fetched here")
 
     def file(self, url: str) -> tuple[bytes, str]:
-        raise RenderFailed(f"{masked(url)}: files cannot be fetched yet")
+        raise RenderFailed(f"{masked(url)}: nothing is fetched here")
 
     def digest(self, address: str) -> str:
         raise RenderFailed(f"{masked(address)}: nothing can be fetched yet")

@@ -135,7 +135,8 @@ CHART: Content = {
     [
         (FILES, {}, "Directory"),
         (CHART, {}, "Helm"),
-        (CHART, {"directory": {}}, "Helm"),
+        (CHART, {"directory": {}, "kustomize": {}}, "Helm"),
+        (FILES, {"helm": {}, "kustomize": {}}, "Directory"),
         (CHART, {"directory": {"recurse": True, "include": "templates/*"}}, "Directory"),
         (FILES | {"app/kustomization.yaml": "resources: [b.yaml]\n"}, {}, "Kustomize"),
         (FILES | {"app/Kustomization": "resources: [b.yaml]\n"}, {}, "Kustomize"),
@@ -152,7 +153,7 @@ def test_the_kind_is_what_the_source_says_else_what_lies_at_its_path(
 
 def test_a_source_with_the_options_of_several_kinds_is_refused(rendered: Render) -> None:
     with pytest.raises(RenderFailed, match="several types: Helm, Kustomize"):
-        rendered(FILES, helm={}, kustomize={})
+        rendered(FILES, helm={"values": "a: 1"}, kustomize={"namePrefix": "a-"})
 
 
 def test_an_explicit_directory_is_one_whatever_lies_in_it(rendered: Render) -> None:
