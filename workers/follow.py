@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -35,6 +36,7 @@ Wishes = dict[str, str]
 _MOVED = "mooring:moved:"
 _AHEAD = "ahead"  # a wish
 _FEW = 8  # applications that are told ahead: each is read once more
+_OTHERS_WAIT_S = 5.0  # how long pushes in quick succession may keep those from being told that are not ahead
 
 
 def followers(engine: Engine, name: str, listing: Listing | None = None) -> list[Application]:
@@ -55,12 +57,15 @@ class Following:
         self._engine = engine
         self._turn = turn
         self._line = line
-        self._told = _told_ahead(turn)
+        self._before = _told_before(turn)
+        # Believed only of just this wish: nobody has wished for anything in between.
+        self._told = self._before if self._before.get("seq") == turn.seq else {}
         self._fetched = _Fetched(engine, turn.wishes.get("hint", ""), line, self._told.get("commit", ""))
 
     def ahead(self) -> list[tuple[AppKey, Wishes]]:
-        """Some that are certainly touched; none where that is not told quickly, or was told before."""
-        if self._told:
+        """Some that are certainly touched; none where that is not told quickly, or was told before, or where
+        the others have waited for long."""
+        if self._told or self._engine.clock() > self._before.get("since", math.inf) + _OTHERS_WAIT_S:
             return []
         known = followers(self._engine, self._turn.name, self._engine.applications.known())
         guessed, _ = self._sorted(known)
@@ -70,15 +75,15 @@ class Following:
         touched, _ = self._sorted([app for app in current if app is not None])
         return [(key, wishes) for key, wishes in touched if "commit" in wishes]
 
-    def hand_over(self, ahead: Sequence[tuple[AppKey, Wishes]]) -> Wishes:
-        """What to wish for, after these were told, so that the next turn goes on where this one ends.
-
-        It is believed only while nobody has wished for anything in between.
-        """
-        commit = ahead[0][1]["commit"]
-        apps = [str(key) for key, _ in ahead]
-        told = {"seq": self._turn.seq + 1, "commit": commit, "apps": apps}
-        return {"hint": commit, _AHEAD: orjson.dumps(told).decode()}
+    def left(self, ahead: Sequence[tuple[AppKey, Wishes]]) -> Wishes:
+        """What to leave with the turn, after these were told, for who goes on where this ends."""
+        told = {
+            "seq": self._turn.seq,
+            "commit": ahead[0][1]["commit"],
+            "apps": [str(key) for key, _ in ahead],
+            "since": self._before.get("since", self._engine.clock()),
+        }
+        return {_AHEAD: orjson.dumps(told).decode()}
 
     def rest(self) -> tuple[list[tuple[AppKey, Wishes]], list[AppKey]]:
         """The applications that are touched and were not told ahead, and the untouched ones.
@@ -130,10 +135,10 @@ class Following:
         return touched, untouched
 
 
-def _told_ahead(turn: Turn) -> dict[str, Any]:
-    """What the turn before this one has told already, of just this wish."""
+def _told_before(turn: Turn) -> dict[str, Any]:
+    """What was told ahead and when that began, with the others left to a later turn."""
     told: dict[str, Any] = orjson.loads(turn.wishes.get(_AHEAD) or "{}")
-    return told if told.get("seq") == turn.seq and told["commit"] == turn.wishes.get("hint") else {}
+    return told
 
 
 class _Fetched:

@@ -11,13 +11,16 @@ what they write right.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 
 from mooring import logs
 from mooring.delivery import EventKind
 from mooring.errors import Conflict, MooringError, Refused, Retryable, Superseded, TooSlow
 from mooring.keys import AppKey
-from mooring.names import DEPLOY, RECONCILE, SLOW, TASK_MOVED, TASK_RECONCILE, TASK_TURN
+from mooring.names import DEPLOY, INTAKE, RECONCILE, SLOW, TASK_MOVED, TASK_RECONCILE, TASK_TURN
+from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from mooring.store.ledger import Waiting
 from mooring.store.turns import Turn
@@ -41,6 +44,11 @@ _MAX_WAIT_S = 300.0
 # About two hours of an unreachable Git host or cluster. The poll takes it up again after that.
 _MAX_WAITS = 30
 _WHOM = "whom"  # a part of each delivery, until it is certain whom it concerns
+# To list all Applications takes the API server and us as long as a sync of one, so it waits for that; but no
+# longer than this: for those that only the list shows, and a fraction of it for each that is to be listed.
+_LIST_WAITS_S = 0.5
+_LIST_WAITS_EACH_S = 0.001
+_ORPHAN_AFTER_S = 10.0  # a task that was to be sent at a time, and was not seen so long after that, is lost
 
 
 def deliver(engine: Engine, id: str) -> None:
@@ -79,6 +87,8 @@ def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:
             ended.setdefault(f"recorded: {delivery.event.kind}", []).append(delivery.id)
     known = engine.applications.known()
     told = _want_pushed(engine, pushes, known, {})
+    if any(told.values()):
+        _let_pass(engine, len(known.apps))
     newest = engine.applications.recent()
     if newest is not known:
         told = _want_pushed(engine, pushes, newest, told)
@@ -93,6 +103,14 @@ def _concern(engine: Engine, begun: Sequence[Waiting]) -> None:
     concerning = [delivery.id for delivery in pushes if told[delivery.id]]
     _finish(engine, concerning, _WHOM)
     engine.ledger.hand_over(concerning, engine.worker)
+
+
+def _let_pass(engine: Engine, apps: int) -> None:
+    """Let those pushes pass that have just been sent, before all of so many `apps` are listed, unless another
+    delivery waits for that."""
+    until = time.monotonic() + min(_LIST_WAITS_EACH_S * apps, _LIST_WAITS_S)
+    while time.monotonic() < until and not engine.redis.llen(QUEUE + INTAKE):
+        time.sleep(0.02)
 
 
 def _want_pushed(
@@ -180,17 +198,42 @@ def _push(engine: Engine, name: str) -> None:
             # apps they are waited for longer, so that they never keep the API server busy.
             moved_at = engine.clock() + 1.0 + 0.05 * len(untouched)
             engine.due.put(Step(TASK_MOVED, (name,), RECONCILE), moved_at, or_sooner=True)
-        if ahead:
-            engine.turns.want(name, following.hand_over(ahead))  # another process looks for the others
-        else:
+        if not ahead:
             _close(engine, turn, name)
-    if engine.turns.release(turn, done=not ahead):
+    if ahead:
+        until = engine.clock() + _ORPHAN_AFTER_S
+        at_once = engine.turns.leave(turn, following.left(ahead), until) or not ready
+    else:
+        at_once = engine.turns.release(turn, done=True)
+    if at_once:
         engine.send(_task(name))
     wished = dict(touched)
     for key in ready[1:]:
         engine.send(_task(_part(key), shown=about(_part(key), wished[key], turn.deliveries)))
     if ready:
-        _sync(engine, ready[0])  # here and now: a queue's hop is a tenth of the whole journey
+        # Here and now: a queue's hop is a tenth of the whole journey. Then somebody looks for the others.
+        with _afterwards(engine, _task(name)) if ahead and not at_once else contextlib.nullcontext():
+            _sync(engine, ready[0])
+
+
+@contextlib.contextmanager
+def _afterwards(engine: Engine, step: Step) -> Iterator[None]:
+    """Send `step` once the block has ended, or has taken longer than a list of all may wait."""
+    first = threading.Lock()
+
+    def send() -> None:
+        if first.acquire(blocking=False):
+            with contextlib.suppress(MooringError):  # found again as an orphaned turn
+                engine.send(step)
+
+    waiting = threading.Timer(_LIST_WAITS_S, send)
+    waiting.daemon = True
+    waiting.start()
+    try:
+        yield
+    finally:
+        waiting.cancel()
+        send()
 
 
 def _sync(engine: Engine, key: AppKey) -> None:
@@ -233,7 +276,7 @@ def _sync(engine: Engine, key: AppKey) -> None:
         engine.due.put(Step(TASK_RECONCILE, (str(key), ending.why), RECONCILE), until)
         if ending.why == tell.RETRY:  # the deliveries wait for how it ends
             line.waits(ending.look_again_s, ending.failure)
-            engine.turns.park(turn.name, until + 10.0)
+            engine.turns.park(turn.name, until + _ORPHAN_AFTER_S)
             if engine.turns.release(turn, done=False, again=False):
                 engine.send(step)
             return
@@ -285,7 +328,7 @@ def _later(engine: Engine, turn: Turn, step: Step, error: Retryable, line: Timel
     if not slow:
         engine.due.put(step, until)
         line.waits(wait, str(error))
-    engine.turns.park(turn.name, until + (engine.settings.git_timeout_s if slow else 10.0))
+    engine.turns.park(turn.name, until + (engine.settings.git_timeout_s if slow else _ORPHAN_AFTER_S))
     if engine.turns.release(turn, done=False, again=False):
         engine.send(step)
     elif slow:

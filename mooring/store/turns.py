@@ -99,6 +99,17 @@ redis.call('EXPIRE', KEYS[1], 86400)
 return 0
 """
 
+# The wish is not done, and not newer than it was: whoever comes in between is not in its way.
+_LEAVE = """
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[2] then return 0 end
+redis.call('HDEL', KEYS[1], 'holder', 'expires', 'tries')
+redis.call('HSET', KEYS[1], 'parked', ARGV[4])
+redis.call('HSET', KEYS[2], unpack(ARGV, 5))
+if tonumber(redis.call('HGET', KEYS[1], 'wanted') or '0') <= tonumber(ARGV[3]) then return 0 end
+redis.call('HSET', KEYS[1], 'queued', tonumber(ARGV[1]))
+return 1
+"""
+
 # Left by a dead worker, or its task never reached a queue. `patience` keeps a task that merely waits
 # from being sent twice (twice would do no harm: the second finds nothing to do).
 _ORPHANS = """
@@ -147,6 +158,7 @@ class Turns:
         self._take = client.register_script(_TAKE)
         self._renew = client.register_script(_RENEW)
         self._release = client.register_script(_RELEASE)
+        self._leave = client.register_script(_LEAVE)
         self._orphans = client.register_script(_ORPHANS)
 
     def want(
@@ -198,6 +210,16 @@ class Turns:
         told = len(turn.deliveries) if done else 0
         args: list[str | int] = [self._now(), turn.token, turn.seq, told, turn.name, int(again), int(done)]
         return bool(self._ask(self._release, turn.name, args) == 1)
+
+    def leave(self, turn: Turn, wishes: Mapping[str, str], until: float) -> bool:
+        """Give the turn back half done, with `wishes` for who goes on: the caller sends a task for that.
+        It is no orphan before `until` (seconds since the epoch).
+
+        True: something newer is wanted, which does not wait for that: enqueue a task now.
+        """
+        flat = [text for wish in wishes.items() for text in wish]
+        args: list[str | int] = [self._now(), turn.token, turn.seq, int(until * 1000), *flat]
+        return bool(self._ask(self._leave, turn.name, args))
 
     def park(self, name: str, until: float) -> None:
         """Not an orphan before `until` (seconds since the epoch): its next try is among the due steps.

@@ -32,12 +32,20 @@ class HomeApplications(RecordedApplications):
         super().__init__(api, namespace)
         self._parsed: Mapping[tuple[str, str], Application] = {}
         self._known: Listing | None = None
+        self._learned: dict[str, Application] = {}  # by uid, of single ones, since all were listed
 
     def list(self) -> Listing:
         return self._listing(cached=False)
 
     def known(self) -> Listing:
-        return self._known or self.recent()
+        known, learned = self._known, self._learned
+        if known is None:
+            return self.recent()
+        if learned:  # else one that was just synced would be taken for touched by the next push, too
+            self._learned = {}
+            apps = tuple(learned.get(app.metadata.uid, app) for app in known.apps)
+            self._known = known = Listing(apps, known.broken)
+        return known
 
     def _lately(self) -> Listing:
         return self._listing(cached=True)
@@ -48,6 +56,7 @@ class HomeApplications(RecordedApplications):
         known, parsed = self._parsed, dict[tuple[str, str], Application]()
         before = {app.metadata.uid: app for app in known.values()}
         broken: list_[Broken] = []
+        self._learned = {}
         for live in self._objects(APPLICATION, cached):
             version = live.uid, live.resource_version
             try:
@@ -64,13 +73,19 @@ class HomeApplications(RecordedApplications):
         if key.namespace != self._namespace:
             return None
         live = self._api.get(APPLICATION, key.namespace, key.name)
-        return None if live is None else _parse(live)
+        return None if live is None else self._learnt(_parse(live))
 
     def _record(self, key: AppKey) -> Live | None:
         return self._api.get(APPLICATION, key.namespace, key.name, metadata_only=True)
 
     def _write(self, app: Application, patch: Patch) -> Application:
-        return _parse(self._patch(app.metadata.namespace, app.metadata.name, patch, app.metadata))
+        return self._learnt(
+            _parse(self._patch(app.metadata.namespace, app.metadata.name, patch, app.metadata))
+        )
+
+    def _learnt(self, app: Application) -> Application:
+        self._learned[app.metadata.uid] = app
+        return app
 
     def _patch(self, namespace: str, name: str, patch: Patch, seen: Any) -> Live:
         guard = {"uid": seen.uid, "resourceVersion": seen.resource_version}

@@ -67,7 +67,8 @@ class Applications(Protocol):
         ...
 
     def known(self) -> Listing:
-        """The last `list` or `recent` of this process, however old: for guesses that cost only work."""
+        """The last `list` or `recent` of this process, however old, with what it has read or written of
+        single ones since: for guesses that cost only work."""
         ...
 
     def get(self, key: AppKey) -> Application | None:

@@ -232,6 +232,50 @@ def test_a_parked_turn_whose_due_step_was_lost_is_found_after_its_time(turns: Tu
     assert turns.orphans() == (APP,)
 
 
+def test_a_turn_that_is_left_half_done_goes_on_where_it_was(turns: Turns, clock: Clock) -> None:
+    turns.want(APP, {"commit": "a"}, ["first"])
+    turn = take(turns)
+    assert not turns.leave(turn, {"half": "done"}, clock.now + 20)
+    clock.now += 19
+    assert turns.orphans() == ()
+    again = take(turns)
+    assert (again.seq, again.waits) == (turn.seq, 0), "that is no other wish, and nothing was put off"
+    assert again.wishes == {"commit": "a", "half": "done"}
+    assert again.deliveries == ("first",)
+    assert not turns.release(again, done=True)
+
+
+def test_what_is_newer_does_not_wait_for_who_goes_on_with_a_turn_left_half_done(
+    turns: Turns, clock: Clock
+) -> None:
+    turns.want(APP, {"commit": "a"})
+    assert not turns.leave(take(turns), {"half": "done"}, clock.now + 20)
+    assert turns.want(APP, {"commit": "b"}), "as from nobody's turn"
+    turn = take(turns)
+    assert not turns.want(APP, {"commit": "c"})
+    assert turns.leave(turn, {"half": "done"}, clock.now + 20), "nor if it came while the turn was held"
+    assert take(turns).wishes["commit"] == "c"
+
+
+def test_who_has_lost_its_turn_leaves_nothing_with_it(turns: Turns, clock: Clock) -> None:
+    turns.want(APP, {"commit": "a"})
+    late = take(turns)
+    clock.now += LEASE + 0.01
+    turns.orphans()
+    owner = take(turns)
+    assert not turns.leave(late, {"half": "done"}, clock.now + 20)
+    assert turns.renew(owner)
+    turns.release(owner, done=False)
+    assert take(turns).wishes == {"commit": "a"}
+
+
+def test_a_turn_that_was_left_and_never_taken_again_is_found(turns: Turns, clock: Clock) -> None:
+    turns.want(APP, {})
+    turns.leave(take(turns), {"half": "done"}, clock.now + 20)
+    clock.now += 20.01
+    assert turns.orphans() == (APP,)
+
+
 def test_nothing_wanted_is_never_taken(turns: Turns, redis_client: redis.Redis) -> None:
     assert turns.take(APP) is None
     turns.want(APP, {})
@@ -363,6 +407,16 @@ class TurnsMachine(RuleBasedStateMachine):
         self.model.holder = None
         assert self.turns.release(turn, done=done) == (self.model.unserved > 0)
         self.model.tasks += self.model.unserved > 0
+
+    @rule()
+    def leave(self) -> None:
+        turn = self.model.holder
+        if turn is None:
+            return
+        self.model.holder = None
+        newer = len(self.model.undelivered) > len(turn.deliveries)
+        assert self.turns.leave(turn, {"half": "done"}, self.clock.now + 10) == newer
+        self.model.tasks += 1  # now or later, one is sent
 
     @rule(done=st.booleans())
     def a_loser_wakes_up(self, done: bool) -> None:
