@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,14 +159,18 @@ class Pushes:
         self._web = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 
     def round(self, rounds: Rounds) -> None:
-        """One push, from the moment that the Git host has it."""
+        """One push that changes one application, from the moment that the Git host has it."""
         number, self._number = self._number % self._apps, self._number + 1
         value = secrets.token_hex(8)
-        commit = self._repo.commit(fleet.changed(number, value))
+        self.push(rounds, fleet.changed(number, value), value, [number])
+
+    def push(self, rounds: Rounds, files: dict[str, str], value: str, apps: Sequence[int]) -> None:
+        """One push of `files`: applied when the first object has `value`, synced when all of `apps` are."""
+        commit = self._repo.commit(files)
         sent = time.time()
         id = self._deliver(commit)
         applied = self._configmaps.when(value)
-        synced = self._statuses.when(f"{fleet.app_name(number)} {commit}")
+        synced = max(self._statuses.when(f"{fleet.app_name(number)} {commit}") for number in apps)
         rounds.applied.append((applied - sent) * 1000)
         rounds.synced.append((synced - sent) * 1000)
         for stage, took in _stages(sent, self._finished(id)).items():

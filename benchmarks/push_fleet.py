@@ -1,4 +1,4 @@
-"""What is deployed in the push benchmark: Applications of ten objects each in one repository."""
+"""What is deployed in the benchmarks of pushes: Applications of a few objects each in one repository."""
 
 from __future__ import annotations
 
@@ -34,6 +34,24 @@ def files(number: int) -> dict[str, str]:
     found[f"{app}/deployment.yaml"] = _DEPLOYMENT.format(app=app)
     found[f"{app}/service.yaml"] = _SERVICE.format(app=app)
     return found
+
+
+def overlay(number: int, base: str, value: str = "first") -> dict[str, str]:
+    """The files of an application that is a Kustomize overlay: a ConfigMap of its own, and `base`."""
+    app = app_name(number)
+    return {
+        f"{app}/kustomization.yaml": _OVERLAY.format(app=app, base=base),
+        f"{app}/settings-0.yaml": _CONFIG_MAP.format(app="own", n=0, value=value),
+    }
+
+
+def base(name: str, value: str = "first") -> dict[str, str]:
+    """A base that overlays share: two ConfigMaps, the first of which has `value`."""
+    return {
+        f"bases/{name}/kustomization.yaml": _BASE,
+        f"bases/{name}/settings-1.yaml": _CONFIG_MAP.format(app=name, n=1, value=value),
+        f"bases/{name}/settings-2.yaml": _CONFIG_MAP.format(app=name, n=2, value="first"),
+    }
 
 
 def application(number: int, home: str, namespace: str, repo: Repository) -> dict[str, Any]:
@@ -95,6 +113,23 @@ data:
     database.url=postgres://database.{app}.svc:5432/{app}
     cache.ttl.seconds=300
     feature.new-checkout=false
+"""
+
+_OVERLAY = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+namePrefix: {app}-
+resources:
+  - ../bases/{base}
+  - settings-0.yaml
+"""
+
+_BASE = """\
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources:
+  - settings-1.yaml
+  - settings-2.yaml
 """
 
 _DEPLOYMENT = """\
