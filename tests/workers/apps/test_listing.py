@@ -47,6 +47,19 @@ def test_all_apps_are_listed_with_what_is_said_of_them(world: World) -> None:
     assert app in world.apps.list().apps
 
 
+def test_what_was_written_of_one_app_is_known_without_a_list_of_all(home: World) -> None:
+    app, other = home.make("one"), home.make("two")
+    apps = home.open()
+    assert len(apps.list().apps) == 2
+    status = app.status.model_copy(update={"sync": SyncStatus(status="Synced", revision="c1")})
+    written = apps.report(app, status, State(inputs="tree"))
+    assert sorted(apps.known().apps, key=lambda one: one.metadata.name) == [written, other]
+    assert home.apps.report(written, app.status, State()) != written
+    assert written in apps.known().apps, "what others write is not known"
+    assert (read := apps.get(written.key)) != written
+    assert read in apps.known().apps, "until it is read"
+
+
 def test_an_app_that_is_not_there_is_none(world: World) -> None:
     assert world.apps.get(AppKey(world.namespace, "nobody")) is None
 
