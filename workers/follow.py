@@ -23,6 +23,7 @@ from mooring.model.application import Application
 from mooring.model.pinned import Pinned
 from mooring.store.turns import Turn
 from workers import checkout, tell
+from workers.apps.patches import state_of
 from workers.apps.store import Listing
 from workers.engine import Engine
 from workers.origin import Origin
@@ -125,7 +126,7 @@ class Following:
                 continue
             before = Pinned.compared(app.status.sync)
             looked.append(_Looked(app, before, origins, revision))
-        changed = _touched(self._engine, looked)
+        changed = _touched(looked)
         for one in looked:
             if one.app.key in changed:
                 # Each under the name of its turn: a push to another source must not take its place.
@@ -216,7 +217,7 @@ def moved(engine: Engine, name: str) -> None:
                 }
                 for origin in origins.values():
                     origin.bring(commit)  # another worker may have followed the push
-                if not _touched(engine, [_Looked(app, before, origins, commit)]):
+                if not _touched([_Looked(app, before, origins, commit)]):
                     tell.moved(engine, app, after)
             except (Refused, Retryable) as error:
                 _log.warning("application %s is not moved to %s: %s", app.key, commit, error)
@@ -233,12 +234,13 @@ class _Looked:
     revision: str
 
 
-def _touched(engine: Engine, looked: Sequence[_Looked]) -> set[AppKey]:
+def _touched(looked: Sequence[_Looked]) -> set[AppKey]:
     """Those for whom anything that their last render read is different now, or whose last try failed.
 
     Each tree is asked once, for whatever all of them have read of it.
     """
-    reads = {one.app.key: found for one in looked if (found := _read_sets(engine, one)) is not None}
+    # Of many apps nearly all were read the last time, too.
+    reads = {one.app.key: found for one in looked if (found := one.app.once(_read_sets)) is not None}
     paths: dict[tuple[str, str], set[str]] = {}
     origins: dict[tuple[str, str], Origin] = {}
     for one in looked:
@@ -264,14 +266,14 @@ def _touched(engine: Engine, looked: Sequence[_Looked]) -> set[AppKey]:
     return {one.app.key for one in looked} - untouched
 
 
-def _read_sets(engine: Engine, one: _Looked) -> tuple[ReadSet, ...] | None:
+def _read_sets(app: Application) -> tuple[ReadSet, ...] | None:
     """What the app's last render read; None when that does not tell whether it must be looked at."""
-    app, before = one.app, one.before
-    state, operation = engine.applications.state(app), app.status.operation_state
+    state, operation = state_of(app), app.status.operation_state
     if not state.inputs or (operation is not None and operation.phase != "Succeeded"):
         return None
     if app.status.sync is None or app.status.sync.status == "Unknown":
         return None
+    before = Pinned.compared(app.status.sync)
     if before is None or before.sources != app.spec.all_sources:
         return None
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, Self
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, Literal, Self, TypeVar, cast
 
 from pydantic import PrivateAttr
 
@@ -16,6 +18,7 @@ from mooring.model.status import ApplicationStatus
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+T = TypeVar("T")
 
 
 class Application(Part):
@@ -61,6 +64,17 @@ class Application(Part):
     def raw(self) -> dict[str, Any]:
         """The very dict it was parsed from. Not to be changed."""
         return self._raw
+
+    def once(self, make: Callable[[Application], T]) -> T:
+        """What `make`, a function of a module, makes of this very reading of the application: asked only once,
+        however often that is listed."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return cast("T", self._made[make])
+
+    @cached_property
+    def _made(self) -> dict[Any, Any]:
+        return {}  # no field and no private attribute: readings are equal whatever was made of them
 
     @property
     def key(self) -> AppKey:
