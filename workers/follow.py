@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -201,6 +201,8 @@ def moved(engine: Engine, name: str) -> None:
     Git finds it where it was.
     """
     commits = moving(engine, name)
+    found: list[tuple[_Looked, Pinned]] = []
+    brought: set[tuple[str, str]] = set()
     for app in followers(engine, name):
         commit = commits.get(str(app.key), "")
         before = Pinned.compared(app.status.sync)
@@ -209,18 +211,30 @@ def moved(engine: Engine, name: str) -> None:
         after = before.moved(dict.fromkeys(positions(app, name), commit))
         if after == before:
             continue
-        with logs.about(app=str(app.key), commit=commit):
-            try:
-                origins = {
-                    number: checkout.origin_of(engine, before.sources[number], app.spec.project_name)
-                    for number in positions(app, name)
-                }
-                for origin in origins.values():
+        with _moving(app, commit):
+            origins = {
+                number: checkout.origin_of(engine, before.sources[number], app.spec.project_name)
+                for number in positions(app, name)
+            }
+            for origin in origins.values():
+                if (place := (origin.place, commit)) not in brought:
                     origin.bring(commit)  # another worker may have followed the push
-                if not _touched([_Looked(app, before, origins, commit)]):
-                    tell.moved(engine, app, after)
-            except (Refused, Retryable) as error:
-                _log.warning("application %s is not moved to %s: %s", app.key, commit, error)
+                    brought.add(place)
+            found.append((_Looked(app, before, origins, commit), after))
+    touched = _touched([one for one, _ in found])
+    for one, after in found:
+        if one.app.key not in touched:
+            with _moving(one.app, one.revision):
+                tell.moved(engine, one.app, after)
+
+
+@contextlib.contextmanager
+def _moving(app: Application, commit: str) -> Iterator[None]:
+    with logs.about(app=str(app.key), commit=commit):
+        try:
+            yield
+        except (Refused, Retryable) as error:
+            _log.warning("application %s is not moved to %s: %s", app.key, commit, error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,8 +66,8 @@ class Application(Part):
         return self._raw
 
     def once(self, make: Callable[[Application], T]) -> T:
-        """What `make`, a function of a module, makes of this very reading of the application: asked only once,
-        however often that is listed."""
+        """What `make`, a function of a module, makes of this very reading of the application: it is asked
+        only once, however often that is listed."""
         if make not in self._made:
             self._made[make] = make(self)
         return cast("T", self._made[make])
