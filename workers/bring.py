@@ -78,8 +78,8 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     # come faster than one look takes, there would never be any.
     if not engine.turns.renew(turn):
         raise Superseded("another worker has taken this turn")
-    if scene.pin is not None and not scene.pin.known:
-        engine.pins.write(app.key, scene.pin.content, scene.pin.manifests)
+    if scene.bundle is not None and not scene.bundle.known:
+        engine.bundles.write(app.key, scene.bundle.content, scene.bundle.manifests)
     claim = engine.applications.claim(app, report.running(decision.operation, scene.pinned, started, retries))
     applied, parent = _write(engine, scene, claim)
     line.ended("applied")

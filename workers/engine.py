@@ -27,10 +27,10 @@ from mooring.store.views import Views
 from workers.apps.directory import DirectoryApplications
 from workers.apps.home import HomeApplications
 from workers.apps.store import Applications
+from workers.bundles import Bundles
 from workers.cluster.api import Api
 from workers.cluster.connect import connect as connect_cluster
 from workers.installation import Installation, ensure
-from workers.pinned import Pins
 from workers.render.cache import Cache
 
 # Enough for the objects of one kind-order group; the API server queues what is more.
@@ -67,7 +67,7 @@ class Engine:
     mirrors: Path
     worker: str
     renders: Cache
-    pins: Pins
+    bundles: Bundles
     git_patience_s: float  # how long this process waits for a Git host
     render_patience_s: float  # and for a render, before that goes on elsewhere; 0: until its end
     clock: Callable[[], float] = time.time
@@ -108,7 +108,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         installation=installation,
         executor=_Executor(_PARALLEL, thread_name_prefix="apply"),
         mirrors=mirrors,
-        pins=Pins(api, settings.namespace, installation),
+        bundles=Bundles(api, settings.namespace, installation),
         renders=Cache(renders, installation.key, settings.render_cache_mb << 20),
         git_patience_s=min(patience_s or settings.git_timeout_s, settings.git_timeout_s),
         render_patience_s=patience_s,

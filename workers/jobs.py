@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from pathlib import Path
+from typing import Final
 
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
 from mooring.model.spec import Source
 from mooring.settings import Settings
+from workers.apps.state import LONGEST
 from workers.checkout import is_git
 from workers.cluster.capabilities import capabilities
 from workers.cluster.kinds import Discovery
 from workers.git.submodules import with_submodules
 from workers.render.files import Files, Tree
-from workers.render.source import App, Fetch, Job, Parameters
+from workers.render.readset import remember
+from workers.render.source import App, Fetch, Job, Parameters, Rendered
 from workers.render.yaml_reader import DuplicateKeys
+
+_REMEMBERED: Final = LONGEST // 2  # characters of what was read: the rest is for quotes and all else
 
 
 def jobs(
@@ -65,6 +70,16 @@ def jobs(
         )
         for source, own, fetching in zip(pinned.sources, files, fetches, strict=True)
     ]
+
+
+def inputs_of(jobs: Sequence[Job], rendered: Rendered) -> str:
+    """What was read for `rendered`, which was made of `jobs`, to be remembered with the application."""
+    return remember(
+        [
+            one.within(_REMEMBERED // len(jobs), job.files.ids)
+            for job, one in zip(jobs, rendered.read_sets, strict=True)
+        ]
+    )
 
 
 def _whole(tree: Tree, commit: str, source: Source, fetch: Fetch, settings: Settings) -> Tree:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
@@ -29,11 +30,13 @@ from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.conditions import RENDER_NOT_REPRODUCIBLE, SHARED_RESOURCE
 from workers.apps.patches import refresh_asked
-from workers.apps.state import LONGEST, content_digest
+from workers.apps.state import content_digest
+from workers.cluster.live import Live
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
 from workers.engine import Engine
 from workers.fetch import Fetcher
+from workers.jobs import inputs_of
 from workers.jobs import jobs as jobs_of
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
@@ -43,7 +46,6 @@ from workers.push import PUSH, followed
 from workers.render.files import Tree
 from workers.render.manifest import Manifest
 from workers.render.patience import within
-from workers.render.readset import remember
 from workers.render.render import render
 from workers.render.source import Job, Rendered
 from workers.report import UNKNOWN
@@ -58,7 +60,6 @@ _LOST: Final = (
     "what was deployed cannot be rendered again, and the Secrets that kept it are gone or cannot be opened: "
     "drift is not corrected; sync by hand to deploy a new render (new passwords included), or push a commit"
 )
-_REMEMBERED: Final = LONGEST // 2  # characters of what was read: the rest is for quotes and all else
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,9 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Pin:
-    """What was rendered cannot surely be rendered again. `known`: these manifests are pinned already, else
-    they are to be before the first of them is written. `again` is what a second render gave (State.again)."""
+class Bundle:
+    """What was rendered cannot surely be rendered again. `known`: these manifests are kept already, else they
+    are to be before the first of them is written. `again` is what a second render gave (State.again); ""."""
 
     content: str
     manifests: tuple[Manifest, ...]
@@ -110,7 +111,7 @@ class Scene:
     decision: Decision
     words: Words
     edition: str
-    pin: Pin | None
+    bundle: Bundle | None
 
 
 def check(engine: Engine, app: Application, edition: str) -> Checked:
@@ -148,6 +149,9 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     reading_parent = engine.executor.submit(
         parents.read, engine.api, engine.settings.namespace, app.key, engine.installation
     )
+    reading_kept: Future[Sequence[Live]] | None = None
+    if engine.applications.state(app).bundle:
+        reading_kept = engine.executor.submit(engine.bundles.parts, app.key)
     known = {} if refresh_asked(app) == "hard" else engine.proofs.load(engine.api.cluster, app.key)
     if "compare" in turn.wishes:
         moment, every = engine.clock(), engine.settings.reconcile_s
@@ -155,9 +159,11 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     pinned, rendered, inputs = _render(engine, checked, operation, turn)
     at(str(pinned) if pinned.several else pinned.revisions[0])
     line.ended("rendered", _moved(pinned, Pinned.compared(app.status.sync)))
-    pin = None if rendered.pure else _pinned(engine, checked, operation, turn, pinned, rendered, inputs)
-    if pin is not None:
-        rendered = replace(rendered, manifests=pin.manifests)
+    bundle: Bundle | None = None
+    if not rendered.pure:
+        parts = reading_kept.result() if reading_kept else engine.bundles.parts(app.key)
+        bundle = _bundle(engine, checked, operation, turn, pinned, rendered, inputs, parts)
+        rendered = replace(rendered, manifests=bundle.manifests)
     parent = reading_parent.result()
     stamping = Stamp(engine.installation.id, app.key, parent.applyset)
     wanted, twice = desired(
@@ -188,9 +194,9 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     if lost:
         notices.append(Notice(PARENT_LOST, lost))
         blocking = blocking or ("" if operation else lost)
-    if pin is not None:
-        notices += pin.notices
-        blocking = blocking or ("" if operation else pin.lost)
+    if bundle is not None:
+        notices += bundle.notices
+        blocking = blocking or ("" if operation else bundle.lost)
     if operation is not None and blocking:
         raise Refused(blocking, condition="SyncError")  # whoever asked for it is told so at once
     # The newest question: an approval of an older one does not answer it.
@@ -238,11 +244,11 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         decision=decision,
         words=words,
         edition=checked.edition,
-        pin=pin,
+        bundle=bundle,
     )
 
 
-def _pinned(
+def _bundle(
     engine: Engine,
     checked: Checked,
     operation: Operation | None,
@@ -250,23 +256,27 @@ def _pinned(
     pinned: Pinned,
     rendered: Rendered,
     inputs: str,
-) -> Pin:
-    """What is deployed of a render that may give something else each time: what was pinned, where it was.
+    parts: Sequence[Live],
+) -> Bundle:
+    """What is deployed of a render that may give something else each time: what was kept of it in `parts`,
+    where it was.
 
-    A comparison, which nobody waits for, renders once more to find out whether it really does.
+    A comparison, which nobody waits for, renders once more to find out whether it really does. Where it does
+    not, nothing is lost with what was kept.
     """
     app, state = checked.app, engine.applications.state(checked.app)
-    content, again = content_digest(app, pinned, inputs), state.again
-    kept = engine.pins.read(app.key, content)
+    content = content_digest(app, pinned, inputs)
+    again = state.again if state.again.startswith(content) else ""
+    kept = engine.bundles.open(app.key, content, parts)
     if kept is None:
-        lost = _LOST if state.pinned == content else ""
-        return Pin(content, rendered.manifests, False, "", lost)
-    if "compare" in turn.wishes and not again.startswith(content):
+        lost = state.bundle == content and again != _said(content, same=True)
+        return Bundle(content, rendered.manifests, False, again, _LOST if lost else "")
+    if "compare" in turn.wishes and not again:
         _, other, inputs_then = _render(engine, checked, operation, turn, anew=True)
         if inputs_then == inputs:
             same = {one.digest for one in other.manifests} == {one.digest for one in kept}
             again = _said(content, same=same)
-    return Pin(content, kept, True, again, "")
+    return Bundle(content, kept, True, again, "")
 
 
 def _said(content: str, *, same: bool) -> str:
@@ -369,11 +379,7 @@ def _render(
 
     jobs = jobs_of(app, pinned, trees, engine.settings, fetch, engine.api.discovery)
     rendered = _within_patience(engine, jobs, anew=anew or refresh_asked(app) == "hard")
-    read = [
-        one.within(_REMEMBERED // len(jobs), job.files.ids)
-        for job, one in zip(jobs, rendered.read_sets, strict=True)
-    ]
-    return pinned, rendered, remember(read)
+    return pinned, rendered, inputs_of(jobs, rendered)
 
 
 def _within_patience(engine: Engine, jobs: Sequence[Job], *, anew: bool) -> Rendered:

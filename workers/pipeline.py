@@ -30,6 +30,7 @@ from workers.apps.store import Listing
 from workers.bring import bring
 from workers.engine import Engine
 from workers.holding import Holding
+from workers.leftovers import let_go
 from workers.push import PUSH, Wanted, concerned, following
 from workers.timeline import Timeline, queued
 
@@ -294,6 +295,7 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
         for app in listing.apps:
             if engine.turns.want(_part(app.key), wishes, background=True):
                 engine.send(_task(_part(app.key), RECONCILE))
+        let_go(engine, listing)
         return
     part = _part(_named(engine, name))
     if engine.turns.want(part, wishes):

@@ -13,9 +13,9 @@ from typing import Final
 from mooring.keys import ObjectKey
 from mooring.names import APPLYSET_TOOLING, ARGO_GROUP
 from workers.applyset.parent import TOOL
+from workers.bundles import PREFIX
 from workers.cluster.live import Live
 from workers.installation import SECRET_NAME
-from workers.pinned import PREFIX
 
 _APPLICATIONS: Final = f"applications.{ARGO_GROUP}"
 

@@ -21,7 +21,7 @@ from workers import report
 from workers.apply import Applied
 from workers.apps.conditions import SYNC_ERROR
 from workers.apps.patches import refresh_asked
-from workers.apps.state import content_digest
+from workers.apps.state import State, content_digest
 from workers.apps.store import Claim
 from workers.decide import asked
 from workers.engine import Engine
@@ -81,15 +81,15 @@ def concluded(
     )
     if tried:
         state = replace(state, tried=content_digest(scene.app, scene.pinned, scene.inputs))
-    before, state = state.pinned, replace(state, pinned=_pinned(scene, state.pinned, tried=tried))
-    state = replace(state, again=scene.pin.again if scene.pin else "")
+    before, state = state.bundle, replace(state, bundle=_bundle(scene, state.bundle, tried=tried))
+    state = replace(state, again=_again(scene, state))
     app = engine.applications.report(scene.app, status, state, claim)
     line.ended("synced" if status.sync and status.sync.status == report.SYNCED else "compared")
     _show(engine, app)
     _wake(engine, scene)
-    if before and tried and before != state.pinned:
-        engine.pins.keep_only(app.key, state.pinned)
-    if scene.pin is not None and applied is not None and not state.again:
+    if before and tried and before != state.bundle:
+        engine.bundles.keep_only(app.key, state.bundle)
+    if scene.bundle is not None and applied is not None and not scene.bundle.again:
         # Off the way of any push: is it really another one each time?
         step = Step(TASK_RECONCILE, (str(app.key), "reconcile"), RECONCILE)
         engine.due.put(step, engine.clock() + 2.0)
@@ -98,11 +98,19 @@ def concluded(
     return Ending()
 
 
-def _pinned(scene: Scene, before: str, *, tried: bool) -> str:
+def _bundle(scene: Scene, before: str, *, tried: bool) -> str:
     """The content whose manifests are deployed and cannot be rendered again; `before` is what was."""
-    if scene.pin is None:
+    found = scene.bundle
+    if found is None:
         return "" if tried else before
-    return scene.pin.content if scene.pin.known or scene.pin.lost or tried else before
+    return found.content if found.known or found.lost or tried else before
+
+
+def _again(scene: Scene, state: State) -> str:
+    """What a second render gave: of this content, or still of the one that is deployed."""
+    if scene.bundle is not None and scene.bundle.again:
+        return scene.bundle.again
+    return state.again if state.bundle and state.again.startswith(state.bundle) else ""
 
 
 def synced(app: Application, state: OperationState) -> None:

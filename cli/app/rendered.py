@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from cli.home import Home
+from mooring.errors import ClusterRefused
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
 from mooring.model.spec import Source
 from workers.applyset import store as parents
+from workers.apps.state import content_digest
+from workers.bundles import Bundles
 from workers.compare import Difference, comparable, compare
 from workers.desired import Stamp, desired
-from workers.installation import ensure
-from workers.jobs import jobs
+from workers.installation import ensure, find
+from workers.jobs import inputs_of, jobs
 from workers.observe import observe
 from workers.plan import Notice, Permission, plan
 from workers.render.files import Tree
+from workers.render.manifest import Manifest
 from workers.render.render import render
 from workers.render.source import Rendered
 from workers.viewpoint import viewpoint
+
+_ANEW: Final = "each render may give other manifests (drawn passwords), and this is a new one"
+_AS_DEPLOYED: Final = (
+    "each render may give other manifests (drawn passwords): this is what was deployed, as it is kept"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +45,9 @@ class Comparison:
 def rendered(home: Home, app: Application, revisions: Sequence[str] = ()) -> tuple[Pinned, Rendered]:
     """What `app` is at, and its manifests, at `revisions`, one a source, or at those that it names itself.
 
-    Fetches from the hosts. Raises what the engine would: GitRefused, GitFailed, RenderFailed, Refused.
+    Where a render may give something else each time, they are those that were deployed of the very same, as
+    far as they are kept and may be read; a warning says which they are. Fetches from the hosts. Raises what
+    the engine would: GitRefused, GitFailed, RenderFailed, Refused.
     """
     from workers.checkout import open_origin, sources_of
     from workers.fetch import Fetcher
@@ -55,7 +66,26 @@ def rendered(home: Home, app: Application, revisions: Sequence[str] = ()) -> tup
     def fetch(source: Source) -> Fetcher:
         return Fetcher(home.applications, settings, project, source, settings.git_timeout_s)
 
-    return pinned, render(jobs(app, pinned, trees, settings, fetch, home.api.discovery))
+    wanted_of = jobs(app, pinned, trees, settings, fetch, home.api.discovery)
+    result = render(wanted_of)
+    if result.pure:
+        return pinned, result
+    manifests, warning = _deployed(home, app, content_digest(app, pinned, inputs_of(wanted_of, result)))
+    warnings = (*result.warnings, warning)
+    return pinned, replace(result, manifests=manifests or result.manifests, warnings=warnings)
+
+
+def _deployed(home: Home, app: Application, content: str) -> tuple[tuple[Manifest, ...] | None, str]:
+    """What is kept of `content` as it was deployed, if there is any, and what to say of it."""
+    try:
+        installation = find(home.api, home.settings.namespace)
+        bundles = installation and Bundles(home.api, home.settings.namespace, installation)
+        kept = bundles.read(app.key, content) if bundles else None
+    except ClusterRefused as error:
+        return None, f"{_ANEW}; whether it is kept as it was deployed cannot be told: {error}"
+    if kept is None:
+        return None, f"{_ANEW}; as this was never deployed, or it is not kept, a sync may give yet another"
+    return kept, _AS_DEPLOYED
 
 
 def compared(home: Home, app: Application, revisions: Sequence[str] = ()) -> Comparison:
@@ -91,7 +121,10 @@ def compared(home: Home, app: Application, revisions: Sequence[str] = ()) -> Com
         differences = compare(found, api, executor, lambda _: "")
     pruned = [step for group in found.prunes for step in group if step.live is not None]
     gone = [Difference(step.key, _body(home, step.live), None) for step in pruned]
-    return Comparison(pinned, (*differences.differences, *gone), (*found.notices, *differences.notices))
+    notices = (Notice("RenderWarning", text) for text in result.warnings)
+    return Comparison(
+        pinned, (*differences.differences, *gone), (*notices, *found.notices, *differences.notices)
+    )
 
 
 def _body(home: Home, live: Any) -> dict[str, Any]:

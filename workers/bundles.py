@@ -8,9 +8,10 @@ the first of its objects is, under names of its own, so that what is deployed is
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,11 +32,12 @@ _APP: Final = f"{OURS}/render-of"
 _CONTENT: Final = f"{OURS}/render"
 _BUNDLE: Final = f"{OURS}/bundle"
 _PART: Final = f"{OURS}/part"  # an annotation: "0/3"
+_NAMED: Final = f"{OURS}/app"  # another: whose it is, as people and `let_go` read it
 _LARGEST: Final = 900 << 10  # a Secret holds 1 MiB, with its names
 
 
 @dataclass(frozen=True, slots=True)
-class Pins:
+class Bundles:
     """Of all apps of one installation, in its home `namespace`.
 
     `content` is a digest of what was rendered: all that the render read, and where to. Every method may
@@ -47,11 +49,20 @@ class Pins:
     installation: Installation
 
     def read(self, app: AppKey, content: str) -> tuple[Manifest, ...] | None:
-        """What was pinned of `content`. None when nothing was, a part is missing, or it was sealed by another
-        installation, or for another app."""
+        """What is kept of `content`, as `open` finds it."""
+        return self.open(app, content, self.parts(app))
+
+    def parts(self, app: AppKey) -> Sequence[Live]:
+        """The Secrets with all that is kept of the app: it can be asked for before anybody knows of what."""
+        return self.api.list(SECRET, self.namespace, f"{_APP}={_whose(app)}")
+
+    def open(self, app: AppKey, content: str, parts: Sequence[Live]) -> tuple[Manifest, ...] | None:
+        """What is kept of `content` among `parts`. None when nothing is, a part is missing, or it was sealed
+        by another installation, or for another app."""
         bundles: dict[str, list[Live]] = {}
-        for live in self.api.list(SECRET, self.namespace, f"{_APP}={_whose(app)},{_CONTENT}={content}"):
-            bundles.setdefault(live.labels.get(_BUNDLE, ""), []).append(live)
+        for live in parts:
+            if live.labels.get(_CONTENT) == content:
+                bundles.setdefault(live.labels.get(_BUNDLE, ""), []).append(live)
         for bundle, parts in sorted(bundles.items()):
             data = self._seal().open(f"{app} {content} {bundle}", _joined(parts))
             try:
@@ -62,7 +73,7 @@ class Pins:
         return None
 
     def write(self, app: AppKey, content: str, manifests: tuple[Manifest, ...]) -> None:
-        """Pins `manifests` as what was rendered of `content`."""
+        """Keeps `manifests` as what was rendered of `content`."""
         bundle = secrets.token_hex(5)
         sealed = self._seal().seal(f"{app} {content} {bundle}", packed(manifests_to_json(manifests)))
         parts = [sealed[start : start + _LARGEST] for start in range(0, len(sealed), _LARGEST)]
@@ -70,14 +81,34 @@ class Pins:
             self.api.create(SECRET, self._secret(app, content, bundle, f"{number}/{len(parts)}", part))
 
     def keep_only(self, app: AppKey, content: str) -> None:
-        """Lets go of whatever was pinned of other contents of the app; of all for "". What cannot be let go
+        """Lets go of whatever is kept of other contents of the app; of all for "". What cannot be let go
         of now stays, and is in nobody's way."""
         for live in self.api.list(SECRET, self.namespace, f"{_APP}={_whose(app)}", metadata_only=True):
             if live.key.name.startswith(PREFIX) and live.labels.get(_CONTENT) != content:
-                try:
-                    self.api.delete(SECRET, live, "background")
-                except MooringError:
-                    continue
+                self._delete(live)
+
+    def let_go(self, gone: Callable[[AppKey], bool]) -> None:
+        """Lets go of all that is kept of apps that are `gone`, which is asked once an app, and after it is
+        known what is kept: an app that came since has nothing among that."""
+        answers: dict[AppKey, bool] = {}
+        for live in self.api.list(SECRET, self.namespace, _APP, metadata_only=True):
+            app = self._app(live)
+            if app is None:
+                continue
+            if app not in answers:
+                answers[app] = gone(app)
+            if answers[app]:
+                self._delete(live)
+
+    def _app(self, live: Live) -> AppKey | None:
+        """Whose it is, None when it is not certainly of this installation."""
+        namespace, _, name = live.annotations.get(_NAMED, "").partition("/")
+        app = AppKey(namespace, name)
+        return app if live.key.name.startswith(f"{PREFIX}{self.installation.id}-{_whose(app)}-") else None
+
+    def _delete(self, live: Live) -> None:
+        with contextlib.suppress(MooringError):
+            self.api.delete(SECRET, live, "background")
 
     def _seal(self) -> Seal:
         return Seal(self.installation.key, "pinned renders")
@@ -96,7 +127,7 @@ class Pins:
                     _CONTENT: content,
                     _BUNDLE: bundle,
                 },
-                "annotations": {f"{OURS}/app": f"{app.namespace}/{app.name}", _PART: part},
+                "annotations": {_NAMED: f"{app.namespace}/{app.name}", _PART: part},
             },
             "type": "Opaque",
             "immutable": True,

@@ -1,0 +1,275 @@
+"""A chart that draws a password gives another one each time: what was deployed stays, whoever renders it."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from devcluster.gitserver import GitServer, Repository
+from tests.stories.ship import Ship, configmap, until
+
+pytestmark = pytest.mark.cluster
+
+TEMPLATE = (
+    "apiVersion: v1\nkind: Secret\nmetadata:\n  name: drawn\n"
+    "stringData:\n  password: {{ randAlphaNum (int .Values.length) | quote }}\n"
+)
+FILES = {
+    "app/kustomization.yaml": "helmCharts: [{name: drawn, releaseName: drawn}]\n",
+    "app/charts/drawn/Chart.yaml": "apiVersion: v2\nname: drawn\nversion: 1.0.0\n",
+    "app/charts/drawn/values.yaml": "length: 20\n",
+    "app/charts/drawn/templates/secret.yaml": TEMPLATE,
+}
+# The same by Helm itself.
+CHART = {
+    "chart/Chart.yaml": "apiVersion: v2\nname: drawn\nversion: 1.0.0\n",
+    "chart/values.yaml": "length: 20\n",
+    "chart/templates/secret.yaml": TEMPLATE,
+}
+
+
+@pytest.fixture(scope="module")
+def ship_settings(tools: Path) -> dict[str, str]:
+    return {"MOORING_KUSTOMIZE_ENABLE_HELM": "1"}
+
+
+@pytest.fixture
+def drawn(ship: Ship, git_repo: Repository, namespace: str) -> str:
+    commit = git_repo.commit(FILES)
+    ship.create_app("drawn", git_repo, namespace, path="app", selfHeal=True)
+    ship.synced("drawn", commit)
+    ship.condition("drawn", "each render gives other manifests")
+    return commit
+
+
+def password(ship: Ship, namespace: str) -> str:
+    found = ship.find(f"/api/v1/namespaces/{namespace}/secrets/drawn")
+    return base64.b64decode(found["data"]["password"]).decode() if found else ""
+
+
+def kept(ship: Ship) -> list[Any]:
+    items = ship.ask(f"/api/v1/namespaces/{ship.home}/secrets")["items"]
+    return [item for item in items if item["metadata"]["name"].startswith("mooring-render-")]
+
+
+def spoil(ship: Ship, namespace: str) -> None:
+    """Somebody changes the password in the cluster."""
+    ship.kubectl("-n", namespace, "patch", "secret", "drawn", "-p", '{"stringData": {"password": "spoilt"}}')
+
+
+def test_drift_is_mended_with_the_password_that_was_deployed(ship: Ship, drawn: str, namespace: str) -> None:
+    first = password(ship, namespace)
+    assert len(first) == 20
+    assert len(kept(ship)) == 1
+    assert first not in str(kept(ship))
+
+    spoil(ship, namespace)
+    ship.reconcile("drawn")
+
+    until("the drift to be mended", lambda: password(ship, namespace) == first)
+    ship.refresh("drawn", "hard")
+    assert password(ship, namespace) == first
+
+
+def test_a_lost_password_is_not_replaced_until_somebody_asks(ship: Ship, drawn: str, namespace: str) -> None:
+    for item in kept(ship):
+        ship.kubectl("-n", ship.home, "delete", "secret", item["metadata"]["name"])
+    spoil(ship, namespace)
+    ship.reconcile("drawn")
+    ship.condition("drawn", "drift is not corrected")
+    ship.reconcile("drawn")
+    assert password(ship, namespace) == "spoilt"
+
+    assert ship.mooring("app", "sync", "drawn", "--timeout", "60").returncode == 0
+    anew = password(ship, namespace)
+    assert len(anew) == 20
+    assert len(kept(ship)) == 1
+    spoil(ship, namespace)
+    ship.reconcile("drawn")
+    until("the drift to be mended", lambda: password(ship, namespace) == anew)
+
+
+def test_a_new_commit_draws_a_new_one_and_lets_go_of_the_old(
+    ship: Ship, drawn: str, git_repo: Repository, namespace: str
+) -> None:
+    before = kept(ship)
+    commit = ship.pushed(git_repo, {"app/charts/drawn/values.yaml": "length: 30\n"})
+    ship.synced("drawn", commit)
+    assert len(password(ship, namespace)) == 30
+    after = until("the old one to go", lambda: kept(ship) if len(kept(ship)) == 1 else None)
+    assert after != before
+
+
+def forget(ship: Ship) -> None:
+    """Whatever the workers kept of renders on their disks is gone, as on machines that are new."""
+    for directory in ship.directory.glob("state-*/renders"):
+        shutil.rmtree(directory)
+
+
+def lose(ship: Ship) -> None:
+    for item in kept(ship):
+        ship.kubectl("-n", ship.home, "delete", "secret", item["metadata"]["name"])
+
+
+def told(ship: Ship, name: str, word: str) -> None:
+    """Waits until it is known what a second render gave."""
+    key = "mooring.dev/state"
+    until(
+        f"a second render that {word}",
+        lambda: f" {word}" in ship.app(name)["metadata"].get("annotations", {}).get(key, ""),
+    )
+
+
+@pytest.fixture
+def charted(ship: Ship, git_repo: Repository, namespace: str) -> str:
+    commit = git_repo.commit(CHART)
+    ship.create_app("charted", git_repo, namespace, path="chart", selfHeal=True)
+    ship.synced("charted", commit)
+    told(ship, "charted", "differs")
+    return commit
+
+
+def test_a_render_that_gave_the_same_again_loses_nothing_with_what_was_kept(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    always_20 = TEMPLATE.replace("randAlphaNum (int .Values.length)", "randInt 20 21")
+    commit = git_repo.commit({**CHART, "chart/templates/secret.yaml": always_20})
+    ship.create_app("steady", git_repo, namespace, path="chart", selfHeal=True)
+    ship.synced("steady", commit)
+    told(ship, "steady", "same")
+    lose(ship)
+
+    spoil(ship, namespace)
+    ship.reconcile("steady")
+
+    until("the drift to be mended", lambda: password(ship, namespace) == "20")
+    assert len(kept(ship)) == 1, "made anew at the write"
+    ship.quiet()
+    assert not ship.app("steady")["status"].get("conditions")
+
+
+def test_a_chart_s_password_is_kept_for_workers_that_never_rendered_it(
+    ship: Ship, charted: str, git_repo: Repository, namespace: str
+) -> None:
+    first = password(ship, namespace)
+    assert len(first) == 20
+    forget(ship)
+    spoil(ship, namespace)
+    ship.reconcile("charted")
+    until("the drift to be mended", lambda: password(ship, namespace) == first)
+
+    forget(ship)
+    ship.refresh("charted")
+    assert password(ship, namespace) == first
+    ship.synced("charted", charted)
+
+    commit = ship.pushed(git_repo, {"chart/values.yaml": "length: 30\n"})
+    ship.synced("charted", commit)
+    second = password(ship, namespace)
+    assert len(second) == 30
+    until("the old one to go", lambda: len(kept(ship)) == 1)
+    spoil(ship, namespace)
+    ship.reconcile("charted")
+    until("the drift to be mended", lambda: password(ship, namespace) == second)
+
+
+def test_of_two_sources_what_was_deployed_of_both_is_kept(
+    ship: Ship, git_repo: Repository, git_server: GitServer, namespace: str
+) -> None:
+    plain = git_server.create(f"plain-{secrets.token_hex(5)}")
+    drawn, web = git_repo.commit(CHART), plain.commit({"web.yaml": configmap("web", colour="grey")})
+    places = ((git_repo, "chart"), (plain, "."))
+    sources = [{"repoURL": repo.url, "path": path, "targetRevision": "main"} for repo, path in places]
+    ship.create_app("both", git_repo, namespace, spec={"sources": sources}, selfHeal=True)
+    ship.synced_all("both", drawn, web)
+    first = password(ship, namespace)
+    told(ship, "both", "differs")
+    forget(ship)
+    spoil(ship, namespace)
+    ship.reconcile("both")
+    until("the drift to be mended", lambda: password(ship, namespace) == first)
+
+    web = ship.pushed(plain, {"web.yaml": configmap("web", colour="blue")})
+
+    ship.synced_all("both", drawn, web)
+    assert ship.configmap(namespace, "web")["data"] == {"colour": "blue"}
+    second = password(ship, namespace)
+    spoil(ship, namespace)
+    ship.reconcile("both")
+    until("the drift to be mended", lambda: password(ship, namespace) == second)
+
+
+def test_what_is_rolled_back_draws_anew_and_that_is_kept(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit(CHART)
+    ship.create_app("back", git_repo, namespace, path="chart", selfHeal=True)
+    ship.synced("back", first)
+    before = password(ship, namespace)
+    ship.synced("back", ship.pushed(git_repo, {"chart/values.yaml": "length: 30\n"}))
+    ship.patch_app("back", {"spec": {"syncPolicy": None}})
+    ship.quiet()
+
+    done = ship.mooring("app", "rollback", "back", "--timeout", "60")
+    assert done.returncode == 0, done.stderr
+    after = password(ship, namespace)
+    assert len(after) == 20
+    assert after != before
+    until("the other one to go", lambda: len(kept(ship)) == 1)
+    forget(ship)
+    spoil(ship, namespace)
+    assert ship.operate("back", revision=first)["status"]["operationState"]["phase"] == "Succeeded"
+    assert password(ship, namespace) == after
+
+
+def test_a_diff_is_with_what_was_deployed_as_far_as_that_may_be_read(
+    ship: Ship, charted: str, git_repo: Repository, namespace: str
+) -> None:
+    same = ship.mooring("app", "diff", "charted")
+    assert same.returncode == 0, same.stdout
+    assert "no difference" in same.stderr
+    assert "this is what was deployed" in same.stderr
+    assert ship.mooring("app", "manifests", "charted").stderr.count("this is what was deployed") == 1
+
+    new = git_repo.commit({"chart/values.yaml": "length: 30\n"})
+    ahead = ship.mooring("app", "diff", "charted", "--revision", new)
+    assert ahead.returncode == 1
+    assert "1 object differs" in ahead.stderr
+    assert "never deployed" in ahead.stderr
+
+    # Somebody who may see the repositories' credentials, and not the installation's key.
+    given = permitted(ship, "deckhand", [{"resources": ["secrets"], "verbs": ["list"]}])
+    shown = ship.mooring("app", "manifests", "charted", "--kubeconfig", str(given))
+    assert shown.returncode == 0, shown.stderr
+    assert "cannot be told" in shown.stderr
+    refused = ship.mooring("app", "diff", "charted", "--kubeconfig", str(given))
+    assert refused.returncode not in (0, 1)
+    assert "mooring-installation" in refused.stderr
+    assert "Traceback" not in shown.stderr + refused.stderr
+
+
+def permitted(ship: Ship, name: str, rules: list[dict[str, Any]]) -> Path:
+    """A kubeconfig of somebody who may read Applications and do what `rules` of the core group say."""
+    namespaced = f"/namespaces/{ship.home}"
+    rbac = f"/apis/rbac.authorization.k8s.io/v1{namespaced}"
+    ship.ask(f"/api/v1{namespaced}/serviceaccounts", {"metadata": {"name": name}})
+    argo = {"apiGroups": ["argoproj.io"], "resources": ["*"], "verbs": ["get", "list"]}
+    maps = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}
+    own = [{"apiGroups": [""], **rule} for rule in rules]
+    ship.ask(f"{rbac}/roles", {"metadata": {"name": name}, "rules": [argo, maps, *own]})
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": ship.home}
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    ship.ask(f"{rbac}/rolebindings", {"metadata": {"name": name}, "subjects": [subject], "roleRef": role})
+    answer = ship.ask(f"/api/v1{namespaced}/serviceaccounts/{name}/token", {"spec": {}})
+    config = yaml.safe_load(ship.cluster.kubeconfig.read_text())
+    for user in config["users"]:
+        user["user"] = {"token": answer["status"]["token"]}
+    path = ship.directory / f"kubeconfig-{name}"
+    path.write_text(yaml.safe_dump(config))
+    return path

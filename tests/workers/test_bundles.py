@@ -1,0 +1,96 @@
+"""What was deployed of a render that cannot be made again is kept in Secrets that only we can open."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+
+import pytest
+
+from mooring.keys import AppKey, ObjectKey
+from workers.bundles import PREFIX, Bundles
+from workers.cluster.api import Api
+from workers.cluster.live import Live
+from workers.installation import SECRET, ensure
+from workers.render.manifest import Manifest
+
+pytestmark = pytest.mark.cluster
+
+SHOP, OTHER = AppKey("mooring", "shop"), AppKey("mooring", "other")
+CONTENT, NEWER = "c" * 32, "d" * 32
+
+
+@pytest.fixture
+def bundles(api: Api, namespace: str) -> Bundles:
+    return Bundles(api, namespace, ensure(api, namespace))
+
+
+def drawn(password: str) -> tuple[Manifest, ...]:
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "database"},
+        "stringData": {"password": password},
+    }
+    return (Manifest(ObjectKey("", "Secret", "", "database"), "v1", body, "chart/secret.yaml", 3),)
+
+
+def kept(bundles: Bundles) -> list[Live]:
+    return [live for live in bundles.api.list(SECRET, bundles.namespace) if live.key.name.startswith(PREFIX)]
+
+
+def test_it_is_read_as_it_was_written_and_by_nobody_else(bundles: Bundles) -> None:
+    bundles.write(SHOP, CONTENT, drawn("correct-horse"))
+    assert bundles.read(SHOP, CONTENT) == drawn("correct-horse")
+    assert bundles.read(SHOP, NEWER) is None
+    assert bundles.read(OTHER, CONTENT) is None
+    stranger = dataclasses.replace(bundles.installation, key=b"x" * 32)
+    assert dataclasses.replace(bundles, installation=stranger).read(SHOP, CONTENT) is None
+    for live in kept(bundles):
+        assert b"correct-horse" not in base64.b64decode((live.body or {})["data"]["sealed"])
+
+
+def test_one_that_is_larger_than_a_secret_may_be_is_in_parts_and_none_may_be_missing(
+    bundles: Bundles,
+) -> None:
+    large = drawn(os.urandom(1_200_000).hex())
+    bundles.write(SHOP, CONTENT, large)
+    assert len(kept(bundles)) == 2
+    assert bundles.read(SHOP, CONTENT) == large
+    bundles.api.delete(SECRET, kept(bundles)[0], "background")
+    assert bundles.read(SHOP, CONTENT) is None
+    bundles.write(SHOP, CONTENT, drawn("new"))
+    assert bundles.read(SHOP, CONTENT) == drawn("new"), "half of an older one is in nobody's way"
+
+
+def test_only_what_is_deployed_stays(bundles: Bundles) -> None:
+    bundles.write(SHOP, CONTENT, drawn("old"))
+    bundles.write(SHOP, NEWER, drawn("new"))
+    bundles.write(OTHER, CONTENT, drawn("other"))
+    bundles.keep_only(SHOP, NEWER)
+    assert bundles.read(SHOP, CONTENT) is None
+    assert bundles.read(SHOP, NEWER) == drawn("new")
+    assert bundles.read(OTHER, CONTENT) == drawn("other")
+    bundles.keep_only(SHOP, "")
+    assert bundles.read(SHOP, NEWER) is None
+    assert bundles.read(OTHER, CONTENT) == drawn("other")
+
+
+def test_it_goes_with_the_apps_that_are_gone_and_no_stranger_s_goes(bundles: Bundles) -> None:
+    bundles.write(SHOP, CONTENT, drawn("shop"))
+    bundles.write(OTHER, CONTENT, drawn("other"))
+    another = dataclasses.replace(bundles.installation, id="aaaaaaaa", key=b"x" * 32)
+    stranger = dataclasses.replace(bundles, installation=another)
+    stranger.write(SHOP, CONTENT, drawn("stranger"))
+    asked: list[AppKey] = []
+
+    def gone(app: AppKey) -> bool:
+        asked.append(app)
+        return app == SHOP
+
+    bundles.let_go(gone)
+    assert sorted(asked) == [OTHER, SHOP]
+    assert bundles.read(SHOP, CONTENT) is None
+    assert bundles.read(OTHER, CONTENT) == drawn("other")
+    assert stranger.read(SHOP, CONTENT) == drawn("stranger")

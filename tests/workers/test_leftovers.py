@@ -1,0 +1,90 @@
+"""What was kept of a deleted app's renders goes, once nothing can need it: never for want of a list, and not
+while the app's inventory says that what it had deployed may still be there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devcluster.cluster import Cluster as ControlPlane
+from mooring.keys import AppKey, ObjectKey
+from mooring.settings import Settings
+from workers.applyset import store as parents
+from workers.applyset.inventory import Entry
+from workers.apps.home import APPLICATION
+from workers.apps.store import Broken, Listing
+from workers.engine import Engine, start
+from workers.leftovers import let_go
+from workers.pipeline import reconcile
+from workers.render.manifest import Manifest
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
+
+CONTENT = "c" * 32
+SECRET = ObjectKey("", "Secret", "", "drawn")
+
+
+@pytest.fixture
+def engine(cluster: ControlPlane, namespace: str, redis_url: str, tmp_path: Path) -> Engine:
+    settings = Settings(
+        redis_url=redis_url,
+        kubeconfig=str(cluster.kubeconfig),
+        context=cluster.context,
+        namespace=namespace,
+        state_dir=str(tmp_path),
+    )
+    return start(settings, lambda step: None)
+
+
+def deployed(engine: Engine, name: str) -> AppKey:
+    """What was kept of an app's render, as at its first write."""
+    key = AppKey(engine.settings.namespace, name)
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "drawn"}}
+    engine.bundles.write(key, CONTENT, (Manifest(SECRET, "v1", body, "secret.yaml", 1),))
+    return key
+
+
+def kept(engine: Engine, key: AppKey) -> bool:
+    return engine.bundles.read(key, CONTENT) is not None
+
+
+def create(engine: Engine, name: str) -> None:
+    namespace = engine.settings.namespace
+    engine.api.create(
+        APPLICATION,
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {
+                "project": "default",
+                "source": {"repoURL": "https://git.example.org/a.git", "path": "."},
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
+            },
+        },
+    )
+
+
+def test_it_goes_with_the_app_and_its_inventory_and_stays_with_either(engine: Engine) -> None:
+    gone, there, deployed_still = (deployed(engine, name) for name in ("gone", "there", "deployed"))
+    create(engine, "there")
+    parent = parents.read(engine.api, engine.settings.namespace, deployed_still, engine.installation)
+    parents.grow(engine.api, parent, {SECRET: Entry()})
+
+    reconcile(engine, "", "reconcile")
+
+    assert not kept(engine, gone)
+    assert kept(engine, there)
+    assert kept(engine, deployed_still)
+
+
+def test_nothing_goes_on_doubt(engine: Engine) -> None:
+    key = deployed(engine, "doubtful")
+    let_go(engine, Listing((), (Broken(None, "a file that is no YAML"),)))
+    assert kept(engine, key), "the broken one may be it"
+    let_go(engine, Listing((), (Broken(key, "no destination"),)))
+    assert kept(engine, key), "it is there, and broken"
+    create(engine, "doubtful")
+    let_go(engine, Listing(()))
+    assert kept(engine, key), "it came after the list"

@@ -1,0 +1,48 @@
+"""What applications that are gone leave behind in Mooring's own namespace, and nobody can need any more."""
+
+from __future__ import annotations
+
+import logging
+
+from mooring.errors import MooringError, Refused
+from mooring.keys import AppKey
+from workers.applyset.parent import parent_name
+from workers.applyset.store import CONFIG_MAP
+from workers.apps.store import Listing
+from workers.engine import Engine
+
+_log = logging.getLogger(__name__)
+
+
+def let_go(engine: Engine, listing: Listing) -> None:
+    """Let go of what is kept of renders (workers/bundles.py) of apps that are gone, as `listing`, a complete
+    one, has it. Never raises for the cluster.
+
+    Where an app's inventory is still there, so may be what it has deployed: under the same name the app would
+    find its passwords again, so they are kept. Where one that cannot be read has no name, it may be any.
+    """
+    if any(one.key is None for one in listing.broken):
+        return
+    there = {app.key for app in listing.apps} | {one.key for one in listing.broken}
+
+    def gone(key: AppKey) -> bool:
+        return key not in there and not _there(engine, key) and not _has_inventory(engine, key)
+
+    try:
+        engine.bundles.let_go(gone)
+    except MooringError as error:
+        _log.warning("what is kept of applications that are gone stays: %s", error)
+
+
+def _there(engine: Engine, key: AppKey) -> bool:
+    """Asked anew: it may have been created since the list. One that cannot be read is there."""
+    try:
+        return engine.applications.get(key) is not None
+    except Refused:
+        return True
+
+
+def _has_inventory(engine: Engine, key: AppKey) -> bool:
+    name = parent_name(engine.installation.id, key)
+    found = engine.api.get(CONFIG_MAP, engine.settings.namespace, name, metadata_only=True)
+    return found is not None
