@@ -53,9 +53,11 @@ def password(ship: Ship, namespace: str) -> str:
     return base64.b64decode(found["data"]["password"]).decode() if found else ""
 
 
-def kept(ship: Ship) -> list[Any]:
+def kept(ship: Ship, name: str = "drawn") -> list[Any]:
     items = ship.ask(f"/api/v1/namespaces/{ship.home}/secrets")["items"]
-    return [item for item in items if item["metadata"]["name"].startswith("mooring-render-")]
+    found = [item for item in items if item["metadata"]["name"].startswith("mooring-render-")]
+    app = f"{ship.home}/{name}"  # those of other stories' apps stay with their inventories
+    return [item for item in found if item["metadata"]["annotations"]["mooring.dev/app"] == app]
 
 
 def spoil(ship: Ship, namespace: str) -> None:
@@ -112,8 +114,8 @@ def forget(ship: Ship) -> None:
         shutil.rmtree(directory)
 
 
-def lose(ship: Ship) -> None:
-    for item in kept(ship):
+def lose(ship: Ship, name: str) -> None:
+    for item in kept(ship, name):
         ship.kubectl("-n", ship.home, "delete", "secret", item["metadata"]["name"])
 
 
@@ -143,13 +145,13 @@ def test_a_render_that_gave_the_same_again_loses_nothing_with_what_was_kept(
     ship.create_app("steady", git_repo, namespace, path="chart", selfHeal=True)
     ship.synced("steady", commit)
     told(ship, "steady", "same")
-    lose(ship)
+    lose(ship, "steady")
 
     spoil(ship, namespace)
     ship.reconcile("steady")
 
     until("the drift to be mended", lambda: password(ship, namespace) == "20")
-    assert len(kept(ship)) == 1, "made anew at the write"
+    assert len(kept(ship, "steady")) == 1, "made anew at the write"
     ship.quiet()
     assert not ship.app("steady")["status"].get("conditions")
 
@@ -173,7 +175,7 @@ def test_a_chart_s_password_is_kept_for_workers_that_never_rendered_it(
     ship.synced("charted", commit)
     second = password(ship, namespace)
     assert len(second) == 30
-    until("the old one to go", lambda: len(kept(ship)) == 1)
+    until("the old one to go", lambda: len(kept(ship, "charted")) == 1)
     spoil(ship, namespace)
     ship.reconcile("charted")
     until("the drift to be mended", lambda: password(ship, namespace) == second)
@@ -221,7 +223,7 @@ def test_what_is_rolled_back_draws_anew_and_that_is_kept(
     after = password(ship, namespace)
     assert len(after) == 20
     assert after != before
-    until("the other one to go", lambda: len(kept(ship)) == 1)
+    until("the other one to go", lambda: len(kept(ship, "back")) == 1)
     forget(ship)
     spoil(ship, namespace)
     assert ship.operate("back", revision=first)["status"]["operationState"]["phase"] == "Succeeded"
