@@ -79,7 +79,7 @@ class Checked:
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """What was rendered cannot surely be rendered again. `known`: these manifests are kept already, else they
-    are to be before the first of them is written. `again` is what a second render gave (State.again); ""."""
+    are to be before the first of them is written. `again` is what a second render gave (State.again)."""
 
     content: str
     manifests: tuple[Manifest, ...]

@@ -66,13 +66,14 @@ def rendered(home: Home, app: Application, revisions: Sequence[str] = ()) -> tup
     def fetch(source: Source) -> Fetcher:
         return Fetcher(home.applications, settings, project, source, settings.git_timeout_s)
 
-    wanted_of = jobs(app, pinned, trees, settings, fetch, home.api.discovery)
-    result = render(wanted_of)
+    renders = jobs(app, pinned, trees, settings, fetch, home.api.discovery)
+    result = render(renders)
     if result.pure:
         return pinned, result
-    manifests, warning = _deployed(home, app, content_digest(app, pinned, inputs_of(wanted_of, result)))
+    manifests, warning = _deployed(home, app, content_digest(app, pinned, inputs_of(renders, result)))
     warnings = (*result.warnings, warning)
-    return pinned, replace(result, manifests=manifests or result.manifests, warnings=warnings)
+    shown = result.manifests if manifests is None else manifests
+    return pinned, replace(result, manifests=shown, warnings=warnings)
 
 
 def _deployed(home: Home, app: Application, content: str) -> tuple[tuple[Manifest, ...] | None, str]:
