@@ -186,7 +186,7 @@ def test_our_credential_is_for_our_host_and_an_answers_own_goes_before_it(
     [
         ({"href": "http://127.0.0.1:1/x"}, "not https"),
         ({"href": "http://169.254.169.254/latest/meta-data"}, "not https"),
-        ({"href": "https://169.254.169.254/latest/meta-data"}, "link-local"),
+        ({"href": "https://169.254.169.254/latest/meta-data"}, "not a public address"),
         ({"href": "https://127.0.0.1:1/x"}, "not a public address"),
         ({"href": "file:///etc/passwd"}, "not a URL"),
         ({"href": 5}, "as its protocol"),
