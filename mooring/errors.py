@@ -51,6 +51,11 @@ class RenderFailed(Refused):
     def __init__(self, message: str, *, where: str = "") -> None:
         super().__init__(message, condition="ComparisonError", where=where)
 
+    def told(self, message: str, *, where: str = "") -> RenderFailed:
+        """The same failure in other words: one that took more than it may stays one."""
+        kind = RenderExceeded if isinstance(self, RenderExceeded) else RenderFailed
+        return kind(message, where=where)
+
 
 class RenderExceeded(RenderFailed):
     """A render took more than it may: time, memory, room. The same again would take as much again."""

@@ -17,55 +17,88 @@ from pathlib import Path
 from typing import Any, Final
 
 from mooring.errors import RenderFailed
+from workers.confine.dumps import MASK, apart, without_secrets
 from workers.render.yaml_reader import read_documents
 
-MASK: Final = "***"
 _SHORTEST: Final = 4  # what is shorter stands in too many words, and is no secret for long
 _FILE_LIMIT: Final = 1 << 20
 _TOGETHER: Final = 16 << 20
 _DEEPEST: Final = 64
 _TELLING: Final = re.compile(
-    r"pass|pwd|secret|token|credential|private|api_?key|access_?key|auth|cert|dsn|salt|signature",
+    r"pass|pwd|secret|stringData|token|credential|private|api_?key|access_?key|auth|cert|dsn|salt|signature",
     re.IGNORECASE,
 )
 _ONLY_NAMES: Final = re.compile(r"(name|ref|type|class|enabled|path|mount)$", re.IGNORECASE)
-# Possessive throughout: the text is a stranger's, and must not be gone through more than once.
+# Possessive throughout, and to the end where a quote is not closed: the text is a stranger's, and must not be
+# gone through more than once.
 _LINE: Final = re.compile(
     r"""^[ \t-]*+["']?+(?P<key>[\w./-]++)["']?+[ \t]*+[:=][ \t]*+(?P<value>\S.*+)""", re.MULTILINE
 )
-_SECRET: Final = re.compile(r"""^[ \t-]*+["']?kind["']?:[ \t]*+["']?Secret\b""", re.MULTILINE)
-_YAML: Final = (".yaml", ".yml", ".json")
+# Within a line, or over several of them: YAML in braces, JSON, Jsonnet, Go's way to print a map.
+_PAIR: Final = re.compile(
+    r"""(?<![\w./-])["']?+(?P<key>[\w./-]++)["']?+\s*+(?:\+?:{1,3}|=)\s*+"""
+    r"""(?:"(?P<double>(?:[^"\\]|\\.)*+)"?+|'(?P<single>(?:[^'\\]|\\.)*+)'?+|(?P<bare>[^\s"',{}\[\]|]++))""",
+    re.DOTALL,
+)
+# https://jsonnet.org/ref/spec.html#lexing: what is imported is no secret, and comments are no strings.
+_JSONNET: Final = re.compile(
+    r"""\bimport(?:str|bin)?+\s*+@?["'][^"'\n]*+["']|//[^\n]*+|\#[^\n]*+|/\*(?:[^*]|\*(?!/))*+|"""
+    r"""\|\|\|(?P<block>(?:[^|]|\|(?!\|\|))*+)(?:\|\|\|)?+|"""
+    r"""@"(?P<at_double>(?:[^"]|"")*+)"?+|@'(?P<at_single>(?:[^']|'')*+)'?+|"""
+    r""""(?P<double>(?:[^"\\]|\\.)*+)"?+|'(?P<single>(?:[^'\\]|\\.)*+)'?+""",
+    re.DOTALL,
+)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+_QUOTED: Final = re.compile(
+    r"""(?P<key>"(?P<name>[^"\n]*+)"\s*+:\s*+)(?P<value>"(?:[^"\\]|\\.)*+"?+|[^\s",}\]{\[]++)""", re.DOTALL
+)
+_SECRET: Final = re.compile(r"""\bkind["']?+\s*+:{1,3}\s*+["']?+Secret\b|\bstringData\b""")
+_YAML: Final = (".yaml", ".yml", ".json", "")
+_OF_JSONNET: Final = (".jsonnet", ".libsonnet")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]{8,}+={0,2}+\s*+")
 
 
 def hushed(words: str, directory: Path, argv: Sequence[str] = ()) -> str:
-    """`words` without the secrets of the files below `directory`, and of the options in `argv`."""
+    """`words` without the secrets of the files below `directory`, and of the options in `argv`, and without
+    what is printed of Secrets in them."""
     if not words.strip():
         return words
-    quoted = {each for each in _secrets(directory, argv) if len(each) >= _SHORTEST and each in words}
+    said, calls = apart(words)
+    said = _QUOTED.sub(_masked, without_secrets(said))
+    quoted = {each for each in _secrets(directory, argv) if len(each) >= _SHORTEST and each in said}
     for secret in sorted(quoted, key=len, reverse=True):
-        words = words.replace(secret, MASK)
-    return words
+        said = said.replace(secret, MASK)
+    return said + calls
+
+
+def _masked(pair: re.Match[str]) -> str:
+    return f'{pair["key"]}"{MASK}"' if _tells(pair["name"]) else pair[0]
 
 
 def _secrets(directory: Path, argv: Sequence[str]) -> Iterator[str]:
     for option in argv:
+        name, _, whole = option.partition("=")
+        if _tells(name):
+            yield from _forms(whole)
         for pair in option.split(","):
             name, _, value = pair.partition("=")
             if _tells(name):
                 yield from _forms(value)
     generated: set[Path] = set()
     for file, text in _texts(directory):
-        if file.suffix in _YAML or file.name == "Kustomization":
+        if file.suffix in _YAML:
             try:
                 documents, _ = read_documents(text.encode(), file.name)
             except RenderFailed:
-                yield from _of_lines(text)
+                yield from _of_text(text)
             else:
                 for document in documents:
                     yield from _of_body(document.body, file, generated)
+        elif file.suffix in _OF_JSONNET:
+            yield from _of_jsonnet(text)
+            yield from _of_text(text)
         else:
-            yield from _of_lines(text)
+            yield from _of_text(text)
     for file in generated & set(_regular(directory)):
         for line in (_read(file) or "").splitlines():
             yield from _forms(line)
@@ -108,12 +141,30 @@ def _of_generators(generators: Any, file: Path, generated: set[Path]) -> Iterato
                     generated.add(Path(os.path.normpath(file.parent / (value if equals else name))))
 
 
-def _of_lines(text: str) -> Iterator[str]:
+def _of_text(text: str) -> Iterator[str]:
     """Of what is no YAML, as a template of a chart."""
     whole = _SECRET.search(text) is not None
     for found in _LINE.finditer(text):
         if whole or _tells(found["key"]):
             yield from _forms(found["value"].strip().strip("\"'"))
+    for found in _PAIR.finditer(text):
+        if (whole and found["key"] not in ("kind", "apiVersion")) or _tells(found["key"]):
+            yield from _unescaped(found["double"] or found["single"] or found["bare"] or "")
+
+
+def _of_jsonnet(text: str) -> Iterator[str]:
+    """All its strings, if it may make a Secret: which of them goes where, only an evaluation tells."""
+    if _SECRET.search(text) is None:
+        return
+    for found in _JSONNET.finditer(text):
+        for value in found.groupdict().values():
+            yield from _unescaped(value or "")
+
+
+def _unescaped(value: str) -> Iterator[str]:
+    yield from _forms(value)
+    if "\\" in value:
+        yield from _forms(_ESCAPED.sub(lambda found: "\n" if found[1] in "nrt" else found[1], value))
 
 
 def _tells(key: str) -> bool:

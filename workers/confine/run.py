@@ -89,6 +89,11 @@ class ToolFailed(RenderFailed):
         self.code = code
         self.stderr = stderr
 
+    @property
+    def killed(self) -> bool:
+        """A signal ended it, or a child of the shell that it is: then its files may not be the reason."""
+        return self.code < 0 or self.code == 128 + signal.SIGKILL
+
 
 class ToolTimedOut(RenderExceeded):
     """Not done within its time."""
@@ -96,6 +101,10 @@ class ToolTimedOut(RenderExceeded):
 
 class ToolTooBig(RenderExceeded):
     """Memory, output, files or processes beyond the bounds."""
+
+
+class ToolLost(RenderFailed):
+    """It could not be started, or was ended by somebody else: that says nothing of its files."""
 
 
 class NotConfined(RenderFailed):
@@ -110,7 +119,8 @@ def python() -> tuple[Path, ...]:
 
 def run(command: Command, bounds: Bounds) -> Output:
     """What the tool prints. Raises ToolFailed when it fails, ToolTimedOut and ToolTooBig when it is ended at
-    one of its bounds (with all its processes), NotConfined when it may not be started here at all."""
+    one of its bounds (with all its processes), ToolLost when it could not be started or somebody else
+    ended it, NotConfined when it may not be started here at all."""
     here = mode()
     if not here.strong and not bounds.unconfined:
         raise NotConfined(
@@ -127,6 +137,8 @@ def run(command: Command, bounds: Bounds) -> Output:
 
     def shown(said: bytes) -> str:
         text = said.decode(errors="replace")
+        if len(said) >= _STDERR_KEPT:  # of its first line, nobody knows what it was part of
+            text = text.partition("\n")[2] or "…"
         for path in (own, directory):
             text = text.replace(f"{path}/", "").replace(str(path), ".")
         for path in (Path(command.argv[0]), *command.readable):
@@ -259,7 +271,7 @@ def _ended(
 def _judge(command: Command, bounds: Bounds, ended: _Ended, shown: Callable[[bytes], str]) -> Output:
     name, stderr = _name(command), shown(ended.stderr)
     if ended.unable:
-        raise RenderFailed(f"{name} could not be started: {shown(ended.unable)}")
+        raise ToolLost(f"{name} could not be started: {shown(ended.unable)}")
     match ended.why:
         case "seconds":
             raise ToolTimedOut(
@@ -282,7 +294,7 @@ def _judge(command: Command, bounds: Bounds, ended: _Ended, shown: Callable[[byt
                 "for each; look for what starts them"
             )
         case "lost":
-            raise RenderFailed(f"{name} was ended from outside, as a kernel short of memory does; try again")
+            raise ToolLost(f"{name} was ended from outside, as a kernel short of memory does; try again")
     code = os.waitstatus_to_exitcode(ended.status)
     if code == 0:
         return Output(ended.stdout, stderr)

@@ -3,7 +3,8 @@
 Two steps, as compiler caches have them. What is known beforehand (tool, options, capabilities) leads to the
 paths that earlier renders of it have read; the ids that are there at this commit lead to what came out. So a
 hit starts no tool and reads no file. Failures that cost as much as they may are kept too: such a source is
-not tried again until something of it changes.
+not tried again until something of it changes. One that a source brings about by itself, only slowly, is kept
+for an hour: something on this machine may have been the reason after all.
 
 Everything is sealed, for what a render gives may hold passwords. Any number of processes may share the
 directory: a file appears whole or not at all, and one that cannot be read is as if it were not there.
@@ -16,24 +17,28 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from mooring.errors import MooringError, RenderExceeded
+from mooring.errors import MooringError, RenderExceeded, RenderFailed
+from workers.confine.run import NotConfined, ToolFailed, ToolLost
 from workers.metrics import RENDERS
 from workers.render.files import Files
 from workers.render.kept import manifests_from_json, manifests_to_json, packed, unpacked
 from workers.render.patience import within
 from workers.render.readset import without_implied
 from workers.render.source import Job, Product, Renderer
+from workers.render.watched import Watched
 from workers.sealed import Seal
 
 _log = logging.getLogger(__name__)
-VERSION: Final = 1  # to be raised when what is kept has another form
+VERSION: Final = 2  # to be raised when what is kept has another form
 # Far more than any tool has, far less than a task. Other hosts have less to answer in.
 _LONGEST_S: Final = 240.0
 _TOO_LONG: Final = f"not rendered within {_LONGEST_S:.0f} s: make the source smaller"
+_SLOW_S: Final = 2.0  # what fails sooner costs little more than to look here
+_FAILED_S: Final = 3600.0
 _SHAPES: Final = 8  # sets of paths that are remembered for one set of options
 _SWEEP: Final = 32  # this share of the room is written until it is looked whether it is enough
 _LEAVE: Final = 0.8
@@ -49,11 +54,11 @@ class _Shape:
     remotes: tuple[str, ...]
 
     @classmethod
-    def of(cls, job: Job, product: Product | None) -> _Shape:
+    def of(cls, job: Job, remotes: Mapping[str, str]) -> _Shape:
         return cls(
             _paths(job.files),
             {name: _paths(files) for name, files in sorted(job.refs.items())},
-            tuple(sorted(product.remotes)) if product else (),
+            tuple(sorted(remotes)),
         )
 
     @classmethod
@@ -79,7 +84,7 @@ class Cache:
         """What `renderer` makes of `job`, or has made of the very same. `anew` looks at nothing that is kept.
 
         Raises what `renderer.render` does, RenderExceeded also when the very same job has exceeded its
-        bounds before.
+        bounds before, RenderFailed also when it has failed slowly within the last hour.
         """
         bounds = [asdict(job.parameters.limits), job.parameters.seconds]
         asked = [VERSION, kind, renderer.inputs(job), bounds, sorted(job.refs)]
@@ -89,25 +94,32 @@ class Cache:
             found = self._answer(question, shape, job)
             if found is not None:
                 RENDERS.labels(kind, "kept").inc()
-                if "exceeded" in found:
-                    raise RenderExceeded(found["exceeded"])
-                return found["product"]  # type: ignore[no-any-return]
+                if isinstance(found, RenderFailed):
+                    raise found
+                return found
         RENDERS.labels(kind, "rendered").inc()
+        watched, began = Watched(job.fetch), time.monotonic()
         try:
             with within(_LONGEST_S, lambda: RenderExceeded(_TOO_LONG)):
-                product = renderer.render(job)
+                product = renderer.render(replace(job, fetch=watched))
         except RenderExceeded as error:
-            self._keep(question, shapes, _Shape.of(job, None), job, {}, {"exceeded": str(error)})
+            self._keep(question, shapes, job, watched.remotes, {"exceeded": str(error)})
+            raise
+        except RenderFailed as error:
+            if time.monotonic() - began > _SLOW_S and _by_itself(error):
+                told = {"failed": str(error), "until": time.time() + _FAILED_S}
+                self._keep(question, shapes, job, watched.remotes, told)
             raise
         answer = {
             "manifests": manifests_to_json(product.manifests),
             "warnings": product.warnings,
             "pure": product.pure,
+            "takes": product.takes,
         }
-        self._keep(question, shapes, _Shape.of(job, product), job, product.remotes, answer)
+        self._keep(question, shapes, job, product.remotes, answer)
         return product
 
-    def _answer(self, question: str, shape: _Shape, job: Job) -> dict[str, Any] | None:
+    def _answer(self, question: str, shape: _Shape, job: Job) -> Product | RenderFailed | None:
         if shape.refs.keys() != job.refs.keys():
             return None
         try:
@@ -119,16 +131,15 @@ class Cache:
         kept = self._load(self._answer_name(question, own, refs, remotes))
         if kept is None:
             return None
-        job.files.remember(own)
-        for name, ids in refs.items():
-            job.refs[name].remember(ids)
         try:
-            if "exceeded" in kept:
-                return {"exceeded": str(kept["exceeded"])}
-            manifests = manifests_from_json(kept["manifests"])
-            return {"product": Product(manifests, tuple(kept["warnings"]), remotes, bool(kept["pure"]))}
+            found = _unkept(kept, remotes)
         except (KeyError, TypeError, ValueError):
             return None
+        if found is not None:
+            job.files.remember(own)
+            for name, ids in refs.items():
+                job.refs[name].remember(ids)
+        return found
 
     def _answer_name(
         self,
@@ -144,11 +155,11 @@ class Cache:
         self,
         question: str,
         shapes: list[_Shape],
-        shape: _Shape,
         job: Job,
         remotes: Mapping[str, str],
         answer: dict[str, Any],
     ) -> None:
+        shape = _Shape.of(job, remotes)
         own = {path: job.files.reads[path] for path in shape.own}
         refs = {
             name: {path: job.refs[name].reads[path] for path in paths} for name, paths in shape.refs.items()
@@ -219,6 +230,30 @@ class Cache:
 
     def _file(self, name: str) -> Path:
         return self._directory / name[:2] / name[2:]
+
+
+def _unkept(kept: Any, remotes: Mapping[str, str]) -> Product | RenderFailed | None:
+    """What was kept; None when it does not count any more."""
+    if "exceeded" in kept:
+        return RenderExceeded(str(kept["exceeded"]))
+    if "failed" in kept:
+        return RenderFailed(str(kept["failed"])) if time.time() < kept["until"] else None
+    manifests = manifests_from_json(kept["manifests"])
+    return Product(manifests, tuple(kept["warnings"]), remotes, bool(kept["pure"]), bool(kept["takes"]))
+
+
+def _by_itself(error: RenderFailed) -> bool:
+    """Whether the files alone are why: no host, no project, no machine that had a bad day."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MooringError) and not isinstance(cause, RenderFailed):
+            return False
+        if isinstance(cause, NotConfined | ToolLost | OSError):
+            return False
+        if isinstance(cause, ToolFailed) and cause.killed:
+            return False
+        cause = cause.__cause__
+    return True
 
 
 def _paths(files: Files) -> tuple[str, ...]:

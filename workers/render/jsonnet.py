@@ -27,6 +27,9 @@ _REPOSITORY: Final = "repo"  # the directory of the copies
 _RUNTIME: Final = "RUNTIME ERROR: "
 # As any program in Go, when its stack or its memory is full.
 _GAVE_UP: Final = re.compile(r"^(?:fatal error|panic): (.{1,200})$", re.MULTILINE)
+_COMPARED: Final = "Assertion failed. "  # what std.assertEqual says before it prints both sides
+# Where a program prints a value of its own, which may be a Secret, or part of one: JSON, or YAML in quotes.
+_VALUE: Final = re.compile(r"""[{\[]\s*+"|"[^"\n]*+"\s*+:\s""")
 _SHORTENED: Final = 1000
 # app/main.jsonnet:3:6-9, or app/main.jsonnet:(3:6)-(5:2)
 _PLACE: Final = re.compile(r"(?P<file>.+?):\(?(?P<line>\d+):\d+[-:)(\d]* ?(?P<rest>.*)")
@@ -124,7 +127,7 @@ def _run(command: Command, bounds: Bounds, path: str, seconds: float) -> bytes:
         others = f" (evaluated for {path})" if where and where.rpartition(":")[0] != path else ""
         raise RenderFailed(f"{message or error}{others}", where=where or path) from error
     except RenderFailed as error:
-        raise type(error)(str(error), where=path) from error
+        raise error.told(str(error), where=path) from error
 
 
 def _told(stderr: str) -> tuple[str, str]:
@@ -135,9 +138,19 @@ def _told(stderr: str) -> tuple[str, str]:
     wrong = _PLACE.match(said)
     if wrong and not said.startswith(_RUNTIME):  # it is no Jsonnet: the place comes first, its text behind
         return printable(wrong["rest"][:_SHORTENED]), printable(f"{wrong['file']}:{wrong['line']}")
-    place = _PLACE.match(trace)
+    # What is in angle brackets is no file: the standard library, a variable.
+    places = (_PLACE.match(call) for call in trace.split("\n\t") if not call.startswith("<"))
+    place = next((each for each in places if each), None)
     where = printable(f"{place['file']}:{place['line']}") if place else ""
-    return " ".join(said.removeprefix(_RUNTIME).split())[:_SHORTENED], where
+    words = said.removeprefix(_RUNTIME)
+    if words.startswith(_COMPARED):
+        return (
+            "Assertion failed: std.assertEqual was given values that differ; they are not repeated here",
+            where,
+        )
+    if value := _VALUE.search(words):
+        words = f"{words[: value.start()]}{{…}}"
+    return " ".join(words.split())[:_SHORTENED], where
 
 
 def _documents(printed: bytes, path: str) -> list[Document]:

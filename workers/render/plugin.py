@@ -10,7 +10,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from workers.render.build_env import build_env, substitute
 from workers.render.files import Files
 from workers.render.manifest import manifests_of
 from workers.render.plugin_file import Plugin, installed
-from workers.render.source import Job, Product
+from workers.render.source import Job, Product, Through
 from workers.render.yaml_reader import read_documents
 
 VERSION: Final = 1  # to be raised whenever the same files give other manifests
@@ -54,7 +54,7 @@ class PluginRenderer:
     def render(self, job: Job) -> Product:
         plugin = _named(job)
         path = clean_path(job.source.path)
-        if _has_rules(plugin) and not _finds(plugin, job):
+        if _has_rules(plugin) and not _finds(plugin, job, lambda job, _, discovery: discovery.render(job)):
             raise RenderFailed(
                 f"plugin {plugin.name} does not take {path or '/'}: its spec.discover finds nothing there"
             )
@@ -71,9 +71,13 @@ class PluginRenderer:
         return Product(tuple(manifests), (*warnings, *more), pure=False)
 
 
-def found_by_plugin(job: Job) -> Job:
-    """The job with the name of the first plugin whose rules find its source; as it is where none does."""
-    found = next((plugin for plugin in _installed(job) if _finds(plugin, job)), None)
+def found_by_plugin(job: Job, through: Through) -> Job:
+    """The job with the name of the first plugin whose rules find its source; as it is where none does.
+
+    A rule that is a command is asked `through` what may know the answer from before. Raises RenderFailed when
+    it gives none: another tool would make of the source what nobody wants.
+    """
+    found = next((plugin for plugin in _installed(job) if _finds(plugin, job, through)), None)
     if found is None:
         return job
     options = (job.source.plugin or spec.Plugin()).model_copy(update={"name": found.name})
@@ -111,24 +115,39 @@ def _has_rules(plugin: Plugin) -> bool:
     return bool(rules.file_name or rules.find.glob or rules.find.command)
 
 
-def _finds(plugin: Plugin, job: Job) -> bool:
+def _finds(plugin: Plugin, job: Job, through: Through) -> bool:
     """Whether the first of its rules that is given finds something at the source's path."""
     rules, path = plugin.spec.discover, clean_path(job.source.path)
     if rules.file_name:
         return _any(job.files, path, rules.file_name)
     if rules.find.glob:
         return _any(job.files, path, rules.find.glob)
-    if not rules.find.command:
-        return False
-    job.files.find("")
-    _check_path(job.files, path)
-    with _work(job, plugin) as directory:
-        environment = {**_environment(job), "PATH": plugin.path}
-        try:
-            found = _step(plugin, "discover", rules.find.argv, directory, path, environment, job)
-        except _StepFailed:
-            return False  # so a command says no
-        return bool(found.stdout.strip(b"\n"))
+    return bool(rules.find.command) and through(job, "Plugin", _Discovery(plugin)).takes
+
+
+@dataclass(frozen=True, slots=True)
+class _Discovery:
+    """Asks the command of a plugin's rules whether it takes a source: no manifests, but the answer is kept as
+    they are."""
+
+    plugin: Plugin
+
+    def inputs(self, job: Job) -> Any:
+        path, told = clean_path(job.source.path), sorted(_environment(job).items())
+        return ["discover", VERSION, self.plugin.name, self.plugin.digest, path, told]
+
+    def render(self, job: Job) -> Product:
+        plugin, path = self.plugin, clean_path(job.source.path)
+        job.files.find("")
+        _check_path(job.files, path)
+        with _work(job, plugin) as directory:
+            environment = {**_environment(job), "PATH": plugin.path}
+            argv = plugin.spec.discover.find.argv
+            try:
+                found = _step(plugin, "discover", argv, directory, path, environment, job)
+            except _StepFailed:
+                return Product((), takes=False)  # so a command says no
+        return Product((), takes=bool(found.stdout.strip(b"\n")))
 
 
 def _any(files: Files, base: str, pattern: str) -> bool:
@@ -180,7 +199,7 @@ def _step_regex(step: str) -> str:
 
 # --- running ----------------------------------------------------------------------------------------
 class _StepFailed(RenderFailed):
-    """A command of a plugin ended with an error."""
+    """A command of a plugin ended by itself, with an error."""
 
 
 @contextmanager
@@ -223,11 +242,12 @@ def _step(
         return run(command, bounds)
     except ToolFailed as error:
         said = " ".join(error.stderr.split())
-        raise _StepFailed(
+        kind = RenderFailed if error.killed else _StepFailed
+        raise kind(
             f"plugin {plugin.name}: {step} failed ({_ending(error.code)}){': ' if said else ''}{said}"
         ) from error
     except RenderFailed as error:
-        raise RenderFailed(f"plugin {plugin.name}: {step}: {error}") from error
+        raise error.told(f"plugin {plugin.name}: {step}: {error}") from error
 
 
 def _ending(code: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from workers.render.manifest import MAX_OBJECTS, Manifest
 from workers.render.overrides import overridden
 from workers.render.plugin import PluginRenderer, found_by_plugin
 from workers.render.readset import ReadSet
-from workers.render.source import Job, Product, Rendered, Renderer
+from workers.render.source import Job, Product, Rendered, Renderer, Through
 
 _RENDERERS: Final[dict[str, Renderer]] = {
     "Directory": DirectoryRenderer(),
@@ -29,7 +29,6 @@ _RENDERERS: Final[dict[str, Renderer]] = {
     "Kustomize": KustomizeRenderer(),
     "Plugin": PluginRenderer(),
 }
-Through = Callable[[Job, str, Renderer], Product]
 _MARKERS: Final = {
     "Chart.yaml": "Helm",
     "kustomization.yaml": "Kustomize",
@@ -66,7 +65,7 @@ def render(jobs: Sequence[Job], through: Through = plainly) -> Rendered:
             job = replace(job, source=source)
             # The rules of plugins go before the names of files, as Argo CD has it.
             if not _explicit(source) or (source.plugin is not None and not source.plugin.name):
-                job = found_by_plugin(job)
+                job = found_by_plugin(job, through)
             renderer = _RENDERERS[kind := _kind(job)]
             product = through(job, kind, renderer)
             inputs = renderer.inputs(job)
@@ -90,7 +89,7 @@ def _named(source: str) -> Iterator[None]:
     except RenderFailed as error:
         if not source:
             raise
-        raise RenderFailed(str(error), where=source) from error
+        raise error.told(str(error), where=source) from error
 
 
 def _kind(job: Job) -> str:

@@ -115,13 +115,15 @@ class Product:
     """What a renderer made of a job. An object may be among the manifests twice.
 
     `remotes` are the digests of what was fetched, by address. `pure` is False when the same input may give
-    other manifests the next time, as a chart does that draws passwords.
+    other manifests the next time, as a chart does that draws passwords. `takes` is what a plugin says that
+    was asked whether it takes the source, and no more.
     """
 
     manifests: tuple[Manifest, ...]
     warnings: tuple[str, ...] = ()
     remotes: Mapping[str, str] = field(default_factory=dict)
     pure: bool = True
+    takes: bool = True
 
 
 class Renderer(Protocol):
@@ -135,6 +137,10 @@ class Renderer(Protocol):
     def render(self, job: Job) -> Product:
         """Raises RenderFailed when it cannot, never gives half of them."""
         ...
+
+
+# Makes the product of a job by a renderer, whose kind is told.
+Through = Callable[[Job, str, Renderer], Product]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,13 @@ SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\n"
         {"kustomization.yaml": f"secretGenerator:\n- name: x\n  literals: [any={CANARY}]\n"},
         {"b/kustomization.yaml": "secretGenerator:\n- envs: [../x.env]\n", "x.env": f"ANY={CANARY}\n"},
         {"kustomization.yaml": "secretGenerator:\n- files: [k=x.txt]\n", "x.txt": f"{CANARY}\n"},
+        {"given/values-0": f"{{db: {{password: {CANARY}}}}}"},
+        {"templates/a.yaml": f"{{kind: Secret, stringData: {{any: {CANARY}, {{{{ .Values.x }}}}: y}}}}\n"},
+        {"main.jsonnet": f"{{ kind: 'Secret', stringData: {{ any: '{CANARY}' }} }}"},
+        {"main.jsonnet": f"// don't\nlocal it = '{CANARY}'; {{ kind: 'Secret', data: {{ any: it }} }}"},
+        {"lib/x.libsonnet": f"# isn't\n{{ stringData+: {{ any: |||\n    {CANARY}\n  ||| }} }}"},
+        {"lib/y.libsonnet": f"/* it's */ {{ kind:: 'Secret', data: {{ any: std.base64(@'{CANARY}') }} }}"},
+        {"lib/z.libsonnet": f'{{ db: {{ "rootPassword": "{CANARY}" }} }}'},
     ],
 )
 def test_what_the_files_keep_secret_is_not_repeated(prison: Prison, files: dict[str, str]) -> None:
@@ -51,9 +58,55 @@ def test_what_the_files_keep_secret_is_not_repeated(prison: Prison, files: dict[
     assert CANARY not in prison.shell(f"echo {CANARY} >&2").stderr, "nor of a tool that succeeds"
 
 
+_DUMPS = {
+    "json": '{"apiVersion":"v1","kind":"Secret","stringData":{"p":"computed"}} is no number',
+    "data first": '[{"a": 1}, {"data": {"p": "computed"}, "kind": "Secret"}]',
+    "json on lines": '{\n    "data": {\n        "p": "computed"\n    },\n    "kind": "Secret"\n}',
+    "json with tabs": '{\n\t"data": {\n\t\t"p": "computed"\n\t},\n\t"kind": "Secret"\n}',
+    "escaped": '"{\\"data\\":{\\"p\\":\\"computed\\"},\\"kind\\":\\"Secret\\"}"',
+    "yaml": "apiVersion: v1\ndata:\n  p: computed\nkind: Secret\nmetadata:\n  name: x",
+    "yaml in quotes": '"apiVersion": "v1"\n"data":\n  "p": "computed"\n"kind": "Secret"',
+    "yaml in braces": "{stringData: {p: computed}}",
+    "of go": "map[data:map[p:computed] kind:Secret metadata:map[name:x]]",
+    "a field that tells": 'this: {"rootPassword": "computed", "port": 3}',
+}
+
+
+@pytest.mark.parametrize("dump", _DUMPS.values(), ids=list(_DUMPS))
+def test_nor_is_what_no_file_holds_where_a_secret_is_printed(tmp_path: Path, dump: str) -> None:
+    told = hushed(f"web.yaml:3: cannot use {dump}\n\tapp/main.jsonnet:3:6-9\tobject <anonymous>\n", tmp_path)
+    assert "computed" not in told
+    assert told.startswith("web.yaml:3: cannot use ")
+    assert told.endswith("\n\tapp/main.jsonnet:3:6-9"), "where that was is known nevertheless"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        'cannot find Secret "db" of the Deployment web',
+        "a kind: Secretariat {replicas: 3} is not known",
+        'unknown field "stringData" in {"kind": "ConfigMap"}',
+    ],
+)
+def test_who_only_speaks_of_secrets_is_heard(tmp_path: Path, words: str) -> None:
+    assert hushed(words, tmp_path) == words
+
+
+def test_of_words_that_are_too_many_none_is_half_a_secret(prison: Prison) -> None:
+    code = """import sys
+sys.stderr.write('{"kind": "Secret", "data": {"p": "' + "hush" * 30000 + '"}}')
+sys.exit("\\nno sense")"""
+    with pytest.raises(ToolFailed) as caught:
+        prison.python(code)
+    assert "hush" not in f"{caught.value} {caught.value.stderr}"
+    assert "no sense" in str(caught.value)
+
+
 def test_an_option_with_a_secret_is_not_repeated(tmp_path: Path) -> None:
     argv = ("helm", "--set-string", f"db.password={CANARY},name=web")
     assert hushed(f"failed: {CANARY} of web", tmp_path, argv) == f"failed: {MASK} of web"
+    argv = ("jsonnet", "--ext-str", f"password={CANARY},{CANARY}")
+    assert hushed(f"failed: {CANARY},{CANARY} of web", tmp_path, argv) == f"failed: {MASK} of web"
 
 
 def test_words_that_are_no_secrets_stay(tmp_path: Path) -> None:
@@ -79,9 +132,13 @@ def test_what_a_tool_left_to_trip_us_is_passed_over(tmp_path: Path) -> None:
     assert hushed(f"nothing of this, nor {CANARY}", work) == f"nothing of this, nor {MASK}"
 
 
-@pytest.mark.parametrize("text", ["\n", " ", "-", "a", "a: ", "=", "password: x ", "'", "kind:\n"])
+@pytest.mark.parametrize(
+    "text", ["\n", " ", "-", "a", "a: ", "=", "password: x ", "'", "kind:\n", "a:'", 'a:"\\', "/*", "|||"]
+)
 def test_text_that_is_long_to_no_purpose_is_gone_through_once(tmp_path: Path, text: str) -> None:
     long = text * (500_000 // len(text))
     (tmp_path / "a.tpl").write_text(f"password = {CANARY}\n{long}")
+    (tmp_path / "c.jsonnet").write_text(f"local x = {{ kind: 'Secret' }};\n{long}")
     (tmp_path / "b.yaml").write_text(f"{long}: [\n{long}token: é")
     assert hushed(f"of {CANARY}", tmp_path) == f"of {MASK}"
+    hushed(long[: 64 << 10], tmp_path)

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from devcluster.gitserver import Repository
-from mooring.errors import RenderExceeded, RenderFailed, TooSlow
+from mooring.errors import RemoteFailed, RemoteRefused, RenderExceeded, RenderFailed, TooSlow
 from mooring.model.spec import Source
 from tests.workers.render.trees import trees
+from workers.confine.run import NotConfined, ToolFailed, ToolLost
 from workers.git.tree import TreeReader
 from workers.render.cache import Cache
 from workers.render.directory import DirectoryRenderer
@@ -152,6 +153,105 @@ def test_one_that_takes_too_much_is_tried_once_until_it_changes_or_somebody_asks
     renderer.raises = None
     mended = job(tree, git_repo.commit({"app/a.yaml": config("a", "small")}))
     assert len(cache.product(mended, "Directory", renderer).manifests) == 2
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that fails here has failed slowly."""
+    monkeypatch.setattr("workers.render.cache._SLOW_S", 0.0)
+
+
+@pytest.mark.usefixtures("slow")
+def test_one_that_fails_slowly_by_itself_is_tried_once_until_it_changes_or_somebody_asks(
+    cache: Cache, git_repo: Repository, tree: TreeReader
+) -> None:
+    own = RenderFailed("helm: it goes in circles", where="app/a.yaml:1")
+    own.__cause__ = ToolFailed("exit code 1", code=1)
+    renderer = Counted(own)
+    bad = job(tree, git_repo.commit(FILES))
+    for _ in range(3):
+        with pytest.raises(RenderFailed, match=r"^app/a\.yaml:1: helm: it goes in circles$"):
+            cache.product(bad, "Directory", renderer)
+    assert renderer.times == 1
+    with pytest.raises(RenderFailed):
+        cache.product(bad, "Directory", renderer, anew=True)
+    assert renderer.times == 2
+    renderer.raises = None
+    mended = job(tree, git_repo.commit({"app/a.yaml": config("a", "mended")}))
+    assert len(cache.product(mended, "Directory", renderer).manifests) == 2
+
+
+@pytest.mark.usefixtures("slow")
+def test_and_again_after_an_hour(
+    cache: Cache, git_repo: Repository, tree: TreeReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.render.cache._FAILED_S", -1.0)  # which is over
+    renderer = Counted(RenderFailed("no space left"))
+    for times in (1, 2):
+        with pytest.raises(RenderFailed):
+            cache.product(job(tree, git_repo.commit(FILES)), "Directory", renderer)
+        assert renderer.times == times
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize(
+    "cause",
+    [
+        RemoteRefused("https://charts.example.com: wrong password"),
+        RemoteFailed("https://charts.example.com: no answer"),
+        NotConfined("nothing here would hold it"),
+        ToolLost("ended from outside"),
+        ToolFailed("ended by a signal", code=-9),
+        ToolFailed("what its shell started was", code=137),
+        OSError("no space left on device"),
+    ],
+)
+def test_a_failure_whose_reason_is_elsewhere_is_not_kept(
+    cache: Cache, git_repo: Repository, tree: TreeReader, cause: Exception
+) -> None:
+    failed = RenderFailed("it does not render")
+    failed.__cause__ = cause
+    renderer = Counted(failed)
+    wanted = job(tree, git_repo.commit(FILES))
+    with pytest.raises(RenderFailed):
+        cache.product(wanted, "Directory", renderer)
+    renderer.raises = None
+    assert cache.product(wanted, "Directory", renderer).manifests
+
+
+class Host(Nothing):
+    """Where one file is."""
+
+    def __init__(self) -> None:
+        self.content = b"bad"
+
+    def file(self, url: str) -> tuple[bytes, str]:
+        return self.content, self.content.decode()
+
+    def digest(self, address: str) -> str:
+        assert address == "file https://files.example.com/x.yaml"
+        return self.content.decode()
+
+
+class Fetching(Counted):
+    def render(self, job: Job) -> Product:
+        product = super().render(job)
+        if job.fetch.file("https://files.example.com/x.yaml")[0] == b"bad":
+            raise RenderExceeded("took more than 60 s")
+        return product
+
+
+def test_a_failure_counts_until_what_was_fetched_for_it_changes(
+    cache: Cache, git_repo: Repository, tree: TreeReader
+) -> None:
+    host, renderer = Host(), Fetching()
+    wanted = dataclasses.replace(job(tree, git_repo.commit(FILES)), fetch=host)
+    for _ in range(2):
+        with pytest.raises(RenderExceeded):
+            cache.product(wanted, "Directory", renderer)
+    assert renderer.times == 1
+    host.content = b"good"
+    assert cache.product(wanted, "Directory", renderer).manifests
 
 
 def test_other_failures_are_not_kept(cache: Cache, git_repo: Repository, tree: TreeReader) -> None:

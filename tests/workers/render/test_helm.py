@@ -516,7 +516,9 @@ def test_templates_get_no_file_that_is_not_of_their_chart(rendered: Render, name
         '{"$ref": "file:///etc/passwd"}',
         '{"$ref": "http://127.0.0.1:1/schema.json"}',
         '{"$ref": "#/definitions/a", "definitions": {"a": {"$ref": "#/definitions/a"}}}',
+        '{"not": ' * 40_000 + "true" + "}" * 40_000,  # CVE-2025-32387
     ],
+    ids=["device", "path", "file", "address", "circle", "depth"],
 )
 def test_a_schema_leads_to_nothing_else(rendered: Render, schema: str) -> None:
     with pytest.raises(RenderFailed, match="app: helm: ") as caught:
@@ -540,6 +542,30 @@ def test_a_schema_leads_to_nothing_else(rendered: Render, schema: str) -> None:
 def test_a_template_without_end_is_ended(rendered: Render, template: str) -> None:
     with pytest.raises(RenderFailed):
         rendered({"app/templates/bomb.yaml": template}, seconds=3)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ fail (toYaml .Values) }}",
+        "{{ fail (toJson .Values) }}",
+        '{{ fail (printf "%v" .Values) }}',
+        '{{ fail (printf "of %v" .Values.db.password) }}',
+        '{{ fail (printf "of %s" (.Values.db.password | b64enc)) }}',
+        '{{ fail (toYaml (dict "kind" "Secret" "stringData" (dict "p" (list "tops" "ecret" | join "")))) }}',
+        '{{ fail (printf "%v" (dict "kind" "Secret" "data" (dict "p" (list "tops" "ecret" | join "")))) }}',
+    ],
+)
+@pytest.mark.parametrize("values", ["db:\n  password: topsecret\n", "{db: {password: topsecret}}"])
+def test_a_secret_that_a_template_prints_is_not_in_its_error(
+    rendered: Render, template: str, values: str
+) -> None:
+    with pytest.raises(RenderFailed, match=r"^app/templates/x\.yaml:2: ") as caught:
+        rendered(
+            {"app/templates/x.yaml": f"a:\n{template}", "env.yaml": values}, {"valueFiles": ["../env.yaml"]}
+        )
+    assert "topsecret" not in str(caught.value)
+    assert "dG9wc2VjcmV0" not in str(caught.value)
 
 
 def test_a_value_that_looks_like_an_option_is_none(rendered: Render) -> None:

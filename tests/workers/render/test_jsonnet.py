@@ -147,3 +147,35 @@ def test_without_the_evaluator_only_jsonnet_is_refused(
         rendered("{}")
     git_repo.commit({"app/main.jsonnet": None})
     assert rendered("# +argocd:skip-file-rendering").manifests == ()
+
+
+_SECRET = "{ apiVersion: 'v1', kind: 'Secret', metadata: { name: 'db' }, stringData: { p: %s } }"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "local s = %s; std.assertEqual(s, {})",
+        "local s = %s; std.assertEqual(s.stringData, {})",
+        "local s = %s; std.assertEqual(s.stringData.p, 'x')",
+        "local s = %s; error std.toString(s)",
+        "local s = %s; error 'no sense: ' + s",
+        "local s = %s; error std.toString([s.stringData])",
+        "local s = %s; error std.manifestYamlDoc(s)",
+        "local s = %s; error std.manifestYamlDoc(s, quote_keys=false)",
+        "local s = %s; error std.manifestJsonEx(s, '\\t')",
+        "local s = %s; assert false : std.toString(s); s",
+    ],
+)
+@pytest.mark.parametrize("value", ["'topsecret'", "std.join('', ['tops', 'ecret'])"])
+def test_a_secret_that_a_program_prints_is_not_in_its_error(
+    rendered: Render, program: str, value: str
+) -> None:
+    with pytest.raises(RenderFailed, match=r"^app/main\.jsonnet:1: ") as caught:
+        rendered(program % (_SECRET % value))
+    assert "topsecret" not in str(caught.value)
+
+
+def test_what_a_program_says_in_its_own_words_is_told(rendered: Render) -> None:
+    with pytest.raises(RenderFailed, match=r"^app/main\.jsonnet:2: replicas must be set$"):
+        rendered("local check(n) =\n  if n == null then error 'replicas must be set';\ncheck(null)")

@@ -11,13 +11,15 @@ import pytest
 import yaml
 
 from devcluster.gitserver import Content, Executable, Repository
-from mooring.errors import RenderFailed
+from mooring.errors import RenderExceeded, RenderFailed
 from mooring.model.spec import Source
 from workers.confine.mode import mode
 from workers.git.tree import TreeReader
+from workers.metrics import RENDERS
+from workers.render.cache import Cache
 from workers.render.files import Files
-from workers.render.render import render
-from workers.render.source import App, Capabilities, Job, Nothing, Parameters, Rendered
+from workers.render.render import plainly, render
+from workers.render.source import App, Capabilities, Job, Nothing, Parameters, Rendered, Through
 
 pytestmark = pytest.mark.skipif(not mode().strong, reason="nothing here would confine a plugin")
 
@@ -66,16 +68,26 @@ Renders = Callable[..., Rendered]
 @pytest.fixture
 def renders(git_repo: Repository, operator: Operator, tmp_path: Path) -> Iterator[Renders]:
     reader = TreeReader(git_repo.path, tmp_path / "doubt")
+    commits: list[str] = []
 
-    def rendering(files: dict[str, Content], path: str = "app", **source: Any) -> Rendered:
+    def rendering(
+        files: dict[str, Content],
+        path: str = "app",
+        through: Through = plainly,
+        seconds: float = 60.0,
+        **source: Any,
+    ) -> Rendered:
         parameters = Parameters(
             scratch=tmp_path / "state",
+            seconds=seconds,
             plugins=operator.directory,
             capabilities=lambda: Capabilities("1.33.1", ("v1", "apps/v1")),
         )
         spec = Source.model_validate({"repoURL": git_repo.url, "path": path, **source})
-        of = Files(reader, git_repo.commit(files, parent=""))
-        return render([Job(App("shop", "argocd", "team", "prod"), spec, of, Nothing(), parameters)])
+        if files:  # else the same commit once more
+            commits.append(git_repo.commit(files, parent=""))
+        of = Files(reader, commits[-1])
+        return render([Job(App("shop", "argocd", "team", "prod"), spec, of, Nothing(), parameters)], through)
 
     yield rendering
     reader.close()
@@ -332,3 +344,64 @@ def test_nothing_is_left_of_the_work(operator: Operator, renders: Renders, tmp_p
     operator.installs("printer", generate={"command": ["sh", "-c", "mkdir -m 0 closed; cat a.yaml"]})
     renders(FILES, plugin={"name": "printer"})
     assert [path for path in (tmp_path / "state").rglob("*") if path.is_file()] == []
+
+
+# --- what is remembered -----------------------------------------------------------------------------
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "renders", b"k" * 32, 1 << 20)
+
+
+def _run() -> float:
+    """How often a plugin has been run for a render or a question so far."""
+    return RENDERS.labels("Plugin", "rendered")._value.get()
+
+
+def test_a_plugin_that_hung_is_not_run_again(operator: Operator, renders: Renders, cache: Cache) -> None:
+    operator.installs("hangs", generate={"command": ["sleep", "1000"]})
+    before = _run()
+    for files in ({"app/x": "1"}, {}):
+        with pytest.raises(RenderExceeded, match=r"plugin hangs: generate: .*not done after 0\.5 s"):
+            renders(files, through=cache.product, seconds=0.5, plugin={"name": "hangs"})
+    assert _run() == before + 1
+
+
+@pytest.mark.parametrize(("script", "kind"), [("echo yes", "Plugin"), ("exit 1", "Directory")])
+def test_whether_it_takes_a_source_is_asked_once(
+    operator: Operator, renders: Renders, cache: Cache, script: str, kind: str
+) -> None:
+    operator.installs(
+        "asked",
+        generate={"command": ["cat", "x.yaml"]},
+        discover={"find": {"command": ["sh", "-c", script]}},
+    )
+    first = renders({"app/x.yaml": _CONFIG % "x"}, through=cache.product)
+    assert first.kinds == (kind,)
+    before = _run()
+    assert renders({}, through=cache.product) == first
+    assert _run() == before, "and what is kept starts nothing"
+    renders({"app/x.yaml": _CONFIG % "y"}, through=cache.product)
+    assert _run() > before
+
+
+def test_a_question_that_hangs_is_not_asked_again_and_is_no_answer(
+    operator: Operator, renders: Renders, cache: Cache
+) -> None:
+    operator.installs(
+        "hangs", generate={"command": ["cat", "x.yaml"]}, discover={"find": {"command": ["sleep", "1000"]}}
+    )
+    before = _run()
+    for files in ({"app/x.yaml": _CONFIG % "x"}, {}):
+        with pytest.raises(RenderExceeded, match=r"plugin hangs: discover: .*not done after 0\.5 s"):
+            renders(files, through=cache.product, seconds=0.5)
+    assert _run() == before + 1
+
+
+def test_a_question_that_was_ended_from_outside_is_no_answer(operator: Operator, renders: Renders) -> None:
+    operator.installs(
+        "ended",
+        generate={"command": ["cat", "x.yaml"]},
+        discover={"find": {"command": ["sh", "-c", "kill -9 $$"]}},
+    )
+    with pytest.raises(RenderFailed, match=r"plugin ended: discover failed \(signal 9\)"):
+        renders({"app/x.yaml": _CONFIG % "x"})
