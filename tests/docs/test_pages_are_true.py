@@ -119,3 +119,13 @@ def test_every_dependency_has_its_reason_and_no_reason_is_left_over() -> None:
     names = {re.split(r"[\[<>=;~! ]", text, maxsplit=1)[0] for text in required}
     rows = re.findall(r"^\| (`[^|]+) \|", read("docs/dependencies.md"), re.MULTILINE)
     assert {package for row in rows for package in re.findall(r"`([^`]+)`", row)} == names
+
+
+def test_every_test_that_the_page_on_security_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", read("docs/security.md")))
+    files = (ROOT / "tests").rglob("test_*.py")
+    there = {
+        each for file in files for each in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert len(named) > 25
+    assert named <= there
