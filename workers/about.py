@@ -15,6 +15,7 @@ from mooring.names import TASK_MOVED, TASK_TURN
 from mooring.repourl import masked
 from mooring.store.due import Step
 from mooring.store.turns import Turns
+from workers.elsewhere import ELSEWHERE
 from workers.push import PUSH
 
 _MOST = 3
@@ -38,6 +39,12 @@ def about(
         told["commit"] = wishes.get("hint", "")
         told["apps"] = _few([f"{app.namespace}/{app.name}" for app in apps])
         if not all(subject):  # done by now, or lost
+            return _UNKNOWN
+    elif turn.startswith(ELSEWHERE):
+        subject = (wishes.get("address", ""),)
+        told["project"] = wishes.get("project", "")
+        told["apps"] = _few([f"{app.namespace}/{app.name}" for app in apps])
+        if not all(subject):
             return _UNKNOWN
     else:
         subject = (turn.partition(":")[2].replace("_", "/", 1),)

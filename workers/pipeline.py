@@ -28,6 +28,7 @@ from workers import follow, tell
 from workers.about import about
 from workers.apps.store import Listing
 from workers.bring import bring
+from workers.elsewhere import ELSEWHERE, Place, changed, places
 from workers.engine import Engine
 from workers.holding import Holding
 from workers.leftovers import let_go
@@ -121,10 +122,13 @@ def _want_pushed(
     it waits for now."""
     after = {delivery.id: told.get(delivery.id, frozenset()) for delivery in pushes}
     parts: dict[tuple[str, ...], list[str]] = {}  # of turns, the deliveries that wait for just these
-    wanted: dict[str, Wanted] = {}  # by turn, as the last delivery has it
+    wanted: dict[str, Wanted | Place] = {}  # by turn, as the last delivery has it
     followers: dict[str, list[AppKey]] = {}  # by turn
+    elsewhere = places(listing.apps)
     for delivery in pushes:
-        found = concerned(delivery.event, listing.apps)
+        event = delivery.event
+        found: dict[Wanted | Place, list[AppKey]] = dict(concerned(event, listing.apps).items())
+        found |= {place: apps for place, apps in elsewhere.items() if place.concerned(event)}
         groups = {group.name: group for group in found if group.name not in after[delivery.id]}
         if groups:
             parts.setdefault(tuple(groups), []).append(delivery.id)
@@ -147,6 +151,8 @@ def work(engine: Engine, name: str) -> None:
     """Do what is wanted of the turn `name`; nothing when nothing is, or somebody is at it."""
     if name.startswith(PUSH):
         _push(engine, name)
+    elif name.startswith(ELSEWHERE):
+        _ask(engine, name)
     elif name.startswith(APP):
         _sync(engine, AppKey.parse(name.removeprefix(APP)))
 
@@ -235,6 +241,31 @@ def _afterwards(engine: Engine, step: Step) -> Iterator[None]:
     finally:
         waiting.cancel()
         send()
+
+
+def _ask(engine: Engine, name: str) -> None:
+    """Ask once for what the turn `name` is about, and sync the applications that have read something else."""
+    turn = engine.turns.take(name)
+    if turn is None:
+        return
+    if turn.tries > _POISON:
+        _close(engine, turn, name, _GIVEN_UP)
+        engine.turns.release(turn, done=True, again=False)
+        return
+    with logs.about(deliveries=turn.deliveries), Holding(engine.turns, turn, engine.settings.lease_s):
+        try:
+            found = changed(engine, turn)
+        except Retryable as error:
+            line = Timeline(engine.ledger, turn.deliveries, engine.clock)
+            _later(engine, turn, _task(name), error, line)
+            return
+        engine.outstanding.add(turn.deliveries, [_part(key) for key in found])
+        wishes = {"look": "1"}
+        ready = [key for key in found if engine.turns.want(_part(key), wishes, turn.deliveries)]
+        _close(engine, turn, name)
+    _again(engine, turn, _task(name))
+    for key in ready:
+        engine.send(_task(_part(key), shown=about(_part(key), wishes, turn.deliveries)))
 
 
 def _sync(engine: Engine, key: AppKey) -> None:

@@ -21,7 +21,9 @@ from mooring.names import (
 )
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
+from workers.about import about
 from workers.apps.patches import refresh_asked
+from workers.elsewhere import places
 from workers.engine import Engine
 from workers.pipeline import APP
 from workers.push import groups
@@ -61,7 +63,8 @@ def poll(engine: Engine) -> None:
     """Ask once for each repository and revision that is followed: most Git hosts never redeliver, and those
     of charts and artifacts never tell anybody.
 
-    A version or digest that can be nothing else than it was is not asked for: whoever needs it does.
+    A version or digest that can be nothing else than it was is not asked for: whoever needs it does. What
+    renders have fetched from elsewhere is asked for where a slow host is in nobody's way.
     """
     apps = engine.applications.list().apps
     for wanted in dict.fromkeys(wanted for app in apps for wanted in groups(app)):
@@ -69,6 +72,10 @@ def poll(engine: Engine) -> None:
             continue
         if engine.turns.want(wanted.name, wanted.wishes):
             engine.send(Step(TASK_TURN, (wanted.name,), DEPLOY))
+    for place, readers in places(apps).items():
+        if engine.turns.want(place.name, place.wishes, background=True):
+            shown = about(place.name, place.wishes, apps=readers)
+            engine.send(Step(TASK_TURN, (place.name,), SLOW, shown))
 
 
 def watch(engine: Engine) -> None:
