@@ -385,7 +385,7 @@ def _render(
 def _within_patience(engine: Engine, jobs: Sequence[Job], *, anew: bool) -> Rendered:
     """The render of `jobs`; `anew` takes nothing that was kept. Raises TooSlow when only this process's
     patience was at its end."""
-    through = partial(engine.renders.product, anew=anew)
+    through = partial(engine.renders.product, anew=anew, hurried=engine.render_patience_s > 0)
     if not engine.render_patience_s:
         return render(jobs, through)
     late = f"not rendered within {engine.render_patience_s:.0f} s: it goes on in the pool slow"

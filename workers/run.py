@@ -37,8 +37,9 @@ log = logging.getLogger("mooring")
 # hop would cost more than they do.
 _PROCESSES = {"deploy": 2, "slow": 2, "reconcile": 1}
 # How far they give way to others where processors are short. A host's answer comes first, and drains stop
-# nobody: what waits is done in bulk. A push that is under way gives way to nothing.
-_NICE = {"intake": 5, "slow": 5, "reconcile": 5}
+# nobody: what waits is done in bulk. A push that is under way gives way to nothing. A source that loops has a
+# tenth of what it has.
+_NICE = {"intake": 5, "slow": 10, "reconcile": 5}
 # Seconds that a Git host, or a render, may hold up a process that deploys.
 _PATIENCE_S = 2.0
 

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from mooring.errors import MooringError, RenderExceeded, RenderFailed
+from mooring.errors import MooringError, RenderExceeded, RenderFailed, TooSlow
 from workers.confine.run import NotConfined, ToolFailed, ToolLost
 from workers.metrics import RENDERS
 from workers.render.files import Files
@@ -39,6 +39,8 @@ _LONGEST_S: Final = 240.0
 _TOO_LONG: Final = f"not rendered within {_LONGEST_S:.0f} s: make the source smaller"
 _SLOW_S: Final = 2.0  # what fails sooner costs little more than to look here
 _FAILED_S: Final = 3600.0
+_QUICK_S: Final = 1.5  # less than any patience: what is ended by it, has taken long
+_SLOW_FOR_S: Final = 600.0  # until somebody in a hurry tries again, unless it is seen to be quick before
 _SHAPES: Final = 8  # sets of paths that are remembered for one set of options
 _SWEEP: Final = 32  # this share of the room is written until it is looked whether it is enough
 _LEAVE: Final = 0.8
@@ -80,11 +82,14 @@ class Cache:
         self._most = most
         self._written = most  # by this process since it looked: it looks at its first write
 
-    def product(self, job: Job, kind: str, renderer: Renderer, *, anew: bool = False) -> Product:
+    def product(
+        self, job: Job, kind: str, renderer: Renderer, *, anew: bool = False, hurried: bool = False
+    ) -> Product:
         """What `renderer` makes of `job`, or has made of the very same. `anew` looks at nothing that is kept.
 
         Raises what `renderer.render` does, RenderExceeded also when the very same job has exceeded its
-        bounds before, RenderFailed also when it has failed slowly within the last hour.
+        bounds before, RenderFailed also when it has failed slowly within the last hour; TooSlow where others
+        wait behind it (`hurried`), instead of beginning with what was slow a while ago, for this very app.
         """
         bounds = [asdict(job.parameters.limits), job.parameters.seconds]
         asked = [VERSION, kind, renderer.inputs(job), bounds, sorted(job.refs)]
@@ -97,6 +102,10 @@ class Cache:
                 if isinstance(found, RenderFailed):
                     raise found
                 return found
+        slow = self._seal.name(["slow", question, asdict(job.app), job.source.repo_url])
+        known = self._load(slow)
+        if hurried and isinstance(known, float) and time.time() < known:
+            raise TooSlow("not rendered quickly a while ago: it goes on in the pool slow")
         RENDERS.labels(kind, "rendered").inc()
         watched, began = Watched(job.fetch), time.monotonic()
         try:
@@ -110,6 +119,11 @@ class Cache:
                 told = {"failed": str(error), "until": time.time() + _FAILED_S}
                 self._keep(question, shapes, job, watched.remotes, told)
             raise
+        finally:
+            if time.monotonic() - began >= _QUICK_S:
+                self._save(slow, time.time() + _SLOW_FOR_S)
+            elif known:
+                self._save(slow, 0.0)
         answer = {
             "manifests": manifests_to_json(product.manifests),
             "warnings": product.warnings,

@@ -7,6 +7,7 @@ import os
 import signal
 import stat
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -252,6 +253,36 @@ def test_a_failure_counts_until_what_was_fetched_for_it_changes(
     assert renderer.times == 1
     host.content = b"good"
     assert cache.product(wanted, "Directory", renderer).manifests
+
+
+class Slow(Counted):
+    """Takes as long as `seconds`."""
+
+    seconds = 2.5
+
+    def render(self, job: Job) -> Product:
+        time.sleep(self.seconds)
+        return super().render(job)
+
+
+def test_what_is_slow_is_not_begun_again_by_who_is_in_a_hurry_until_somebody_saw_it_quick(
+    cache: Cache, git_repo: Repository, tree: TreeReader
+) -> None:
+    renderer = Slow()
+    with pytest.raises(TooSlow, match="meanwhile"), within(2.0, lambda: TooSlow("meanwhile")):
+        cache.product(job(tree, git_repo.commit(FILES)), "Directory", renderer, hurried=True)
+    pushed = job(tree, git_repo.commit({"app/a.yaml": config("a", "pushed")}))
+    with pytest.raises(TooSlow, match="pool slow"):
+        cache.product(pushed, "Directory", renderer, hurried=True)
+    assert renderer.times == 0, "whatever was pushed since"
+    neighbour = dataclasses.replace(pushed, app=App("neighbour"))
+    assert cache.product(neighbour, "Directory", Counted(), hurried=True).manifests
+    assert cache.product(pushed, "Directory", renderer, anew=True).manifests, "others have the time"
+    with pytest.raises(TooSlow):
+        cache.product(pushed, "Directory", renderer, anew=True, hurried=True)
+    renderer.seconds = 0
+    assert cache.product(pushed, "Directory", renderer, anew=True).manifests
+    assert cache.product(pushed, "Directory", renderer, anew=True, hurried=True).manifests
 
 
 def test_other_failures_are_not_kept(cache: Cache, git_repo: Repository, tree: TreeReader) -> None:
