@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,6 +57,9 @@ class Side:
     """One of the two, and what was measured there. `renders` are those of each round."""
 
     pushes: Pushes
+    home: str
+    target: str
+    port: int  # of the web tier
     metrics: int
     rounds: Rounds = field(default_factory=Rounds)
     renders: list[float] = field(default_factory=list)
@@ -107,8 +110,10 @@ def main() -> None:
     with ExitStack() as stack:
         stack.enter_context(_kustomize())
         git = stack.enter_context(GitServer())
-        one = stack.enter_context(side(cluster, git, "one", 1, 0))
-        many = stack.enter_context(side(cluster, git, "many", options.apps - _OVERLAYS, _OVERLAYS))
+        one = stack.enter_context(side(cluster, _repository(git, "one/apps", 1, 0), "one", 1))
+        plain = options.apps - _OVERLAYS
+        repo = _repository(git, "many/apps", plain, _OVERLAYS)
+        many = stack.enter_context(side(cluster, repo, "many", plain, _OVERLAYS))
         for _ in range(WARM_UP):
             one.round()
             many.round()
@@ -135,8 +140,17 @@ def main() -> None:
 
 
 @contextmanager
-def side(cluster: Cluster, git: GitServer, name: str, plain: int, overlays: int) -> Iterator[Side]:
-    """A Mooring with so many Applications in one repository, all of them synced. Rounds are of plain ones."""
+def side(
+    cluster: Cluster,
+    repo: Repository,
+    name: str,
+    plain: int,
+    overlays: int = 0,
+    changed: Callable[[int, str], dict[str, str]] = fleet.changed,
+    further: Mapping[str, str] | None = None,
+) -> Iterator[Side]:
+    """A Mooring with so many Applications in the repository `<name>/apps`, all of them synced; with `further`
+    settings. Rounds are of plain ones."""
     apps = plain + overlays
     unique = secrets.token_hex(4)
     with ExitStack() as stack:
@@ -144,7 +158,6 @@ def side(cluster: Cluster, git: GitServer, name: str, plain: int, overlays: int)
         home = stack.enter_context(fleet.namespace(cluster, f"home-{name}-{unique}"))
         target = stack.enter_context(fleet.namespace(cluster, f"bench-{name}-{unique}"))
         redis = stack.enter_context(redis_with_aof())
-        repo = _repository(git, f"{name}/apps", plain, overlays)
         for number in range(apps):
             made = fleet.application(number, home, target, repo)
             devcluster.ask(cluster, fleet.APPLICATIONS.format(home), made)
@@ -158,6 +171,7 @@ def side(cluster: Cluster, git: GitServer, name: str, plain: int, overlays: int)
             "MOORING_RECONCILE_SECONDS": "3600",  # a full look at everything is not a push's cost
             "MOORING_POLL_SECONDS": "3600",
             "MOORING_METRICS_ADDRESS": f"127.0.0.1:{metrics}",
+            **(further or {}),
         }
         stack.enter_context(running([sys.executable, "-m", "cli.main", "worker"], environ))
         del environ["MOORING_METRICS_ADDRESS"]
@@ -168,7 +182,8 @@ def side(cluster: Cluster, git: GitServer, name: str, plain: int, overlays: int)
         statuses = stack.enter_context(Watch(cluster, fleet.APPLICATIONS.format(home), shown_status))
         until_settled(cluster, home, apps, repo.resolve() or "", 60 + 2 * apps)
         until(lambda: _answers(metrics), "nobody tells what is rendered")
-        yield Side(Pushes(repo, port, configmaps, statuses, plain, f"{name}/apps"), metrics)
+        pushes = Pushes(repo, port, configmaps, statuses, plain, f"{name}/apps", changed)
+        yield Side(pushes, home, target, port, metrics)
 
 
 def _repository(git: GitServer, name: str, plain: int, overlays: int) -> Repository:

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,13 +148,16 @@ class Pushes:
         statuses: Watch,
         apps: int,
         name: str = "team/apps",
+        changed: Callable[[int, str], dict[str, str]] = fleet.changed,
     ) -> None:
-        """`name` is the repository's at the Git host."""
+        """`name` is the repository's at the Git host; `changed` are the files that give an application a
+        value."""
         self._repo = repo
         self._name = name
-        self._configmaps = configmaps
-        self._statuses = statuses
+        self.configmaps = configmaps
+        self.statuses = statuses
         self._apps = apps
+        self._changed = changed
         self._number = 0
         self._web = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 
@@ -162,21 +165,26 @@ class Pushes:
         """One push that changes one application, from the moment that the Git host has it."""
         number, self._number = self._number % self._apps, self._number + 1
         value = secrets.token_hex(8)
-        self.push(rounds, fleet.changed(number, value), value, [number])
+        self.push(rounds, self._changed(number, value), value, [number])
 
     def push(self, rounds: Rounds, files: dict[str, str], value: str, apps: Sequence[int]) -> None:
         """One push of `files`: applied when the first object has `value`, synced when all of `apps` are."""
         commit = self._repo.commit(files)
         sent = time.time()
-        id = self._deliver(commit)
-        applied = self._configmaps.when(value)
-        synced = max(self._statuses.when(f"{fleet.app_name(number)} {commit}") for number in apps)
+        id = self.deliver(commit)
+        applied = self.configmaps.when(value)
+        synced = max(self.statuses.when(f"{fleet.app_name(number)} {commit}") for number in apps)
         rounds.applied.append((applied - sent) * 1000)
         rounds.synced.append((synced - sent) * 1000)
         for stage, took in _stages(sent, self._finished(id)).items():
             rounds.stages.setdefault(stage, []).append(took)
 
-    def _deliver(self, commit: str) -> str:
+    def connect_again(self) -> None:
+        """After a pause, in which the web tier has closed the connection."""
+        self._web.close()
+
+    def deliver(self, commit: str) -> str:
+        """Send the webhook of a push; the delivery's id."""
         url = self._repo.url
         payload = {
             "ref": "refs/heads/main",
