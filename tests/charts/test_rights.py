@@ -147,7 +147,8 @@ def test_in_namespaced_mode_a_push_lands_where_it_may_and_nowhere_else(
         assert not may(ship, "mooring", "get", "secrets", ship.home, name="anybody-elses")
         for verb in ("get", "patch"):  # what is said again is counted
             assert may(ship, "mooring", verb, "events", ship.home), verb
-        for verb in ("update", "patch", "delete"):
+        assert may(ship, "mooring", "delete", "secrets", ship.home)  # what was kept of earlier renders
+        for verb in ("update", "patch", "deletecollection", "watch"):
             assert not may(ship, "mooring", verb, "secrets", ship.home), verb
         for verb in ("create", "delete", "update"):
             assert not may(ship, "mooring", verb, "argoproj.io/applications", ship.home), verb

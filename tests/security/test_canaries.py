@@ -196,7 +196,7 @@ def test_no_canary_is_ever_seen(
     source = {"path": ".", "targetRevision": "main", "plugin": {"name": "telltale"}}
     url = told.url.replace("://", f"://sailor:{PASSWORD}@")
     ship.create_app(f"told-{name}", told, namespace, spec={"source": {**source, "repoURL": url}})
-    ship.condition(f"told-{name}", "no sense")
+    ship.condition(f"told-{name}", "telltale")
     ship.quiet()
 
     values |= {"git": PASSWORD, "token": token, "secret": SECRET}

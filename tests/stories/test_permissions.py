@@ -154,8 +154,6 @@ def test_a_project_that_comes_later_or_permits_more_is_heeded_at_once(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("helm", {"source": {"path": ".", "helm": {"releaseName": "x"}}}),
-        ("sources", {"sources": [{"path": "."}]}),
         ("ignoreDifferences", {"ignoreDifferences": [{"kind": "ConfigMap", "jsonPointers": ["/data"]}]}),
         ("syncOptions", {"syncPolicy": {"automated": {}, "syncOptions": ["Replace=true"]}}),
         ("Sync=maybe", {"syncPolicy": {"automated": {}, "syncOptions": ["Sync=maybe"]}}),
@@ -167,10 +165,6 @@ def test_a_spec_that_asks_for_what_is_not_done_yet_is_told_so_and_changes_nothin
 ) -> None:
     git_repo.commit({"a.yaml": configmap("a")})
     name = f"spec-{secrets.token_hex(3)}"
-    if "source" in value:
-        value = {"source": {"repoURL": git_repo.url, "targetRevision": "main", **value["source"]}}
-    if "sources" in value:
-        value = {"sources": [{"repoURL": git_repo.url, **value["sources"][0]}]}
     if "destination" in value:
         value = {"destination": {"namespace": namespace, **value["destination"]}}
     ship.create_app(name, git_repo, namespace, spec=value)

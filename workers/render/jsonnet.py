@@ -27,6 +27,7 @@ _REPOSITORY: Final = "repo"  # the directory of the copies
 _RUNTIME: Final = "RUNTIME ERROR: "
 # As any program in Go, when its stack or its memory is full.
 _GAVE_UP: Final = re.compile(r"^(?:fatal error|panic): (.{1,200})$", re.MULTILINE)
+_IMPORT: Final = "couldn't open import "  # what follows is a name of the program's text
 _COMPARED: Final = "Assertion failed. "  # what std.assertEqual says before it prints both sides
 # Where a program prints a value of its own, which may be a Secret, or part of one: JSON, or YAML in quotes.
 _VALUE: Final = re.compile(r"""[{\[]\s*+"|"[^"\n]*+"\s*+:\s""")
@@ -148,7 +149,7 @@ def _told(stderr: str) -> tuple[str, str]:
             "Assertion failed: std.assertEqual was given values that differ; they are not repeated here",
             where,
         )
-    if value := _VALUE.search(words):
+    if not words.startswith(_IMPORT) and (value := _VALUE.search(words)):
         words = f"{words[: value.start()]}{{…}}"
     return " ".join(words.split())[:_SHORTENED], where
 

@@ -79,7 +79,9 @@ def rendered(git_repo: Repository, tree: TreeReader, hosts: Hosts, tmp_path: Pat
         files: Content, helm: dict[str, Any] | None = None, *, app: str = "shop", **changed: Any
     ) -> Rendered:
         commit = git_repo.commit({"app/Chart.yaml": CHART, "app/templates/config.yaml": CONFIG, **files})
-        spec = Source.model_validate({"repoURL": git_repo.url, "path": "app", "helm": helm or {}})
+        spec = Source.model_validate(
+            {"repoURL": git_repo.url, "path": "app", "helm": helm or {"version": "v3"}}
+        )
         asked = replace(parameters, **changed)
         return render([Job(App(app), spec, Files(tree, commit, asked.limits), hosts, asked)])
 
@@ -573,7 +575,7 @@ def test_a_value_that_looks_like_an_option_is_none(rendered: Render) -> None:
         "parameters": [{"name": "text", "value": "--post-renderer=/bin/sh"}],
         "releaseName": "--kubeconfig=/etc/passwd",
     }
-    with pytest.raises(RenderFailed, match="invalid release name"):
+    with pytest.raises(RenderFailed, match="release name check failed"):
         rendered({}, helm)
     assert text(rendered({}, {**helm, "releaseName": "shop"})) == "--post-renderer=/bin/sh"
 
