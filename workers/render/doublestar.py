@@ -16,7 +16,7 @@ from mooring.errors import RenderFailed
 from mooring.text import printable
 from workers.git.tree import Entry
 from workers.render.files import Files
-from workers.render.globs import alternatives
+from workers.render.globs import alternatives, regex
 
 _MOST_LOOKED_AT: Final = 50_000
 _META: Final = re.compile(r"[*?\[]")
@@ -55,7 +55,7 @@ def fits(pattern: str, path: str) -> bool:
     parts, names = pattern.split("/"), path.split("/")
     regexes = [_compiled(part) for part in parts]
     return len(parts) == len(names) and all(
-        regex.match(name) for regex, name in zip(regexes, names, strict=True)
+        each.match(name) for each, name in zip(regexes, names, strict=True)
     )
 
 
@@ -106,14 +106,14 @@ class _Search:
             if found is not None:
                 yield _Spot(posixpath.join(folder.path, name), found)
             return
-        regex = _compiled(part)
+        fitting = _compiled(part)
         for entry in self._files.walk(folder.found.path, recurse=False):
             self._looked_at += 1
             if self._looked_at > _MOST_LOOKED_AT:
                 raise RenderFailed(
                     "a pattern leads through too many directories", where=printable(folder.path)
                 )
-            if regex.match(entry.name):
+            if fitting.match(entry.name):
                 behind = self._files.find(entry.path) if entry.is_link else entry
                 if behind is not None:
                     yield _Spot(posixpath.join(folder.path, entry.name), behind)
@@ -121,37 +121,14 @@ class _Search:
 
 @lru_cache(maxsize=256)
 def _compiled(part: str) -> re.Pattern[str]:
-    return re.compile(_regex(part), re.DOTALL)
+    return re.compile(regex(part, _TOKEN, _set), re.DOTALL)
 
 
-def _regex(part: str) -> str:
-    # As in globs.py: each star with the text behind it is atomic, so no pattern takes more than linear time
-    # for each of its stars.
-    segments, at = [""], 0
-    while at < len(part):
-        token = _TOKEN.match(part, at)
-        if token is None:
-            if part[at] in "[\\":
-                raise ValueError(f"has a {part[at]!r} that nothing ends")
-            segments[-1] += re.escape(part[at])
-            at += 1
-            continue
-        at = token.end()
-        if token["any"]:
-            segments.append("")
-        elif token["one"]:
-            segments[-1] += "."
-        elif token["escaped"] is not None:
-            segments[-1] += re.escape(token["escaped"])
-        else:
-            segments[-1] += f"[{'^' if token['not'] else ''}{''.join(_set(token['set']))}]"
-    if len(segments) == 1:
-        return segments[0] + r"\Z"
-    first, *middle, last = segments
-    return first + "".join(f"(?>.*?{text})" for text in middle) + rf".*{last}\Z"
+def _set(text: str) -> str:
+    return "".join(_members(text))
 
 
-def _set(text: str) -> Iterable[str]:
+def _members(text: str) -> Iterable[str]:
     for found in _RANGE.finditer(text):
         low, high, one = found.groups()
         if one is not None:

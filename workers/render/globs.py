@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import pairwise
 from typing import Final
@@ -18,12 +19,14 @@ def matches(pattern: str, path: str) -> bool:
 
     Raises ValueError on a pattern with an open bracket, or with more than 256 alternatives.
     """
-    return any(regex.match(path) for regex in _compiled(pattern))
+    return any(each.match(path) for each in _compiled(pattern))
 
 
 @lru_cache(maxsize=256)
 def _compiled(pattern: str) -> tuple[re.Pattern[str], ...]:
-    return tuple(re.compile(_regex(alternative), re.DOTALL) for alternative in alternatives(pattern))
+    return tuple(
+        re.compile(regex(alternative, _TOKEN, _set), re.DOTALL) for alternative in alternatives(pattern)
+    )
 
 
 def alternatives(pattern: str) -> list[str]:
@@ -69,12 +72,17 @@ def _closing(pattern: str, start: int) -> tuple[int, list[int]]:
     raise ValueError("has a '{' without its '}'")
 
 
-def _regex(pattern: str) -> str:
+def regex(pattern: str, tokens: re.Pattern[str], set_: Callable[[str], str]) -> str:
+    """A pattern without braces as a regular expression of whole names.
+
+    `tokens` finds what is no plain character, by the groups `escaped`, `any`, `one`, `not` and `set`; `set_`
+    gives what stands in the brackets of a set. Raises ValueError for what nothing ends.
+    """
     # The first place where the text between two stars fits is as good as any later one, so each star
     # with its text is atomic: no pattern takes more than linear time for each of its stars.
     segments, at = [""], 0
     while at < len(pattern):
-        token = _TOKEN.match(pattern, at)
+        token = tokens.match(pattern, at)
         if token is None:
             if pattern[at] in "[\\":
                 raise ValueError(f"has a {pattern[at]!r} that nothing ends")
@@ -89,18 +97,16 @@ def _regex(pattern: str) -> str:
         elif token["escaped"] is not None:
             segments[-1] += re.escape(token["escaped"])
         else:
-            segments[-1] += _set(token["set"], negated=bool(token["not"]))
+            segments[-1] += f"[{'^' if token['not'] else ''}{set_(token['set'])}]"
     if len(segments) == 1:
         return segments[0] + r"\Z"
     first, *middle, last = segments
     return first + "".join(f"(?>.*?{text})" for text in middle) + rf".*{last}\Z"
 
 
-def _set(text: str, *, negated: bool) -> str:
+def _set(text: str) -> str:
     if len(text) == 3 and text[1] == "-":
         if text[0] > text[2]:
             raise ValueError(f"has the range {text}, which is backwards")
-        inner = f"{re.escape(text[0])}-{re.escape(text[2])}"
-    else:
-        inner = "".join(re.escape(character) for character in text)
-    return f"[{'^' if negated else ''}{inner}]"
+        return f"{re.escape(text[0])}-{re.escape(text[2])}"
+    return "".join(re.escape(character) for character in text)
