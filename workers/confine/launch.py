@@ -55,6 +55,7 @@ def main() -> None:
     read_from, report = int(sys.argv[1]), int(sys.argv[2])
     with open(read_from, "rb") as file:
         orders = marshal.loads(file.read())  # noqa: S302 - from the one who started us
+    _give_way()
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     failing, failed = os.pipe()
     tool = os.fork()
@@ -83,6 +84,7 @@ def main() -> None:
 def _become(orders: dict[str, Any]) -> None:
     keeper = os.getppid()
     os.setsid()
+    _give_way()
     _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != keeper:
         return
@@ -113,6 +115,17 @@ def _become(orders: dict[str, Any]) -> None:
         program = _Program(len(orders["filter"]) // 8, orders["filter"])
         _prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program))
     os.execve(orders["argv"][0], orders["argv"], orders["env"])  # noqa: S606 - there must be no shell
+
+
+def _give_way() -> None:
+    """Where the kernel shares out processors between sessions first, a new one has a full share: how nice we
+    are counts only inside. https://man7.org/linux/man-pages/man7/sched.7.html ("The autogroup feature")"""
+    if nice := os.nice(0):
+        try:
+            with open("/proc/self/autogroup", "w") as share:  # noqa: PTH123
+                share.write(str(nice))
+        except OSError:
+            pass  # not such a kernel
 
 
 def _ruleset(orders: dict[str, Any]) -> int:
@@ -152,14 +165,18 @@ def _syscall(number: int, *arguments: Any) -> int:
 
 # --- the keeper -------------------------------------------------------------------------------------
 def _watch(tool: int, orders: dict[str, Any]) -> str:
-    """Why the tool has to be ended, or "" when it has ended by itself."""
-    deadline = time.monotonic() + orders["seconds"]
+    """Why the tool has to be ended, or "" when it has ended by itself.
+
+    Where others have the processors, the tool waits for them as we do: that is no time that it had.
+    """
+    left, now = orders["seconds"], time.monotonic()
     ended, poll = os.pidfd_open(tool), select.poll()
     poll.register(ended, select.POLLIN)
     poll.register(0, 0)  # hears when the other end is closed
     tick, disk_at = _TICK_S, time.monotonic() + _DISK_TICK_S
     while True:
-        left = deadline - time.monotonic()
+        before, now = now, time.monotonic()
+        left -= min(now - before, 2 * tick)
         if left <= 0:
             return "seconds"
         events = dict(poll.poll(min(left, tick) * 1000))

@@ -35,7 +35,7 @@ _KEEPER: Final = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); 
 _PATH: Final = "/usr/local/bin:/usr/bin:/bin"
 _STDERR_KEPT: Final = 64 << 10
 _MESSAGE_KEPT: Final = 2000
-_GRACE_S: Final = 10.0  # that a keeper has beyond its tool's time before it is taken for lost
+_GRACE_S: Final = 30.0  # that a keeper has beyond its tool's time, of which it counts only what it was given
 _THREADS_EACH: Final = 16
 _SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _TOO_LARGE: Final = re.compile(r"file too large|file size limit exceeded", re.IGNORECASE)
@@ -236,7 +236,7 @@ def _listen(keeper: subprocess.Popen[bytes], report: int, bounds: Bounds) -> _En
         while ends.get_map():
             ready = ends.select(max(deadline - time.monotonic(), 0))
             if not ready:
-                why = "lost"
+                why = "late"
                 break
             for key, _ in ready:
                 chunk = os.read(key.fd, 1 << 16)
@@ -292,6 +292,10 @@ def _judge(command: Command, bounds: Bounds, ended: _Ended, shown: Callable[[byt
             raise ToolTooBig(
                 f"{name} was ended: it had more than {bounds.processes} processes or {_THREADS_EACH} threads "
                 "for each; look for what starts them"
+            )
+        case "late":
+            raise ToolLost(
+                f"{name} was ended, not done: others had this machine's processors for so long; try again"
             )
         case "lost":
             raise ToolLost(f"{name} was ended from outside, as a kernel short of memory does; try again")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Mapping
@@ -40,6 +41,7 @@ _TOO_LONG: Final = f"not rendered within {_LONGEST_S:.0f} s: make the source sma
 _SLOW_S: Final = 2.0  # what fails sooner costs little more than to look here
 _FAILED_S: Final = 3600.0
 _QUICK_S: Final = 1.5  # less than any patience: what is ended by it, has taken long
+_CHEAP_S: Final = 0.3  # of processors: what takes more does so at everybody's expense
 _SLOW_FOR_S: Final = 600.0  # until somebody in a hurry tries again, unless it is seen to be quick before
 _SHAPES: Final = 8  # sets of paths that are remembered for one set of options
 _SWEEP: Final = 32  # this share of the room is written until it is looked whether it is enough
@@ -107,7 +109,7 @@ class Cache:
         if hurried and isinstance(known, float) and time.time() < known:
             raise TooSlow("not rendered quickly a while ago: it goes on in the pool slow")
         RENDERS.labels(kind, "rendered").inc()
-        watched, began = Watched(job.fetch), time.monotonic()
+        watched, began, used = Watched(job.fetch), time.monotonic(), _processor_s()
         try:
             with within(_LONGEST_S, lambda: RenderExceeded(_TOO_LONG)):
                 product = renderer.render(replace(job, fetch=watched))
@@ -120,7 +122,7 @@ class Cache:
                 self._keep(question, shapes, job, watched.remotes, told)
             raise
         finally:
-            if time.monotonic() - began >= _QUICK_S:
+            if time.monotonic() - began >= _QUICK_S or _processor_s() - used >= _CHEAP_S:
                 self._save(slow, time.time() + _SLOW_FOR_S)
             elif known:
                 self._save(slow, 0.0)
@@ -268,6 +270,12 @@ def _by_itself(error: RenderFailed) -> bool:
             return False
         cause = cause.__cause__
     return True
+
+
+def _processor_s() -> float:
+    """What this process and its children that have ended have used, in seconds of one processor."""
+    mine, theirs = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + theirs.ru_utime + theirs.ru_stime
 
 
 def _paths(files: Files) -> tuple[str, ...]:

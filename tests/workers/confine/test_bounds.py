@@ -41,6 +41,23 @@ def test_what_never_ends_is_ended(prison: Prison, script: str) -> None:
     assert _alive(prison) == []
 
 
+def test_what_waits_for_others_loses_no_time_of_its_own(prison: Prison) -> None:
+    def hold_up() -> None:
+        while not (tools := _alive(prison)):
+            time.sleep(0.01)
+        keeper = psutil.Process(tools[0].ppid())
+        keeper.suspend()  # as where others have all processors
+        time.sleep(2.5)
+        keeper.resume()
+        (prison.directory / "go").touch()
+
+    other = threading.Thread(target=hold_up)
+    other.start()
+    script = "while [ ! -e go ]; do sleep 0.01; done; echo done"
+    assert prison.shell(script, bounds=replace(ROOMY, seconds=2)).stdout == b"done\n"
+    other.join()
+
+
 def test_what_many_processors_computed_counts_together(prison: Prison) -> None:
     code = "import resource; print(resource.getrlimit(resource.RLIMIT_CPU))"
     assert prison.python(code, bounds=replace(ROOMY, seconds=10)).stdout == b"(40, 40)\n"
@@ -127,6 +144,28 @@ def test_nor_a_keeper_that_was_killed(prison: Prison) -> None:
     worker.wait()
     psutil.wait_procs(_alive(prison), timeout=30)
     assert _alive(prison) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel knows no autogroups")
+def test_it_gives_way_to_other_sessions_as_who_runs_it_does(prison: Prison) -> None:
+    worker = subprocess.Popen(
+        ["nice", "-n", "7", sys.executable, "-c", _WORKER, str(prison.directory)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert worker.stdin is not None
+    worker.stdin.write("open('alive', 'w').close(); import time; time.sleep(1000)")
+    worker.stdin.close()
+    while not (prison.directory / "alive").exists():
+        assert worker.poll() is None
+        time.sleep(0.01)
+    (tool,) = _alive(prison)
+    for process in (tool.pid, tool.ppid()):
+        assert Path(f"/proc/{process}/autogroup").read_text().split()[1:] == ["nice", "7"]
+    worker.kill()
+    worker.wait()
+    psutil.wait_procs(_alive(prison), timeout=30)
 
 
 # --- memory -------------------------------------------------------------------------------------------

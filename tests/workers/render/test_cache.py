@@ -285,6 +285,29 @@ def test_what_is_slow_is_not_begun_again_by_who_is_in_a_hurry_until_somebody_saw
     assert cache.product(pushed, "Directory", renderer, anew=True, hurried=True).manifests
 
 
+class Busy(Counted):
+    """Computes for as long as `seconds`."""
+
+    seconds = 0.5
+
+    def render(self, job: Job) -> Product:
+        used = time.process_time()
+        while time.process_time() < used + self.seconds:
+            pass
+        return super().render(job)
+
+
+def test_nor_is_what_takes_much_of_a_processor(cache: Cache, git_repo: Repository, tree: TreeReader) -> None:
+    renderer = Busy()
+    assert cache.product(job(tree, git_repo.commit(FILES)), "Directory", renderer, hurried=True).manifests
+    pushed = job(tree, git_repo.commit({"app/a.yaml": config("a", "pushed")}))
+    with pytest.raises(TooSlow, match="pool slow"):
+        cache.product(pushed, "Directory", renderer, hurried=True)
+    renderer.seconds = 0
+    assert cache.product(pushed, "Directory", renderer).manifests
+    assert cache.product(pushed, "Directory", renderer, anew=True, hurried=True).manifests
+
+
 def test_other_failures_are_not_kept(cache: Cache, git_repo: Repository, tree: TreeReader) -> None:
     renderer = Counted(RenderFailed("helm is not installed"))
     wanted = job(tree, git_repo.commit(FILES))
