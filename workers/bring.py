@@ -79,7 +79,7 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     if not engine.turns.renew(turn):
         raise Superseded("another worker has taken this turn")
     if scene.bundle is not None and not scene.bundle.known:
-        engine.bundles.write(app.key, scene.bundle.content, scene.bundle.manifests)
+        engine.bundles.write(app.key, scene.bundle.content, scene.bundle.drawn)
     claim = engine.applications.claim(app, report.running(decision.operation, scene.pinned, started, retries))
     applied, parent = _write(engine, scene, claim)
     line.ended("applied")

@@ -23,7 +23,7 @@ from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.installation import SECRET, Installation
 from workers.render.kept import manifests_from_json, manifests_to_json, packed, unpacked
-from workers.render.manifest import Manifest
+from workers.render.source import Drawn
 from workers.sealed import Seal
 
 PREFIX: Final = f"{TOOL}-render-"  # of their names; the installation's id follows
@@ -48,7 +48,7 @@ class Bundles:
     namespace: str
     installation: Installation
 
-    def read(self, app: AppKey, content: str) -> tuple[Manifest, ...] | None:
+    def read(self, app: AppKey, content: str) -> Drawn | None:
         """What is kept of `content`, as `open` finds it."""
         return self.open(app, content, self.parts(app))
 
@@ -56,7 +56,7 @@ class Bundles:
         """The Secrets with all that is kept of the app: it can be asked for before anybody knows of what."""
         return self.api.list(SECRET, self.namespace, f"{_APP}={_whose(app)}")
 
-    def open(self, app: AppKey, content: str, parts: Sequence[Live]) -> tuple[Manifest, ...] | None:
+    def open(self, app: AppKey, content: str, parts: Sequence[Live]) -> Drawn | None:
         """What is kept of `content` among `parts`. None when nothing is, a part is missing, or it was sealed
         by another installation, or for another app."""
         bundles: dict[str, list[Live]] = {}
@@ -67,15 +67,17 @@ class Bundles:
             data = self._seal().open(f"{app} {content} {bundle}", _joined(parts))
             try:
                 if data is not None:
-                    return manifests_from_json(unpacked(data))
-            except (TypeError, ValueError):
+                    kept = unpacked(data)
+                    return {key: manifests_from_json(manifests) for key, manifests in kept.items()}
+            except (AttributeError, TypeError, ValueError):
                 continue
         return None
 
-    def write(self, app: AppKey, content: str, manifests: tuple[Manifest, ...]) -> None:
-        """Keeps `manifests` as what was rendered of `content`."""
+    def write(self, app: AppKey, content: str, drawn: Drawn) -> None:
+        """Keeps `drawn` as what was rendered of `content`."""
         bundle = secrets.token_hex(5)
-        sealed = self._seal().seal(f"{app} {content} {bundle}", packed(manifests_to_json(manifests)))
+        kept = {key: manifests_to_json(manifests) for key, manifests in drawn.items()}
+        sealed = self._seal().seal(f"{app} {content} {bundle}", packed(kept))
         parts = [sealed[start : start + _LARGEST] for start in range(0, len(sealed), _LARGEST)]
         for number, part in enumerate(parts):
             self.api.create(SECRET, self._secret(app, content, bundle, f"{number}/{len(parts)}", part))

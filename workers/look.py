@@ -44,10 +44,9 @@ from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
 from workers.proof import due_again
 from workers.push import PUSH, followed
 from workers.render.files import Tree
-from workers.render.manifest import Manifest
 from workers.render.patience import within
 from workers.render.render import render
-from workers.render.source import Job, Rendered
+from workers.render.source import Drawn, Job, Rendered
 from workers.report import UNKNOWN
 from workers.timeline import Timeline
 from workers.viewpoint import viewpoint
@@ -78,11 +77,11 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What was rendered cannot surely be rendered again. `known`: these manifests are kept already, else they
-    are to be before the first of them is written. `again` is what a second render gave (State.again)."""
+    """What was rendered cannot surely be rendered again. `known`: `drawn` is kept already, else it is to be
+    before the first of it is written. `again` is what a second render gave (State.again)."""
 
     content: str
-    manifests: tuple[Manifest, ...]
+    drawn: Drawn
     known: bool
     again: str
     lost: str  # why nothing may be written without being asked for; ""
@@ -163,7 +162,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     if not rendered.pure:
         parts = reading_kept.result() if reading_kept else engine.bundles.parts(app.key)
         bundle = _bundle(engine, checked, operation, turn, pinned, rendered, inputs, parts)
-        rendered = replace(rendered, manifests=bundle.manifests)
+        rendered = rendered.with_drawn(bundle.drawn)
     parent = reading_parent.result()
     stamping = Stamp(engine.installation.id, app.key, parent.applyset)
     wanted, twice = desired(
@@ -270,13 +269,20 @@ def _bundle(
     kept = engine.bundles.open(app.key, content, parts)
     if kept is None:
         lost = state.bundle == content and again != _said(content, same=True)
-        return Bundle(content, rendered.manifests, False, again, _LOST if lost else "")
+        # What is new may be in another source of the app: then what was drawn of this one stays.
+        before = engine.bundles.open(app.key, state.bundle, parts) or {}
+        drawn = rendered.with_drawn(before).drawn
+        return Bundle(content, drawn, False, again, _LOST if lost else "")
     if "compare" in turn.wishes and not again:
         _, other, inputs_then = _render(engine, checked, operation, turn, anew=True)
         if inputs_then == inputs:
-            same = {one.digest for one in other.manifests} == {one.digest for one in kept}
+            same = _digests(other.drawn) == _digests(kept)
             again = _said(content, same=same)
     return Bundle(content, kept, True, again, "")
+
+
+def _digests(drawn: Drawn) -> set[str]:
+    return {one.digest for manifests in drawn.values() for one in manifests}
 
 
 def _said(content: str, *, same: bool) -> str:

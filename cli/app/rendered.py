@@ -22,9 +22,8 @@ from workers.jobs import inputs_of, jobs
 from workers.observe import observe
 from workers.plan import Notice, Permission, plan
 from workers.render.files import Tree
-from workers.render.manifest import Manifest
 from workers.render.render import render
-from workers.render.source import Rendered
+from workers.render.source import Drawn, Rendered
 from workers.viewpoint import viewpoint
 
 _ANEW: Final = "each render may give other manifests (drawn passwords), and this is a new one"
@@ -70,22 +69,21 @@ def rendered(home: Home, app: Application, revisions: Sequence[str] = ()) -> tup
     result = render(renders)
     if result.pure:
         return pinned, result
-    manifests, warning = _deployed(home, app, content_digest(app, pinned, inputs_of(renders, result)))
+    drawn, warning = _deployed(home, app, content_digest(app, pinned, inputs_of(renders, result)))
     warnings = (*result.warnings, warning)
-    shown = result.manifests if manifests is None else manifests
-    return pinned, replace(result, manifests=shown, warnings=warnings)
+    return pinned, replace(result.with_drawn(drawn), warnings=warnings)
 
 
-def _deployed(home: Home, app: Application, content: str) -> tuple[tuple[Manifest, ...] | None, str]:
+def _deployed(home: Home, app: Application, content: str) -> tuple[Drawn, str]:
     """What is kept of `content` as it was deployed, if there is any, and what to say of it."""
     try:
         installation = find(home.api, home.settings.namespace)
         bundles = installation and Bundles(home.api, home.settings.namespace, installation)
         kept = bundles.read(app.key, content) if bundles else None
     except ClusterRefused as error:
-        return None, f"{_ANEW}; whether it is kept as it was deployed cannot be told: {error}"
+        return {}, f"{_ANEW}; whether it is kept as it was deployed cannot be told: {error}"
     if kept is None:
-        return None, f"{_ANEW}; as this was never deployed, or it is not kept, a sync may give yet another"
+        return {}, f"{_ANEW}; as this was never deployed, or it is not kept, a sync may give yet another"
     return kept, _AS_DEPLOYED
 
 

@@ -196,15 +196,17 @@ def test_of_two_sources_what_was_deployed_of_both_is_kept(
     spoil(ship, namespace)
     ship.reconcile("both")
     until("the drift to be mended", lambda: password(ship, namespace) == first)
+    forget(ship)
 
     web = ship.pushed(plain, {"web.yaml": configmap("web", colour="blue")})
 
     ship.synced_all("both", drawn, web)
     assert ship.configmap(namespace, "web")["data"] == {"colour": "blue"}
-    second = password(ship, namespace)
+    assert password(ship, namespace) == first, "the push was to the other source"
+    forget(ship)
     spoil(ship, namespace)
     ship.reconcile("both")
-    until("the drift to be mended", lambda: password(ship, namespace) == second)
+    until("the drift to be mended", lambda: password(ship, namespace) == first)
 
 
 def test_what_is_rolled_back_draws_anew_and_that_is_kept(

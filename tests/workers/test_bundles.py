@@ -14,6 +14,7 @@ from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.installation import SECRET, ensure
 from workers.render.manifest import Manifest
+from workers.render.source import Drawn
 
 pytestmark = pytest.mark.cluster
 
@@ -26,14 +27,15 @@ def bundles(api: Api, namespace: str) -> Bundles:
     return Bundles(api, namespace, ensure(api, namespace))
 
 
-def drawn(password: str) -> tuple[Manifest, ...]:
+def drawn(password: str) -> Drawn:
     body = {
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": "database"},
         "stringData": {"password": password},
     }
-    return (Manifest(ObjectKey("", "Secret", "", "database"), "v1", body, "chart/secret.yaml", 3),)
+    made = Manifest(ObjectKey("", "Secret", "", "database"), "v1", body, "chart/secret.yaml", 3)
+    return {"what the source read": (made,)}
 
 
 def kept(bundles: Bundles) -> list[Live]:

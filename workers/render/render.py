@@ -49,14 +49,16 @@ def render(jobs: Sequence[Job], through: Through = plainly) -> Rendered:
     Raises RenderFailed for whatever is the user's to fix, GitRefused for a path that leaves the
     repository, and GitFailed when the mirror cannot be read.
     """
-    manifests: list[Manifest] = []
+    sources: list[tuple[Manifest, ...]] = []
     kinds: list[str] = []
     warnings: list[str] = []
     made: list[tuple[Job, Any, Mapping[str, str]]] = []
-    pure = True
+    impure: list[bool] = []
     for number, job in enumerate(jobs):
         if not job.source.path and not job.source.chart and job.source.ref:
             kinds.append("")  # only a place where others find their files
+            sources.append(())
+            impure.append(False)
             made.append((job, None, {}))
             continue
         at = f"spec.sources[{number}]" if len(jobs) > 1 else ""
@@ -69,16 +71,16 @@ def render(jobs: Sequence[Job], through: Through = plainly) -> Rendered:
             renderer = _RENDERERS[kind := _kind(job)]
             product = through(job, kind, renderer)
             inputs = renderer.inputs(job)
-        manifests += product.manifests
-        if len(manifests) > MAX_OBJECTS:
+        sources.append(product.manifests)
+        if sum(map(len, sources)) > MAX_OBJECTS:
             raise RenderFailed(f"there are more than {MAX_OBJECTS} objects: split this app")
         warnings += [f"{at}: {text}" if at else text for text in (*told, *product.warnings)]
         kinds.append(kind)
-        pure = pure and product.pure
+        impure.append(not product.pure)
         made.append((job, inputs, product.remotes))
     # Only now: a later source may have read of the files of an earlier one.
     read_sets = [ReadSet.of(inputs, job.files.reads, remotes) for job, inputs, remotes in made]
-    return Rendered(tuple(manifests), tuple(read_sets), tuple(kinds), tuple(warnings), pure)
+    return Rendered(tuple(sources), tuple(read_sets), tuple(kinds), tuple(warnings), tuple(impure))
 
 
 @contextlib.contextmanager

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -139,17 +140,41 @@ class Renderer(Protocol):
         ...
 
 
+# Manifests of sources that give others each time, by the keys of their read-sets.
+Drawn = Mapping[str, tuple[Manifest, ...]]
+
 # Makes the product of a job by a renderer, whose kind is told.
 Through = Callable[[Job, str, Renderer], Product]
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The manifests of an app, source by source in the order of the spec; `read_sets` and `kinds` (Directory,
-    Helm, Kustomize, Plugin) are one a source."""
+    """The manifests of an app's sources, in the order of the spec; `read_sets`, `kinds` (Directory, Helm,
+    Kustomize, Plugin) and `impure` (`Product.pure`) are one a source, too."""
 
-    manifests: tuple[Manifest, ...]
+    sources: tuple[tuple[Manifest, ...], ...]
     read_sets: tuple[ReadSet, ...]
     kinds: tuple[str, ...]
     warnings: tuple[str, ...]
-    pure: bool = True
+    impure: tuple[bool, ...]
+
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """All of them, one source's after the other's."""
+        return tuple(itertools.chain.from_iterable(self.sources))
+
+    @property
+    def pure(self) -> bool:
+        return not any(self.impure)
+
+    @property
+    def drawn(self) -> Drawn:
+        """What may be something else the next time."""
+        made = zip(self.read_sets, self.sources, self.impure, strict=True)
+        return {read_set.key: manifests for read_set, manifests, impure in made if impure}
+
+    def with_drawn(self, drawn: Drawn) -> Rendered:
+        """The same with what was drawn before, as far as that was of the very same sources."""
+        before, now = {**self.drawn, **drawn}, zip(self.read_sets, self.sources, self.impure, strict=True)
+        sources = (before[read_set.key] if impure else manifests for read_set, manifests, impure in now)
+        return replace(self, sources=tuple(sources))
