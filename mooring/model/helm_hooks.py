@@ -48,9 +48,7 @@ def helm_hook(annotations: Mapping[str, str]) -> HelmHook | None:
     phases = dict.fromkeys(_PHASES[name] for name in _names(text) if name in _PHASES)
     asked = _names(annotations.get(f"{_HOOK}-delete-policy", ""))
     delete = tuple(dict.fromkeys(_DELETE[name] for name in asked if name in _DELETE))
-    return HelmHook(
-        tuple(phases), delete or ("BeforeHookCreation",), _weight(annotations.get(f"{_HOOK}-weight", ""))
-    )
+    return HelmHook(tuple(phases), delete or ("BeforeHookCreation",), weight(annotations))
 
 
 def installs_crd(annotations: Mapping[str, str]) -> bool:
@@ -62,8 +60,9 @@ def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",")]
 
 
-def _weight(text: str) -> int:
+def weight(annotations: Mapping[str, str]) -> int:
+    """The weight that Helm orders its hooks by, 0 where there is none."""
     try:
-        return int(text)
+        return int(annotations.get(f"{_HOOK}-weight", ""))
     except ValueError:
         return 0  # as Argo CD reads it
