@@ -69,9 +69,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Every object's outcome, none lost."""
+    """Every object's outcome, none lost. `waiting`: what has to become healthy before the next wave."""
 
     outcomes: tuple[Outcome, ...]
+    waiting: tuple[ObjectKey, ...] = ()
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
@@ -101,10 +102,7 @@ def apply(
     failed = False
     for group in plan.writes:
         if failed:
-            outcomes += [
-                Outcome(step.key, _version(step), Result.SKIPPED, "an earlier object failed", step.live)
-                for step in group
-            ]
+            outcomes += [held_back(step, "an earlier object failed") for step in group]
             continue
         try:
             fence.check(created, api)
@@ -309,6 +307,13 @@ def _established(outcome: Outcome, api: Api) -> bool:
         for c in conditions or ()
         if isinstance(c, dict)
     )
+
+
+def held_back(step: Step, why: str) -> Outcome:
+    """The outcome of a step that is not its turn yet: what is in order already is that all the same."""
+    if step.verb is Verb.KEEP:
+        return _unchanged(step)
+    return Outcome(step.key, _version(step), Result.SKIPPED, why, step.live)
 
 
 def _refused(step: Step) -> Outcome:

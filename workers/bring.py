@@ -26,9 +26,12 @@ from workers.proof import record
 from workers.push import PUSH
 from workers.retry import next_try
 from workers.successor import Successor
-from workers.tell import RETRY, TERMINATED, Ending, concluded, now, refused, terminated
+from workers.tell import RETRY, TERMINATED, WAVE, Ending, concluded, in_proportion, now, refused, terminated
 from workers.timeline import Timeline
+from workers.waves import in_waves
 
+# How long after objects were written it is worth looking whether they are healthy, in seconds.
+_HEALTHY_YET_S = (0.5, 15.0)
 _WRITTEN = (Result.CREATED, Result.CONFIGURED, Result.UNCHANGED)
 
 
@@ -72,22 +75,24 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         found = compare(scene.plan, engine.api, engine.executor, scene.schema)
         scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
         return concluded(engine, scene, line, state, found.seen, scene.plan.extras, tried=True)
-    started = state.started_at if state and decision.resumes else now()
-    retries = state.retry_count if state and decision.resumes else 0
+    resumed = state if decision.resumes else None
     # Only for a turn that is lost. Giving way to whatever is newer would be fewer syncs, but where wishes
     # come faster than one look takes, there would never be any.
     if not engine.turns.renew(turn):
         raise Superseded("another worker has taken this turn")
     if scene.bundle is not None and not scene.bundle.known:
         engine.bundles.write(app.key, scene.bundle.content, scene.bundle.drawn)
-    claim = engine.applications.claim(app, report.running(decision.operation, scene.pinned, started, retries))
+    claim = engine.applications.claim(app, report.running(decision.operation, scene.pinned, now(), resumed))
     applied, parent = _write(engine, scene, claim)
     line.ended("applied")
-    if not applied.failures:
+    if not applied.failures and not applied.waiting:
         line.landed()
     finished = report.finished(claim.state, scene.pinned, scene.plan, applied, now())
     failed = Ending(failure=finished.message) if applied.failures else None
-    if failed is not None:
+    if applied.waiting:
+        failed = Ending(finished.message, in_proportion(finished.started_at, *_HEALTHY_YET_S), WAVE)
+    elif failed is not None:
+        retries = finished.retry_count
         wait = next_try(decision.operation.retry, retries, any(f.retry for f in applied.failures))
         if wait is not None:
             message = f"trying again in {wait:.0f} s (attempt {retries + 2}): {finished.message}"
@@ -95,7 +100,8 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
                 update={"phase": "Running", "message": message, "finished_at": "", "retry_count": retries + 1}
             )
             failed = Ending(failure=message, look_again_s=wait, why=RETRY)
-    tell.synced(app, finished)
+    if not applied.waiting:
+        tell.synced(app, finished)
     after = concluded(
         engine,
         replace(scene, app=claim.app, parent=parent),
@@ -110,12 +116,13 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     if not failed:
         for source, revision in zip(scene.pinned.sources, scene.pinned.revisions, strict=True):
             checkout.origin_of(engine, source, app.spec.project_name).keep(revision)
-    engine.applications.event(
-        app,
-        "Warning" if failed else "Normal",
-        "OperationCompleted",
-        f"sync to {scene.pinned}: {finished.message}",
-    )
+    if not applied.waiting:
+        engine.applications.event(
+            app,
+            "Warning" if failed else "Normal",
+            "OperationCompleted",
+            f"sync to {scene.pinned}: {finished.message}",
+        )
     return failed or after
 
 
@@ -127,14 +134,18 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
     if namespace and asked.create_namespace:
         api.ensure_namespace(namespace)
     parent = _keep_books(engine, scene)
-    applied = apply(
-        scene.plan,
-        api,
-        engine.executor,
-        scene.view,
-        holds=lambda: engine.applications.holds(claim),
-        wanted=Successor(engine, claim).wants,
-    )
+
+    def write(wave: Plan) -> Applied:
+        return apply(
+            wave,
+            api,
+            engine.executor,
+            scene.view,
+            holds=lambda: engine.applications.holds(claim),
+            wanted=Successor(engine, claim).wants,
+        )
+
+    applied = in_waves(scene.plan, write)
     # Known only now: written by a merge, since their schema refused an apply. Their marks are told by it.
     merged = {
         outcome.key: Entry(parent.inventory.entries[outcome.key].origin, "merge")

@@ -16,6 +16,7 @@ import orjson
 from mooring.errors import Refused
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.annotations import annotations_of
+from mooring.model.hooks import wave_of
 from mooring.model.sync_options import SyncOptions, sync_options
 from workers.applyset.identity import stamp
 from workers.cluster.kinds import Kind
@@ -35,6 +36,7 @@ class Desired:
     options: SyncOptions
     where: str  # "path:line" in the repository
     served: bool = True  # False: its kind comes with a CRD of this same sync
+    wave: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,17 @@ def desired(
         if placed.key in objects:
             warnings.append(f"{placed.key.title} is given twice: {objects[placed.key].where}, {placed.where}")
         body = stamp(placed.body, placed.key, stamping.app, stamping.installation, stamping.applyset)
-        own = sync_options(options, annotations_of(placed.body))
+        annotations = annotations_of(placed.body)
+        own = sync_options(options, annotations)
         objects[placed.key] = Desired(
-            placed.key, kind, body, _digest(body, own.server_side_apply), own, placed.where, served
+            key=placed.key,
+            kind=kind,
+            body=body,
+            digest=_digest(body, own.server_side_apply),
+            options=own,
+            where=placed.where,
+            served=served,
+            wave=wave_of(annotations),
         )
     return tuple(objects.values()), tuple(warnings)
 

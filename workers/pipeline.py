@@ -305,9 +305,12 @@ def _sync(engine: Engine, key: AppKey) -> None:
             return
     if ending.look_again_s:
         until = engine.clock() + ending.look_again_s
-        engine.due.put(Step(TASK_RECONCILE, (str(key), ending.why), RECONCILE), until)
-        if ending.why == tell.RETRY:  # the deliveries wait for how it ends
-            line.waits(ending.look_again_s, ending.failure)
+        goes_on = ending.why in (tell.RETRY, tell.WAVE)  # the deliveries wait for how it ends
+        queue = DEPLOY if ending.why == tell.WAVE else RECONCILE
+        engine.due.put(Step(TASK_RECONCILE, (str(key), ending.why), queue), until)
+        if goes_on:
+            if ending.why == tell.RETRY or not turn.waits:
+                line.waits(ending.look_again_s, ending.failure)
             engine.turns.park(turn.name, until + _ORPHAN_AFTER_S)
             if engine.turns.release(turn, done=False, again=False):
                 engine.send(step)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mooring.keys import AppKey, ObjectKey
+from mooring.model.hooks import wave_of
 from mooring.model.sync_options import Consent, sync_options
 from mooring.store.proofs import Proof
 from workers.applyset.inventory import Entry, Inventory
@@ -44,6 +45,13 @@ class Step:
     reason: str = ""
     adopts: bool = False
     propagation: Propagation = "foreground"  # of a deletion
+
+    @property
+    def wave(self) -> int:
+        """Of an object that has left Git, the one that it was written in."""
+        if self.desired is not None:
+            return self.desired.wave
+        return wave_of(self.live.annotations) if self.live is not None else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,8 @@ class Permission:
 class Plan:
     """Writes in the order of application, deletions in the order of deletion, and what stays as it is."""
 
-    writes: tuple[tuple[Step, ...], ...]  # groups: the objects of one group may be written in parallel
+    # Groups, each of one wave: the objects of one group may be written in parallel.
+    writes: tuple[tuple[Step, ...], ...]
     prunes: tuple[tuple[Step, ...], ...]
     kept: tuple[Step, ...]  # proved unchanged
     refused: tuple[Step, ...]  # another's, or being deleted
@@ -139,8 +148,8 @@ def plan(
         if step.verb is Verb.REFUSE
     ]
     return Plan(
-        writes=_groups(writes),
-        prunes=_groups(prunes, prune_order),
+        writes=groups(writes),
+        prunes=groups(prunes, prune_order, last_first=True),
         kept=tuple(step for step in steps if step.verb is Verb.KEEP),
         refused=refused,
         extras=tuple(extras),
@@ -316,11 +325,21 @@ def _some(titles: Sequence[str]) -> str:
     return shown if len(titles) <= 5 else f"{shown} and {len(titles) - 5} more"
 
 
-def _groups(
-    steps: Sequence[Step], order: Callable[[Iterable[ObjectKey]], Groups] = apply_order
+def groups(
+    steps: Sequence[Step],
+    order: Callable[[Iterable[ObjectKey]], Groups] = apply_order,
+    *,
+    last_first: bool = False,
 ) -> tuple[tuple[Step, ...], ...]:
-    by_key = {step.key: step for step in steps}
-    return tuple(tuple(by_key[key] for key in group) for group in order(by_key))
+    """Wave by wave, and of each wave by kind and name."""
+    waves: dict[int, dict[ObjectKey, Step]] = {}
+    for step in steps:
+        waves.setdefault(step.wave, {})[step.key] = step
+    return tuple(
+        tuple(waves[wave][key] for key in group)
+        for wave in sorted(waves, reverse=last_first)
+        for group in order(waves[wave])
+    )
 
 
 def without_prunes(found: Plan, why: str = "not pruned because an earlier step failed") -> Plan:

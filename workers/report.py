@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import Operation
@@ -167,29 +168,41 @@ def conditions(app: Application, notices: Iterable[Notice], now: str) -> tuple[A
     return merge_conditions(app.status.conditions, told, now)
 
 
-def running(operation: Operation, pinned: Pinned, started: str, retries: int = 0) -> OperationState:
-    """The state of an operation that has just been claimed."""
+def running(
+    operation: Operation, pinned: Pinned, now: str, resumed: OperationState | None = None
+) -> OperationState:
+    """The state of an operation that has just been claimed; `resumed` is what it was before, if it was."""
+    known = resumed.sync_result.resources if resumed and resumed.sync_result else ()
     return OperationState(
         operation=operation,
         phase="Running",
-        started_at=started,
+        started_at=resumed.started_at if resumed else now,
         message="applying",
-        sync_result=SyncResult(**pinned.revision_fields),
-        retry_count=retries,
+        sync_result=SyncResult(**pinned.revision_fields, resources=known),
+        retry_count=resumed.retry_count if resumed else 0,
     )
 
 
 def finished(state: OperationState, pinned: Pinned, plan: Plan, applied: Applied, now: str) -> OperationState:
-    """The state of an operation whose plan was carried out."""
+    """The state of an operation whose plan was carried out, as far as its waves go by now: Running, while
+    something is waited for."""
     failures = applied.failures
     skipped = [extra for extra in plan.extras if not extra.condition]
-    if failures:
+    phase = "Failed" if failures else "Succeeded"
+    if applied.waiting:
+        phase, message = "Running", _waiting(applied.waiting)
+    elif failures:
         message = "; ".join(f"{failure.key.title}: {failure.message}" for failure in failures[:3])
         if len(failures) > 3:
             message += f"; and {len(failures) - 3} more"
     else:
         message = "successfully synced (all tasks run)"
-    results = [_result(outcome) for outcome in applied.outcomes]
+    earlier = {_name(one): one for one in state.sync_result.resources} if state.sync_result else {}
+    results = [
+        _result(outcome, earlier)
+        for outcome in applied.outcomes
+        if not (applied.waiting and outcome.result is Result.SKIPPED)  # its wave has not come yet
+    ]
     results += [
         ResourceResult(
             group=extra.key.group,
@@ -205,9 +218,9 @@ def finished(state: OperationState, pinned: Pinned, plan: Plan, applied: Applied
     ]
     return state.model_copy(
         update={
-            "phase": "Failed" if failures else "Succeeded",
+            "phase": phase,
             "message": message,
-            "finished_at": now,
+            "finished_at": "" if applied.waiting else now,
             "sync_result": SyncResult(
                 **pinned.revision_fields, **pinned.source_fields, resources=tuple(results)
             ),
@@ -223,8 +236,21 @@ def ended(state: OperationState, phase: str, message: str, now: str) -> Operatio
 _WORDS = {Result.PRUNED: "Pruned", Result.FAILED: "SyncFailed", Result.SKIPPED: "SyncFailed"}
 
 
-def _result(outcome: Outcome) -> ResourceResult:
+def _waiting(keys: Sequence[ObjectKey]) -> str:
+    first, more = keys[0], len(keys) - 1
+    told = f"waiting for healthy state of {first.group}/{first.kind}/{first.name}"
+    return f"{told} and {more} more resources" if more else told
+
+
+def _name(one: ResourceResult) -> ObjectKey:
+    return ObjectKey(one.group, one.kind, one.namespace, one.name)
+
+
+def _result(outcome: Outcome, earlier: Mapping[ObjectKey, ResourceResult]) -> ResourceResult:
     key = outcome.key
+    told = earlier.get(key)
+    if told is not None and told.status == SYNCED and outcome.result is Result.UNCHANGED:
+        return told  # written by this operation, with an earlier wave
     return ResourceResult(
         group=key.group,
         version=outcome.version,
@@ -252,6 +278,7 @@ def _resource(item: Seen) -> ResourceStatus:
         namespace=key.namespace,
         name=key.name,
         status=SYNCED if item.synced else OUT_OF_SYNC,
+        sync_wave=item.desired.wave,
         health=HealthStatus(status=found.status, message=found.message) if found else None,
     )
 

@@ -38,7 +38,7 @@ _ASK_GIT_AGAIN = (2.0, 180.0)
 
 
 TERMINATED = "operation terminated"
-HEALTH, LOOK, RETRY = "health", "look", "retry"  # why to look again
+HEALTH, LOOK, RETRY, WAVE = "health", "look", "retry", "wave"  # why to look again
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def concluded(
         step = Step(TASK_RECONCILE, (str(app.key), "reconcile"), RECONCILE)
         engine.due.put(step, engine.clock() + 2.0)
     if status.health.status == "Progressing":
-        return Ending(look_again_s=_in_proportion(status.health.last_transition_time, *_LOOK_AGAIN))
+        return Ending(look_again_s=in_proportion(status.health.last_transition_time, *_LOOK_AGAIN))
     return Ending()
 
 
@@ -158,7 +158,7 @@ def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> E
         since = next(
             (c.last_transition_time for c in app.status.conditions if c.message == str(error)), now()
         )
-        return Ending(str(error), _in_proportion(since, *_ASK_GIT_AGAIN), LOOK)
+        return Ending(str(error), in_proportion(since, *_ASK_GIT_AGAIN), LOOK)
     return Ending(failure=str(error))
 
 
@@ -184,7 +184,7 @@ def moved(engine: Engine, app: Application, to: Pinned) -> None:
         _show(engine, after)
 
 
-def _in_proportion(since: str, least: float, most: float) -> float:
+def in_proportion(since: str, least: float, most: float) -> float:
     """Seconds to wait, half as long as it has been like this, within the bounds."""
     passed = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
     return min(max(passed / 2, least), most)

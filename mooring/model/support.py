@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooring.keys import IN_CLUSTER
-from mooring.model.annotations import annotation, annotations_of
+from mooring.model.annotations import annotations_of
 from mooring.model.application import Application, unknown_fields
 from mooring.model.helm_hooks import installs_crd
 from mooring.model.project import AppProject
@@ -81,7 +81,7 @@ _SYNC_OPTIONS: tuple[tuple[str, Callable[[SyncOptions], object], str, bool], ...
 _ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
     "hook": ("hooks are not run yet", BLOCKS),
     "hook-delete-policy": ("hooks are not run yet", BLOCKS),
-    "sync-wave": ("waves are not ordered yet", BLOCKS),
+    "sync-wave": None,  # obeyed
     "ignore-healthcheck": ("the object's health still counts", WARNS),
     "ignore-resource-updates": ("every change of the object is looked at", WARNS),
     "client-side-apply-migration-manager": ("only known managers' fields are taken over", BLOCKS),
@@ -194,7 +194,7 @@ def unsupported_annotations(body: Mapping[str, Any]) -> tuple[Unsupported, ...]:
                     verdict = _COMPARE_OPTIONS.get(option, ("this option is not known", BLOCKS))
                     if verdict:
                         yield Unsupported(path, f"{option}: {verdict[0]}", verdict[1])
-            elif name != "sync-wave" or _wave(value) != 0:
+            else:
                 verdict = _ANNOTATIONS.get(name, ("this annotation is not known", BLOCKS))
                 if verdict:
                     yield Unsupported(path, *verdict)
@@ -204,17 +204,11 @@ def unsupported_annotations(body: Mapping[str, Any]) -> tuple[Unsupported, ...]:
 
 
 def unsupported_manifests(bodies: Iterable[Mapping[str, Any]]) -> tuple[Unsupported, ...]:
-    """What all rendered objects of an app ask for and is not done; paths begin with the object's name.
-
-    Waves order nothing where all objects are in the same one.
-    """
-    bodies = tuple(bodies)
-    waves = {_wave(annotation(annotations_of(body), "sync-wave")) for body in bodies}
+    """What all rendered objects of an app ask for and is not done; paths begin with the object's name."""
     return tuple(
         Unsupported(f"{_title(body)}: {one.path}", one.why, one.blocks)
         for body in bodies
         for one in unsupported_annotations(body)
-        if len(waves) > 1 or "/sync-wave]" not in one.path
     )
 
 
@@ -294,13 +288,6 @@ def _own_name(key: str) -> str:
         return name
     # Argo CD's links: link.argocd.argoproj.io/<text>
     return "link." if domain in (f"link.{ARGO}", f"link.{OURS}") else ""
-
-
-def _wave(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        return 0  # as Argo CD reads it
 
 
 def _title(body: Mapping[str, Any]) -> str:

@@ -179,7 +179,6 @@ def test_a_spec_that_asks_for_what_is_not_done_yet_is_told_so_and_changes_nothin
     [
         ("argocd.argoproj.io/hook", "PreSync"),
         ("helm.sh/hook", "pre-install"),
-        ("argocd.argoproj.io/sync-wave", "5"),
         ("argocd.argoproj.io/sync-options", "Force=true"),
         ("argocd.argoproj.io/something-new", "x"),
     ],

@@ -8,6 +8,7 @@ from typing import Any
 
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.annotations import annotations_of
+from mooring.model.hooks import wave_of
 from mooring.model.sync_options import sync_options
 from mooring.names import APPLYSET_PART_OF, ID
 from workers.applyset.identity import applyset_id, object_id, stamp
@@ -39,7 +40,8 @@ def desired(of: ObjectKey, *, server_side: bool | None = None, **body: Any) -> D
     full["metadata"] = metadata | body.get("metadata", {})
     options = replace(sync_options((), annotations_of(full)), server_side_apply=server_side)
     stamped = stamp(full, of, APP, HERE, APPLYSET)
-    return Desired(of, kind, stamped, f"digest of {of}", options, "app.yaml:1")
+    wave = wave_of(annotations_of(full))
+    return Desired(of, kind, stamped, f"digest of {of}", options, "app.yaml:1", wave=wave)
 
 
 def managed(*labels: str, manager: str = "mooring", operation: str = "Apply") -> dict[str, Any]:

@@ -104,7 +104,7 @@ def test_a_skipped_application_is_not_touched() -> None:
         ("hook", "PreSync", [True]),
         ("hook-delete-policy", "HookSucceeded", [True]),
         ("sync-wave", "0", []),
-        ("sync-wave", "-1", [True]),
+        ("sync-wave", "-1", []),
         ("sync-options", "Prune=false,Delete=confirm", []),
         ("sync-options", "Replace=true,Force=true", [True, True]),
         ("sync-options", "PruneLast=true", [True]),
@@ -143,14 +143,10 @@ def test_others_annotations_are_none_of_our_business() -> None:
     assert unsupported_annotations(_object(**others)) == ()
 
 
-def test_waves_that_are_all_equal_order_nothing() -> None:
-    wave = "argocd.argoproj.io/sync-wave"
-    assert (
-        unsupported_manifests([_object("a", **{wave: "2"}), _object("b", **{"mooring.dev/sync-wave": "2"})])
-        == ()
-    )
-    mixed = unsupported_manifests([_object("a", **{wave: "2"}), _object("b")])
-    assert [(one.path, one.blocks) for one in mixed] == [(f"ConfigMap a: metadata.annotations[{wave}]", True)]
+def test_what_an_object_asks_for_is_told_with_its_name() -> None:
+    hook = "argocd.argoproj.io/hook"
+    mixed = unsupported_manifests([_object("a", **{hook: "PreSync"}), _object("b")])
+    assert [(one.path, one.blocks) for one in mixed] == [(f"ConfigMap a: metadata.annotations[{hook}]", True)]
 
 
 def test_projects_say_what_is_not_kept_yet() -> None:

@@ -1,0 +1,125 @@
+"""Waves: what is written when, and what holds the next one back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mooring.keys import ObjectKey
+from tests.workers.objects import desired, key, live
+from workers.apply import Applied, Outcome, Result
+from workers.desired import Desired
+from workers.plan import Plan, Step, Verb, groups
+from workers.waves import cut, in_waves
+
+WAVE = "argocd.argoproj.io/sync-wave"
+EMPTY = Plan((), (), (), (), (), {}, frozenset(), ())
+
+
+def in_wave(of: ObjectKey, wave: int) -> Desired:
+    return desired(of, metadata={"annotations": {WAVE: str(wave)}})
+
+
+def create(of: ObjectKey, wave: int) -> Step:
+    return Step(Verb.CREATE, of, in_wave(of, wave), None)
+
+
+def keep(of: ObjectKey, wave: int, status: dict[str, object] | None = None) -> Step:
+    body = {"apiVersion": "v1", "kind": of.kind, "metadata": {"name": of.name}, "status": status or {}}
+    if of.kind == "Service":
+        body["spec"] = {"type": "LoadBalancer"}
+    return Step(Verb.KEEP, of, in_wave(of, wave), replace(live(of), body=body))
+
+
+OPEN = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+DOOR, DISK = key("door", "Service"), key("disk", "PersistentVolumeClaim")
+
+
+def plan_of(*steps: Step, prunes: tuple[Step, ...] = ()) -> Plan:
+    return replace(
+        EMPTY,
+        writes=groups([step for step in steps if step.verb is Verb.CREATE]),
+        kept=tuple(step for step in steps if step.verb is Verb.KEEP),
+        prunes=groups(prunes, last_first=True),
+    )
+
+
+class Cluster:
+    """Writes what it is told, and remembers in which order; `answers` are the objects as they are then."""
+
+    def __init__(self, **answers: dict[str, object]) -> None:
+        self.written: list[str] = []
+        self.answers = answers
+
+    def write(self, plan: Plan) -> Applied:
+        outcomes = [
+            Outcome(step.key, "v1", Result.UNCHANGED, "unchanged", step.live, step.desired)
+            for step in plan.kept
+        ]
+        for step in (step for group in plan.writes for step in group):
+            self.written.append(step.key.name)
+            found = keep(step.key, step.wave, self.answers.get(step.key.name)).live
+            outcomes.append(Outcome(step.key, "v1", Result.CREATED, "created", found, step.desired))
+        for step in (step for group in plan.prunes for step in group):
+            self.written.append(f"-{step.key.name}")
+            outcomes.append(Outcome(step.key, "v1", Result.PRUNED, "pruned"))
+        return Applied(tuple(outcomes))
+
+
+def test_waves_that_are_healthy_at_once_follow_each_other_at_once() -> None:
+    cluster = Cluster(door=OPEN)
+    plan = plan_of(create(key("late"), 5), create(key("early"), -1), create(DOOR, 0))
+    applied = in_waves(plan, cluster.write)
+    assert cluster.written == ["early", "door", "late"]
+    assert not applied.waiting
+    assert not applied.failures
+
+
+def test_what_is_not_healthy_yet_holds_back_all_that_follows() -> None:
+    cluster = Cluster()
+    gone = Step(Verb.PRUNE, key("gone"), None, live(key("gone")))
+    plan = plan_of(create(DOOR, 0), create(key("late"), 1), keep(key("there"), 2), prunes=(gone,))
+    applied = in_waves(plan, cluster.write)
+    assert cluster.written == ["door"]
+    assert applied.waiting == (DOOR,)
+    results = {outcome.key.name: outcome.result for outcome in applied.outcomes}
+    assert results == {"door": Result.CREATED, "late": Result.SKIPPED, "there": Result.UNCHANGED}
+    assert in_waves(plan_of(keep(DOOR, 0, OPEN), create(key("late"), 1)), cluster.write).waiting == ()
+    assert cluster.written == ["door", "late"]
+
+
+def test_nobody_waits_for_the_last_wave() -> None:
+    cluster = Cluster()
+    assert not in_waves(plan_of(create(key("early"), 0), create(DOOR, 1)), cluster.write).waiting
+    assert not in_waves(plan_of(create(DOOR, 0)), Cluster().write).waiting
+
+
+def test_what_is_degraded_has_failed_and_ends_it() -> None:
+    cluster = Cluster(disk={"phase": "Lost"})
+    applied = in_waves(plan_of(create(DISK, 0), create(key("late"), 1)), cluster.write)
+    assert cluster.written == ["disk"]
+    assert [outcome.key for outcome in applied.failures] == [DISK]
+    assert not applied.waiting
+
+
+def test_what_left_git_goes_in_the_end_the_last_wave_first() -> None:
+    cluster = Cluster()
+    going = [
+        Step(Verb.PRUNE, of, None, replace(live(of), annotations={WAVE: wave}))
+        for of, wave in ((key("a"), "1"), (key("b"), "3"), (key("c"), "-2"))
+    ]
+    in_waves(plan_of(create(key("early"), 0), create(key("late"), 7), prunes=tuple(going)), cluster.write)
+    assert cluster.written == ["early", "late", "-b", "-a", "-c"]
+
+
+@given(st.dictionaries(st.integers(0, 30), st.integers(-3, 3), max_size=12))
+def test_each_object_is_in_the_plan_of_its_wave_and_in_no_other(waves: dict[int, int]) -> None:
+    plan = plan_of(*(create(key(f"c{number}"), wave) for number, wave in waves.items()))
+    parts = cut(plan)
+    numbers = [{step.wave for group in part.writes for step in group} for part in parts]
+    assert all(len(found) <= 1 for found in numbers)
+    assert [found for found in numbers if found] == [{wave} for wave in sorted(set(waves.values()))]
+    written = [step.key.name for part in parts for group in part.writes for step in group]
+    assert sorted(written) == sorted(f"c{number}" for number in waves)

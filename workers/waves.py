@@ -1,0 +1,70 @@
+"""Carries a plan out wave by wave: the next one is written once all objects of those before it are healthy.
+
+https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/#how-does-it-work
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from workers.apply import Applied, Outcome, Result, held_back
+from workers.health import HealthStatus, assess
+from workers.plan import Plan
+
+
+def in_waves(plan: Plan, write: Callable[[Plan], Applied]) -> Applied:
+    """What `write` makes of each wave of `plan`, together.
+
+    What is unhealthy in a wave that others follow is waited for: `Applied.waiting`, and those others are held
+    back. What is degraded there has failed, though it was written. Raises what `write` does.
+    """
+    outcomes: list[Outcome] = []
+    waves = cut(plan)
+    for number, wave in enumerate(waves):
+        applied, later = write(wave), waves[number + 1 :]
+        if not later:
+            return Applied((*outcomes, *applied.outcomes))
+        found = tuple(_judged(outcome) for outcome in applied.outcomes)
+        outcomes += found
+        if any(outcome.result is Result.FAILED for outcome in found):
+            return Applied((*outcomes, *_held_back(later, "an earlier wave failed")))
+        waiting = tuple(outcome.key for outcome in found if _health(outcome) is not HealthStatus.HEALTHY)
+        if waiting:
+            return Applied((*outcomes, *_held_back(later, "an earlier wave is not healthy yet")), waiting)
+    return Applied(tuple(outcomes))
+
+
+def cut(plan: Plan) -> tuple[Plan, ...]:
+    """A plan for each wave, the last one with the deletions; one plan where there are no waves."""
+    steps = [*plan.kept, *plan.refused, *(step for group in plan.writes for step in group)]
+    numbers = sorted({step.wave for step in steps}) or [0]
+    waves = [
+        replace(
+            plan,
+            writes=tuple(group for group in plan.writes if group[0].wave == number),
+            kept=tuple(step for step in plan.kept if step.wave == number),
+            refused=tuple(step for step in plan.refused if step.wave == number),
+            prunes=plan.prunes if number == numbers[-1] else (),
+        )
+        for number in numbers
+    ]
+    return tuple(waves)
+
+
+def _judged(outcome: Outcome) -> Outcome:
+    health = assess(outcome.live.body) if outcome.live is not None and outcome.live.body else None
+    if health is None or health.status is not HealthStatus.DEGRADED or outcome.result is Result.FAILED:
+        return outcome
+    return replace(outcome, result=Result.FAILED, message=health.message or "is degraded")
+
+
+def _health(outcome: Outcome) -> HealthStatus:
+    """Of a kind that has no health of its own, to be there is to be healthy."""
+    health = assess(outcome.live.body) if outcome.live is not None and outcome.live.body else None
+    return health.status if health is not None else HealthStatus.HEALTHY
+
+
+def _held_back(waves: Sequence[Plan], why: str) -> list[Outcome]:
+    steps = [step for wave in waves for group in (wave.kept, wave.refused, *wave.writes) for step in group]
+    return [held_back(step, why) for step in steps]
