@@ -45,6 +45,7 @@ class Step:
     reason: str = ""
     adopts: bool = False
     propagation: Propagation = "foreground"  # of a deletion
+    last: bool = False  # a deletion that waits until all else is healthy
 
     @property
     def wave(self) -> int:
@@ -235,8 +236,9 @@ def _prunes(
         elif permission.prune and view.claimed(key):
             extras.append(Extra(key, live, _HANDED_OVER))
         else:
-            how = _PROPAGATIONS[sync_options(options, live.annotations).prune_propagation_policy]
-            candidates.append(Step(Verb.PRUNE, key, None, live, propagation=how))
+            own = sync_options(options, live.annotations)
+            how = _PROPAGATIONS[own.prune_propagation_policy]
+            candidates.append(Step(Verb.PRUNE, key, None, live, propagation=how, last=own.prune_last))
     for key, live in sorted(observed.objects.items()):
         ours = owner(live, view.app, view.installation).whose is Whose.OURS
         if ours and key not in names and key not in inventory.entries and not live.controller_owner:

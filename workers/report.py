@@ -67,13 +67,18 @@ def left_over(plan: Plan, applied: Applied) -> tuple[Extra, ...]:
         and outcome.result in (Result.SKIPPED, Result.FAILED)
         and any(outcome.key == step.key for group in plan.prunes for step in group)
     ]
+    why = (
+        "is pruned once all else is healthy"
+        if applied.waiting
+        else "not pruned because an earlier step failed"
+    )
     known = {extra.key for extra in kept}
     planned = {step.key for group in plan.prunes for step in group}
     return (
         *plan.extras,
         *kept,
         *(
-            Extra(step.key, step.live, "not pruned because an earlier step failed")
+            Extra(step.key, step.live, why)
             for group in plan.prunes
             for step in group
             if step.live is not None

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from workers.apply import Applied, Outcome, Result, held_back
-from workers.health import HealthStatus, assess
-from workers.plan import Plan
+from workers.health import Health, HealthStatus, assess
+from workers.plan import Plan, Step
 
 
 def in_waves(plan: Plan, write: Callable[[Plan], Applied]) -> Applied:
@@ -29,14 +29,17 @@ def in_waves(plan: Plan, write: Callable[[Plan], Applied]) -> Applied:
         outcomes += found
         if any(outcome.result is Result.FAILED for outcome in found):
             return Applied((*outcomes, *_held_back(later, "an earlier wave failed")))
-        waiting = tuple(outcome.key for outcome in found if _health(outcome) is not HealthStatus.HEALTHY)
+        waiting = tuple(
+            outcome.key for outcome in found if _health(outcome).status is not HealthStatus.HEALTHY
+        )
         if waiting:
             return Applied((*outcomes, *_held_back(later, "an earlier wave is not healthy yet")), waiting)
     return Applied(tuple(outcomes))
 
 
 def cut(plan: Plan) -> tuple[Plan, ...]:
-    """A plan for each wave, the last one with the deletions; one plan where there are no waves."""
+    """A plan for each wave, the last one with the deletions; then one for those that come last of all. One
+    plan where there are no waves."""
     steps = [*plan.kept, *plan.refused, *(step for group in plan.writes for step in group)]
     numbers = sorted({step.wave for step in steps}) or [0]
     waves = [
@@ -45,24 +48,31 @@ def cut(plan: Plan) -> tuple[Plan, ...]:
             writes=tuple(group for group in plan.writes if group[0].wave == number),
             kept=tuple(step for step in plan.kept if step.wave == number),
             refused=tuple(step for step in plan.refused if step.wave == number),
-            prunes=plan.prunes if number == numbers[-1] else (),
+            prunes=_prunes(plan, last=False) if number == numbers[-1] else (),
         )
         for number in numbers
     ]
+    if at_last := _prunes(plan, last=True):
+        waves.append(replace(plan, writes=(), kept=(), refused=(), prunes=at_last))
     return tuple(waves)
 
 
+def _prunes(plan: Plan, *, last: bool) -> tuple[tuple[Step, ...], ...]:
+    groups = (tuple(step for step in group if step.last is last) for group in plan.prunes)
+    return tuple(group for group in groups if group)
+
+
 def _judged(outcome: Outcome) -> Outcome:
-    health = assess(outcome.live.body) if outcome.live is not None and outcome.live.body else None
-    if health is None or health.status is not HealthStatus.DEGRADED or outcome.result is Result.FAILED:
+    health = _health(outcome)
+    if health.status is not HealthStatus.DEGRADED or outcome.result is Result.FAILED:
         return outcome
     return replace(outcome, result=Result.FAILED, message=health.message or "is degraded")
 
 
-def _health(outcome: Outcome) -> HealthStatus:
-    """Of a kind that has no health of its own, to be there is to be healthy."""
-    health = assess(outcome.live.body) if outcome.live is not None and outcome.live.body else None
-    return health.status if health is not None else HealthStatus.HEALTHY
+def _health(outcome: Outcome) -> Health:
+    """Of a kind that has no health of its own, to be there is to be healthy; of what left Git, to be gone."""
+    there = outcome.desired is not None and outcome.live is not None and outcome.live.body
+    return (assess(there) if there else None) or Health(HealthStatus.HEALTHY, "")
 
 
 def _held_back(waves: Sequence[Plan], why: str) -> list[Outcome]:

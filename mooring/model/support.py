@@ -55,13 +55,6 @@ _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = 
 _SYNC_OPTIONS: tuple[tuple[str, Callable[[SyncOptions], object], str, bool], ...] = (
     ("Replace=true", lambda o: o.replace, "objects cannot be replaced yet", BLOCKS),
     ("Force=true", lambda o: o.force, "objects cannot be deleted and created anew yet", BLOCKS),
-    ("PruneLast=true", lambda o: o.prune_last, "pruning does not wait for health yet", BLOCKS),
-    (
-        "PrunePropagationPolicy",
-        lambda o: o.prune_propagation_policy == "orphan",
-        "children cannot be left behind yet",
-        BLOCKS,
-    ),
     (
         "RespectIgnoreDifferences=true",
         lambda o: o.respect_ignore_differences,

@@ -28,6 +28,17 @@ DISK = (
 )
 
 
+DEPLOYMENT = """apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: example.org/web}]}
+"""
+
+
 def status(ship: Ship, namespace: str, kind: str, name: str, status: dict[str, Any]) -> None:
     ship.ask(
         f"/api/v1/namespaces/{namespace}/{kind}/{name}/status",
@@ -105,6 +116,50 @@ def test_a_delivery_is_finished_when_its_last_wave_is(
 
     assert ship.finished(delivery)["outcome"] == "synced"
     assert ship.configmap(namespace, "late")["data"] == {"v": "1"}
+
+
+def test_what_is_to_be_pruned_last_stays_until_all_else_is_healthy(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    old = configmap("old", v="1").replace(
+        "metadata:\n", "metadata:\n  annotations: {mooring.dev/sync-options: PruneLast=true}\n"
+    )
+    first = git_repo.commit({"a.yaml": old, "b.yaml": configmap("kept", v="1")})
+    ship.create_app("last", git_repo, namespace, prune=True)
+    ship.synced("last", first)
+    ship.quiet()
+
+    commit = git_repo.commit({"a.yaml": None, "d.yaml": DOOR})
+    delivery = ship.deliver(git_repo, commit)
+    waits(ship, "last", "Service/door")
+    assert ship.configmap(namespace, "old")
+    opened(ship, namespace)
+
+    assert ship.finished(delivery)["outcome"] == "synced"
+    assert ship.configmap(namespace, "old") is None
+    assert ship.configmap(namespace, "kept")
+
+
+def test_children_of_what_is_pruned_stay_where_that_is_asked_for(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    def set_of() -> Any:
+        items = ship.ask(f"/apis/apps/v1/namespaces/{namespace}/replicasets")["items"]
+        return items[0] if items else None
+
+    first = git_repo.commit({"a.yaml": DEPLOYMENT, "b.yaml": configmap("kept", v="1")})
+    policy = {"automated": {"prune": True}, "syncOptions": ["PrunePropagationPolicy=orphan"]}
+    ship.create_app("orphan", git_repo, namespace, policy=policy)
+    ship.synced("orphan", first)
+    until("its ReplicaSet", set_of)
+
+    ship.synced("orphan", ship.pushed(git_repo, {"a.yaml": None}))
+
+    until(
+        "the Deployment to go",
+        lambda: ship.find(f"/apis/apps/v1/namespaces/{namespace}/deployments/web") is None,
+    )
+    until("the ReplicaSet to be nobody's", lambda: not set_of()["metadata"].get("ownerReferences"))
 
 
 def test_a_newer_commit_does_not_wait_for_the_waves_of_an_older_one(

@@ -64,7 +64,7 @@ class Cluster:
             outcomes.append(Outcome(step.key, "v1", Result.CREATED, "created", found, step.desired))
         for step in (step for group in plan.prunes for step in group):
             self.written.append(f"-{step.key.name}")
-            outcomes.append(Outcome(step.key, "v1", Result.PRUNED, "pruned"))
+            outcomes.append(Outcome(step.key, "v1", Result.PRUNED, "pruned", step.live))
         return Applied(tuple(outcomes))
 
 
@@ -112,6 +112,17 @@ def test_what_left_git_goes_in_the_end_the_last_wave_first() -> None:
     ]
     in_waves(plan_of(create(key("early"), 0), create(key("late"), 7), prunes=tuple(going)), cluster.write)
     assert cluster.written == ["early", "late", "-b", "-a", "-c"]
+
+
+def test_what_is_pruned_last_waits_until_all_is_healthy() -> None:
+    gone = Step(Verb.PRUNE, key("gone", "Service"), None, keep(key("gone", "Service"), 0).live)
+    last = Step(Verb.PRUNE, key("last"), None, live(key("last")), last=True)
+    cluster = Cluster()
+    applied = in_waves(plan_of(create(DOOR, 0), prunes=(gone, last)), cluster.write)
+    assert cluster.written == ["door", "-gone"]
+    assert applied.waiting == (DOOR,)
+    assert not in_waves(plan_of(keep(DOOR, 0, OPEN), prunes=(last,)), cluster.write).waiting
+    assert cluster.written == ["door", "-gone", "-last"]
 
 
 @given(st.dictionaries(st.integers(0, 30), st.integers(-3, 3), max_size=12))

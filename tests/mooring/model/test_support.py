@@ -107,7 +107,7 @@ def test_a_skipped_application_is_not_touched() -> None:
         ("sync-wave", "-1", []),
         ("sync-options", "Prune=false,Delete=confirm", []),
         ("sync-options", "Replace=true,Force=true", [True, True]),
-        ("sync-options", "PruneLast=true", [True]),
+        ("sync-options", "PruneLast=true,PrunePropagationPolicy=orphan", []),
         ("compare-options", "IgnoreExtraneous", [False]),
         ("compare-options", "ServerSideDiff=true", []),
         ("compare-options", "Unheard=of", [True]),
