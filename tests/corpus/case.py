@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import posixpath
-import stat
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import yaml
 
-from devcluster.gitserver import Content, Executable, Gitlink, Repository, Symlink
+from devcluster.gitserver import Content, Gitlink, Repository
 from mooring.errors import RenderFailed
 from mooring.model.spec import Source
+from tests.corpus.hosts import Hosts, Wares, files_of, packed
+from workers.checkout import is_git
 from workers.git.submodules import with_submodules
 from workers.git.tree import TreeReader
+from workers.origin import RemoteOrigin, remotes_of
+from workers.remote.archive import unpack
+from workers.remote.store import Store
 from workers.render.files import Files, Tree
 from workers.render.readset import ReadSet
 from workers.render.render import render
@@ -27,10 +30,11 @@ from workers.render.source import App, Capabilities, Job, Parameters, Rendered
 
 CORPUS: Final = Path(__file__).parent
 _DATE: Final = "1700000000 +0000"
+_PATIENCE: Final = 20.0
 _KNOWN: Final = frozenset(
     (
         *("source", "sources", "app", "namespace", "destination", "capabilities", "settings", "submodules"),
-        *("truth", "warnings", "fails", "untraced"),
+        *("lfs", "locked", "truth", "warnings", "fails", "untraced"),
     )
 )
 
@@ -65,7 +69,7 @@ class Case:
         several = self.folder / "repos"
         if several.is_dir():
             return {each.name: each for each in sorted(several.iterdir())}
-        return {"repo": self.folder / "repo"}
+        return {"repo": self.folder / "repo"} if (self.folder / "repo").is_dir() else {}
 
     @cached_property
     def sources(self) -> tuple[Source, ...]:
@@ -75,57 +79,86 @@ class Case:
         )
 
     def repository_of(self, source: Source) -> str:
+        """The name of what has the source's files: of a repository, a chart or an artifact."""
+        if not is_git(source):
+            return posixpath.basename(source.chart or source.repo_url)
         return _last_part(source.repo_url) if len(self.folders) > 1 else next(iter(self.folders))
 
 
-def files_of(folder: Path) -> dict[str, Content]:
-    """What lies below a directory, as it is given to `Repository.commit`."""
-    files: dict[str, Content] = {}
-    for place, folders, names in os.walk(folder):
-        links = [name for name in folders if Path(place, name).is_symlink()]
-        for file in (Path(place, name) for name in (*names, *links)):
-            path = file.relative_to(folder).as_posix()
-            if file.is_symlink():
-                files[path] = Symlink(os.readlink(file))
-            elif file.stat().st_mode & stat.S_IXUSR:
-                files[path] = Executable(file.read_bytes())
-            else:
-                files[path] = file.read_bytes()
-    return dict(sorted(files.items()))
+class Shelf(Protocol):
+    """Where the files of a source are: a repository of a case, or what a chart or an artifact is."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def tree(self) -> Tree: ...
+
+    @property
+    def commit(self) -> str: ...
+
+    @property
+    def files(self) -> Mapping[str, Content]: ...
+
+    def with_files(self, files: Mapping[str, Content]) -> Shelf:
+        """The same with these files changed (None is for one that is gone), and no others."""
+        ...
+
+    def only(self, files: Mapping[str, Content]) -> Shelf:
+        """The same as it would be if it had only these files."""
+        ...
 
 
 @dataclass(frozen=True)
-class Shelf:
+class Committed:
     """One repository of a case, in Git."""
 
+    folder: Path
     repository: Repository
     tree: TreeReader
     files: Mapping[str, Content]
     commit: str
 
-    def with_files(self, files: Mapping[str, Content]) -> str:
-        """The id of a commit that changes these files of the case's commit, and no others."""
-        return self.repository.commit(files, branch="changed", parent=self.commit, date=_DATE)
+    def with_files(self, files: Mapping[str, Content]) -> Shelf:
+        commit = self.repository.commit(files, branch="changed", parent=self.commit, date=_DATE)
+        return replace(self, commit=commit)
 
     def only(self, files: Mapping[str, Content]) -> Shelf:
-        """The repository as it would be if it had only these files."""
         return replace(self, commit=self.repository.commit(files, branch="only", parent="", date=_DATE))
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """What lies beside the repositories, as it would come from other hosts."""
+class Archived:
+    """A chart or an artifact of a case, as it came from its host; `commit` is its version or digest."""
 
-    case: Case
-    shelf: Callable[[Path], Shelf]
+    folder: Path
+    store: Store
+    tree: Tree
+    files: Mapping[str, Content]
+    commit: str
+
+    def with_files(self, files: Mapping[str, Content]) -> Shelf:
+        return self.only({**self.files, **files})
+
+    def only(self, files: Mapping[str, Content]) -> Shelf:
+        data = packed({path: content for path, content in files.items() if content is not None})
+        return replace(self, tree=self.store.keep(hashlib.sha256(data).hexdigest(), unpack(data)))
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What lies beside the repositories, as it comes from other hosts."""
+
+    hosts: Hosts
+    wares: Wares
     repositories: Mapping[str, Shelf]
 
     def chart(self, repo_url: str, chart: str, revision: str) -> tuple[Tree, str, str]:
-        folder = self.case.folder / "charts" / posixpath.basename(chart)
-        if not folder.is_dir():
-            raise RenderFailed(f"no chart {chart} at {repo_url}")
-        shelf = self.shelf(folder)
-        return shelf.tree, str(yaml.safe_load((folder / "Chart.yaml").read_text())["version"]), shelf.commit
+        remotes = remotes_of(self.hosts.settings, _PATIENCE)
+        url, name = self.hosts.url(repo_url, self.wares), posixpath.basename(chart)
+        credential = self.hosts.credential()
+        found = remotes.chart(url, name, revision, credential, trusted=True)
+        return remotes.tree(found, credential), found.version, found.digest
 
     def git(self, url: str, revision: str) -> tuple[Tree, str]:
         shelf = self.repositories.get(_last_part(url))
@@ -134,35 +167,25 @@ class Fetched:
         return shelf.tree, shelf.commit
 
     def file(self, url: str) -> tuple[bytes, str]:
-        file = self.case.folder / "files" / posixpath.basename(urllib.parse.urlsplit(url).path)
-        if not file.is_file():
-            raise RenderFailed(f"no file {url}")
-        data = file.read_bytes()
-        return data, hashlib.sha256(data).hexdigest()
+        remotes = remotes_of(self.hosts.settings, _PATIENCE)
+        return remotes.file(self.hosts.file(url, self.wares), self.hosts.credential(), trusted=True)
+
+    def digest(self, address: str) -> str:
+        raise RenderFailed(f"{address}: the corpus renders once")
 
 
 class Shelves:
-    """Makes and keeps the Git repositories of a test."""
+    """Makes and keeps what the cases of a test consist of."""
 
-    def __init__(self, create: Callable[[], Repository], scratch: Path) -> None:
+    def __init__(self, create: Callable[[], Repository], hosts: Hosts, scratch: Path) -> None:
         self._create = create
+        self._hosts = hosts
         self._scratch = scratch
-        self._made: dict[Path, Shelf] = {}
-
-    def shelf(self, folder: Path, submodules: Mapping[str, Content] | None = None) -> Shelf:
-        """What lies in `folder`, and submodules, as one commit."""
-        if folder not in self._made:
-            repository, files = self._create(), {**files_of(folder), **(submodules or {})}
-            self._made[folder] = Shelf(
-                repository,
-                TreeReader(repository.path, self._scratch / "doubt"),
-                files,
-                repository.commit(files, date=_DATE),
-            )
-        return self._made[folder]
+        self._store = Store(scratch / "unpacked")
+        self._made: dict[Path, Committed] = {}
 
     def repositories(self, case: Case) -> dict[str, Shelf]:
-        """With those that have submodules behind those that these are."""
+        """All shelves of a case, by their names. What has submodules is behind those that these are."""
         links = {path.partition("/")[0]: {} for path in case.told.get("submodules", {})}
         found: dict[str, Shelf] = {}
         for name in sorted(case.folders, key=lambda name: name in links):
@@ -170,11 +193,47 @@ class Shelves:
                 repository, _, place = path.partition("/")
                 if repository == name:
                     links[name][place] = Gitlink(found[of].commit)
-            found[name] = self.shelf(case.folders[name], links.get(name))
+            found[name] = self._committed(case.folders[name], links.get(name, {}), case.told.get("lfs", ()))
+        for source in case.sources:
+            if not is_git(source):
+                found[case.repository_of(source)] = self._archived(case, source)
         return found
 
-    def rendered(self, case: Case, repositories: Mapping[str, Shelf]) -> Rendered:
-        """The case, as the engine renders it."""
+    def _committed(self, folder: Path, submodules: Mapping[str, Content], large: Iterable[str]) -> Committed:
+        """What lies in `folder`, and submodules, as one commit; of `large` files there are the pointers."""
+        if folder not in self._made:
+            repository, files = self._create(), {**files_of(folder), **submodules}
+            fill = self._hosts.lfs_client(self._scratch / "lfs").filled if large else None
+            for path in large:
+                files[path] = self._hosts.lfs.keeps((folder / path).read_bytes())
+            self._made[folder] = Committed(
+                folder,
+                repository,
+                TreeReader(repository.path, self._scratch / "doubt", fill=fill),
+                files,
+                repository.commit(files, date=_DATE),
+            )
+        return self._made[folder]
+
+    def _archived(self, case: Case, source: Source) -> Archived:
+        """What the source's revision means at its host now."""
+        wares, locked = Wares.of(case.folder), bool(case.told.get("locked"))
+        if source.chart:
+            url = self._hosts.url(source.repo_url, wares, locked=locked)
+        else:
+            url = self._hosts.artifact(source.repo_url, wares)
+        asked = source.model_copy(update={"repo_url": url})
+        origin = RemoteOrigin(self._hosts.settings, asked, self._hosts.credential(locked=locked))
+        version = origin.resolve(source.target_revision, "", _PATIENCE)
+        tree = origin.tree(version)
+        for folder in (*case.folder.glob("charts/*"), *case.folder.glob("oci/*/*")):
+            shelf = Archived(folder, self._store, tree, files_of(folder), version)
+            if shelf.only(shelf.files).tree.tree_id("", "") == tree.tree_id("", ""):
+                return shelf
+        raise AssertionError(f"{case}: what its host gave is none of what it has")
+
+    def rendered(self, case: Case, repositories: Mapping[str, Shelf], wares: Wares | None = None) -> Rendered:
+        """The case, as the engine renders it; `wares` are what is at other hosts, else the case's own."""
         told = {"app": "shop", "namespace": "argocd", "destination": "prod"} | case.told
         app = App(told["app"], told["namespace"], "default", told["destination"])
         cluster = told.get("capabilities", {})
@@ -190,19 +249,8 @@ class Shelves:
             ),
             **told.get("settings", {}),
         )
-        fetch = Fetched(case, self.shelf, repositories)
-        seen = [
-            Files(
-                with_submodules(
-                    (shelf := repositories[case.repository_of(source)]).tree,
-                    shelf.commit,
-                    source.repo_url,
-                    lambda url, wanted: fetch.git(url, wanted)[0],
-                ),
-                shelf.commit,
-            )
-            for source in case.sources
-        ]
+        fetch = Fetched(self._hosts, wares or Wares.of(case.folder), repositories)
+        seen = [_files(source, repositories[case.repository_of(source)], fetch) for source in case.sources]
         refs = {source.ref: files for source, files in zip(case.sources, seen, strict=True) if source.ref}
         return render(
             [
@@ -214,6 +262,13 @@ class Shelves:
     def close(self) -> None:
         for shelf in self._made.values():
             shelf.tree.close()
+
+
+def _files(source: Source, shelf: Shelf, fetch: Fetched) -> Files:
+    tree = shelf.tree
+    if is_git(source):
+        tree = with_submodules(tree, shelf.commit, source.repo_url, lambda url, at: fetch.git(url, at)[0])
+    return Files(tree, shelf.commit)
 
 
 @dataclass(frozen=True)

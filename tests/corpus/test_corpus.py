@@ -10,7 +10,7 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from devcluster.build import PROGRAMS, tool
 from devcluster.gitserver import Content, Executable, Gitlink, GitServer, Symlink
 from mooring.errors import MooringError
 from tests.corpus.case import CORPUS, Case, Coverage, Shelf, Shelves
+from tests.corpus.hosts import Hosts, Wares
 from tests.corpus.watched import watched
 from workers.render.files import Files
 from workers.render.manifest import manifests_of
@@ -32,14 +33,22 @@ pytestmark = pytest.mark.usefixtures("tools")
 CASES = [Case(file.parent) for file in sorted(CORPUS.glob("*/*/case.yaml"))]
 RENDERED = [case for case in CASES if not case.fails]
 TRUE = [case for case in RENDERED if "truth" in case.told]
+FETCHING = [case for case in RENDERED if Wares.of(case.folder).data]
 TRACED = [case for case in TRUE if "untraced" not in case.told]
 
 
+@pytest.fixture(scope="session")
+def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
+    made = Hosts(tmp_path_factory.mktemp("hosts"))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def shelves(git_server: GitServer, tmp_path: Path) -> Iterator[Shelves]:
+def shelves(git_server: GitServer, hosts: Hosts, tmp_path: Path) -> Iterator[Shelves]:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    made = Shelves(lambda: git_server.create(f"corpus-{secrets.token_hex(5)}"), scratch)
+    made = Shelves(lambda: git_server.create(f"corpus-{secrets.token_hex(5)}"), hosts, scratch)
     yield made
     made.close()
 
@@ -71,10 +80,11 @@ def test_a_source_renders_to_the_objects_that_it_must(case: Case, shelves: Shelv
 
 @pytest.mark.parametrize("case", TRUE, ids=str)
 def test_the_objects_are_those_of_the_tools_own_command(case: Case, shelves: Shelves, tmp_path: Path) -> None:
-    rendered = shelves.rendered(case, shelves.repositories(case))
+    repositories = shelves.repositories(case)
+    rendered = shelves.rendered(case, repositories)
     done = subprocess.run(
         _argv(case),
-        cwd=_checkout(case, tmp_path),
+        cwd=_checkout(repositories, tmp_path),
         env=_environment(tmp_path),
         capture_output=True,
         check=False,
@@ -91,10 +101,10 @@ def test_a_change_of_what_was_read_or_looked_for_is_another_key_and_no_other_is(
     rendered = shelves.rendered(case, repositories)
     for name, shelf in repositories.items():
         read = _coverage(case, rendered, name)
-        keys = _keys(case, rendered, name, shelf, shelf.commit)
+        keys = _keys(case, rendered, name, shelf)
 
         def moved(files: dict[str, Content], name: str = name, shelf: Shelf = shelf) -> list[str]:
-            return _keys(case, rendered, name, shelf, shelf.with_files(files))
+            return _keys(case, rendered, name, shelf.with_files(files))
 
         for path in (path for path in shelf.files if path in read):
             assert moved({path: _changed(shelf.files[path])}) != keys, f"{path} was changed"
@@ -126,6 +136,23 @@ def test_what_is_not_in_the_read_set_might_as_well_not_be_there(case: Case, shel
         assert [each.key for each in again.read_sets] == [each.key for each in rendered.read_sets]
 
 
+@pytest.mark.parametrize("case", FETCHING, ids=str)
+def test_what_is_fetched_is_held_by_its_digest_and_the_rest_of_a_host_by_nothing(
+    case: Case, shelves: Shelves
+) -> None:
+    repositories, wares = shelves.repositories(case), Wares.of(case.folder)
+    rendered = shelves.rendered(case, repositories)
+    fetched = {digest for read_set in rendered.read_sets for _, digest in read_set.remotes}
+    for path in wares.data:
+        if wares.digest(path) in fetched:
+            again = shelves.rendered(case, repositories, wares.changed(path))
+            assert _all_keys(again) != _all_keys(rendered), f"{path} was changed"
+        else:
+            again = shelves.rendered(case, repositories, wares.without(path))
+            assert _all_keys(again) == _all_keys(rendered), f"{path} was removed"
+            assert bodies(again) == bodies(rendered)
+
+
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace: apt-get install strace")
 @pytest.mark.parametrize("case", TRACED, ids=str)
 def test_the_tools_own_command_opens_and_looks_for_nothing_that_is_not_in_the_read_set(
@@ -133,7 +160,7 @@ def test_the_tools_own_command_opens_and_looks_for_nothing_that_is_not_in_the_re
 ) -> None:
     repositories = shelves.repositories(case)
     rendered = shelves.rendered(case, repositories)
-    checkout = _checkout(case, tmp_path)
+    checkout = _checkout(repositories, tmp_path)
     done, seen = watched(_argv(case), checkout, _environment(tmp_path), tmp_path / "strace")
     assert done.returncode == 0, done.stderr.decode()
     assert seen.asked, "the command asked for nothing at all"
@@ -164,12 +191,16 @@ def _coverage(case: Case, rendered: Rendered, repository: str) -> Coverage:
     )
 
 
-def _keys(case: Case, rendered: Rendered, name: str, shelf: Shelf, commit: str) -> list[str]:
+def _keys(case: Case, rendered: Rendered, name: str, shelf: Shelf) -> list[str]:
     return [
-        read_set.at(shelf.tree.tree_id, commit).key
+        read_set.at(shelf.tree.tree_id, shelf.commit).key
         for source, read_set in zip(case.sources, rendered.read_sets, strict=True)
         if case.repository_of(source) == name
     ]
+
+
+def _all_keys(rendered: Rendered) -> list[str]:
+    return [read_set.key for read_set in rendered.read_sets]
 
 
 def _changed(content: Content) -> Content:
@@ -194,11 +225,12 @@ def _with_commits(objects: list[dict[str, Any]], replaced: dict[str, str]) -> li
     return list(json.loads(text))
 
 
-def _checkout(case: Case, tmp_path: Path) -> Path:
-    """The whole repository in plain files; of several, a directory with one directory for each."""
-    folder = next(iter(case.folders.values())) if len(case.folders) == 1 else case.folder / "repos"
-    shutil.copytree(folder, tmp_path / "checkout", symlinks=True)
-    return tmp_path / "checkout"
+def _checkout(repositories: Mapping[str, Shelf], tmp_path: Path) -> Path:
+    """All files of the repository, chart or artifact; of several, a directory with one directory for each."""
+    checkout = tmp_path / "checkout"
+    for name, shelf in repositories.items():
+        shutil.copytree(shelf.folder, checkout / name if len(repositories) > 1 else checkout, symlinks=True)
+    return checkout
 
 
 def _argv(case: Case) -> list[str]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devcluster.gitserver import GitServer, Repository
+from devcluster.lfsserver import LfsServer, pointer
 from mooring.errors import GitFailed, GitRefused, RenderFailed
 from workers.git.credentials import Credential, CredentialKind
 from workers.git.lfs import Lfs, Pointer
@@ -25,78 +23,10 @@ TEXT = b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: large}\n"
 JOE = Credential(CredentialKind.BASIC, "joe", "hunter2", lfs=True)
 
 
-def pointer(data: bytes, size: int | None = None) -> str:
-    oid = hashlib.sha256(data).hexdigest()
-    told = len(data) if size is None else size
-    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {told}\n"
-
-
-class LfsServer(ThreadingHTTPServer):
-    """The batch API and the objects themselves. `change` makes another answer of each object's."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _LfsHandler)
-        self.objects: dict[str, bytes] = {}
-        self.requests: list[tuple[str, str, str]] = []  # method, path, Authorization
-        self.batches: list[Any] = []
-        self.change: Callable[[dict[str, Any]], dict[str, Any]] = lambda each: each
-        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    def keeps(self, data: bytes, kept: bytes | None = None) -> str:
-        """The pointer to it."""
-        self.objects[hashlib.sha256(data).hexdigest()] = data if kept is None else kept
-        return pointer(data)
-
-
-class _LfsHandler(BaseHTTPRequestHandler):
-    server: LfsServer
-
-    def log_message(self, format: str, *arguments: object) -> None: ...
-
-    def _answers(self, status: int, data: bytes, kind: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _note(self) -> None:
-        self.server.requests.append((self.command, self.path, self.headers.get("Authorization", "")))
-
-    def do_POST(self) -> None:
-        self._note()
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.headers["Authorization"] != JOE.authorization:
-            self._answers(401, b"{}", "application/vnd.git-lfs+json")
-            return
-        assert self.headers["Accept"] == self.headers["Content-Type"] == "application/vnd.git-lfs+json"
-        self.server.batches.append(asked)
-        objects = [
-            self.server.change(
-                {**each, "actions": {"download": {"href": f"{self.server.url}/objects/{each['oid']}"}}}
-                if each["oid"] in self.server.objects
-                else {**each, "error": {"code": 404, "message": "not there"}}
-            )
-            for each in asked["objects"]
-        ]
-        answer = {"transfer": "basic", "objects": objects}
-        self._answers(200, json.dumps(answer).encode(), "application/vnd.git-lfs+json")
-
-    def do_GET(self) -> None:
-        self._note()
-        self._answers(200, self.server.objects[self.path.rpartition("/")[2]], "application/octet-stream")
-
-
 @pytest.fixture
 def server() -> Iterator[LfsServer]:
-    made = LfsServer()
-    yield made
-    made.shutdown()
-    made.server_close()
+    with LfsServer(JOE.username, JOE.secret) as made:
+        yield made
 
 
 @pytest.fixture
