@@ -184,9 +184,13 @@ class Shelves:
         self._store = Store(scratch / "unpacked")
         self._made: dict[Path, Committed] = {}
 
-    def repositories(self, case: Case) -> dict[str, Shelf]:
-        """All shelves of a case, by their names. What has submodules is behind those that these are."""
+    def repositories(self, case: Case, wares: Wares | None = None) -> dict[str, Shelf]:
+        """All shelves of a case, by their names. What has submodules is behind those that these are.
+
+        `wares` are what is at other hosts, else the case's own.
+        """
         links = {path.partition("/")[0]: {} for path in case.told.get("submodules", {})}
+        wares = wares or Wares.of(case.folder)
         found: dict[str, Shelf] = {}
         for name in sorted(case.folders, key=lambda name: name in links):
             for path, of in case.told.get("submodules", {}).items():
@@ -196,7 +200,7 @@ class Shelves:
             found[name] = self._committed(case.folders[name], links.get(name, {}), case.told.get("lfs", ()))
         for source in case.sources:
             if not is_git(source):
-                found[case.repository_of(source)] = self._archived(case, source)
+                found[case.repository_of(source)] = self._archived(case, source, wares)
         return found
 
     def _committed(self, folder: Path, submodules: Mapping[str, Content], large: Iterable[str]) -> Committed:
@@ -215,9 +219,9 @@ class Shelves:
             )
         return self._made[folder]
 
-    def _archived(self, case: Case, source: Source) -> Archived:
+    def _archived(self, case: Case, source: Source, wares: Wares) -> Archived:
         """What the source's revision means at its host now."""
-        wares, locked = Wares.of(case.folder), bool(case.told.get("locked"))
+        locked = bool(case.told.get("locked"))
         if source.chart:
             url = self._hosts.url(source.repo_url, wares, locked=locked)
         else:

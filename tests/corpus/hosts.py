@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import posixpath
+import ssl
 import stat
 import tarfile
 import urllib.parse
@@ -20,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import trustme
 import yaml
 
 from devcluster.chartserver import ChartServer
@@ -146,12 +148,12 @@ class Hosts:
         return Lfs(home, parse(f"{self.lfs.url}/corpus"), _JOE)
 
     def credential(self, *, locked: bool = False) -> Credential:
-        return _JOE if locked else _ANYBODY
+        return replace(_JOE, authorities=self._vouching) if locked else _ANYBODY
 
     def url(self, told: str, wares: Wares, *, locked: bool = False) -> str:
         """Where the chart repository or registry is that a case calls `told`, with its wares in it.
 
-        `locked`: it has its archives at another host, and both want a user.
+        `locked`: it has its archives at another host, and both want a user, for which they speak https.
         """
         if is_oci(told):
             scheme = "oci://" if told.startswith("oci://") else ""
@@ -175,11 +177,25 @@ class Hosts:
 
     @cached_property
     def _locked(self) -> ChartServer:
-        return self._stack.enter_context(ChartServer(self._root, user=_JOE.username, password=_JOE.secret))
+        return self._guarded()
 
     @cached_property
     def _elsewhere(self) -> ChartServer:
-        return self._stack.enter_context(ChartServer(self._root, user=_JOE.username, password=_JOE.secret))
+        return self._guarded()
+
+    @cached_property
+    def _authority(self) -> trustme.CA:
+        return trustme.CA()
+
+    @property
+    def _vouching(self) -> str:
+        return self._authority.cert_pem.bytes().decode()
+
+    def _guarded(self) -> ChartServer:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._authority.issue_cert("127.0.0.1").configure_cert(tls)
+        made = ChartServer(self._root, user=_JOE.username, password=_JOE.secret, tls=tls)
+        return self._stack.enter_context(made)
 
     @cached_property
     def _registry(self) -> Registry:

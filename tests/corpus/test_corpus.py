@@ -85,7 +85,7 @@ def test_the_objects_are_those_of_the_tools_own_command(case: Case, shelves: She
     done = subprocess.run(
         _argv(case),
         cwd=_checkout(repositories, tmp_path),
-        env=_environment(tmp_path),
+        env=_environment(case, tmp_path),
         capture_output=True,
         check=False,
     )
@@ -143,12 +143,14 @@ def test_what_is_fetched_is_held_by_its_digest_and_the_rest_of_a_host_by_nothing
     repositories, wares = shelves.repositories(case), Wares.of(case.folder)
     rendered = shelves.rendered(case, repositories)
     fetched = {digest for read_set in rendered.read_sets for _, digest in read_set.remotes}
-    for path in wares.data:
+    own = {shelf.folder.relative_to(case.folder).as_posix() for shelf in repositories.values()}
+    for path in wares.data.keys() - own:
         if wares.digest(path) in fetched:
             again = shelves.rendered(case, repositories, wares.changed(path))
             assert _all_keys(again) != _all_keys(rendered), f"{path} was changed"
         else:
-            again = shelves.rendered(case, repositories, wares.without(path))
+            fewer = wares.without(path)
+            again = shelves.rendered(case, shelves.repositories(case, fewer), fewer)
             assert _all_keys(again) == _all_keys(rendered), f"{path} was removed"
             assert bodies(again) == bodies(rendered)
 
@@ -161,7 +163,7 @@ def test_the_tools_own_command_opens_and_looks_for_nothing_that_is_not_in_the_re
     repositories = shelves.repositories(case)
     rendered = shelves.rendered(case, repositories)
     checkout = _checkout(repositories, tmp_path)
-    done, seen = watched(_argv(case), checkout, _environment(tmp_path), tmp_path / "strace")
+    done, seen = watched(_argv(case), checkout, _environment(case, tmp_path), tmp_path / "strace")
     assert done.returncode == 0, done.stderr.decode()
     assert seen.asked, "the command asked for nothing at all"
     unread = set[str]()
@@ -238,9 +240,9 @@ def _argv(case: Case) -> list[str]:
     return [str(tool(program, print)) if program in PROGRAMS else program, *arguments]
 
 
-def _environment(tmp_path: Path) -> dict[str, str]:
+def _environment(case: Case, tmp_path: Path) -> dict[str, str]:
     (tmp_path / "home").mkdir()
-    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")}
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path / "home"), "CASE": str(case.folder)}
 
 
 def _printed(output: bytes) -> list[dict[str, Any]]:
