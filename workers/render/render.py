@@ -29,11 +29,12 @@ _RENDERERS: Final[dict[str, Renderer]] = {
     "Kustomize": KustomizeRenderer(),
     "Plugin": PluginRenderer(),
 }
+# In this order: what is both a chart and a kustomization is the latter, as Argo CD has it.
 _MARKERS: Final = {
-    "Chart.yaml": "Helm",
     "kustomization.yaml": "Kustomize",
     "kustomization.yml": "Kustomize",
     "Kustomization": "Kustomize",
+    "Chart.yaml": "Helm",
 }
 
 
