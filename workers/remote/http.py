@@ -224,9 +224,14 @@ class Client:
         shown, status = shown_url(str(at)), response.status
         told = self._told(response, access)
         if status in (401, 403) and "Retry-After" not in response.headers:
-            if not access.credential.authorization or at.endpoint != access.home:
+            if not access.credential.authorization:
                 return RemoteRefused(
                     f"{shown} wants a credential ({told}); add a repository Secret for it, as for a Git host"
+                )
+            if at.endpoint != access.home and not access.everywhere:
+                return RemoteRefused(
+                    f"{shown} wants a credential ({told}), and is not given that of the host that was asked "
+                    "first; where a chart repository's index names it, helm.passCredentials permits that"
                 )
             return RemoteRefused(f"{shown} refuses the credential ({told}); check its Secret")
         if status in (408, 425, 429) or status >= 500 or "Retry-After" in response.headers:
