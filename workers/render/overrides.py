@@ -27,8 +27,6 @@ def overridden(source: Source, files: Files, app: str) -> tuple[Source, tuple[st
     goes last. Each is a JSON merge patch of the source, where lists are replaced whole. Raises RenderFailed
     when one of them is broken.
     """
-    if source.chart:
-        return source, ()
     warnings: list[str] = []
     path = clean_path(source.path)
     for name in (".argocd-source.yaml", f".argocd-source-{app}.yaml"):
