@@ -189,7 +189,9 @@ class Shelves:
 
         `wares` are what is at other hosts, else the case's own.
         """
-        links = {path.partition("/")[0]: {} for path in case.told.get("submodules", {})}
+        links: dict[str, dict[str, Content]] = {
+            path.partition("/")[0]: {} for path in case.told.get("submodules", {})
+        }
         wares = wares or Wares.of(case.folder)
         found: dict[str, Shelf] = {}
         for name in sorted(case.folders, key=lambda name: name in links):
