@@ -8,8 +8,9 @@ import json
 import secrets
 import urllib.request
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -23,7 +24,7 @@ from tests.stories.conftest import own_redis, ship, ship_processes
 from tests.stories.ship import SECRET, Ship, configmap
 
 __all__ = ["own_redis", "ship", "ship_processes"]
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("tools")]
 
 
 def canary(kind: str) -> str:
@@ -40,6 +41,101 @@ metadata: {name: telltale}
 spec:
   generate: {command: [sh, -c, "cat secret.yaml values.yaml >&2; echo no sense >&2; exit 3"]}
 """
+
+
+@dataclass(frozen=True)
+class Loud:
+    """A source whose own tool quotes what is secret in it; `says` is the error without that."""
+
+    says: str
+    files: Mapping[str, str]
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+
+_CHART = "apiVersion: v2\nname: web\nversion: 1.0.0\n"
+_HEAD = "apiVersion: v1\nkind: Secret\nmetadata: {name: kept}\n"
+
+
+def _loud(values: Mapping[str, str]) -> dict[str, Loud]:
+    """By the names of the canaries that each of them holds."""
+    return {
+        "values": Loud(
+            "helm: execution error at (web/templates/a.yaml:1:3): cannot use map[password:***]",
+            {
+                "Chart.yaml": _CHART,
+                "values.yaml": f"db: {{password: {values['values']}}}\n",
+                "templates/a.yaml": '{{ fail (printf "cannot use %v" .Values.db) }}',
+            },
+        ),
+        "template": Loud(
+            "helm: YAML parse error on web/templates/a.yaml: error converting YAML to JSON: yaml: unknown "
+            "anchor '***' referenced",
+            {
+                "Chart.yaml": _CHART,
+                "values.yaml": f'mast: "*{values["template"]}"\n',
+                "templates/a.yaml": f"{_HEAD}stringData:\n  it: {{{{ .Values.mast }}}}\n",
+            },
+        ),
+        "parameter": Loud(
+            "helm: execution error at (web/templates/a.yaml:1:3): cannot use ***",
+            {
+                "Chart.yaml": _CHART,
+                "templates/a.yaml": '{{ fail (printf "cannot use %s" .Values.db.password) }}',
+            },
+            {"helm": {"parameters": [{"name": "db.password", "value": f"{values['parameter']},b"}]}},
+        ),
+        "file": Loud(
+            "helm: execution error at (web/templates/a.yaml:1:3): cannot use ***",
+            {
+                "Chart.yaml": _CHART,
+                "it.txt": values["file"],
+                "templates/a.yaml": '{{ fail (printf "cannot use %s" .Values.db.password) }}',
+            },
+            {"helm": {"fileParameters": [{"name": "db.password", "path": "it.txt"}]}},
+        ),
+        "literal": Loud(
+            "kustomize: loading KV pairs: literal sources `…`, expected key=value",
+            {
+                "kustomization.yaml": f"secretGenerator:\n- name: kept\n  literals: [{values['literal']}]\n",
+            },
+        ),
+        "patch": Loud(
+            "kustomize: trouble configuring builtin PatchTransformer with config: ",
+            {
+                "kustomization.yaml": "resources: [kept.yaml]\npatches:\n- patch: |\n    apiVersion: v1\n"
+                "    kind: Secret\n    metadata: {name: kept}\n    stringData:\n"
+                f"      it: {values['patch']}\n     so: not\n",
+                "kept.yaml": _HEAD,
+            },
+        ),
+        "base": Loud(
+            "yaml: unknown anchor '***' referenced",
+            {
+                "kustomization.yaml": "resources: [kept.yaml]\n",
+                "kept.yaml": f"{_HEAD}stringData:\n  it: *{values['base']}\n",
+            },
+        ),
+        "variable": Loud(
+            "cannot use ***",
+            {"a.jsonnet": "error 'cannot use ' + std.extVar('dbPassword')"},
+            {"directory": {"jsonnet": {"extVars": [{"name": "dbPassword", "value": values["variable"]}]}}},
+        ),
+        "import": Loud(
+            "import/a.jsonnet:2: no ***",
+            {
+                "a.jsonnet": "local it = { kind: 'Secret', stringData: { it: importstr 'it.txt' } };\n"
+                "error 'no ' + it.stringData.it",
+                "it.txt": values["import"],
+            },
+        ),
+        "alias": Loud(
+            "kept.yaml:5: an alias (*…) has no anchor before it",
+            {"kept.yaml": f"{_HEAD}stringData:\n  it: *{values['alias']}\n"},
+        ),
+    }
+
+
+_LOUD = ("values", "template", "parameter", "file", "literal", "patch", "base", "variable", "import", "alias")
 
 
 @pytest.fixture(scope="module")
@@ -124,15 +220,25 @@ def _cli(ship: Ship, name: str) -> Iterator[tuple[str, bytes]]:
     for argv in (
         ["app", "list", "-o", "wide", *home],
         ["app", "get", name, *home],
+        ["app", "get", name, "-o", "json", *home],
+        ["app", "reads", name, *home],
+        ["app", "resources", name, *home],
+        ["app", "resources", name, "-o", "json", *home],
         ["app", "diff", name, *home],
         ["app", "manifests", name, *home],
+        ["app", "manifests", name, "-o", "json", *home],
         ["app", "manifests", name, "--source", "live", *home],
         ["app", "history", name, *home],
         ["app", "sync", name, "--timeout", "10", *home],
         ["delivery", "list", "-o", "wide"],
         ["delivery", "list", "-o", "json"],
     ):
-        yield " ".join(argv[:3]), CliRunner().invoke(main, argv, env=environ).output.encode()
+        output = CliRunner().invoke(main, argv, env=environ).output
+        if argv[:2] == ["app", "get"] and "json" in argv:  # the spec says what its writer wrote, and no more
+            app = json.loads(output)
+            del app["spec"]
+            output = json.dumps(_without_sources(app))
+        yield " ".join(argv[:3]), output.encode()
 
 
 def _web(ship: Ship, deliveries: list[str]) -> Iterator[tuple[str, bytes]]:
@@ -152,9 +258,15 @@ def _files(ship: Ship) -> Iterator[tuple[str, bytes]]:
 
 
 def test_no_canary_is_ever_seen(
-    ship: Ship, own_redis: RedisServer, closed_host: GitServer, git_repo: Repository, namespace: str
+    ship: Ship,
+    own_redis: RedisServer,
+    closed_host: GitServer,
+    git_server: GitServer,
+    git_repo: Repository,
+    namespace: str,
 ) -> None:
-    values = {name: canary(name) for name in ("data", "string", "broken", "url", "hook", "webhook", "tool")}
+    kinds = ("data", "string", "broken", "url", "hook", "webhook", "tool", *_LOUD)
+    values = {kind: canary(kind) for kind in kinds}
     token = str(ship.cluster.token)
 
     # 1. A Secret in Git, which is deployed, changed, and then refused by the API server.
@@ -190,13 +302,21 @@ def test_no_canary_is_ever_seen(
     deliveries.append(ship.deliver(tokened, closed.commit({"a.yaml": configmap("b", v="2")})))
     assert ship.finished(deliveries[-1])["state"] in ("succeeded", "failed")
 
-    # 4. A Secret that a tool cannot use, and repeats.
+    # 4. What is secret in a source, and what renders it cannot use and repeats, the operator's tool too.
+    loud = _loud(values)
+    harbour = git_server.create(f"loud-{secrets.token_hex(4)}")
+    harbour.commit({f"{kind}/{path}": text for kind in loud for path, text in loud[kind].files.items()})
+    for kind, one in loud.items():
+        spec = {"repoURL": harbour.url, "path": kind, "targetRevision": "main", **one.source}
+        ship.create_app(f"{kind}-{name}", harbour, namespace, spec={"source": spec})
     told = closed_host.create(f"told-{secrets.token_hex(4)}")
     told.commit({"secret.yaml": _secret(values), "values.yaml": f"dbPassword: {values['tool']}\n"})
     source = {"path": ".", "targetRevision": "main", "plugin": {"name": "telltale"}}
     url = told.url.replace("://", f"://sailor:{PASSWORD}@")
     ship.create_app(f"told-{name}", told, namespace, spec={"source": {**source, "repoURL": url}})
     ship.condition(f"told-{name}", "telltale")
+    for kind, one in loud.items():
+        ship.condition(f"{kind}-{name}", one.says)
     ship.quiet()
 
     values |= {"git": PASSWORD, "token": token, "secret": SECRET}
@@ -209,6 +329,7 @@ def test_no_canary_is_ever_seen(
             *_cli(ship, f"right-{name}"),
             *_cli(ship, f"wrong-{name}"),
             *_cli(ship, f"told-{name}"),
+            *(found for kind in loud for found in _cli(ship, f"{kind}-{name}")),
             *_web(ship, deliveries),
             *_processes(ship),
             *_files(ship),
@@ -216,6 +337,10 @@ def test_no_canary_is_ever_seen(
     assert len(seen) > 50
     assert any(b"++++++++" in text for place, text in seen if place.startswith("app manifests"))
     assert any(b"refuses the credential" in text for place, text in seen if place == "/")
+    for kind, one in loud.items():
+        assert any(
+            one.says.encode() in text for place, text in seen if place == f"app manifests {kind}-{name}"
+        )
     found = [
         (kind, place)
         for place, text in seen

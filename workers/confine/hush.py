@@ -1,7 +1,8 @@
 """Takes out of a tool's words what its files hold as secret: tools quote the text that they cannot use.
 
 What is secret cannot be known for sure, so all is taken for it that a Secret, a secretGenerator of a
-kustomization or a field with a telling name holds: a message rather loses a word too many.
+kustomization, or a field, option or file with a telling name holds, and what a program is given that makes a
+Secret: a message rather loses a word too many.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import contextlib
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +56,12 @@ _QUOTED: Final = re.compile(
 _SECRET: Final = re.compile(r"""\bkind["']?+\s*+:{1,3}\s*+["']?+Secret\b|\bstringData\b""")
 _YAML: Final = (".yaml", ".yml", ".json", "")
 _OF_JSONNET: Final = (".jsonnet", ".libsonnet")
+_STRUCTURED: Final = (*_YAML[:-1], *_OF_JSONNET, ".tpl", ".md")  # which say themselves what is secret in them
+_IMPORTED: Final = re.compile(r"""\bimport(?:str|bin)?+\s*+@?["']([^"'\n]*+)["']""")
+_VALUE: Final = re.compile(r"\.Values(?:\.\w++)*?\.(\w++)(?!\.)")  # the last name of the way to it
+# An alias, an anchor or a tag of YAML, which is what text may look like: they are quoted without their signs.
+_SIGNED: Final = re.compile(r"[*&!]+([\w-]+)")
+_COMMA: Final = re.compile(r"(?<!\\),")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]{8,}+={0,2}+\s*+")
 
 
@@ -76,16 +83,29 @@ def _masked(pair: re.Match[str]) -> str:
 
 
 def _secrets(directory: Path, argv: Sequence[str]) -> Iterator[str]:
+    texts = dict(_texts(directory, lambda file, text: _TELLING.search(text) or _TELLING.search(file.name)))
+    # Which of what a program is given goes into the Secret that it makes, only an evaluation tells.
+    makes = any(file.suffix in _OF_JSONNET and _SECRET.search(text) for file, text in texts.items())
+    imported: set[str] = set()
+    if makes:
+        programs = dict(_texts(directory, lambda file, _: file.suffix in _OF_JSONNET))
+        imported = {Path(name).name for text in programs.values() for name in _IMPORTED.findall(text)}
+        texts |= programs | dict(_texts(directory, lambda file, _: file.name in imported))
+    used = _used(texts.values())
+    if used:
+        named = re.compile("|".join(map(re.escape, used)))
+        texts |= dict(_texts(directory, lambda file, text: file.suffix in _YAML and named.search(text)))
+    whole = {
+        file
+        for file in _regular(directory)
+        if file.suffix not in _STRUCTURED and (_tells(file.name) or file.name in imported)
+    }
     for option in argv:
-        name, _, whole = option.partition("=")
-        if _tells(name):
-            yield from _forms(whole)
-        for pair in option.split(","):
-            name, _, value = pair.partition("=")
-            if _tells(name):
-                yield from _forms(value)
-    generated: set[Path] = set()
-    for file, text in _texts(directory):
+        yield from _of_option(option, used, everything=makes)
+        name, _, value = option.partition("=")
+        if value and _tells(name, used):
+            whole.add(directory / value)  # it may be a file's name
+    for file, text in texts.items():
         if file.suffix in _YAML:
             try:
                 documents, _ = read_documents(text.encode(), file.name)
@@ -93,26 +113,49 @@ def _secrets(directory: Path, argv: Sequence[str]) -> Iterator[str]:
                 yield from _of_text(text)
             else:
                 for document in documents:
-                    yield from _of_body(document.body, file, generated)
-        elif file.suffix in _OF_JSONNET:
-            yield from _of_jsonnet(text)
-            yield from _of_text(text)
+                    given = file.name in imported or (_tells(file.stem) and "kind" not in document.body)
+                    yield from _of_body(document.body, file, whole, used, given)
         else:
+            if file.suffix in _OF_JSONNET and (makes or _tells(file.stem)):
+                yield from _of_jsonnet(text)
             yield from _of_text(text)
-    for file in generated & set(_regular(directory)):
+    for file in whole & set(_regular(directory)):
         for line in (_read(file) or "").splitlines():
             yield from _forms(line)
             yield from _forms(line.partition("=")[2])
 
 
-def _of_body(body: Any, file: Path, generated: set[Path]) -> Iterator[str]:
-    waiting: list[tuple[Any, bool]] = [(body, False)]
+def _used(texts: Iterable[str]) -> set[str]:
+    """The names of the values that templates of Secrets use."""
+    names = {name for text in texts if _SECRET.search(text) for name in _VALUE.findall(text)}
+    return {name for name in names if _ONLY_NAMES.search(name) is None}
+
+
+def _of_option(option: str, used: Collection[str], *, everything: bool) -> Iterator[str]:
+    """Of `name=value`, of several such with commas between them, and of `name={one,other}`."""
+    name, _, whole = option.partition("=")
+    if everything or _tells(name, used):
+        yield from _unescaped(whole)
+        for each in _COMMA.split(whole.strip("{}")):
+            yield from _unescaped(each)
+    for pair in _COMMA.split(option):
+        name, _, value = pair.partition("=")
+        if _tells(name, used):
+            yield from _unescaped(value)
+    yield from _of_text(option)
+
+
+def _of_body(body: Any, file: Path, whole: set[Path], used: Collection[str], given: bool) -> Iterator[str]:
+    """`given`: all of it is secret. Files that are, as a whole, are added to `whole`."""
+    waiting: list[tuple[Any, bool]] = [(body, given)]
     seen: set[int] = set()  # aliases lead to one object many times
     while waiting:
         value, secret = waiting.pop()
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             if secret:
                 yield from _forms(str(value))
+            elif isinstance(value, str) and _TELLING.search(value):  # as a patch, or another file
+                yield from _of_text(value)
             continue
         if not isinstance(value, dict | list) or (not secret and id(value) in seen):
             continue
@@ -121,24 +164,26 @@ def _of_body(body: Any, file: Path, generated: set[Path]) -> Iterator[str]:
             waiting += [(item, secret) for item in value]
             continue
         of_secret = value.get("kind") == "Secret"
+        if value.get("kind") == "SecretGenerator":
+            yield from _of_generators([value], file, whole)
         for key, item in value.items():
             if key == "secretGenerator":
-                yield from _of_generators(item, file, generated)
+                yield from _of_generators(item, file, whole)
             else:
                 told = of_secret and key in ("data", "stringData")
-                waiting.append((item, secret or told or _tells(str(key))))
+                waiting.append((item, secret or told or _tells(str(key), used)))
 
 
-def _of_generators(generators: Any, file: Path, generated: set[Path]) -> Iterator[str]:
+def _of_generators(generators: Any, file: Path, whole: set[Path]) -> Iterator[str]:
     for generator in generators if isinstance(generators, list) else ():
         for field in ("literals", "envs", "env", "files"):
             told = generator.get(field, ()) if isinstance(generator, dict) else ()
             for each in [told] if isinstance(told, str) else told or ():
                 name, equals, value = str(each).partition("=")
                 if field == "literals":
-                    yield from _forms(value)
+                    yield from _forms(value if equals else name)
                 else:
-                    generated.add(Path(os.path.normpath(file.parent / (value if equals else name))))
+                    whole.add(Path(os.path.normpath(file.parent / (value if equals else name))))
 
 
 def _of_text(text: str) -> Iterator[str]:
@@ -153,9 +198,7 @@ def _of_text(text: str) -> Iterator[str]:
 
 
 def _of_jsonnet(text: str) -> Iterator[str]:
-    """All its strings, if it may make a Secret: which of them goes where, only an evaluation tells."""
-    if _SECRET.search(text) is None:
-        return
+    """All its strings."""
     for found in _JSONNET.finditer(text):
         for value in found.groupdict().values():
             yield from _unescaped(value or "")
@@ -167,7 +210,10 @@ def _unescaped(value: str) -> Iterator[str]:
         yield from _forms(_ESCAPED.sub(lambda found: "\n" if found[1] in "nrt" else found[1], value))
 
 
-def _tells(key: str) -> bool:
+def _tells(key: str, used: Collection[str] = ()) -> bool:
+    """Whether what is called so is secret: by its name, or as the last step of it is among `used`."""
+    if used and re.split(r"[.\]]", key)[-1] in used:
+        return True
     return _TELLING.search(key) is not None and _ONLY_NAMES.search(key) is None
 
 
@@ -181,14 +227,16 @@ def _forms(text: str) -> Iterator[str]:
         for part in (whole, *whole.splitlines()):
             yield part.strip()
             yield base64.b64encode(part.strip().encode()).decode()
+            if signed := _SIGNED.match(part.strip()):
+                yield signed[1]
 
 
-def _texts(directory: Path) -> Iterator[tuple[Path, str]]:
+def _texts(directory: Path, wanted: Callable[[Path, str], object]) -> Iterator[tuple[Path, str]]:
+    """The files that are `wanted`: to look for a word in them is much quicker than to read YAML."""
     left = _TOGETHER
     for file in _regular(directory):
         text = _read(file)
-        # To look for a telling word is much quicker than to read YAML, and most files have none.
-        if text is not None and _TELLING.search(text) and (left := left - len(text)) > 0:
+        if text is not None and wanted(file, text) and (left := left - len(text)) > 0:
             yield file, text
 
 

@@ -317,13 +317,13 @@ class _Reader:
             elif kind is yaml.AliasEvent:
                 value = anchors.get(event.anchor, _MISSING)
                 if value is _MISSING:
+                    # What it is called is not repeated: a password may begin with the same sign.
                     self._refuse(
-                        f"no anchor &{event.anchor} comes before *{event.anchor}", event.start_mark.line
+                        "an alias (*…) has no anchor before it; quote it, if it is meant as text",
+                        event.start_mark.line,
                     )
                 if value is _OPEN:
-                    self._refuse(
-                        f"*{event.anchor} is inside of &{event.anchor} itself", event.start_mark.line
-                    )
+                    self._refuse("an alias (*…) is inside of its own anchor", event.start_mark.line)
                 if frame is not None and frame.key is _MERGE and type(value) is not dict:
                     self._refuse("'<<' takes a mapping, or a list of mappings", event.start_mark.line)
                 value = self._copy(value, len(stack), event.start_mark.line)

@@ -43,6 +43,19 @@ SECRET = "apiVersion: v1\nkind: Secret\nmetadata: {name: db}\n"
         {"lib/x.libsonnet": f"# isn't\n{{ stringData+: {{ any: |||\n    {CANARY}\n  ||| }} }}"},
         {"lib/y.libsonnet": f"/* it's */ {{ kind:: 'Secret', data: {{ any: std.base64(@'{CANARY}') }} }}"},
         {"lib/z.libsonnet": f'{{ db: {{ "rootPassword": "{CANARY}" }} }}'},
+        {
+            "templates/a.yaml": f"{SECRET}data: {{{{ .Values.db.mast }}}}\n",
+            "values.yaml": f"mast: {CANARY}\n",
+        },
+        {"password.txt": f"{CANARY}\n"},
+        {"secrets.yaml": f"mast: {CANARY}\n"},
+        {"secret.libsonnet": f"'{CANARY}'"},
+        {"main.jsonnet": "{ kind: 'Secret', data: { any: importstr 'x.txt' } }", "x.txt": f"{CANARY}\n"},
+        {"main.jsonnet": "{ stringData: { any: (import 'x.json').a } }", "x.json": f'{{"a": "{CANARY}"}}'},
+        {"main.jsonnet": "{ stringData: import 'y.libsonnet' }", "y.libsonnet": f"{{ any: '{CANARY}' }}"},
+        {"kustomization.yaml": f"secretGenerator:\n- name: x\n  literals: [{CANARY}]\n"},
+        {"generator.yaml": f"kind: SecretGenerator\nliterals: [any={CANARY}]\n"},
+        {"kustomization.yaml": f"patches:\n- patch: |\n    {{kind: Secret, data: {{any: {CANARY}}}}}\n"},
     ],
 )
 def test_what_the_files_keep_secret_is_not_repeated(prison: Prison, files: dict[str, str]) -> None:
@@ -107,6 +120,33 @@ def test_an_option_with_a_secret_is_not_repeated(tmp_path: Path) -> None:
     assert hushed(f"failed: {CANARY} of web", tmp_path, argv) == f"failed: {MASK} of web"
     argv = ("jsonnet", "--ext-str", f"password={CANARY},{CANARY}")
     assert hushed(f"failed: {CANARY},{CANARY} of web", tmp_path, argv) == f"failed: {MASK} of web"
+
+
+def test_of_an_option_that_is_escaped_or_a_list_or_a_file_nothing_is_repeated(tmp_path: Path) -> None:
+    argv = ("helm", "--set", f"db.password={CANARY}\\,b", "--set", f"tokens={{first,{CODED}}}")
+    assert hushed(f"failed: {CANARY},b and {CODED}", tmp_path, argv) == f"failed: {MASK} and {MASK}"
+    argv = ("jsonnet", "--ext-code", f"config={{ password: '{CANARY}' }}")
+    assert hushed(f"failed: {CANARY}", tmp_path, argv) == f"failed: {MASK}"
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "parameter-0").write_text(f"{CANARY}\n")
+    argv = ("helm", "--set-file", "db.password=given/parameter-0")
+    assert hushed(f"failed: {CANARY}", tmp_path, argv) == f"failed: {MASK}"
+
+
+def test_an_option_of_a_program_that_makes_a_secret_is_not_repeated(tmp_path: Path) -> None:
+    argv = ("jsonnet", "--ext-str", f"mast={CANARY}", "main.jsonnet")
+    assert hushed(f"failed: {CANARY}", tmp_path, argv) == f"failed: {CANARY}"
+    (tmp_path / "main.jsonnet").write_text("{ kind: 'Secret', data: { any: std.extVar('mast') } }")
+    assert hushed(f"failed: {CANARY}", tmp_path, argv) == f"failed: {MASK}"
+
+
+@pytest.mark.parametrize("sign", ["*", "&", "!"])
+def test_a_secret_that_yaml_takes_for_an_alias_is_not_repeated_without_its_sign(
+    tmp_path: Path, sign: str
+) -> None:
+    (tmp_path / "values.yaml").write_text(f'password: "{sign}{CANARY} and more"\n')
+    words = "yaml: unknown anchor '{}' referenced"
+    assert hushed(words.format(CANARY), tmp_path) == words.format(MASK)
 
 
 def test_words_that_are_no_secrets_stay(tmp_path: Path) -> None:
