@@ -28,7 +28,7 @@ from workers.git.tree import Entry
 from workers.origin import remotes_of
 from workers.remote.addresses import may_be_asked
 from workers.render.address import Address
-from workers.render.files import Tree
+from workers.render.files import Tree, digest_of
 
 _ADVICE: Final = "only public hosts may be named there; MOORING_REMOTE_HOSTS permits others"
 
@@ -82,7 +82,7 @@ class Fetcher:
         """What is at an address of `Product.remotes` now. Raises as the three above do."""
         match Address.parse(address):
             case Address("git", (url, revision)):
-                return self.git(url, revision)[1]
+                return digest_of(*self.git(url, revision))
             case Address("chart", (repo_url, chart, revision)):
                 return self.chart(repo_url, chart, revision)[2]
             case Address("file", (url,)):
@@ -124,6 +124,10 @@ class _Pinned:
 
     tree: Tree
     addresses: tuple[str, ...]
+
+    @property
+    def shaped_by(self) -> tuple[str, ...]:
+        return self.tree.shaped_by
 
     def tree_id(self, commit: str, path: str) -> str | None:
         return self.tree.tree_id(commit, path)

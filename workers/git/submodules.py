@@ -29,6 +29,9 @@ DEEPEST: Final = 10
 class Tree(Protocol):
     """What of a commit's files is needed here, and given."""
 
+    @property
+    def shaped_by(self) -> tuple[str, ...]: ...
+
     def tree_id(self, commit: str, path: str) -> str | None: ...
 
     def walk(self, commit: str, path: str = "", recurse: bool = True) -> Iterator[Entry]: ...
@@ -85,6 +88,11 @@ class Submodules:
         self._links: dict[str, dict[str, str]] = {}  # by directory: names and commits of submodules
         self._entered: dict[str, Tree] = {}
         self._owners: dict[str, Tree] = {}  # whose blobs are not this repository's own
+
+    @property
+    def shaped_by(self) -> tuple[str, ...]:
+        """`submodules`, since a directory has the same id whether they are entered or not."""
+        return (*self._tree.shaped_by, "submodules")
 
     def tree_id(self, commit: str, path: str) -> str | None:
         place, inner = self._split(commit, path)

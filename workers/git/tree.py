@@ -98,6 +98,11 @@ class TreeReader:
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
 
+    @property
+    def shaped_by(self) -> tuple[str, ...]:
+        """`lfs`, where contents are put in the place of what stands for them: the ids are the same."""
+        return () if self._fill is None else ("lfs",)
+
     def close(self) -> None:
         with self._lock:
             self._stop()

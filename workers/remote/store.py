@@ -50,6 +50,11 @@ class ArchiveTree:
         self._folders, self._root = _folders(entries)
         self._entries = {entry.path: entry for inside in self._folders.values() for entry in inside}
 
+    @property
+    def shaped_by(self) -> tuple[str, ...]:
+        """Nothing: an archive is what it is."""
+        return ()
+
     def tree_id(self, commit: str, path: str) -> str | None:
         """The id of what is at `path` (a directory, file or link), or None when nothing is."""
         path = clean_path(path)

@@ -94,7 +94,8 @@ class Cache:
         wait behind it (`hurried`), instead of beginning with what was slow a while ago, for this very app.
         """
         bounds = [asdict(job.parameters.limits), job.parameters.seconds]
-        asked = [VERSION, kind, renderer.inputs(job), bounds, sorted(job.refs)]
+        refs = sorted((name, files.tree.shaped_by) for name, files in job.refs.items())
+        asked = [VERSION, kind, job.inputs(renderer.inputs(job)), bounds, refs]
         question = self._seal.name(["question", asked])
         shapes = self._shapes(question)
         for shape in () if anew else shapes:

@@ -26,6 +26,11 @@ _EXECUTABLE: Final = 0o100
 class Tree(Protocol):
     """The files of commits. `workers.git.tree.TreeReader` is one, an unpacked chart another."""
 
+    @property
+    def shaped_by(self) -> tuple[str, ...]:
+        """What besides the Git ids decides what is read: nothing, where files are as Git itself has them."""
+        ...
+
     def tree_id(self, commit: str, path: str) -> str | None: ...
 
     def walk(self, commit: str, path: str = "", recurse: bool = True) -> Iterator[Entry]: ...
@@ -267,6 +272,11 @@ class Files:
     def _note(self, path: str, id_: str | None) -> None:
         graft = next((graft for graft in self._grafts if path.startswith(f"{graft}/")), "")
         self._reads[graft or path] = self._grafts[graft] if graft else id_
+
+
+def digest_of(tree: Tree, commit: str) -> str:
+    """What stands for all that can be read of a commit of another repository."""
+    return "+".join((commit, *tree.shaped_by))
 
 
 def ids_of(tree: Tree, commit: str, paths: Iterable[str]) -> dict[str, str | None]:

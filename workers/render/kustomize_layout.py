@@ -22,7 +22,7 @@ from mooring.text import printable
 from workers.git.tree import Entry, clean_path
 from workers.render import kustomization as names
 from workers.render.address import Address
-from workers.render.files import Files
+from workers.render.files import Files, digest_of
 from workers.render.kustomization import Chart, Inline, Reference, Wants
 from workers.render.kustomize_edit import Edits, edit
 from workers.render.kustomize_url import RepoUrl, is_remote_file, means_file
@@ -301,7 +301,7 @@ class Layout:
             tree, commit = self._job.fetch.git(named.url, named.ref)
         except Refused as error:
             raise RenderFailed(f"{reference.field}: {shown}: {error}", where=root.where) from error
-        self._count(Address("git", (named.url, named.ref)), commit)
+        self._count(Address("git", (named.url, named.ref)), digest_of(tree, commit))
         place = self._others.get((named.url, commit, named.path))
         if place is None:
             files = Files(tree, commit, self._job.parameters.limits)

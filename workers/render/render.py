@@ -60,7 +60,7 @@ def render(jobs: Sequence[Job], through: Through = plainly) -> Rendered:
             kinds.append("")  # only a place where others find their files
             sources.append(())
             impure.append(False)
-            made.append((job, None, {}))
+            made.append((job, job.inputs(None), {}))
             continue
         at = f"spec.sources[{number}]" if len(jobs) > 1 else ""
         with _named(at):
@@ -71,7 +71,7 @@ def render(jobs: Sequence[Job], through: Through = plainly) -> Rendered:
                 job = found_by_plugin(job, through)
             renderer = _RENDERERS[kind := _kind(job)]
             product = through(job, kind, renderer)
-            inputs = renderer.inputs(job)
+            inputs = job.inputs(renderer.inputs(job))
         sources.append(product.manifests)
         if sum(map(len, sources)) > MAX_OBJECTS:
             raise RenderFailed(f"there are more than {MAX_OBJECTS} objects: split this app")

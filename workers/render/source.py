@@ -110,6 +110,11 @@ class Job:
     parameters: Parameters
     refs: Mapping[str, Files] = field(default_factory=dict)
 
+    def inputs(self, told: Any) -> Any:
+        """What a renderer has `told` of its inputs, with what shapes the files beside their ids."""
+        shaped_by = self.files.tree.shaped_by
+        return [told, shaped_by] if shaped_by else told
+
 
 @dataclass(frozen=True, slots=True)
 class Product:

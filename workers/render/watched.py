@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mooring.repourl import masked
 from workers.render.address import Address
-from workers.render.files import Tree
+from workers.render.files import Tree, digest_of
 from workers.render.source import Fetch
 
 
@@ -22,7 +22,7 @@ class Watched:
 
     def git(self, url: str, revision: str) -> tuple[Tree, str]:
         tree, commit = self._fetch.git(url, revision)
-        self._came(commit, "git", url, revision)
+        self._came(digest_of(tree, commit), "git", url, revision)
         return tree, commit
 
     def file(self, url: str) -> tuple[bytes, str]:

@@ -16,6 +16,8 @@ COMMIT = "f913b6cbf58aa5ae5ca1f8a2b149477aebcbd9d8"
 
 
 class _NoFiles:
+    shaped_by = ()
+
     def tree_id(self, commit: str, path: str) -> str | None:
         return None
 
