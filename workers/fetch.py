@@ -24,6 +24,7 @@ from workers.git.credentials import REMOTE, Credential, credential_for
 from workers.git.mirror import checkout as checked_out
 from workers.git.pins import pinned
 from workers.git.remote import Endpoint, endpoint_of, parse
+from workers.git.submodules import with_submodules
 from workers.git.tree import Entry
 from workers.origin import remotes_of
 from workers.remote.addresses import may_be_asked
@@ -48,13 +49,25 @@ class Fetcher:
     _known: dict[tuple[str, str], tuple[Tree, str]] = field(default_factory=dict)
 
     def git(self, url: str, revision: str) -> tuple[Tree, str]:
-        """A repository at `revision`, by its mirror. Raises Refused kinds for one that is not permitted or
-        not there, GitFailed when it may work later, TooSlow when only this process's patience was too short.
+        """A repository at `revision`, by its mirror, with its submodules.
+
+        Raises Refused kinds for one that is not permitted or not there, GitFailed when it may work later,
+        TooSlow when only this process's patience was too short.
         """
         known = self._known.get((url, revision))
         if known is None:
-            known = self._known[url, revision] = self._git(url, revision)
+            tree, commit = self._git(url, revision)
+            known = self._known[url, revision] = self.whole(tree, commit, url), commit
         return known
+
+    def whole(self, tree: Tree, commit: str, url: str) -> Tree:
+        """The files of a commit of the repository at `url`, with its submodules where these are wanted.
+
+        They are fetched once something in them is read, which raises as `git` does.
+        """
+        if not self.settings.git_submodules:
+            return tree
+        return with_submodules(tree, commit, url, lambda other, wanted: self._git(other, wanted)[0])
 
     def chart(self, repo_url: str, chart: str, revision: str) -> tuple[Tree, str, str]:
         """A chart, its version, the digest of its archive. Raises Refused kinds, RemoteFailed."""

@@ -15,10 +15,10 @@ from workers.apps.state import LONGEST
 from workers.checkout import is_git
 from workers.cluster.capabilities import capabilities
 from workers.cluster.kinds import Discovery
-from workers.git.submodules import with_submodules
+from workers.fetch import Fetcher
 from workers.render.files import Files, Tree
 from workers.render.readset import remember
-from workers.render.source import App, Fetch, Job, Parameters, Rendered
+from workers.render.source import App, Job, Parameters, Rendered
 from workers.render.yaml_reader import DuplicateKeys
 
 _REMEMBERED: Final = LONGEST // 2  # characters of what was read: the rest is for quotes and all else
@@ -29,7 +29,7 @@ def jobs(
     pinned: Pinned,
     trees: Sequence[Tree],
     settings: Settings,
-    fetch: Callable[[Source], Fetch],
+    fetch: Callable[[Source], Fetcher],
     discovery: Discovery,
 ) -> list[Job]:
     """The renders of all sources at their revisions, as `settings` have it.
@@ -44,7 +44,7 @@ def jobs(
     )
     fetches = [fetch(source) for source in pinned.sources]
     files = [
-        Files(_whole(tree, revision, source, fetching, settings), revision)
+        Files(fetching.whole(tree, revision, source.repo_url) if is_git(source) else tree, revision)
         for tree, (source, revision), fetching in zip(
             trees, zip(pinned.sources, pinned.revisions, strict=True), fetches, strict=True
         )
@@ -80,10 +80,3 @@ def inputs_of(jobs: Sequence[Job], rendered: Rendered) -> str:
             for job, one in zip(jobs, rendered.read_sets, strict=True)
         ]
     )
-
-
-def _whole(tree: Tree, commit: str, source: Source, fetch: Fetch, settings: Settings) -> Tree:
-    """The files of a Git source, with its submodules where these are wanted."""
-    if not settings.git_submodules or not is_git(source):
-        return tree
-    return with_submodules(tree, commit, source.repo_url, lambda url, wanted: fetch.git(url, wanted)[0])

@@ -161,10 +161,17 @@ class Fetched:
         return remotes.tree(found, credential), found.version, found.digest
 
     def git(self, url: str, revision: str) -> tuple[Tree, str]:
+        shelf = self._shelf(url)
+        return self.whole(shelf.tree, shelf.commit, url), shelf.commit
+
+    def whole(self, tree: Tree, commit: str, url: str) -> Tree:
+        return with_submodules(tree, commit, url, lambda other, _: self._shelf(other).tree)
+
+    def _shelf(self, url: str) -> Shelf:
         shelf = self.repositories.get(_last_part(url))
         if shelf is None:
             raise RenderFailed(f"no repository {url}")
-        return shelf.tree, shelf.commit
+        return shelf
 
     def file(self, url: str) -> tuple[bytes, str]:
         remotes = remotes_of(self.hosts.settings, _PATIENCE)
@@ -271,9 +278,7 @@ class Shelves:
 
 
 def _files(source: Source, shelf: Shelf, fetch: Fetched) -> Files:
-    tree = shelf.tree
-    if is_git(source):
-        tree = with_submodules(tree, shelf.commit, source.repo_url, lambda url, at: fetch.git(url, at)[0])
+    tree = fetch.whole(shelf.tree, shelf.commit, source.repo_url) if is_git(source) else shelf.tree
     return Files(tree, shelf.commit)
 
 

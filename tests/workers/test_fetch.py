@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from devcluster.chartserver import ChartServer
-from devcluster.gitserver import GitServer
+from devcluster.gitserver import Gitlink, GitServer
 from mooring.errors import GitFailed, MooringError, Refused
 from mooring.model.project import AppProject, default_project
 from mooring.model.spec import Source
@@ -22,6 +22,7 @@ from workers.cluster.kinds import Kind
 from workers.fetch import Fetcher, check_host
 from workers.git.mirror import Mirror
 from workers.git.remote import Endpoint, endpoint_of
+from workers.render.files import digest_of
 
 pytestmark = pytest.mark.cluster
 SECRET = Kind("", "v1", "Secret", "secrets", namespaced=True)
@@ -71,6 +72,23 @@ def test_a_repository_at_the_sources_own_host_is_fetched_at_its_branch_as_it_is_
     assert fetcher(home).git(shared.url, "main")[1] == second
     assert fetcher(home).git(shared.url, first)[1] == first
     assert fetcher(home).digest(f"git {shared.url} main") == second
+
+
+def test_a_repository_has_its_submodules_where_these_are_wanted(fetcher: Make, git_server: GitServer) -> None:
+    library = git_server.create(f"library-{secrets.token_hex(4)}")
+    there = library.commit({"a.yaml": "a: 1\n"})
+    shared = git_server.create(f"shared-{secrets.token_hex(4)}")
+    told = f'[submodule "lib"]\n\tpath = lib\n\turl = ../{library.path.name}\n'
+    shared.commit({".gitmodules": told, "lib": Gitlink(there)})
+    once = fetcher(Source(repo_url=f"{git_server.url}/app.git"))
+    tree, commit = once.git(shared.url, "main")
+    assert [entry.path for entry in tree.walk(commit, "lib")] == ["lib/a.yaml"]
+    assert once.digest(f"git {shared.url} main") == digest_of(tree, commit) != commit
+
+    without = replace(once, settings=replace(once.settings, git_submodules=False), _known={})
+    tree, commit = without.git(shared.url, "main")
+    assert list(tree.walk(commit, "lib")) == []
+    assert without.digest(f"git {shared.url} main") == commit
 
 
 def test_a_host_that_only_the_repository_names_must_be_public(fetcher: Make, git_server: GitServer) -> None:

@@ -104,7 +104,8 @@ def _split(text: str, whole: bool) -> tuple[str, str] | None:
 
 
 def _ref(query: str) -> str:
-    # The first of several counts; an empty `ref` is none. `timeout` and `submodules` change no manifest.
+    # The first of several counts; an empty `ref` is none. `timeout` changes no manifest, nor do `submodules`:
+    # they are fetched only where something in them is named, which without them would be an error.
     values = parse_qs(query, keep_blank_values=True)
     ref = values.get("ref", [""])[0]
     return ref or values.get("version", [""])[0]

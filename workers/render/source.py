@@ -48,7 +48,8 @@ class Fetch(Protocol):
         ...
 
     def git(self, url: str, revision: str) -> tuple[Tree, str]:
-        """A Git repository at a revision ("" is HEAD): its tree, and the commit."""
+        """A Git repository at a revision ("" is HEAD): its tree with its submodules, which are fetched once
+        something in them is asked for, and the commit."""
         ...
 
     def file(self, url: str) -> tuple[bytes, str]:
