@@ -9,7 +9,7 @@ import base64
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
@@ -39,6 +39,8 @@ class Repo:
 
     name: str
     kind: str  # repository, or repo-creds: for all that begin with the URL
+    type: str  # git, helm, oci; "" of repo-creds for whatever is there
+    oci: bool  # of charts: in a registry
     url: str
     credential: str
     insecure: bool
@@ -51,6 +53,8 @@ class Repo:
         found = {
             "name": self.name,
             "kind": self.kind,
+            "type": self.type,
+            "oci": self.oci,
             "url": self.url,
             "credential": self.credential,
             "insecure": self.insecure,
@@ -83,7 +87,7 @@ def list_(settings: Settings, check: bool, output: str | None) -> None:
             for one in found:
                 click.echo(one.secret)
         case _:
-            header = ("KIND", "NAME", "REPO", "CREDENTIAL", "INSECURE", "PROJECT", "SECRET")
+            header = ("KIND", "TYPE", "NAME", "REPO", "CREDENTIAL", "INSECURE", "PROJECT", "SECRET")
             asked = ("STATUS", "MESSAGE") if check else ()
             show.columns((*header, *asked), [_row(one, check) for one in found])
 
@@ -91,6 +95,15 @@ def list_(settings: Settings, check: bool, output: str | None) -> None:
 @repo.command(cls=Verb, short_help="Make a repository known, with what opens it.")
 @home_options
 @click.argument("url")
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice(("git", "helm", "oci")),
+    default="git",
+    show_default=True,
+    help="Git, Helm charts, or one OCI artifact.",
+)
+@click.option("--enable-oci", is_flag=True, help="The charts are in a registry: host/path.")
 @click.option("--username", default="", metavar="NAME", help="For https; asks for the password, see below.")
 @click.option("--password-stdin", is_flag=True, help="Read the password or token from stdin.")
 @click.option("--password-file", metavar="FILE", help="Read it from a file.")
@@ -101,14 +114,18 @@ def list_(settings: Settings, check: bool, output: str | None) -> None:
 @click.option("--tls-client-cert-key-path", metavar="FILE", help="And its key.")
 @click.option("--insecure-skip-server-verification", is_flag=True, help="Trust any host of that name.")
 @click.option("--insecure-ignore-host-key", is_flag=True, help="The same, as it is called for ssh.")
+@click.option("--insecure-oci-force-http", is_flag=True, help="The registry speaks plain http.")
+@click.option("--enable-lfs", is_flag=True, help="Files of Git LFS are fetched, too.")
 @click.option("--project", default="", metavar="NAME", help="Only for Applications of this project.")
-@click.option("--name", default="", metavar="NAME", help="A name for people.")
+@click.option("--name", default="", metavar="NAME", help="A name for people; charts need one.")
 @click.option("--upsert", is_flag=True, help="Replace what is known of it.")
 @click.option("--password", hidden=True)
 @show.output("name", "json", "yaml")
 def add(
     settings: Settings,
     url: str,
+    kind: str,
+    enable_oci: bool,
     username: str,
     password_stdin: bool,
     password_file: str | None,
@@ -119,6 +136,8 @@ def add(
     tls_client_cert_key_path: str | None,
     insecure_skip_server_verification: bool,
     insecure_ignore_host_key: bool,
+    insecure_oci_force_http: bool,
+    enable_lfs: bool,
     project: str,
     name: str,
     upsert: bool,
@@ -137,10 +156,19 @@ def add(
         )
     if "://" in url and urlsplit(url).password:
         raise click.UsageError("leave the password out of the URL: give --username, and be asked for it")
+    url = _url(url, kind, enable_oci)
+    if kind == "helm" and not name:
+        raise click.UsageError("a chart repository needs a name: give --name")
+    if kind != "git" and (bearer or ssh_private_key_path or enable_lfs):
+        raise click.UsageError("--bearer, --ssh-private-key-path and --enable-lfs are for Git")
+    if insecure_oci_force_http and not (enable_oci or kind == "oci"):
+        raise click.UsageError("--insecure-oci-force-http is for registries")
+    if bool(tls_client_cert_path) != bool(tls_client_cert_key_path):
+        raise click.UsageError("give --tls-client-cert-path and --tls-client-cert-key-path together")
     insecure = insecure_skip_server_verification or insecure_ignore_host_key
     secret = _secret(username, bearer, password_stdin, password_file, password_env)
     fields = {
-        "type": "git",
+        "type": kind,
         "url": url,
         "name": name,
         "project": project,
@@ -150,6 +178,9 @@ def add(
         "tlsClientCertData": _text(tls_client_cert_path),
         "tlsClientCertKey": _text(tls_client_cert_key_path),
         "insecure": "true" if insecure else "",
+        "enableOCI": "true" if enable_oci else "",
+        "insecureOCIForceHttp": "true" if insecure_oci_force_http else "",
+        "enableLfs": "true" if enable_lfs else "",
     }
     fields = {field: value for field, value in fields.items() if value}
     home = connect(settings)
@@ -185,6 +216,35 @@ def rm(settings: Settings, urls: tuple[str, ...], project: str, yes: bool) -> No
             confirm(f"Delete {title}?")
         home.api.delete(SECRET, live, "background")
         click.echo(f"{title} deleted")
+
+
+def _url(url: str, kind: str, oci: bool) -> str:
+    """The URL as Argo CD has it in such a Secret. Raises UsageError where it is of another type.
+
+    https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#helm
+    """
+    scheme, rest = url.split("://", 1) if "://" in url else ("", url)
+    if oci and kind != "helm":
+        raise click.UsageError("--enable-oci is for charts: give --type helm")
+    match kind:
+        case "git" if scheme == "oci":
+            raise click.UsageError(
+                "this is a registry: give --type oci for the one artifact there, or --type helm --enable-oci "
+                "for the charts below it"
+            )
+        case "helm" if oci:
+            if scheme not in ("", "oci"):
+                raise click.UsageError(
+                    "with --enable-oci, give the registry and the path of the charts: host/path"
+                )
+            return rest
+        case "helm" if scheme not in ("http", "https"):
+            raise click.UsageError(
+                "a chart repository is at https://…; give --enable-oci, if the charts are in a registry"
+            )
+        case "oci" if scheme != "oci":
+            raise click.UsageError("an OCI artifact is at oci://host/path")
+    return url
 
 
 def _secret(username: str, bearer: bool, stdin: bool, file: str | None, env: str | None) -> str:
@@ -234,7 +294,7 @@ def _add(home: Home, url: str, project: str, fields: Mapping[str, str], upsert: 
         return "unchanged", name
     if live is not None and not upsert:
         raise Refused(f"{masked(url)} is known already, as Secret {name}: give --upsert to replace it")
-    _ask_host(home, url, project, RepoSecret(name, "repository", fields))
+    _ask_host(home, fields, RepoSecret(name, "repository", fields))
     body: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -280,7 +340,8 @@ def secret_name(prefix: str, url: str, project: str) -> str:
 
 def _row(one: Repo, check: bool) -> tuple[str, ...]:
     insecure = str(one.insecure).lower()
-    row = (one.kind, one.name, one.url, one.credential, insecure, one.project, one.secret)
+    kind = f"{one.type} (oci)" if one.oci else one.type
+    row = (one.kind, kind, one.name, one.url, one.credential, insecure, one.project, one.secret)
     return (*row, one.status, one.message) if check else row
 
 
@@ -297,13 +358,15 @@ def _described(home: Home, secret: RepoSecret, check: bool) -> Repo:
     status, message = "", ""
     if check and secret.kind == "repository":
         try:
-            _ask_host(home, data.get("url", ""), data.get("project", ""))
+            _ask_host(home, data)
             status = "Successful"
         except MooringError as error:
             status, message = "Failed", str(error)
     return Repo(
         name=data.get("name", ""),
         kind=secret.kind,
+        type=data.get("type", "") or ("git" if secret.kind == "repository" else ""),
+        oci=data.get("enableOCI", "").lower() == "true",
         url=masked(data.get("url", "")),
         credential=next((word for field, word in kinds if data.get(field)), "none"),
         insecure="true" in (flag.lower() for flag in flags),
@@ -314,21 +377,29 @@ def _described(home: Home, secret: RepoSecret, check: bool) -> Repo:
     )
 
 
-def _ask_host(home: Home, url: str, project: str, new: RepoSecret | None = None) -> None:
-    """Asks the Git host for its refs, as the engine would. Raises GitRefused, GitFailed.
+def _ask_host(home: Home, fields: Mapping[str, str], new: RepoSecret | None = None) -> None:
+    """Asks the host of a Secret of these `fields` to let us in, as the engine would.
 
-    `new` is a Secret that is not written yet: it takes the place of the one of that name.
+    Raises GitRefused and GitFailed for Git, RemoteRefused and RemoteFailed for charts and registries. `new`
+    is a Secret that is not written yet: it takes the place of the one of that name.
     """
     from mooring.model.spec import Source
     from workers.checkout import credential_of
+    from workers.git.credentials import REMOTE, credential_for
     from workers.git.mirror import Mirror
+    from workers.remote.remotes import Remotes
 
     known = home.applications.repo_secrets()
     if new is not None:
         known = (*(one for one in known if one.name != new.name), new)
-    settings = home.settings
-    credential = credential_of(home.applications, settings, Source(repo_url=url), project, known)
+    settings, url, project = home.settings, fields.get("url", ""), fields.get("project", "")
     with TemporaryDirectory(prefix="mooring-repo-") as directory:
+        if fields.get("type", "") in REMOTE:
+            certificates = home.applications.tls_certificates()
+            found = credential_for(url, known, project=project, authorities=certificates, types=REMOTE)
+            Remotes(Path(directory), replace(settings, git_timeout_s=_WITHIN_S)).check(url, found)
+            return
+        credential = credential_of(home.applications, settings, Source(repo_url=url), project, known)
         mirror = Mirror.open(Path(directory), url, credential, allow_file=settings.git_allow_file)
         try:
             mirror.list_refs(("HEAD",), timeout=_WITHIN_S)

@@ -68,7 +68,7 @@ def is_oci(url: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository of a registry."""
+    """A repository of a registry; without a name, the registry itself."""
 
     endpoint: Endpoint  # https, or http where the Secret says so
     name: str
@@ -148,6 +148,11 @@ class Registries:
     def archive(self, repository: Repository, url: str, access: Access, limit: int, deadline: float) -> bytes:
         """The bytes of `Artifact.url`. Raises RemoteRefused, RemoteFailed."""
         return self._get(repository, url, access, limit, deadline, {}).body
+
+    def check(self, repository: Repository, access: Access, deadline: float) -> None:
+        """That the registry lets us in, and has the repository. Raises RemoteRefused, RemoteFailed."""
+        url = f"{repository.api}/tags/list?n=1" if repository.name else repository.api
+        self._get(repository, url, access, _TAGS_LIMIT, deadline, {})
 
     def _newest(self, repository: Repository, revision: str, access: Access, deadline: float) -> str:
         tags = self._tags(repository, access, deadline)
@@ -259,7 +264,7 @@ class Registries:
             raise RemoteRefused(
                 f"{repository} wants its credential sent in the clear to {realm.address}: refused"
             )
-        query = {"scope": f"repository:{repository.name}:pull"}
+        query = {"scope": f"repository:{repository.name}:pull"} if repository.name else {}
         if told.get("service"):
             query["service"] = told["service"]
         answer = self._client.get(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from mooring.errors import RemoteRefused
+from mooring.repourl import is_oci as is_oci_url
 from mooring.settings import Settings
 from workers.git.credentials import Credential
 from workers.remote.archive import LINK, Pack, unpack
@@ -101,6 +102,21 @@ class Remotes:
             top=artifact.is_chart,
             trusted=trusted,
         )
+
+    def check(self, url: str, credential: Credential) -> None:
+        """That the host lets us in: a chart repository gives its index, a registry the tags of `oci://host/path`;
+        of `host/path`, below which its charts are, the registry is asked alone.
+
+        Raises RemoteRefused, RemoteFailed.
+        """
+        deadline = self._deadline()
+        if not is_oci(url):
+            self._indexes.index(url, _web(url, credential, True, False), deadline)
+            return
+        whole = is_oci_url(url)
+        repository = Repository.parse(url if whole else f"{url.rstrip('/')}/any", credential.plain_http)
+        repository = repository if whole else replace(repository, name="")
+        self._registries.check(repository, _access(repository, credential, True), deadline)
 
     def tree(self, found: Found, credential: Credential) -> ArchiveTree:
         """The files of what was found; of a chart, the root is the chart itself.
