@@ -37,6 +37,10 @@ _QUOTED: Final = re.compile(
     r"Helm template:.*|`[^`]*`",
     re.DOTALL,
 )
+# Kustomize has charts inflated as they are: it calls neither `helm dependency build` nor `update`.
+_UNVENDORED: Final = re.compile(
+    r"missing in charts/ directory: (?P<names>.+?) ?: unable to run: '\S+ template \S+ (?P<chart>\S+)"
+)
 _DEPRECATED: Final = re.compile(r"'(\w+)' is deprecated")
 _STAMP: Final = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 
@@ -142,6 +146,12 @@ def _warnings(stderr: str, layout: Layout) -> Iterable[str]:
 def _told(stderr: str, layout: Layout) -> str:
     """Kustomize's own words on one line, without what it quotes, with paths as the repositories have them."""
     text = " ".join(_QUOTED.sub("`…`", stderr).split()).removeprefix("Error: ")
+    if missing := _UNVENDORED.search(text):
+        text = (
+            f"helmCharts: {missing['chart']} declares dependencies that are not in its charts/: "
+            f"{missing['names']}; Kustomize fetches none: run `helm dependency build` and commit what it "
+            "writes"
+        )
     for folder, title in sorted(layout.titles, key=lambda pair: len(pair[0]), reverse=True):
         inner, name = (f"{title}//", title) if title else ("", ".")
         text = re.sub(rf"(?<![\w./-])(?:\.\./)*{re.escape(folder)}/", partial(_instead, inner), text)
