@@ -8,6 +8,7 @@ import hmac
 import itertools
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -72,14 +73,15 @@ class Ship:
     def start(self, *names: str) -> None:
         """Start these processes (all when none is named) and wait until the web tier answers.
 
-        A whole ship is also waited for until what beat asks for at its start is done: a story that has
-        begun by then may see its push found by that poll, instead of by its own delivery.
+        With beat, all pools are also waited for until what beat asks for at its start is done: a story that
+        has begun by then may see its push found by that poll, instead of by its own delivery.
         """
-        for name in names or (*_POOLS, "web", "beat"):
+        names = names or (*_POOLS, "web", "beat")
+        for name in names:
             self._spawn(name)
         if "web" in self.children:
             until("the web tier", self._answers)
-        if not names:
+        if "beat" in names:
             for name in _POOLS:
                 self.ready(name)
             with self.redis() as client:
@@ -152,8 +154,9 @@ class Ship:
         return f"{pool}@{socket.gethostname()}"
 
     def ready(self, name: str) -> None:
-        """Waits until the worker takes tasks."""
-        until(f"{name} to be ready", lambda: " ready." in self.log(name))
+        """Waits until the worker takes tasks, by itself or as one of all."""
+        log, pool = name if name in self.children else "worker", name.partition("-")[0]
+        until(f"{name} to be ready", lambda: re.search(rf"\b{pool}@\S+ ready\.", self.log(log)))
 
     def stop(self) -> None:
         for child in self.children.values():
