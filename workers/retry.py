@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 
 from mooring.model.spec import Retry
+from workers import durations
 
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s|us|µs|ns)")
 _LARGEST_FACTOR = 1000
 # What may pass by itself (an API server away, an object that somebody keeps changing) is tried again
 # even where the app asks for no retries, but not for ever.
@@ -38,7 +37,5 @@ def seconds(text: str, default: float) -> float:
         return default
     if re.fullmatch(r"\d+(\.\d+)?", text):
         return float(text)
-    parts = _PART.findall(text)
-    if "".join(number + unit for number, unit in parts) != text:
-        return default
-    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    found = durations.seconds(text)
+    return default if found is None else found
