@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.pinned import revisions_of
 from mooring.model.status import TERMINATING
 from mooring.model.sync_options import sync_options
+from mooring.names import RECONCILE, TASK_RECONCILE
+from mooring.store.due import Step
 from mooring.store.turns import Turn
 from workers import checkout, report, tell
 from workers.apply import Applied, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
 from workers.applyset.parent import Parent
+from workers.apps.conditions import SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.store import Claim
 from workers.compare import Compared, compare
 from workers.decide import Mode
 from workers.engine import Engine
 from workers.look import Scene, check, look, options
-from workers.plan import Plan, without_prunes
+from workers.plan import Extra, Notice, Plan, without_prunes
 from workers.proof import record
 from workers.push import PUSH
 from workers.retry import next_try
 from workers.successor import Successor
-from workers.tell import RETRY, TERMINATED, WAVE, Ending, concluded, in_proportion, now, refused, terminated
+from workers.tell import (
+    RETRY,
+    TERMINATED,
+    WAVE,
+    WINDOW,
+    Ending,
+    concluded,
+    in_proportion,
+    now,
+    refused,
+    terminated,
+)
 from workers.timeline import Timeline
 from workers.waves import in_waves
+from workers.windows import Held, verdict
 
 # How long after objects were written it is worth looking whether they are healthy, in seconds.
 _HEALTHY_YET_S = (0.5, 15.0)
@@ -57,8 +74,17 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
             if all(pushed in told for name, pushed in turn.wishes.items() if name.startswith(PUSH)):
                 return Ending(failure=TERMINATED)
             # A commit that was pushed since is another matter.
-        scene = look(engine, check(engine, app, edition), turn, line)
-        go = _sync if scene.decision.mode is Mode.SYNC else _compare
+        checked = check(engine, app, edition)
+        if app.operation is not None:
+            by_hand = not app.operation.initiated_by.automated
+            moment = datetime.fromtimestamp(engine.clock(), UTC)
+            held = verdict(checked.windows, moment, by_hand=by_hand)
+            if isinstance(held, Held):
+                app = tell.turned_down(engine, app, app.operation, f"syncs are {held}")
+                checked = replace(checked, app=app)  # what was pushed meanwhile is another matter
+        scene = look(engine, checked, turn, line)
+        now_sync = scene.decision.mode is Mode.SYNC and scene.decision.held is None
+        go = _sync if now_sync else _compare
         ending = go(engine, scene, turn, line)
     except Refused as error:
         return refused(engine, key, error, edition)
@@ -186,19 +212,36 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
     engine.proofs.save(engine.api.cluster, scene.app.key, found.proofs)
     scene = replace(scene, notices=(*scene.notices, *found.notices))
-    if scene.decision.mode is Mode.HEAL and (found.drifted or scene.plan.prunes):
+    held = scene.decision.held
+    if scene.decision.mode is Mode.HEAL and held is None and (found.drifted or scene.plan.prunes):
         healing = replace(scene, plan=_only(scene.plan, found))
         return _sync(engine, healing, turn, line)
     # What would be pruned by a sync is merely told.
     extras = without_prunes(scene.plan, "left Git; it is pruned with the next sync").extras
     state, claim = scene.app.status.operation_state, None
-    if state is not None and state.phase == "Running":
+    running = state is not None and state.phase == "Running"
+    if held is not None and (running or scene.plan.prunes or not all(seen.synced for seen in found.seen)):
+        return _wait(engine, scene, line, held, found, extras)
+    if state is not None and running:
         # An automated one that was cut short, and automation has been turned off since.
         claim = engine.applications.claim(scene.app, state)
         state = report.ended(state, "Error", "ended: syncs are not automated any more", now())
         tell.synced(scene.app, state)
         scene = replace(scene, app=claim.app)
     return concluded(engine, scene, line, state, found.seen, extras, claim=claim)
+
+
+def _wait(
+    engine: Engine, scene: Scene, line: Timeline, held: Held, found: Compared, extras: Sequence[Extra]
+) -> Ending:
+    """Say that a sync waits for its time, and look again at once when that comes."""
+    why = f"syncs are {held}"
+    scene = replace(scene, notices=(*scene.notices, Notice(SYNC_WINDOW, why)))
+    ending = concluded(engine, scene, line, scene.app.status.operation_state, found.seen, extras)
+    if held.until is not None:
+        step = Step(TASK_RECONCILE, (str(scene.app.key), WINDOW), RECONCILE)
+        engine.due.put(step, held.until.timestamp())
+    return replace(ending, failure=why)
 
 
 def _only(found: Plan, compared: Compared) -> Plan:

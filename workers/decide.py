@@ -5,13 +5,17 @@ https://argo-cd.readthedocs.io/en/stable/user-guide/auto_sync/#automated-sync-se
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import Initiator, Operation, Retry, SyncOperation
+from workers.ownership import moment
 from workers.plan import Permission
+from workers.windows import Held, Window, verdict
 
 
 class Mode(StrEnum):
@@ -22,13 +26,15 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`operation` is what is to be claimed for SYNC and HEAL. `resumes`: it was claimed before."""
+    """`operation` is what is to be claimed for SYNC and HEAL. `resumes`: it was claimed before. `held`: its
+    time has not come, and nothing is written."""
 
     mode: Mode
     operation: Operation
     permission: Permission
     resumes: bool = False
     by_hand: bool = False
+    held: Held | None = None
 
 
 def asked(app: Application) -> Operation | None:
@@ -41,13 +47,34 @@ def asked(app: Application) -> Operation | None:
     return None
 
 
-def decide(app: Application, pinned: Pinned, *, new: bool, may_sync: bool, approved: bool) -> Decision:
+def decide(
+    app: Application,
+    pinned: Pinned,
+    *,
+    new: bool,
+    may_sync: bool,
+    approved: bool,
+    windows: Sequence[Window],
+    now: datetime,
+) -> Decision:
     """What to do about `app` at the revisions of `pinned`.
 
     `new`: this content was never synced to this destination, so what differs is no drift. `may_sync` is
     False when something unsupported forbids writing, `approved` True when somebody has just confirmed
-    deletions that wait.
+    deletions that wait. `windows` are those that apply to the app; what somebody asks for was judged by them
+    when it was taken up.
     """
+    wish = _wish(app, pinned, new=new, may_sync=may_sync, approved=approved)
+    if wish.mode is Mode.COMPARE or (wish.by_hand and not wish.resumes):
+        return wish
+    state = app.status.operation_state
+    begun = moment(state.started_at) if wish.resumes and state else None
+    found = verdict(windows, now, by_hand=wish.by_hand, begun=begun)
+    return replace(wish, held=found) if isinstance(found, Held) else wish
+
+
+def _wish(app: Application, pinned: Pinned, *, new: bool, may_sync: bool, approved: bool) -> Decision:
+    """What to do if every time were the right one."""
     state = app.status.operation_state
     wanted = asked(app)
     rules = app.spec.automated

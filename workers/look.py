@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
@@ -50,6 +51,7 @@ from workers.render.source import Drawn, Job, Rendered
 from workers.report import UNKNOWN
 from workers.timeline import Timeline
 from workers.viewpoint import viewpoint
+from workers.windows import Window, applying
 
 _NOT_REPRODUCIBLE: Final = (
     "each render gives other manifests, as a chart does that draws passwords: what was deployed is kept and "
@@ -72,6 +74,7 @@ class Checked:
     project: AppProject
     notices: tuple[Notice, ...]
     blocking: str
+    windows: tuple[Window, ...]  # those of the project that apply to the app
     edition: str
 
 
@@ -120,11 +123,17 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
         *unsupported_spec(app, servers=(IN_CLUSTER, engine.api.cluster)),
         *unsupported_project(project),
     ]
-    blocking = [one for one in found if one.blocks]
+    blocking = [str(one) for one in found if one.blocks]
     notices = [Notice("InvalidSpecError" if one.blocks else "Unsupported", str(one)) for one in found]
-    unrenderable = [one for one in blocking if one.path.startswith(("spec.source", "spec.destination"))]
+    windows: tuple[Window, ...] = ()
+    try:
+        windows = applying(project, app)
+    except Refused as error:  # that does not keep anybody from seeing what differs
+        blocking.append(str(error))
+        notices.append(Notice(error.condition, str(error)))
+    unrenderable = [text for text in blocking if text.startswith(("spec.source", "spec.destination"))]
     if unrenderable:
-        raise Refused(str(unrenderable[0]), condition="InvalidSpecError")
+        raise Refused(unrenderable[0], condition="InvalidSpecError")
     destination = app.spec.destination
     server, name = _places(engine, app)
     if not project.permits_destination(server, name, destination.namespace):
@@ -134,7 +143,7 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
             "add it to spec.destinations or move the app",
             condition="InvalidSpecError",
         )
-    return Checked(app, project, tuple(notices), str(blocking[0]) if blocking else "", edition)
+    return Checked(app, project, tuple(notices), next(iter(blocking), ""), windows, edition)
 
 
 def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
@@ -210,6 +219,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         new=content != content_digest(app, pinned, inputs) or _handed_over(wanted, observed, view),
         may_sync=not blocking,
         approved=approved(app.metadata.annotations, since),
+        windows=checked.windows,
+        now=datetime.fromtimestamp(engine.clock(), UTC),
     )
     schema = _schemas(engine, wanted)
     found = plan(

@@ -134,18 +134,18 @@ def approved(annotations: Mapping[str, Any], since: str) -> bool:
     https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/#resource-pruning-with-confirmation
     """
     at = annotations.get(DELETION_APPROVED) or annotations.get(DELETION_APPROVED.replace(ARGO, OURS))
-    said, asked = _moment(at), _moment(since)
+    said, asked = moment(at), moment(since)
     # Within the same second nobody can tell which came first: then it answers nothing.
     return said is not None and asked is not None and said > asked
 
 
-def _moment(text: object) -> datetime | None:
+def moment(text: object) -> datetime | None:
     """The moment that `text` names; None for anything that is not one moment, as "yes" is not."""
     try:
-        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
     except ValueError:
         return None
-    return moment if moment is not None and moment.tzinfo is not None else None
+    return found if found is not None and found.tzinfo is not None else None
 
 
 # Deleting one of these deletes what people cannot get back from Git.

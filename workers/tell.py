@@ -12,6 +12,7 @@ from mooring.errors import GitRefused, MooringError, Refused, RemoteRefused, Ret
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned, revisions_of
+from mooring.model.spec import Operation
 from mooring.model.status import OperationState
 from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE, TASK_TURN
 from mooring.repourl import masked
@@ -19,7 +20,7 @@ from mooring.store.due import Step
 from mooring.store.views import AppView
 from workers import report
 from workers.apply import Applied
-from workers.apps.conditions import SYNC_ERROR
+from workers.apps.conditions import SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.state import State, content_digest
 from workers.apps.store import Claim
@@ -38,7 +39,7 @@ _ASK_GIT_AGAIN = (2.0, 180.0)
 
 
 TERMINATED = "operation terminated"
-HEALTH, LOOK, RETRY, WAVE = "health", "look", "retry", "wave"  # why to look again
+HEALTH, LOOK, RETRY, WAVE, WINDOW = "health", "look", "retry", "wave", "window"  # why to look again
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +145,8 @@ def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> E
     claim: Claim | None = None
     if wanted is not None:
         # Whoever asked for it, or watches it, waits for its end.
-        named = revisions_of(wanted.sync)
-        several = bool(wanted.sync and wanted.sync.revisions)
-        claim = engine.applications.claim(app, report.running(wanted, Pinned((), named, several), now()))
-        app, state = claim.app, report.ended(claim.state, "Error", str(error), now())
-        synced(app, state)
+        claim, state = _end_unbegun(engine, app, wanted, str(error))
+        app = claim.app
     _failed(engine, app, [Notice(error.condition, str(error))], state, claim, edition)
     engine.applications.event(app, "Warning", error.condition, str(error))
     if refresh_asked(app):
@@ -160,6 +158,32 @@ def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> E
         )
         return Ending(str(error), in_proportion(since, *_ASK_GIT_AGAIN), LOOK)
     return Ending(failure=str(error))
+
+
+def turned_down(engine: Engine, app: Application, wanted: Operation, why: str) -> Application:
+    """End the operation that somebody asked for before it has begun; the app as it is then.
+
+    Nothing else changes. A sync that was under way, and gave way to it, is as if it had not been tried.
+    """
+    before, state = app.status.operation_state, engine.applications.state(app)
+    if before is not None and before.phase == "Running":
+        state = replace(state, tried="")
+    claim, ended = _end_unbegun(engine, app, wanted, why)
+    status = claim.app.status.model_copy(update={"operation_state": ended})
+    after = engine.applications.report(claim.app, status, state, claim)
+    engine.applications.event(after, "Warning", SYNC_WINDOW, why)
+    _show(engine, after)
+    return after
+
+
+def _end_unbegun(
+    engine: Engine, app: Application, wanted: Operation, why: str
+) -> tuple[Claim, OperationState]:
+    named, several = revisions_of(wanted.sync), bool(wanted.sync and wanted.sync.revisions)
+    claim = engine.applications.claim(app, report.running(wanted, Pinned((), named, several), now()))
+    ended = report.ended(claim.state, "Error", why, now())
+    synced(claim.app, ended)
+    return claim, ended
 
 
 def terminated(engine: Engine, app: Application, state: OperationState) -> Application:

@@ -62,7 +62,7 @@ def create(
     if output is None:
         click.echo(f"application {app.key.namespace}/{app.key.name} {done}")
     elif found := home.applications.get(app.key):
-        print_apps([found], output, several=False)
+        print_apps(home, [found], output, several=False)
 
 
 def merged(body: dict[str, Any], name: str | None, given: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Literal
 
 import click
@@ -13,6 +14,7 @@ from cli.app.words import find, health_word, manifest, revision, sync_word
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
 from cli.named import app_argument
+from mooring.errors import Refused
 from mooring.model.application import Application
 from mooring.names import REFRESH
 from mooring.repourl import masked
@@ -35,10 +37,10 @@ def get(
     if refresh or hard_refresh:
         how: Literal["normal", "hard"] = "hard" if hard_refresh else "normal"
         app = refreshed(home, home.applications.ask_refresh(app, how), how, timeout)
-    print_apps([app], output or "wide", several=False)
+    print_apps(home, [app], output or "wide", several=False)
 
 
-def print_apps(apps: Sequence[Application], output: str, several: bool) -> None:
+def print_apps(home: Home, apps: Sequence[Application], output: str, several: bool) -> None:
     """Print Applications in one of show.FORMATS; for programs a list of them when there may be several."""
     match output:
         case "json" | "yaml":
@@ -51,12 +53,12 @@ def print_apps(apps: Sequence[Application], output: str, several: bool) -> None:
             for number, app in enumerate(apps):
                 if number:
                     click.echo()
-                overview(app)
+                overview(app, _window(home, app))
 
 
-def overview(app: Application) -> None:
-    """Print where it comes from, how it is, and its objects."""
-    for title, text in _summary(app):
+def overview(app: Application, window: str) -> None:
+    """Print where it comes from, how it is, and its objects. `window` is what its sync windows say."""
+    for title, text in _summary(app, window):
         click.echo(f"{title + ':' if title else '':<20}{text}".rstrip())
     click.echo()
     resources(app)
@@ -76,7 +78,22 @@ def resources(app: Application) -> None:
     show.columns(("GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "HEALTH", "MESSAGE"), rows)
 
 
-def _summary(app: Application) -> Iterator[tuple[str, str]]:
+def _window(home: Home, app: Application) -> str:
+    """What the sync windows of its project say now; "" where none applies to it."""
+    from workers.windows import applying, verdict
+
+    try:
+        project = home.applications.project(app.spec.project_name)
+    except Refused:
+        return ""  # a condition says so
+    try:
+        windows = applying(project, app)
+    except Refused as error:
+        return f"held: {error}"
+    return str(verdict(windows, datetime.now(UTC))) if windows else ""
+
+
+def _summary(app: Application, window: str) -> Iterator[tuple[str, str]]:
     spec, destination = app.spec, app.spec.destination
     yield "Name", f"{app.key.namespace}/{app.key.name}"
     yield "Project", show.one_line(spec.project_name)
@@ -97,6 +114,8 @@ def _summary(app: Application) -> Iterator[tuple[str, str]]:
         words = [("Prune", rules.prune), ("SelfHeal", rules.self_heal), ("AllowEmpty", rules.allow_empty)]
         chosen = ", ".join(word for word, on in words if on)
         yield "Sync Policy", f"Automated ({chosen})" if chosen else "Automated"
+    if window:
+        yield "Sync Window", show.one_line(window)
     commit = revision(app.status.sync)
     yield "Sync Status", show.coloured(sync_word(app)) + (f" at {commit}" if commit else "")
     yield "Health Status", show.coloured(health_word(app))

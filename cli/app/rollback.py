@@ -58,7 +58,7 @@ def rollback(
     if output is None:
         print_outcome(after, state)
     else:
-        print_apps([after], output, several=False)
+        print_apps(home, [after], output, several=False)
     if state.phase != "Succeeded":
         fail(f"the rollback failed: {state.message}", NO)
 

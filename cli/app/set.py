@@ -57,4 +57,4 @@ def set_(settings: Settings, name: str, output: str | None, **given: Any) -> Non
         done = "updated" if patch else "unchanged"
         click.echo(f"application {app.key.namespace}/{app.key.name} {done}")
     elif found := home.applications.get(app.key):
-        print_apps([found], output, several=False)
+        print_apps(home, [found], output, several=False)

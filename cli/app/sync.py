@@ -14,7 +14,7 @@ from cli.app.revisions import chosen, revision_options
 from cli.app.words import choose
 from cli.exits import NO, complain, exit_code, fail
 from cli.gostyle import Verb
-from cli.home import connect, home_options
+from cli.home import Home, connect, home_options
 from cli.named import apps_argument
 from cli.selector import Selector, selector_option
 from mooring.errors import MooringError, Refused
@@ -116,7 +116,7 @@ def sync(
                 ended.append(outcome(home, one, timeout, since))
             except MooringError as error:
                 failures.append(error)
-        _show(ended, output, several=len(apps) > 1)
+        _show(home, ended, output, several=len(apps) > 1)
         failed = [f"{app.key.name}: {state.message}" for app, state in ended if state.phase != "Succeeded"]
     messages = [str(error) for error in failures]
     if failed:
@@ -134,9 +134,11 @@ def _info(text: str) -> Info:
     return Info(name=name, value=value)
 
 
-def _show(ended: Sequence[tuple[Application, OperationState]], output: str | None, several: bool) -> None:
+def _show(
+    home: Home, ended: Sequence[tuple[Application, OperationState]], output: str | None, several: bool
+) -> None:
     if output is not None:
-        print_apps([app for app, _ in ended], output, several)
+        print_apps(home, [app for app, _ in ended], output, several)
         return
     for number, (app, state) in enumerate(ended):
         if number:

@@ -68,7 +68,7 @@ def wait(
         if output is None:
             click.echo(f"{key.namespace}/{key.name}: {words(app)}")
     if output is not None:
-        print_apps(found, output, several=len(found) > 1)
+        print_apps(home, found, output, several=len(found) > 1)
     failed = [app.key.name for app in found if (operation or everything) and _failed(app)]
     if failed:
         fail(f"the last operation of {', '.join(failed)} failed: `mooring app get` says why", NO)

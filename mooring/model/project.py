@@ -58,7 +58,7 @@ class OrphanedResources(Part):
 
 
 class SyncWindow(Part):
-    """Times at which syncs are allowed, or denied."""
+    """Times at which syncs are allowed, or denied: workers/windows.py reads them."""
 
     kind: str = ""
     schedule: str = ""
@@ -71,6 +71,28 @@ class SyncWindow(Part):
     and_operator: Bool = False
     description: str = ""
     sync_overrun: Bool = False
+
+    @property
+    def title(self) -> str:
+        """How people know it: a window has no name."""
+        told = f"{self.kind} window {self.schedule!r} of {self.duration} ({self.time_zone or 'UTC'})"
+        return f"{told}: {self.description}" if self.description else told
+
+    def applies(self, app: str, destination: Destination) -> bool:
+        """Whether the application `app` that goes to `destination` is one of those it selects. A window that
+        selects nothing applies to nobody."""
+        cluster = tuple(filter(None, (destination.name, destination.server)))
+        selects = (
+            (self.applications, (app,)),
+            (self.clusters, cluster),
+            (self.namespaces, (destination.namespace,)),
+        )
+        found = [
+            any(_glob(pattern).fullmatch(value) for pattern in patterns for value in values)
+            for patterns, values in selects
+            if patterns
+        ]
+        return bool(found) and (all(found) if self.and_operator else any(found))
 
 
 class SignatureKey(Part):

@@ -115,7 +115,6 @@ _APP_PREFIXES: tuple[tuple[str, str], ...] = (
 _FINALIZER = "resources-finalizer.argocd.argoproj.io"
 
 _PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
-    ("syncWindows", lambda p: p.spec.sync_windows, "sync windows are not kept yet", BLOCKS),
     ("signatureKeys", lambda p: p.spec.signature_keys, "signatures are not verified yet", BLOCKS),
     (
         "destinationServiceAccounts",

@@ -123,11 +123,10 @@ def test_a_project_that_is_missing_or_has_rules_not_kept_yet_stops_the_app(
     ship.create_app("orphan", git_repo, namespace, spec={"project": "nowhere"})
     refused(ship, "orphan", "nowhere")
 
-    windows = [{"kind": "deny", "schedule": "* * * * *", "duration": "1h", "applications": ["*"]}]
-    project(ship, "windows", syncWindows=windows)
-    ship.create_app("windowed", git_repo, namespace, spec={"project": "windows"})
-    refused(ship, "windowed", "sync windows")
-    ship.synced("windowed", commit, status="OutOfSync")
+    project(ship, "signed", signatureKeys=[{"keyID": "4AEE18F83AFDEB23"}])
+    ship.create_app("unsigned", git_repo, namespace, spec={"project": "signed"})
+    refused(ship, "unsigned", "signatures")
+    ship.synced("unsigned", commit, status="OutOfSync")
     assert ship.configmap(namespace, "a") is None
 
 

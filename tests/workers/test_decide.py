@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from hypothesis import strategies as st
 
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
+from mooring.model.project import AppProject
 from workers.decide import Decision, Mode, asked, decide
+from workers.windows import Window, applying
 
 OLD, NEW = "a" * 40, "b" * 40
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 AUTOMATED = {"automated": {"prune": True, "selfHeal": True, "allowEmpty": True}}
 
 
@@ -22,10 +26,11 @@ def app(
     phase: str = "",
     tried: str = OLD,
     automated: bool = True,
+    started: str = "2026-11-23T12:00:00Z",
 ) -> Application:
     state = {
         "phase": phase,
-        "startedAt": "2026-11-23T12:00:00Z",
+        "startedAt": started,
         "operation": {"sync": {"revision": tried}, "initiatedBy": {"automated": automated}},
         "syncResult": {"revision": tried},
     }
@@ -47,9 +52,35 @@ def app(
 
 
 def decided(
-    of: Application, commit: str = NEW, *, new: bool = True, may_sync: bool = True, approved: bool = False
+    of: Application,
+    commit: str = NEW,
+    *,
+    new: bool = True,
+    may_sync: bool = True,
+    approved: bool = False,
+    windows: tuple[Window, ...] = (),
 ) -> Decision:
-    return decide(of, Pinned(of.spec.all_sources, (commit,)), new=new, may_sync=may_sync, approved=approved)
+    return decide(
+        of,
+        Pinned(of.spec.all_sources, (commit,)),
+        new=new,
+        may_sync=may_sync,
+        approved=approved,
+        windows=windows,
+        now=NOON,
+    )
+
+
+def denied(**more: Any) -> tuple[Window, ...]:
+    """A window in which no sync may begin: from 11:30 to 12:30."""
+    window = {"kind": "deny", "schedule": "30 11 * * *", "duration": "1h", "applications": ["*"], **more}
+    project = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AppProject",
+        "metadata": {"name": "default"},
+        "spec": {"syncWindows": [window]},
+    }
+    return applying(AppProject.parse(project), app())
 
 
 def test_without_automation_a_push_only_shows_what_differs() -> None:
@@ -109,11 +140,47 @@ def test_an_operation_by_hand_is_resumed_as_what_it_was() -> None:
     assert asked(app(AUTOMATED, phase="Succeeded", automated=False)) is None
 
 
+def test_outside_of_its_windows_nothing_is_synced_healed_or_resumed_by_itself() -> None:
+    for of, commit, new, mode in (
+        (app(AUTOMATED), NEW, True, Mode.SYNC),
+        (app(AUTOMATED, phase="Succeeded"), OLD, False, Mode.HEAL),
+        (app(AUTOMATED, phase="Running"), OLD, False, Mode.SYNC),
+    ):
+        assert decided(of, commit, new=new).held is None
+        found = decided(of, commit, new=new, windows=denied())
+        assert found.mode is mode, "what is to be done once they allow it"
+        assert found.held is not None
+        assert found.held.until == NOON + timedelta(minutes=30)
+    # Nothing is held where nothing would be done.
+    assert decided(app(), windows=denied()).held is None
+    assert decided(app(AUTOMATED), may_sync=False, windows=denied()).held is None
+
+
+def test_what_somebody_asked_for_goes_on_outside_of_windows_only_where_these_let_it() -> None:
+    by_hand = app(AUTOMATED, phase="Running", automated=False)
+    assert decided(by_hand, windows=denied()).held is not None
+    assert decided(by_hand, windows=denied(manualSync=True)).held is None
+    assert decided(app(AUTOMATED, phase="Running"), OLD, windows=denied(manualSync=True)).held is not None
+    # It was judged when it was taken up.
+    assert decided(app(AUTOMATED, {"sync": {}}), windows=denied()).held is None
+
+
+def test_a_sync_that_began_before_a_window_of_overrun_is_resumed_within_it() -> None:
+    overrun = denied(syncOverrun=True)
+    began = app(AUTOMATED, phase="Running", started="2026-11-23T11:29:59Z")
+    assert decided(began, OLD, windows=overrun).held is None
+    assert decided(began, NEW, windows=overrun).held is not None, "another commit is another sync"
+    for started in ("2026-11-23T11:30:00Z", "", "0001-01-01T00:00:00Z", "tomorrow", "2026-11-24T12:00:00Z"):
+        found = decided(app(AUTOMATED, phase="Running", started=started), OLD, windows=overrun)
+        assert found.held is not None, started
+
+
 @given(
     st.sampled_from([None, {}, AUTOMATED, {"automated": {}}, {"automated": {"prune": True}}]),
     st.sampled_from([None, {"sync": {}}, {"sync": {"prune": True}}, {}]),
     st.sampled_from(["", "Running", "Succeeded", "Failed", "Error", "Terminating"]),
     st.sampled_from([OLD, NEW]),
+    st.booleans(),
     st.booleans(),
     st.booleans(),
     st.booleans(),
@@ -128,13 +195,16 @@ def test_nothing_is_written_or_deleted_that_nobody_allowed(
     new: bool,
     may_sync: bool,
     approved: bool,
+    shut: bool,
 ) -> None:
     of = app(policy, operation, phase, automated=automated)
-    found = decided(of, commit, new=new, may_sync=may_sync, approved=approved)
+    windows = denied() if shut else ()
+    found = decided(of, commit, new=new, may_sync=may_sync, approved=approved, windows=windows)
     rules = of.spec.automated
     if found.mode is not Mode.COMPARE:
         assert may_sync
         assert rules is not None or asked(of) is not None
+        assert (found.held is not None) == (shut and of.operation is None)
     if found.mode is Mode.HEAL:
         assert rules is not None
         assert rules.self_heal

@@ -13,6 +13,7 @@ INVALID_SPEC: Final = "InvalidSpecError"
 SYNC_ERROR: Final = "SyncError"
 SHARED_RESOURCE: Final = "SharedResourceWarning"
 RENDER_NOT_REPRODUCIBLE: Final = "RenderNotReproducible"  # ours
+SYNC_WINDOW: Final = "SyncWindow"  # ours
 REPEATED_RESOURCE: Final = "RepeatedResourceWarning"
 
 

@@ -155,7 +155,6 @@ def test_projects_say_what_is_not_kept_yet() -> None:
         for one in unsupported_project(AppProject.parse(PROJECT))
     }
     assert found == {
-        "syncWindows": True,
         "signatureKeys": True,
         "destinationServiceAccounts": True,
         "permitOnlyProjectScopedClusters": True,
