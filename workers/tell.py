@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeGuard
 
 from mooring.errors import GitRefused, MooringError, Refused, RemoteRefused, Retryable
 from mooring.keys import AppKey
@@ -72,8 +73,13 @@ def concluded(
             if outcome.warning
         ]
         if applied.failures and operation is not None:
-            notices.append(Notice("SyncError", operation.message))
+            notices.append(Notice(SYNC_ERROR, operation.message))
     status = report.status(scene.app, scene.pinned, scene.kinds, seen, extras, notices, operation, now())
+    in_sync = status.sync is not None and status.sync.status == report.SYNCED
+    if applied is None and not in_sync and _stands(operation, scene.pinned):
+        # What failed is not tried again at this commit: who looks later must see why.
+        notices.append(Notice(SYNC_ERROR, operation.message))
+        status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now())})
     state = replace(
         engine.applications.state(scene.app),
         inputs=scene.inputs,
@@ -85,7 +91,8 @@ def concluded(
     before, state = state.bundle, replace(state, bundle=_bundle(scene, state.bundle, tried=tried))
     state = replace(state, again=_again(scene, state))
     app = engine.applications.report(scene.app, status, state, claim)
-    line.ended("synced" if status.sync and status.sync.status == report.SYNCED else "compared")
+    _log_news(scene.app, app)
+    line.ended("synced" if in_sync else "compared")
     _show(engine, app)
     _wake(engine, scene)
     if before and tried and before != state.bundle:
@@ -97,6 +104,15 @@ def concluded(
     if status.health.status == "Progressing":
         return Ending(look_again_s=in_proportion(status.health.last_transition_time, *_LOOK_AGAIN))
     return Ending()
+
+
+def _stands(operation: OperationState | None, pinned: Pinned) -> TypeGuard[OperationState]:
+    """Whether the last sync failed for good, at just these revisions."""
+    return (
+        operation is not None
+        and operation.phase == "Failed"
+        and revisions_of(operation.sync_result) == pinned.revisions
+    )
 
 
 def _bundle(scene: Scene, before: str, *, tried: bool) -> str:
@@ -236,7 +252,18 @@ def _failed(
     state = engine.applications.state(app)
     with contextlib.suppress(MooringError):  # projects that cannot be read keep nothing from being told
         state = replace(state, spec=edition or engine.applications.edition(app))
-    _show(engine, engine.applications.report(app, status, state, claim))
+    after = engine.applications.report(app, status, state, claim)
+    _log_news(app, after)
+    _show(engine, after)
+
+
+def _log_news(before: Application, after: Application) -> None:
+    """Log each condition that is new, unless it says how a sync ended: `synced` has logged that."""
+    known = {(condition.type, condition.message) for condition in before.status.conditions}
+    ended = after.status.operation_state.message if after.status.operation_state is not None else ""
+    for condition in after.status.conditions:
+        if (condition.type, condition.message) not in known and condition.message != ended:
+            _log.warning("%s: %s: %s", after.key, condition.type, condition.message)
 
 
 def _show(engine: Engine, app: Application) -> None:

@@ -208,6 +208,7 @@ def test_a_failing_object_is_retried_up_to_the_limit_and_not_again_until_there_i
     ship.reconcile("fails")
     ship.refresh("fails")
     assert state(ship, "fails") == told, "it is not tried again by itself"
+    assert ship.condition("fails", "123456") == condition, "and still says why"
 
     good = git_repo.commit({"svc.yaml": configmap("instead")})
     ship.deliver(git_repo, good)
