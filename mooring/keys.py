@@ -24,6 +24,11 @@ class AppKey:
     def __str__(self) -> str:
         return f"{self.namespace}_{self.name}"
 
+    @property
+    def title(self) -> str:
+        """As a person reads it: `mooring/shop`."""
+        return f"{self.namespace}/{self.name}"
+
     @classmethod
     def parse(cls, text: str) -> AppKey:
         """Inverse of `str()`. Raises ValueError when `text` has no `_`."""

@@ -315,6 +315,8 @@ def _sync(engine: Engine, key: AppKey) -> None:
             if engine.turns.release(turn, done=False, again=False):
                 engine.send(step)
             return
+    if ending.failure:
+        line.ended("failed", ending.failure)
     _close(engine, turn, turn.name, ending.failure)
     _again(engine, turn, step)
 
@@ -348,6 +350,11 @@ def _part(key: AppKey) -> str:
     return f"{APP}{key}"
 
 
+def _title(part: str) -> str:
+    """A part of a delivery as a person knows it; a repository's stands in the delivery itself."""
+    return AppKey.parse(part.removeprefix(APP)).title if part.startswith(APP) else "push"
+
+
 def _task(turn: str, queue: str = DEPLOY, shown: tuple[str, str] = ("", "")) -> Step:
     return Step(TASK_TURN, (turn,), queue, shown)
 
@@ -379,7 +386,7 @@ def _close(engine: Engine, turn: Turn, part: str, failure: str = "") -> None:
 def _finish(engine: Engine, ids: Sequence[str], part: str, failure: str = "") -> None:
     endings: dict[str, list[str]] = {}
     for delivery, failures in engine.outstanding.done(ids, part, failure).items():
-        outcome = "; ".join(f"{name}: {why}" for name, why in sorted(failures.items()))
+        outcome = "; ".join(f"{_title(name)}: {why}" for name, why in sorted(failures.items()))
         endings.setdefault(outcome, []).append(delivery)
     for outcome, deliveries in endings.items():
         engine.ledger.finish(deliveries, not outcome, outcome or "synced")

@@ -49,9 +49,10 @@ class Timeline:
 
     def untouched(self, apps: Sequence[str], commit: str) -> None:
         """The commit changes nothing that these have read: all that they get of it is its name."""
-        _log.info("%d applications are untouched by %s", len(apps), commit)
+        count = f"{len(apps)} application{'s' if len(apps) != 1 else ''}"
+        _log.info("%s untouched by %s", count, commit)
         _log.debug("untouched by %s: %s", commit, ", ".join(apps))
-        note = f"{len(apps)} application{'s' if len(apps) != 1 else ''} by {commit[:12]}"
+        note = f"{count} by {commit[:12]}"
         self._tell(Stage("untouched", self._clock(), 0.0, self._app, note))
 
     def waits(self, seconds: float, why: str) -> None:

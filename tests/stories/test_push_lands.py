@@ -39,6 +39,26 @@ def test_a_new_application_is_deployed_and_a_push_changes_it(
     }
 
 
+def test_a_push_that_cannot_be_rendered_is_told_by_its_delivery_and_once_in_the_log(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("breaks", git_repo, namespace)
+    ship.synced("breaks", git_repo.commit({"a.yaml": configmap("a")}))
+
+    told = ship.finished(ship.deliver(git_repo, git_repo.commit({"a.yaml": "kind: [\n"})))
+
+    why = "a.yaml:2: is not YAML"
+    assert told["state"] == "failed"
+    assert told["outcome"].startswith(f"{ship.home}/breaks: {why}")
+    (failed,) = [stage for stage in told["stages"] if stage["name"] == "failed"]
+    assert failed["app"] == f"{ship.home}_breaks"
+    assert failed["note"].startswith(why)
+    ship.refresh("breaks")
+    ship.refresh("breaks")
+    line = f"{ship.home}_breaks: ComparisonError: {why}"
+    assert sum(ship.log(name).count(line) for name in ("deploy", "slow", "reconcile")) == 1
+
+
 def test_a_push_finds_an_application_that_was_created_a_moment_ago(
     ship: Ship, git_repo: Repository, git_server: GitServer, namespace: str
 ) -> None:
