@@ -19,6 +19,8 @@ from mooring.store.due import Step
 if TYPE_CHECKING:
     from mooring.store.ledger import Ledger
 
+_BRIEF = 100  # characters of an outcome in a table
+
 
 @click.group()
 def delivery() -> None:
@@ -144,9 +146,14 @@ def _row(found: Delivery, wide: bool) -> tuple[str, ...]:
         (change.commit or "deleted")[:12] if change else "",
         found.state.value,
         _took(found),
-        found.outcome,
+        found.outcome if wide else _brief(found.outcome),
     )
     return (*row, masked(event.repositories[0]) if event.repositories else "") if wide else row
+
+
+def _brief(outcome: str) -> str:
+    """As much of an outcome as a table has room for: of many failures, `get` and `-o wide` have the rest."""
+    return outcome if len(outcome) <= _BRIEF else f"{outcome[: _BRIEF - 1]}…"
 
 
 def _took(found: Delivery) -> str:

@@ -60,6 +60,18 @@ def test_the_list_is_read_by_people_and_by_programs(mooring: Mooring, redis_clie
     assert mooring("delivery", "list", "-o", "name").stdout == f"{id}\n"
 
 
+def test_many_failures_do_not_break_the_list(mooring: Mooring, redis_client: redis.Redis) -> None:
+    ledger, id = _recorded(redis_client)
+    outcome = "; ".join(f"mooring/shop-{n}: a.yaml:{n}: is not YAML" for n in range(20))
+    ledger.finish([id], False, outcome)
+    (row,) = mooring("delivery", "list").stdout.splitlines()[1:]
+    assert "mooring/shop-0: a.yaml:0: is not YAML; " in row
+    assert row.endswith("…")
+    assert "shop-19" not in row
+    assert outcome in mooring("delivery", "list", "-o", "wide").stdout
+    assert outcome in mooring("delivery", "get", id).stdout
+
+
 def test_a_replay_puts_the_delivery_on_the_queue_again(mooring: Mooring, redis_client: redis.Redis) -> None:
     ledger, id = _recorded(redis_client)
     early = mooring("delivery", "replay", id)
