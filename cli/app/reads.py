@@ -12,6 +12,7 @@ from cli.gostyle import Verb
 from cli.home import connect, home_options
 from cli.named import app_argument
 from mooring.errors import Refused
+from mooring.repourl import masked
 from mooring.settings import Settings
 
 _SHORT = 12  # characters of an id that people see
@@ -27,6 +28,7 @@ def reads(settings: Settings, name: str, output: str | None) -> None:
     A directory stands for all that is in it. A path that is absent was looked for and not found: it would be
     read if it came. What was fetched from other hosts has the digest that it had.
     """
+    from workers.apps.conditions import is_error
     from workers.render.readset import recall
 
     home = connect(settings)
@@ -35,14 +37,17 @@ def reads(settings: Settings, name: str, output: str | None) -> None:
     try:
         read = recall(state.inputs)
     except ValueError as error:
+        why = "; ".join(one.message for one in app.status.conditions if is_error(one))
+        if why:
+            raise Refused(f"application {app.key.title} has not been rendered yet: {why}") from error
         raise Refused(
-            f"application {app.key.namespace}/{app.key.name} has not been rendered yet, or was not by this "
+            f"application {app.key.title} has not been rendered yet, or was not by this "
             f"version: run `mooring app refresh {app.key.name}`"
         ) from error
     sources = app.spec.all_sources
     told: list[dict[str, Any]] = [
         {
-            "repoURL": source.repo_url,
+            "repoURL": masked(source.repo_url),
             "paths": [{"path": path or ".", "id": id_} for path, id_ in one.paths],
             "remotes": [{"address": address, "digest": digest} for address, digest in one.remotes],
         }
@@ -58,7 +63,9 @@ def reads(settings: Settings, name: str, output: str | None) -> None:
                 for item in source["paths"]:
                     click.echo(show.one_line(item["path"]))
         case _:
-            for source in told:
+            for position, source in enumerate(told, 1):
+                if len(told) > 1:
+                    click.echo(f"Source {position}: {show.one_line(source['repoURL'])}")
                 rows = [(item["path"], (item["id"] or "absent")[:_SHORT]) for item in source["paths"]]
                 rows += [(item["address"], item["digest"][:_SHORT]) for item in source["remotes"]]
                 show.columns(("READ", "WAS"), rows)

@@ -100,6 +100,20 @@ def test_a_manifest_from_stdin_is_created_and_a_misspelt_field_is_named(
     assert "spec.syncPolicies is no field" in done.stderr
 
 
+def test_what_was_never_rendered_has_read_nothing_and_says_why(
+    mooring: Mooring, shop: str, cluster: Cluster, namespace: str
+) -> None:
+    assert "`mooring app refresh shop`" in mooring("app", "reads", shop).stderr
+
+    status = {"status": {"conditions": [{"type": "ComparisonError", "message": "app path does not exist"}]}}
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/applications/{shop}"
+    devcluster.ask(cluster, path, status, method="PATCH", content_type="application/merge-patch+json")
+
+    done = mooring("app", "reads", shop)
+    assert done.returncode == 20
+    assert done.stderr.endswith("has not been rendered yet: app path does not exist\n")
+
+
 def test_a_manifest_is_read_as_kubectl_reads_it(mooring: Mooring, shop: str, git_repo: Repository) -> None:
     manifest = f"""
         metadata:

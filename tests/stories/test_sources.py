@@ -160,6 +160,8 @@ def test_a_push_that_touches_nothing_of_one_source_moves_its_revision_alone(
     ship.deliver(git_repo, after)
 
     moved = ship.synced_all("apart", db, after)["status"]
+    read = ship.mooring("app", "reads", "apart").stdout.splitlines()
+    assert [read.index(f"Source {n}: {repo.url}") for n, repo in ((1, other_repo), (2, git_repo))] == [0, 3]
     assert moved["reconciledAt"] == before["reconciledAt"]
     assert moved["history"] == before["history"]
 
