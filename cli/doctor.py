@@ -47,6 +47,9 @@ RIGHTS: Final = (
 )
 
 
+_NAMED = 5  # Applications in a line
+
+
 class State(StrEnum):
     OK = "ok"
     WARNING = "warning"
@@ -317,36 +320,44 @@ def _may(home: Reached, verb: str, group: str, resource: str, name: str) -> bool
 
 
 def _applications(home: Reached) -> Finding:
-    good, broken = _in_files(home) if home.settings.apps_dir else _in_cluster(home)
+    good, broken, ailing = _in_files(home) if home.settings.apps_dir else _in_cluster(home)
     if broken:
         said = f"{len(broken)} of {good + len(broken)} cannot be read: {broken[0]}"
         return Finding("applications", State.PROBLEM, said, "correct the manifest")
     if not good:
         how = "write the first" if home.settings.apps_dir else "`mooring app create` creates one"
         return Finding("applications", State.OK, f"none yet: {how}")
+    if ailing:
+        said = f"{len(ailing)} of {good} say that something is wrong: {', '.join(ailing[:_NAMED])}"
+        said += ", …" if len(ailing) > _NAMED else ""
+        return Finding("applications", State.WARNING, said, f"`mooring app get {ailing[0]}` says what")
     return Finding("applications", State.OK, str(good))
 
 
-def _in_files(home: Reached) -> tuple[int, list[str]]:
-    """How many Applications can be read, and why others cannot."""
+def _in_files(home: Reached) -> tuple[int, list[str], list[str]]:
+    """How many Applications can be read, why others cannot, and the names of those that show an error."""
     from workers.apps.files import Files
 
     written = Files(Path(home.settings.apps_dir), home.settings.namespace).read()
-    return len(written.manifests), [one.message for one in written.broken]
+    return len(written.manifests), [one.message for one in written.broken], []
 
 
-def _in_cluster(home: Reached) -> tuple[int, list[str]]:
+def _in_cluster(home: Reached) -> tuple[int, list[str], list[str]]:
     """As `_in_files`. The workers' own way writes on each broken one that it is; here nothing is written."""
     from mooring.model.application import Application
+    from workers.apps.conditions import is_error
     from workers.apps.home import APPLICATION
 
-    listed, broken = home.api.list(APPLICATION, home.settings.namespace), list[str]()
+    listed, broken, ailing = home.api.list(APPLICATION, home.settings.namespace), list[str](), list[str]()
     for live in listed:
         try:
-            Application.parse(live.body or {})
+            app = Application.parse(live.body or {})
         except Refused as error:
             broken.append(str(error))
-    return len(listed) - len(broken), broken
+            continue
+        if any(map(is_error, app.status.conditions)):
+            ailing.append(app.metadata.name)
+    return len(listed) - len(broken), broken, sorted(ailing)
 
 
 # --- this machine ---------------------------------------------------------------------------------

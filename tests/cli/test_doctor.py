@@ -52,6 +52,21 @@ def test_all_is_well(tools: Path, mooring: Mooring, shop: str) -> None:
     )
 
 
+def test_applications_that_show_an_error_are_named_with_the_next_step(
+    mooring: Mooring, shop: str, cluster: Cluster, namespace: str
+) -> None:
+    status = {"status": {"conditions": [{"type": "ComparisonError", "message": "no such path"}]}}
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/applications/{shop}"
+    devcluster.ask(cluster, path, status, method="PATCH", content_type="application/merge-patch+json")
+
+    done = mooring("doctor", "-o", "json")
+
+    assert done.returncode == 0, "Mooring itself lacks nothing"
+    told = _found(done)["applications"]
+    assert (told["state"], told["said"]) == ("warning", f"1 of 1 say that something is wrong: {shop}")
+    assert told["advice"] == f"`mooring app get {shop}` says what"
+
+
 def test_without_kinds_namespace_redis_and_git_each_is_found(mooring: Mooring, tmp_path: Path) -> None:
     done = mooring("doctor", "-o", "json", "-N", "no-such-home", MOORING_REDIS_URL="", PATH=str(tmp_path))
     assert done.returncode == 1
