@@ -288,6 +288,7 @@ class _Group:
         if not lines:
             return
         prefix = member.prefix.encode()
+        lines = [line for line in lines if line.strip()]
         if self._as_json:
             lines = [line if line.startswith(b"{") else _as_json(member.child.name, line) for line in lines]
             prefix = b""

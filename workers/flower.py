@@ -97,6 +97,8 @@ def main(host: str, port: int) -> None:
         settings = Settings.from_env(os.environ)
         logs.configure(settings.log_format, "flower")
         logging.getLogger("tornado.access").setLevel(logging.WARNING)
+        # It asks workers that are still starting, and says of each question that nobody answered.
+        logging.getLogger("flower.inspector").setLevel(logging.ERROR)
         password = read_password(os.environ)
         connect(settings.redis_url)  # is it a URL? Flower itself waits for Redis
     except MooringError as error:

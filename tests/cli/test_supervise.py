@@ -28,7 +28,7 @@ _STUBBORN = "import os, signal, time; signal.signal(15, 1); print('up', os.getpi
 _POLITE = """
 import os, signal, time
 def stop(*_):
-    print('drained'); raise SystemExit(0)
+    print('\\ndrained'); raise SystemExit(0)
 signal.signal(15, stop)
 print('up', os.getpid())
 time.sleep(600)
@@ -113,6 +113,7 @@ def test_a_signal_drains_the_group_and_leaves_nobody(group: Start, how: signal.S
     rest = process.communicate(timeout=60)[0]
     assert re.search(r"^web +\| drained$", rest, re.M)
     assert re.search(r"^beat +\| drained$", rest, re.M)
+    assert not re.search(r"^\w+ +\| *$", rest, re.M), "an empty line says nothing"
     assert rest.endswith("all ended\n")
     assert process.returncode == 0
     assert not any(child.is_running() for child in children)
