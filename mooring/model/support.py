@@ -244,7 +244,15 @@ def _options(options: SyncOptions, path: str) -> Iterator[Unsupported]:
     yield from (
         Unsupported(path, f"{name}: {why}", b) for name, asked, why, b in _SYNC_OPTIONS if asked(options)
     )
-    yield from (Unsupported(path, f"{text}: is not understood", BLOCKS) for text in options.not_understood)
+    yield from (
+        Unsupported(path, f"{text}: is not understood: correct it, or leave it out", BLOCKS)
+        for text in options.not_understood
+    )
+
+
+_ELSEWHERE = (
+    f"is not the cluster that Mooring is connected to, which is server {IN_CLUSTER}, or name in-cluster"
+)
 
 
 def _destination(
@@ -254,9 +262,9 @@ def _destination(
     if bool(destination.server) == bool(destination.name):
         yield Unsupported(path, "must have either a server or a name", BLOCKS)
     elif destination.server and destination.server.rstrip("/") not in {url.rstrip("/") for url in servers}:
-        yield Unsupported(f"{path}.server", "is not the cluster that Mooring is connected to", BLOCKS)
+        yield Unsupported(f"{path}.server", _ELSEWHERE, BLOCKS)
     elif destination.name and destination.name not in names:
-        yield Unsupported(f"{path}.name", "is not the cluster that Mooring is connected to", BLOCKS)
+        yield Unsupported(f"{path}.name", f"{destination.name}: {_ELSEWHERE}", BLOCKS)
 
 
 def _app_metadata(app: Application) -> Iterator[Unsupported]:

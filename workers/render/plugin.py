@@ -91,9 +91,11 @@ def _installed(job: Job) -> tuple[Plugin, ...]:
 
 def _named(job: Job) -> Plugin:
     plugins, options = _installed(job), job.source.plugin
-    there = (
-        f"installed are {', '.join(plugin.name for plugin in plugins)}" if plugins else "none is installed"
-    )
+    there = "there is none in MOORING_PLUGINS_DIR"
+    if plugins:
+        there = f"installed are {', '.join(plugin.name for plugin in plugins)}"
+    elif job.parameters.plugins is None:
+        there = "none is installed: MOORING_PLUGINS_DIR is not set where the workers run"
     if options is None or not options.name:
         raise RenderFailed(f"spec.source.plugin: no plugin finds this source: name one; {there}")
     named = next((plugin for plugin in plugins if plugin.name == options.name), None)

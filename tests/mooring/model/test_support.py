@@ -78,6 +78,9 @@ def test_our_cluster_may_be_named_by_its_own_url() -> None:
     app = _app(destination={"server": "https://10.0.0.1:6443/"})
     assert unsupported_spec(app, servers=("https://10.0.0.1:6443",)) == ()
     assert unsupported_spec(_app(destination={"name": "in-cluster"})) == ()
+    (told,) = unsupported_spec(_app(destination={"name": "prod-eu"}))
+    assert str(told).startswith("spec.destination.name: prod-eu: is not the cluster")
+    assert "https://kubernetes.default.svc" in str(told)
 
 
 def test_a_skipped_application_is_not_touched() -> None:
