@@ -100,14 +100,14 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     if not (scene.plan.changes or scene.plan.refused or decision.by_hand or running):
         found = compare(scene.plan, engine.api, engine.executor, scene.schema)
         scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
+        _keep_bundle(engine, scene)  # deployed from now on is this render, although nothing had to be written
         return concluded(engine, scene, line, state, found.seen, scene.plan.extras, tried=True)
     resumed = state if decision.resumes else None
     # Only for a turn that is lost. Giving way to whatever is newer would be fewer syncs, but where wishes
     # come faster than one look takes, there would never be any.
     if not engine.turns.renew(turn):
         raise Superseded("another worker has taken this turn")
-    if scene.bundle is not None and not scene.bundle.known:
-        engine.bundles.write(app.key, scene.bundle.content, scene.bundle.drawn)
+    _keep_bundle(engine, scene)
     claim = engine.applications.claim(app, report.running(decision.operation, scene.pinned, now(), resumed))
     applied, parent = _write(engine, scene, claim)
     line.ended("applied")
@@ -242,6 +242,12 @@ def _wait(
         step = Step(TASK_RECONCILE, (str(scene.app.key), WINDOW), RECONCILE)
         engine.due.put(step, held.until.timestamp())
     return replace(ending, failure=why)
+
+
+def _keep_bundle(engine: Engine, scene: Scene) -> None:
+    """Keep what cannot surely be rendered again, unless it is kept already."""
+    if scene.bundle is not None and not scene.bundle.known:
+        engine.bundles.write(scene.app.key, scene.bundle.content, scene.bundle.drawn)
 
 
 def _only(found: Plan, compared: Compared) -> Plan:

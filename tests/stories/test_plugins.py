@@ -11,7 +11,8 @@ import yaml
 
 from devcluster.gitserver import Repository
 from tests.docs.pages import blocks, read
-from tests.stories.ship import Ship
+from tests.stories.ship import Ship, until
+from tests.stories.test_kept_renders import forget, kept
 from workers.confine.mode import mode
 
 pytestmark = [
@@ -54,3 +55,18 @@ def test_a_plugin_of_the_page_deploys_what_it_makes(ship: Ship, git_repo: Reposi
     ship.condition("shop", "plugin template-v1.0 does not take web")
     assert ship.app("shop")["status"]["sync"]["status"] == "Unknown"
     assert ship.configmap(namespace, "shop"), f"{broken} is not taken for a wish to delete"
+
+
+def test_a_push_that_changes_nothing_of_what_a_plugin_makes_loses_nothing(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("still", git_repo, namespace, path="web", selfHeal=True)
+    ship.synced("still", git_repo.commit({"web/a.tmpl": TEMPLATE}))
+    ship.synced("still", ship.pushed(git_repo, {"README": "read by whoever likes"}))
+    ship.quiet()
+    assert kept(ship, "still"), "nobody knows whether the plugin would make the same again"
+
+    forget(ship)
+    ship.kubectl("-n", namespace, "patch", "configmap", "still", "-p", '{"data": {"colour": "spoilt"}}')
+    ship.reconcile("still")
+    until("the drift to be mended", lambda: ship.configmap(namespace, "still")["data"] == {"colour": "grey"})
