@@ -43,7 +43,7 @@ from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
 from workers.proof import due_again
-from workers.push import PUSH, followed
+from workers.push import followed
 from workers.render.files import Tree
 from workers.render.patience import within
 from workers.render.render import render
@@ -365,10 +365,9 @@ def _render(
     before = Pinned.compared(app.status.sync)
     refreshed = bool(refresh_asked(app))
     # Drift is looked for at the revisions that we have; polling finds new ones. But where the last look
-    # failed, a push to one source must not make another look whole again by going back to before.
+    # failed, neither that nor a push to one source must make the app look whole by going back to before.
     failed = app.status.sync is not None and app.status.sync.status == UNKNOWN
-    doubtful = failed and any(name.startswith(PUSH) for name in turn.wishes)
-    stay = operation is None and not refreshed and not doubtful and "look" not in turn.wishes
+    stay = operation is None and not refreshed and not failed and "look" not in turn.wishes
     revisions: dict[int, str] = {}
     trees: list[Tree] = []
     answers: dict[tuple[str, str], str] = {}  # two sources may differ by their paths alone

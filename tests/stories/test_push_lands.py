@@ -54,7 +54,10 @@ def test_a_push_that_cannot_be_rendered_is_told_by_its_delivery_and_once_in_the_
     assert failed["app"] == f"{ship.home}_breaks"
     assert failed["note"].startswith(why)
     ship.refresh("breaks")
-    ship.refresh("breaks")
+    ship.reconcile("breaks")
+    status = ship.app("breaks")["status"]
+    assert status["sync"]["status"] == "Unknown", "what was good before is not what Git has"
+    assert status["conditions"][0]["message"].startswith(why)
     line = f"{ship.home}_breaks: ComparisonError: {why}"
     assert sum(ship.log(name).count(line) for name in ("deploy", "slow", "reconcile")) == 1
 
