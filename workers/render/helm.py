@@ -42,6 +42,9 @@ VERSION: Final = 1  # to be raised whenever the same files and options give othe
 _LONGEST_NAME: Final = 53  # https://helm.sh/docs/topics/charts/ and Helm's own check
 _SOURCE: Final = re.compile(rb"^---\n# Source: (?P<path>.+)\n", re.MULTILINE)
 _COPY: Final = "@source"  # what of the repository is read; no chart is called so
+_BROKEN: Final = re.compile(
+    r"(?:cannot load (?P<own>.+?)|failed to parse (?P<given>.+?)): .*?\byaml: line (?P<line>\d+)"
+)
 _ADVICE: Final = "Use --debug flag to render out invalid YAML"
 _LOOKUP: Final = (
     "templates call `lookup`, which finds nothing: a render does not ask the cluster, so that Git alone says "
@@ -237,6 +240,9 @@ def _failed(error: ToolFailed, job: Job, about: Mapping[str, Any], given: _Files
         for number in reversed(range(len(each))):
             words = words.replace(f"given/{kind}-{number}", each[number].shown)
     words = words.replace(f"{_COPY}/", "")
+    if broken := _BROKEN.match(words):
+        file = broken["given"] or posixpath.join(shown.path, broken["own"])
+        return RenderFailed(f"helm: {words[:2000]}", where=f"{printable(file)}:{broken['line']}")
     place = re.search(rf"(?<![\w./-]){re.escape(shown.name)}/(?P<file>[^\s:()\"]+)(?::(?P<line>\d+))?", words)
     where = shown.path
     if place and shown.name:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from mooring.errors import RemoteRefused, RenderFailed
+from mooring.errors import RemoteFailed, RemoteRefused, RenderFailed
 from mooring.repourl import masked
 from mooring.text import printable
 from workers.remote.archive import unpack
@@ -87,7 +87,13 @@ def complete(job: Job, chart: Path, path: str, work: Path) -> dict[str, str]:
         if each.repository.startswith(_LOCAL):
             files = _copied(job, each, path, place, where)
         else:
-            tree, _, digest = job.fetch.chart(each.repository, each.name, each.version)
+            said = f"{where}: dependency {printable(each.name)}"
+            try:
+                tree, _, digest = job.fetch.chart(each.repository, each.name, each.version)
+            except RemoteFailed as error:
+                raise RemoteFailed(f"{said}: {error}", after=error.after) from error
+            except RemoteRefused as error:
+                raise RemoteRefused(f"{said}: {error}") from error
             remotes[str(Address("chart", (masked(each.repository), each.name, each.version)))] = digest
             Files(tree, digest, job.files.limits).copy([""], place)
             files = sorted(file.relative_to(place).as_posix() for file in place.rglob("*") if file.is_file())

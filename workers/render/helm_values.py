@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import orjson
@@ -25,6 +25,7 @@ from workers.render.files import Files
 from workers.render.source import Job
 
 _SCHEME: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_REF: Final = re.compile(r"\$[A-Za-z0-9_-]+")
 _FETCHED: Final = frozenset(("http", "https"))  # Argo CD's default of helm.valuesFileSchemes
 # JSON may have them as they are, YAML must have them spelt out. https://yaml.org/spec/1.2.2/#51-character-set
 _NOT_YAML: Final = re.compile("[\x7f-\x9f\ufeff\ufffe\uffff]")
@@ -42,10 +43,11 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a path leads: into the files of a repository, or to `url`."""
+    """Where a path leads: into the files of a repository, or to `url`. `said`: where it is named, and how."""
 
     files: Files
     path: str
+    said: str
     url: str = ""
 
 
@@ -56,12 +58,12 @@ def value_files(job: Job, helm: Helm, env: Mapping[str, str]) -> list[Given]:
     counts once. Raises RenderFailed for what leads out of its repository or is not there, and whatever
     fetching raises.
     """
-    places = [_place(job, raw, env) for raw in helm.value_files]
+    places = [_place(job, raw, "valueFiles", env) for raw in helm.value_files]
     named = {
         (id(place.files), place.path) for place in places if not place.url and not is_pattern(place.path)
     }
     taken: dict[tuple[object, str], Given | None] = {}
-    for raw, place in zip(helm.value_files, places, strict=True):
+    for place in places:
         if place.url:
             if ("", place.url) not in taken:
                 taken["", place.url] = _fetched(job, place.url)
@@ -74,10 +76,10 @@ def value_files(job: Job, helm: Helm, env: Mapping[str, str]) -> list[Given]:
             continue
         matches = expand(place.files, place.path)
         if not matches and not helm.ignore_missing_value_files:
-            raise RenderFailed(f"value files {printable(raw)}: no file fits this pattern")
+            raise RenderFailed(f"{place.said}: no file fits this pattern")
         for path in matches:
             if (owner, path) not in named and (owner, path) not in taken:
-                taken[owner, path] = _read(_Place(place.files, path), "value file")
+                taken[owner, path] = _read(replace(place, path=path), "value file")
     return [given for given in taken.values() if given is not None]
 
 
@@ -107,7 +109,7 @@ def file_parameters(job: Job, helm: Helm, env: Mapping[str, str]) -> dict[str, G
     """The files of `fileParameters` by the names of the parameters. Raises as `value_files` does."""
     given: dict[str, Given] = {}
     for each in helm.file_parameters:
-        place = _place(job, each.path, env)
+        place = _place(job, each.path, "fileParameters", env)
         given[each.name] = _fetched(job, place.url) if place.url else _read(place, "file parameter")
     return given
 
@@ -124,29 +126,33 @@ def with_environment(helm: Helm) -> Iterator[str]:
     yield from (each.path for each in helm.file_parameters)
 
 
-def _place(job: Job, raw: str, env: Mapping[str, str]) -> _Place:
+def _place(job: Job, raw: str, field: str, env: Mapping[str, str]) -> _Place:
+    said = f"spec.source.helm.{field}: {printable(masked(raw)) or 'an empty path'}"
     first, _, rest = raw.partition("/")
     if first.startswith("$") and first[1:] in job.refs:
         # Only now is the environment put in: a source must not be chosen by it.
         if not rest.strip("/"):
-            raise RenderFailed(f"{printable(raw)} names a source and no file of it: add its path")
-        return _Place(job.refs[first[1:]], _inside(raw, substitute(rest, env).lstrip("/")))
+            raise RenderFailed(f"{said} names a source and no file of it: add its path")
+        return _Place(job.refs[first[1:]], _inside(said, substitute(rest, env).lstrip("/")), said)
+    if _REF.fullmatch(first) and rest and first[1:] not in env:
+        refs = ", ".join(f"${printable(ref)}" for ref in sorted(job.refs)) or "none"
+        raise RenderFailed(f"{said}: no source of this app has this ref; the refs that there are: {refs}")
     text = substitute(raw, env)
     if scheme := _SCHEME.match(text):
         if scheme[1].lower() not in _FETCHED:
-            raise RenderFailed(f"{printable(masked(text))}: URLs of values can only be http:// and https://")
-        return _Place(job.files, "", text)
+            raise RenderFailed(f"{said}: URLs of values can only be http:// and https://")
+        return _Place(job.files, "", said, text)
     if text.startswith("/"):  # from the root of the repository, as Argo CD has it
-        return _Place(job.files, _inside(raw, text.lstrip("/")))
-    return _Place(job.files, _inside(raw, posixpath.join(job.source.path.strip("/"), text)))
+        return _Place(job.files, _inside(said, text.lstrip("/")), said)
+    return _Place(job.files, _inside(said, posixpath.join(job.source.path.strip("/"), text)), said)
 
 
-def _inside(raw: str, path: str) -> str:
+def _inside(said: str, path: str) -> str:
     path = posixpath.normpath(path)
     if path == ".." or path.startswith("../"):
-        raise RenderFailed(f"{printable(raw)} leads out of the repository: no '..' beyond its root")
+        raise RenderFailed(f"{said} leads out of the repository: no '..' beyond its root")
     if path == ".":
-        raise RenderFailed(f"{printable(raw) or 'an empty path'} is no file: correct spec.source.helm")
+        raise RenderFailed(f"{said} is no file: name one")
     return path
 
 
@@ -154,7 +160,9 @@ def _read(place: _Place, what: str) -> Given:
     found = place.files.find(place.path)
     if found is None or not found.is_file:
         why = "does not exist" if found is None else "is not a file"
-        raise RenderFailed(f"{what} {why} at commit {place.files.commit[:12]}", where=printable(place.path))
+        raise RenderFailed(
+            f"{what} {why} at commit {place.files.commit[:12]} ({place.said})", where=printable(place.path)
+        )
     return Given(printable(place.path), place.files.read(place.path))
 
 

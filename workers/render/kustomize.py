@@ -41,6 +41,9 @@ _QUOTED: Final = re.compile(
 _UNVENDORED: Final = re.compile(
     r"missing in charts/ directory: (?P<names>.+?) ?: unable to run: '\S+ template \S+ (?P<chart>\S+)"
 )
+_GONE: Final = re.compile(
+    r"evalsymlink failure on '(?P<path>[^']+)' : lstat [^:]+: no such file or directory\W*$"
+)
 _DEPRECATED: Final = re.compile(r"'(\w+)' is deprecated")
 _STAMP: Final = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 
@@ -156,6 +159,8 @@ def _told(stderr: str, layout: Layout) -> str:
         inner, name = (f"{title}//", title) if title else ("", ".")
         text = re.sub(rf"(?<![\w./-])(?:\.\./)*{re.escape(folder)}/", partial(_instead, inner), text)
         text = re.sub(rf"(?<![\w./-]){re.escape(folder)}(?![\w./-])", partial(_instead, name), text)
+    if gone := _GONE.search(text):  # said three times over
+        text = f"{gone['path']} is not there: add it, or correct the kustomization that names it"
     return printable(text)
 
 

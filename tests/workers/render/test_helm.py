@@ -16,7 +16,7 @@ import yaml
 
 from devcluster.chartserver import ChartServer
 from devcluster.gitserver import Repository, Symlink
-from mooring.errors import GitRefused, MooringError, Refused, RenderFailed
+from mooring.errors import GitRefused, MooringError, Refused, RemoteFailed, RemoteRefused, RenderFailed
 from mooring.model.spec import Source
 from mooring.settings import Settings
 from workers.git.credentials import Credential
@@ -44,13 +44,16 @@ data:
 class Hosts(Nothing):
     """Charts of a repository, and single files, each as a Git tree."""
 
-    charts: dict[str, tuple[Tree, str, str]] = field(default_factory=dict)
+    charts: dict[str, tuple[Tree, str, str] | MooringError] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     def chart(self, repo_url: str, chart: str, revision: str) -> tuple[Tree, str, str]:
         self.asked.append(f"{repo_url} {chart} {revision}")
-        return self.charts[chart]
+        found = self.charts[chart]
+        if isinstance(found, MooringError):
+            raise found
+        return found
 
     def file(self, url: str) -> tuple[bytes, str]:
         self.asked.append(url)
@@ -142,9 +145,20 @@ def test_values_of_another_source_are_in_that_sources_read_set(
     assert "values/shop.yaml" not in paths(found)
 
 
-def test_a_ref_that_no_source_has_is_a_path_that_is_not_there(rendered: Render) -> None:
-    with pytest.raises(RenderFailed, match=r"leads out of|does not exist|is no file"):
-        rendered({}, {"valueFiles": ["$values/shop.yaml"]})
+def test_a_ref_that_no_source_has_is_told_with_the_refs_that_there_are(rendered: Render) -> None:
+    with pytest.raises(RenderFailed) as refused:
+        rendered({"shop.yaml": "text: a\n"}, {"valueFiles": ["$valeus/shop.yaml"]})
+    assert str(refused.value) == (
+        "spec.source.helm.valueFiles: $valeus/shop.yaml: no source of this app has this ref; the refs that "
+        "there are: none"
+    )
+
+
+def test_a_value_file_that_is_not_there_is_told_as_it_is_named(rendered: Render) -> None:
+    with pytest.raises(RenderFailed) as refused:
+        rendered({}, {"valueFiles": ["/prd.yaml"]})
+    assert str(refused.value).startswith("prd.yaml: value file does not exist at commit ")
+    assert str(refused.value).endswith("(spec.source.helm.valueFiles: /prd.yaml)")
 
 
 def test_the_key_knows_options_cluster_and_build_environment(rendered: Render) -> None:
@@ -237,7 +251,7 @@ metadata: {name: "service-{{ . }}"}
         ),
         ({"app/templates/x.yaml": "{{ if }}"}, "app/templates/x.yaml:1: helm: parse error at "),
         ({"app/templates/x.yaml": "a: b: c"}, "app/templates/x.yaml: helm: YAML parse error on "),
-        ({"app/values.yaml": "a: ["}, "app: helm: cannot load values.yaml"),
+        ({"app/values.yaml": "a: 1\nb: [1\nc: 2\n"}, "app/values.yaml:2: helm: cannot load values.yaml"),
         ({"app/templates/x.yaml": "kind: ConfigMap"}, "app/templates/x.yaml:1: apiVersion is missing"),
         ({"app/Chart.yaml": "name: ["}, "app/Chart.yaml:2: is not YAML"),
         ({"app/Chart.yaml": "name: web"}, "app: helm: validation: chart.metadata.version is required"),
@@ -255,8 +269,8 @@ def test_an_error_is_one_line_that_names_the_file_and_says_what_helm_says(
 
 
 def test_a_broken_value_file_is_named_as_the_application_names_it(rendered: Render) -> None:
-    with pytest.raises(RenderFailed, match=r"failed to parse prod\.yaml"):
-        rendered({"prod.yaml": "a: ["}, {"valueFiles": ["../prod.yaml"]})
+    with pytest.raises(RenderFailed, match=r"^prod\.yaml:2: helm: failed to parse prod\.yaml"):
+        rendered({"prod.yaml": "a: 1\n  b: 2\n"}, {"valueFiles": ["../prod.yaml"]})
 
 
 def test_lookup_finds_nothing_and_says_so_once(rendered: Render) -> None:
@@ -396,6 +410,16 @@ def test_what_helm_would_fetch_is_fetched_in_the_version_of_the_lock_else_the_ne
         printed = yaml.safe_load_all(helm("template", "shop", "."))
     assert sorted(m.key.name for m in found.manifests) == sorted(each["metadata"]["name"] for each in printed)
     assert ("1.4.2" if locked else "1.5.0") in {m.key.name for m in found.manifests}
+
+
+@pytest.mark.parametrize("error", [RemoteFailed("charts.example: no such host"), RemoteRefused("no chart")])
+def test_a_dependency_that_does_not_come_is_named_and_is_asked_for_again_as_any_other(
+    rendered: Render, hosts: Hosts, error: MooringError
+) -> None:
+    hosts.charts["cache"] = error
+    with pytest.raises(type(error)) as told:
+        rendered({"app/Chart.yaml": DEPENDING})
+    assert str(told.value) == f"app/Chart.yaml: dependency cache: {error}"
 
 
 def test_a_vendored_dependency_is_not_fetched(rendered: Render, hosts: Hosts) -> None:

@@ -299,6 +299,23 @@ def test_a_password_in_an_address_is_neither_used_nor_told(workshop: Workshop) -
     assert workshop.elsewhere.asked == []
 
 
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("resources: [gone.yaml]\n", "app/gone.yaml"),
+        ("resources: [web.yaml]\npatches: [{path: gone.yaml}]\n", "app/gone.yaml"),
+        ("resources: [../gone]\n", "gone"),
+        ("configMapGenerator: [{name: a, files: [gone.txt]}]\n", "app/gone.txt"),
+    ],
+)
+def test_what_is_named_and_not_there_is_told_once(workshop: Workshop, text: str, path: str) -> None:
+    files: dict[str, Content] = {"app/kustomization.yaml": text, "app/web.yaml": configmap("web")}
+    assert refused(lambda: workshop.rendered(files)) == (
+        f"app/kustomization.yaml: kustomize: {path} is not there: add it, or correct the kustomization that "
+        "names it"
+    )
+
+
 # --- hostile repositories -------------------------------------------------------------------------
 @pytest.mark.parametrize("link", ["../../../../etc/passwd", "/etc/passwd", "../..", "/"])
 @pytest.mark.parametrize("name", ["web.yaml", "base", "kustomization.yaml"])
