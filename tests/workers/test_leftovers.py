@@ -41,7 +41,8 @@ def deployed(engine: Engine, name: str) -> AppKey:
     """What was kept of an app's render, as at its first write."""
     key = AppKey(engine.settings.namespace, name)
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "drawn"}}
-    engine.bundles.write(key, CONTENT, (Manifest(SECRET, "v1", body, "secret.yaml", 1),))
+    made = Manifest(SECRET, "v1", body, "secret.yaml", 1)
+    engine.bundles.write(key, CONTENT, {"what the source read": (made,)})
     return key
 
 

@@ -85,7 +85,7 @@ def renders(git_repo: Repository, operator: Operator, tmp_path: Path) -> Iterato
         )
         spec = Source.model_validate({"repoURL": git_repo.url, "path": path, **source})
         if files:  # else the same commit once more
-            commits.append(git_repo.commit(files, parent=""))
+            commits.append(git_repo.commit(files, parent="", date="1700000000 +0000"))
         of = Files(reader, commits[-1])
         return render([Job(App("shop", "argocd", "team", "prod"), spec, of, Nothing(), parameters)], through)
 
