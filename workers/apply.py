@@ -84,18 +84,15 @@ def apply(
     api: Api,
     executor: Executor,
     view: Viewpoint,
-    holds: Callable[[], bool],
-    wanted: Callable[[ObjectKey], bool] = lambda _: False,
+    fence: Fence,
 ) -> Applied:
     """Carry out `plan`; objects of one group in parallel, groups one after the other.
 
-    `holds()` asks the API server whether the operation is still this worker's; `wanted(key)` whether the
-    operation that has superseded it has the object too. After a failed object the rest of its group is
+    `fence` is the operation's, one for all of its plans. After a failed object the rest of its group is
     still tried, later groups are not. An API server that goes away is an outcome of the objects it leaves
     undone, to be tried again. Raises Superseded when the operation is lost, having taken back
     what was created and is wanted by nobody.
     """
-    fence = _Fence(holds, wanted)
     outcomes: list[Outcome] = [_unchanged(step) for step in plan.kept]
     outcomes += [_refused(step) for step in plan.refused]
     created: list[Outcome] = []
@@ -138,10 +135,16 @@ def apply(
     return Applied(tuple(outcomes))
 
 
-class _Fence:
-    """Reads the claim again when it was not read just now."""
+class Fence:
+    """Reads the claim of an operation, made just now, again when it was not read just before.
 
-    def __init__(self, holds: Callable[[], bool], wanted: Callable[[ObjectKey], bool]) -> None:
+    `holds()` asks the API server whether the operation is still this worker's; `wanted(key)` whether the
+    operation that has superseded it has the object too.
+    """
+
+    def __init__(
+        self, holds: Callable[[], bool], wanted: Callable[[ObjectKey], bool] = lambda _: False
+    ) -> None:
         self._holds = holds
         self._wanted = wanted
         self._seen = time.monotonic()
@@ -175,7 +178,7 @@ def _take_back(created: Sequence[Outcome], api: Api, wanted: Callable[[ObjectKey
             continue  # gone, or out of reach: then the newer operation prunes it
 
 
-def _write(step: Step, api: Api, view: Viewpoint, fence: _Fence) -> Outcome:
+def _write(step: Step, api: Api, view: Viewpoint, fence: Fence) -> Outcome:
     assert step.desired is not None
     item = step.desired
     try:
@@ -252,7 +255,7 @@ def _written(step: Step, after: Live, warning: str) -> Outcome:
     return Outcome(item.key, item.kind.version, result, message, after, item, warning)
 
 
-def _prune(step: Step, api: Api, fence: _Fence) -> Outcome:
+def _prune(step: Step, api: Api, fence: Fence) -> Outcome:
     live = step.live
     assert live is not None
     try:

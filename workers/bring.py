@@ -15,7 +15,7 @@ from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.store.due import Step
 from mooring.store.turns import Turn
 from workers import checkout, report, tell
-from workers.apply import Applied, Result, apply
+from workers.apply import Applied, Fence, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
 from workers.applyset.parent import Parent
@@ -160,18 +160,8 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
     if namespace and asked.create_namespace:
         api.ensure_namespace(namespace)
     parent = _keep_books(engine, scene)
-
-    def write(wave: Plan) -> Applied:
-        return apply(
-            wave,
-            api,
-            engine.executor,
-            scene.view,
-            holds=lambda: engine.applications.holds(claim),
-            wanted=Successor(engine, claim).wants,
-        )
-
-    applied = in_waves(scene.plan, write)
+    fence = Fence(lambda: engine.applications.holds(claim), Successor(engine, claim).wants)
+    applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence))
     # Known only now: written by a merge, since their schema refused an apply. Their marks are told by it.
     merged = {
         outcome.key: Entry(parent.inventory.entries[outcome.key].origin, "merge")

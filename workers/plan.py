@@ -113,6 +113,11 @@ class Plan:
     notices: tuple[Notice, ...]
 
     @property
+    def steps(self) -> tuple[Step, ...]:
+        """Those of all objects that are wanted."""
+        return (*self.kept, *self.refused, *(step for group in self.writes for step in group))
+
+    @property
     def changes(self) -> bool:
         """Whether applying this plan writes anything."""
         return bool(self.writes or self.prunes)

@@ -48,8 +48,7 @@ def seen_after_apply(plan: Plan, applied: Applied) -> tuple[Seen, ...]:
     """Every desired object as an apply has left it."""
     live = {outcome.key: outcome for outcome in applied.outcomes}
     found = []
-    steps = [*plan.kept, *plan.refused, *(step for group in plan.writes for step in group)]
-    for step in steps:
+    for step in plan.steps:
         assert step.desired is not None
         outcome = live[step.key]
         synced = outcome.result in (Result.CREATED, Result.CONFIGURED, Result.UNCHANGED)

@@ -6,13 +6,11 @@ and so that what the web tier may put on a queue meets a worker that knows a sin
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from celery import Celery
@@ -29,6 +27,7 @@ from mooring.store.due import Step
 from workers import follow
 from workers.about import completed
 from workers.celery_app import QUEUES, make, send
+from workers.confine.launch import give_way
 from workers.confine.mode import ADVICE, mode
 from workers.confine.scratch import sweep
 from workers.engine import Engine, start
@@ -161,7 +160,8 @@ def main(pool: str) -> None:
     for noisy in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     setup_logging.connect(_set_up_already, weak=False)
-    _give_way(_NICE.get(pool, 0))
+    os.nice(_NICE.get(pool, 0))
+    give_way()
     app, engine = build(pool, settings)
     try:
         if pool == "intake":
@@ -183,15 +183,6 @@ def main(pool: str) -> None:
     app.worker_main(
         ["--quiet", "worker", queues, name, "--loglevel=INFO", "--without-mingle", "--without-gossip", *kind]
     )
-
-
-def _give_way(nice: int) -> None:
-    """Where the kernel shares out processors between sessions first, ours is as nice as we are.
-    https://man7.org/linux/man-pages/man7/sched.7.html ("The autogroup feature")"""
-    os.nice(nice)
-    if nice and os.getsid(0) == os.getpid():
-        with contextlib.suppress(OSError):  # not such a kernel
-            Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def _prepare(settings: Settings) -> None:

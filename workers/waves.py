@@ -40,8 +40,7 @@ def in_waves(plan: Plan, write: Callable[[Plan], Applied]) -> Applied:
 def cut(plan: Plan) -> tuple[Plan, ...]:
     """A plan for each wave, the last one with the deletions; then one for those that come last of all. One
     plan where there are no waves."""
-    steps = [*plan.kept, *plan.refused, *(step for group in plan.writes for step in group)]
-    numbers = sorted({step.wave for step in steps}) or [0]
+    numbers = sorted({step.wave for step in plan.steps}) or [0]
     waves = [
         replace(
             plan,
@@ -76,5 +75,4 @@ def _health(outcome: Outcome) -> Health:
 
 
 def _held_back(waves: Sequence[Plan], why: str) -> list[Outcome]:
-    steps = [step for wave in waves for group in (wave.kept, wave.refused, *wave.writes) for step in group]
-    return [held_back(step, why) for step in steps]
+    return [held_back(step, why) for wave in waves for step in wave.steps]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from devcluster.gitserver import Repository
@@ -44,3 +46,12 @@ def test_a_slow_program_is_applied_by_the_slow_pool_and_nobody_is_told_of_troubl
     lines = {pool: ship.log(pool).count(done) for pool in ("deploy", "slow", "reconcile")}
     assert lines["slow"] == 1, lines
     assert not any(slow in line for line in ship.log("deploy").splitlines() if done in line)
+
+
+@pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel knows no autogroups")
+def test_that_pool_gives_way_to_all_other_sessions(ship: Ship) -> None:
+    said = {pool: Path(f"/proc/{ship.pool(pool)[0]}/autogroup").read_text() for pool in ("slow", "deploy")}
+    assert {pool: text.split()[1:] for pool, text in said.items()} == {
+        "slow": ["nice", "10"],
+        "deploy": ["nice", "0"],
+    }

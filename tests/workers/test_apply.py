@@ -15,7 +15,7 @@ from devcluster.cluster import Cluster as ControlPlane
 from mooring.errors import ClusterUnavailable, Superseded
 from mooring.keys import AppKey, ObjectKey
 from mooring.names import APPLYSET_PART_OF, LAST_APPLIED, TRACKING_ID
-from workers.apply import Applied, Result, apply
+from workers.apply import Applied, Fence, Result, apply
 from workers.applyset.identity import applyset_id
 from workers.applyset.inventory import Entry, Inventory
 from workers.cluster.api import Api, Update
@@ -79,7 +79,7 @@ class App:
         return found
 
     def applies(self, found: Plan, holds: Callable[[], bool] = always) -> Applied:
-        return apply(found, self.api, self.executor, self.view, holds)
+        return apply(found, self.api, self.executor, self.view, Fence(holds))
 
     def syncs(self, *bodies: dict[str, Any], options: Sequence[str] = ()) -> Applied:
         return self.applies(self.plans(*bodies, options=options))

@@ -55,7 +55,7 @@ def main() -> None:
     read_from, report = int(sys.argv[1]), int(sys.argv[2])
     with open(read_from, "rb") as file:
         orders = marshal.loads(file.read())  # noqa: S302 - from the one who started us
-    _give_way()
+    give_way()
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     failing, failed = os.pipe()
     tool = os.fork()
@@ -84,7 +84,7 @@ def main() -> None:
 def _become(orders: dict[str, Any]) -> None:
     keeper = os.getppid()
     os.setsid()
-    _give_way()
+    give_way()
     _prctl(_PR_SET_PDEATHSIG, _SIGKILL)
     if os.getppid() != keeper:
         return
@@ -117,10 +117,12 @@ def _become(orders: dict[str, Any]) -> None:
     os.execve(orders["argv"][0], orders["argv"], orders["env"])  # noqa: S606 - there must be no shell
 
 
-def _give_way() -> None:
+def give_way() -> None:
     """Where the kernel shares out processors between sessions first, a new one has a full share: how nice we
-    are counts only inside. https://man7.org/linux/man-pages/man7/sched.7.html ("The autogroup feature")"""
-    if nice := os.nice(0):
+    are counts only inside. So the session that we lead becomes as nice as we are.
+    https://man7.org/linux/man-pages/man7/sched.7.html ("The autogroup feature")"""
+    nice = os.nice(0)
+    if nice and os.getsid(0) == os.getpid():
         try:
             with open("/proc/self/autogroup", "w") as share:  # noqa: PTH123
                 share.write(str(nice))
