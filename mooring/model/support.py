@@ -34,6 +34,9 @@ class Unsupported:
 
 
 BLOCKS, WARNS = True, False
+_UNKNOWN_FIELD = "no such field is known: correct it, or leave it out"
+_UNKNOWN_ANNOTATION = "this annotation is not known: correct it, or leave it out"
+_UNKNOWN_OPTION = "this option is not known: correct it, or leave it out"
 
 # --- tables ---------------------------------------------------------------------------------------
 _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = (
@@ -107,7 +110,7 @@ _COMPARE_OPTIONS: dict[str, tuple[str, bool] | None] = {
 # Annotations of the Application itself.
 _APP_ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
     **dict.fromkeys(_ANNOTATIONS),  # they speak of the Application as somebody's object
-    "skip-reconcile": ("the application is not to be touched", BLOCKS),
+    "skip-reconcile": ("the application is not touched until this is taken off", BLOCKS),
 }
 _APP_PREFIXES: tuple[tuple[str, str], ...] = (
     ("notifications.argoproj.io/", "notifications are not sent yet"),
@@ -115,17 +118,22 @@ _APP_PREFIXES: tuple[tuple[str, str], ...] = (
 _FINALIZER = "resources-finalizer.argocd.argoproj.io"
 
 _PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
-    ("signatureKeys", lambda p: p.spec.signature_keys, "signatures are not verified yet", BLOCKS),
+    (
+        "signatureKeys",
+        lambda p: p.spec.signature_keys,
+        "signatures are not verified yet: leave it out where the Git host takes signed commits only",
+        BLOCKS,
+    ),
     (
         "destinationServiceAccounts",
         lambda p: p.spec.destination_service_accounts,
-        "no other identity can be taken on yet",
+        "no other identity can be taken on yet: leave it out, and syncs have Mooring's own rights",
         BLOCKS,
     ),
     (
         "permitOnlyProjectScopedClusters",
         lambda p: p.spec.permit_only_project_scoped_clusters,
-        "clusters do not belong to projects yet",
+        "clusters do not belong to projects yet: name them in spec.destinations instead",
         BLOCKS,
     ),
     ("orphanedResources", lambda p: p.spec.orphaned_resources, "orphans are not looked for yet", WARNS),
@@ -157,7 +165,7 @@ def unsupported_spec(
 
     def found() -> Iterator[Unsupported]:
         for path in unknown_fields(app):
-            yield Unsupported(path, "no such field is known", path.startswith(("spec.", "operation.")))
+            yield Unsupported(path, _UNKNOWN_FIELD, path.startswith(("spec.", "operation.")))
         spec = app.spec
         yield from (
             Unsupported(f"spec.{path}", why, blocks) for path, asked, why, blocks in _SPEC if asked(spec)
@@ -183,11 +191,11 @@ def unsupported_annotations(body: Mapping[str, Any]) -> tuple[Unsupported, ...]:
                 continue
             if name == "compare-options":
                 for option in filter(None, (text.strip() for text in value.split(","))):
-                    verdict = _COMPARE_OPTIONS.get(option, ("this option is not known", BLOCKS))
+                    verdict = _COMPARE_OPTIONS.get(option, (_UNKNOWN_OPTION, BLOCKS))
                     if verdict:
                         yield Unsupported(path, f"{option}: {verdict[0]}", verdict[1])
             else:
-                verdict = _ANNOTATIONS.get(name, ("this annotation is not known", BLOCKS))
+                verdict = _ANNOTATIONS.get(name, (_UNKNOWN_ANNOTATION, BLOCKS))
                 if verdict:
                     yield Unsupported(path, *verdict)
         yield from _options(sync_options((), annotations), "metadata.annotations[sync-options]")
@@ -209,7 +217,7 @@ def unsupported_project(project: AppProject) -> tuple[Unsupported, ...]:
     prefix = f"AppProject {project.metadata.name}: "
     unknown = (path for path in project.unknown() if not path.startswith("status."))
     return (
-        *(Unsupported(prefix + path, "no such field is known", path.startswith("spec.")) for path in unknown),
+        *(Unsupported(prefix + path, _UNKNOWN_FIELD, path.startswith("spec.")) for path in unknown),
         *(Unsupported(f"{prefix}spec.{path}", why, b) for path, asked, why, b in _PROJECT if asked(project)),
     )
 
@@ -274,7 +282,7 @@ def _app_metadata(app: Application) -> Iterator[Unsupported]:
         name = _own_name(key)
         if not name or name.startswith(_HARMLESS_PREFIXES) or value == "false":
             continue
-        verdict = _APP_ANNOTATIONS.get(name, ("this annotation is not known", WARNS))
+        verdict = _APP_ANNOTATIONS.get(name, (_UNKNOWN_ANNOTATION, WARNS))
         if verdict:
             yield Unsupported(path, *verdict)
     if any(finalizer.startswith(_FINALIZER) for finalizer in app.metadata.finalizers):
