@@ -31,7 +31,7 @@ def revision_options(help: str) -> Callable[[Command], Command]:
                     multiple=True,
                     type=click.IntRange(1),
                     metavar="N",
-                    help="Which source, counted from 1.",
+                    help="Which source, counted from 1: the first is spec.sources[0].",
                 ),
             )
         ):

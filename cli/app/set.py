@@ -27,7 +27,7 @@ from workers.mergepatch import difference, without_nulls
     "--source-position",
     type=click.IntRange(1),
     metavar="N",
-    help="Which of several sources the flags are about, counted from 1.",
+    help="Which of several sources the flags are about, counted from 1: the first is spec.sources[0].",
 )
 @show.output_option
 def set_(settings: Settings, name: str, output: str | None, **given: Any) -> None:
