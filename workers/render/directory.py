@@ -82,7 +82,11 @@ class DirectoryRenderer:
         for name, documents in jsonnet.evaluated(job, programs):
             by_file[name], told = manifests_of(documents, printable(name))
             warnings += told
-        return Product(tuple(each for manifests in by_file.values() for each in manifests), tuple(warnings))
+        manifests = tuple(each for manifests in by_file.values() for each in manifests)
+        if not manifests:  # which may well be meant, and is as likely a slip
+            check = "correct source.path or, in source.directory, recurse, include and exclude"
+            warnings.append(f"path {printable(path or '.')!r} has no manifests: if it should, {check}")
+        return Product(manifests, tuple(warnings))
 
 
 def _read(data: bytes, name: str, parameters: Parameters, budget: Budget) -> tuple[list[Manifest], list[str]]:

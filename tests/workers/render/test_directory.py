@@ -103,6 +103,20 @@ def test_yaml_that_is_nothing_like_a_manifest_is_passed_over(rendered: Render) -
     assert not result.warnings
 
 
+def test_a_path_without_any_manifest_is_told_and_no_failure(rendered: Render) -> None:
+    for files, options in (
+        ({"app/README.md": "nothing yet"}, {}),
+        ({"app/values.yaml": "replicas: 3\n"}, {}),
+        ({"app/deep/d.yaml": config("d")}, {}),
+        (FILES, {"include": "*.yml.tmpl"}),
+    ):
+        result = rendered(files, directory=options)
+        assert names(result) == []
+        assert len(result.warnings) == 1
+        assert result.warnings[0].startswith("path 'app' has no manifests: if it should, correct source.path")
+    assert rendered(FILES).warnings == ()
+
+
 def test_a_manifest_beside_something_else_in_one_file_is_refused(rendered: Render) -> None:
     with pytest.raises(RenderFailed, match="apiVersion is missing"):
         rendered({"app/a.yaml": config("a") + "---\nreplicas: 3\n"})
