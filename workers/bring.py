@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.pinned import revisions_of
-from mooring.model.status import TERMINATING
+from mooring.model.spec import Operation
+from mooring.model.status import TERMINATING, OperationState
 from mooring.model.sync_options import sync_options
 from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.store.due import Step
@@ -19,7 +20,7 @@ from workers.apply import Applied, Fence, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
 from workers.applyset.parent import Parent
-from workers.apps.conditions import SYNC_WINDOW
+from workers.apps.conditions import SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.store import Claim
 from workers.compare import Compared, compare
@@ -29,10 +30,11 @@ from workers.look import Scene, check, look, options
 from workers.plan import Extra, Notice, Plan, without_prunes
 from workers.proof import record
 from workers.push import PUSH
-from workers.retry import next_try
+from workers.retry import next_try, still_waits
 from workers.successor import Successor
 from workers.tell import (
     RETRY,
+    RETRY_NEWEST,
     TERMINATED,
     WAVE,
     WINDOW,
@@ -97,6 +99,10 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     app, decision = scene.app, scene.decision
     state = app.status.operation_state
     running = state is not None and state.phase == "Running"
+    if state is not None and decision.resumes and scene.content == engine.applications.state(app).tried:
+        left = still_waits(state, datetime.fromtimestamp(engine.clock(), UTC))
+        if left:
+            return _back_off(engine, scene, line, state, left)
     if not (scene.plan.changes or scene.plan.refused or decision.by_hand or running):
         found = compare(scene.plan, engine.api, engine.executor, scene.schema)
         scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
@@ -108,7 +114,10 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     if not engine.turns.renew(turn):
         raise Superseded("another worker has taken this turn")
     _keep_bundle(engine, scene)
-    claim = engine.applications.claim(app, report.running(decision.operation, scene.pinned, now(), resumed))
+    # From now on: should this worker die, what it has begun is neither new nor undone.
+    memory = replace(engine.applications.state(app), tried=scene.content, failed="")
+    begun = report.running(decision.operation, scene.pinned, now(), resumed)
+    claim = engine.applications.claim(app, begun, memory)
     applied, parent = _write(engine, scene, claim)
     line.ended("applied")
     if not applied.failures and not applied.waiting:
@@ -123,9 +132,9 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         if wait is not None:
             message = f"trying again in {wait:.0f} s (attempt {retries + 2}): {finished.message}"
             finished = finished.model_copy(
-                update={"phase": "Running", "message": message, "finished_at": "", "retry_count": retries + 1}
+                update={"phase": "Running", "message": message, "retry_count": retries + 1}
             )
-            failed = Ending(failure=message, look_again_s=wait, why=RETRY)
+            failed = Ending(message, wait, _retry(decision.operation))
     if not applied.waiting:
         tell.synced(app, finished)
     after = concluded(
@@ -150,6 +159,19 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
             f"sync to {scene.pinned}: {finished.message}",
         )
     return failed or after
+
+
+def _back_off(engine: Engine, scene: Scene, line: Timeline, state: OperationState, wait: float) -> Ending:
+    """Leave an operation alone whose next try has not come yet: what woke us is nothing new to it."""
+    found = compare(scene.plan, engine.api, engine.executor, scene.schema)
+    extras = without_prunes(scene.plan, "left Git; it is pruned with the next try").extras
+    scene = replace(scene, notices=(*scene.notices, Notice(SYNC_ERROR, state.message)))
+    concluded(engine, scene, line, state, found.seen, extras)
+    return Ending(state.message, wait, _retry(state.operation))
+
+
+def _retry(operation: Operation) -> str:
+    return RETRY_NEWEST if operation.retry.refresh else RETRY
 
 
 def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]:
@@ -214,7 +236,8 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
         return _wait(engine, scene, line, held, found, extras)
     if state is not None and running:
         # An automated one that was cut short, and automation has been turned off since.
-        claim = engine.applications.claim(scene.app, state)
+        memory = replace(engine.applications.state(scene.app), tried="")
+        claim = engine.applications.claim(scene.app, state, memory)
         state = report.ended(state, "Error", "ended: syncs are not automated any more", now())
         tell.synced(scene.app, state)
         scene = replace(scene, app=claim.app)

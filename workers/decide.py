@@ -52,6 +52,7 @@ def decide(
     pinned: Pinned,
     *,
     new: bool,
+    failed: bool,
     may_sync: bool,
     approved: bool,
     windows: Sequence[Window],
@@ -59,12 +60,12 @@ def decide(
 ) -> Decision:
     """What to do about `app` at the revisions of `pinned`.
 
-    `new`: this content was never synced to this destination, so what differs is no drift. `may_sync` is
-    False when something unsupported forbids writing, `approved` True when somebody has just confirmed
-    deletions that wait. `windows` are those that apply to the app; what somebody asks for was judged by them
-    when it was taken up.
+    `new`: this content was never synced to this destination, so what differs is no drift. `failed`: it was
+    tried, and failed for good. `may_sync` is False when something unsupported forbids writing, `approved`
+    True when somebody has just confirmed deletions that wait. `windows` are those that apply to the app; what
+    somebody asks for was judged by them when it was taken up.
     """
-    wish = _wish(app, pinned, new=new, may_sync=may_sync, approved=approved)
+    wish = _wish(app, pinned, new=new, failed=failed, may_sync=may_sync, approved=approved)
     if wish.mode is Mode.COMPARE or (wish.by_hand and not wish.resumes):
         return wish
     state = app.status.operation_state
@@ -73,7 +74,9 @@ def decide(
     return replace(wish, held=found) if isinstance(found, Held) else wish
 
 
-def _wish(app: Application, pinned: Pinned, *, new: bool, may_sync: bool, approved: bool) -> Decision:
+def _wish(
+    app: Application, pinned: Pinned, *, new: bool, failed: bool, may_sync: bool, approved: bool
+) -> Decision:
     """What to do if every time were the right one."""
     state = app.status.operation_state
     wanted = asked(app)
@@ -99,12 +102,12 @@ def _wish(app: Application, pinned: Pinned, *, new: bool, may_sync: bool, approv
     )
     if rules is None or not may_sync:
         return Decision(Mode.COMPARE, automatic, permission)
-    tried = revisions_of(state.sync_result if state else None)
-    if state is not None and state.phase == "Running" and tried == pinned.revisions:
+    running = state is not None and state.phase == "Running"
+    same = not new or revisions_of(state.sync_result if state else None) == pinned.revisions
+    if running and same:  # a commit that changes nothing for the app is no other sync
         return Decision(Mode.SYNC, automatic, permission, resumes=True)
-    failed = state is not None and state.phase == "Failed"
-    if new or approved or (failed and tried != pinned.revisions):
+    if new or approved:
         return Decision(Mode.SYNC, automatic, permission)
-    # What has failed for good is not tried again by itself at the same commit, not even to heal.
+    # What has failed for good is not tried again by itself, not even to heal.
     heals = rules.self_heal and not failed
     return Decision(Mode.HEAL if heals else Mode.COMPARE, automatic, permission)

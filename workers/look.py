@@ -43,7 +43,7 @@ from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
 from workers.proof import due_again
-from workers.push import followed
+from workers.push import PUSH, followed
 from workers.render.files import Tree
 from workers.render.patience import within
 from workers.render.render import render
@@ -114,6 +114,11 @@ class Scene:
     words: Words
     edition: str
     bundle: Bundle | None
+
+    @property
+    def content(self) -> str:
+        """The digest of all that makes a sync another one (State.tried)."""
+        return content_digest(self.app, self.pinned, self.inputs)
 
 
 def check(engine: Engine, app: Application, edition: str) -> Checked:
@@ -212,11 +217,12 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         (c.last_transition_time for c in app.status.conditions if c.type == PRUNE_SKIPPED), default=""
     )
     view = viewpoint(engine.applications, engine.installation.id, app, parent.applyset)
-    content = engine.applications.state(app).tried
+    memory, content = engine.applications.state(app), content_digest(app, pinned, inputs)
     decision = decide(
         app,
         pinned,
-        new=content != content_digest(app, pinned, inputs) or _handed_over(wanted, observed, view),
+        new=memory.tried != content or _handed_over(wanted, observed, view),
+        failed=memory.failed == content,
         may_sync=not blocking,
         approved=approved(app.metadata.annotations, since),
         windows=checked.windows,
@@ -361,7 +367,8 @@ def _render(
     and what was read for them, to be remembered."""
     app, sync = checked.app, operation.sync if operation else None
     wanted = checkout.sources_of(app, checked.project, sync)
-    asked_for = _asked_for(app, operation, len(wanted.sources))
+    news = "look" in turn.wishes or any(name.startswith(PUSH) for name in turn.wishes)
+    asked_for = _asked_for(app, operation, len(wanted.sources), news)
     before = Pinned.compared(app.status.sync)
     refreshed = bool(refresh_asked(app))
     # Drift is looked for at the revisions that we have; polling finds new ones. But where the last look
@@ -419,13 +426,18 @@ def _moved(pinned: Pinned, before: Pinned | None) -> str:
     )
 
 
-def _asked_for(app: Application, operation: Operation | None, count: int) -> tuple[str, ...]:
-    """The revisions that an operation names, one a source; "" where the source's own is meant."""
+def _asked_for(app: Application, operation: Operation | None, count: int, news: bool) -> tuple[str, ...]:
+    """The revisions that an operation names, one a source; "" where the source's own is meant.
+
+    One operation, one commit, however often tried; unless its retries shall take what is new, and there is
+    such `news`.
+    """
     none = ("",) * count
     if operation is None:
         return none
     begun = app.status.operation_state if app.operation is None else None
-    # One operation, one commit, however often tried.
+    if operation.retry.refresh and news:
+        begun = None
     told = [revisions_of(operation.sync), revisions_of(begun.sync_result if begun else None)]
     named, resolved = (revisions if len(revisions) == count else none for revisions in told)
     return tuple(own or before for own, before in zip(named, resolved, strict=True))

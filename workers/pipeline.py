@@ -305,11 +305,12 @@ def _sync(engine: Engine, key: AppKey) -> None:
             return
     if ending.look_again_s:
         until = engine.clock() + ending.look_again_s
-        goes_on = ending.why in (tell.RETRY, tell.WAVE)  # the deliveries wait for how it ends
+        retries = ending.why in (tell.RETRY, tell.RETRY_NEWEST)
+        goes_on = retries or ending.why == tell.WAVE  # the deliveries wait for how it ends
         queue = DEPLOY if ending.why == tell.WAVE else RECONCILE
         engine.due.put(Step(TASK_RECONCILE, (str(key), ending.why), queue), until)
         if goes_on:
-            if ending.why == tell.RETRY or not turn.waits:
+            if retries or not turn.waits:
                 line.waits(ending.look_again_s, ending.failure)
             engine.turns.park(turn.name, until + _ORPHAN_AFTER_S)
             if engine.turns.release(turn, done=False, again=False):
@@ -322,8 +323,8 @@ def _sync(engine: Engine, key: AppKey) -> None:
 
 
 def reconcile(engine: Engine, name: str, why: str) -> None:
-    """Look at one application, or at all when `name` is empty; `look` as the reason asks its Git host too."""
-    wishes = {"look": "1"} if why == tell.LOOK else {"compare": "1"}
+    """Look at one application, or at all when `name` is empty; some reasons ask its Git host too."""
+    wishes = {"look": "1"} if why in (tell.LOOK, tell.RETRY_NEWEST) else {"compare": "1"}
     if not name:
         listing = engine.applications.list()
         engine.views.keep_only({app.key for app in listing.apps})

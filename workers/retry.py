@@ -6,9 +6,12 @@ https://argo-cd.readthedocs.io/en/stable/user-guide/auto_sync/#automatic-retry-r
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from mooring.model.spec import Retry
+from mooring.model.status import OperationState
 from workers import durations
+from workers.ownership import moment
 
 _LARGEST_FACTOR = 1000
 # What may pass by itself (an API server away, an object that somebody keeps changing) is tried again
@@ -28,6 +31,16 @@ def next_try(retry: Retry, tried: int, passing: bool) -> float | None:
     if passing and retry.limit == 0:
         first = 1.0
     return min(first * float(factor) ** min(tried, 30), most)
+
+
+def still_waits(state: OperationState, now: datetime) -> float:
+    """Seconds until the next try of an operation that is in back-off since `finishedAt`; 0 of any other."""
+    since = moment(state.finished_at)
+    if state.phase != "Running" or not state.retry_count or since is None:
+        return 0.0
+    retry = state.operation.retry
+    wait = next_try(retry, state.retry_count - 1, passing=retry.limit == 0)
+    return min(max(0.0, (since - now).total_seconds() + wait), wait) if wait else 0.0
 
 
 def seconds(text: str, default: float) -> float:

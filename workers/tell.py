@@ -7,7 +7,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TypeGuard
 
 from mooring.errors import GitRefused, MooringError, Refused, RemoteRefused, Retryable
 from mooring.keys import AppKey
@@ -23,7 +22,7 @@ from workers import report
 from workers.apply import Applied
 from workers.apps.conditions import SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
-from workers.apps.state import State, content_digest
+from workers.apps.state import State
 from workers.apps.store import Claim
 from workers.decide import asked
 from workers.engine import Engine
@@ -41,6 +40,7 @@ _ASK_GIT_AGAIN = (2.0, 180.0)
 
 TERMINATED = "operation terminated"
 HEALTH, LOOK, RETRY, WAVE, WINDOW = "health", "look", "retry", "wave", "window"  # why to look again
+RETRY_NEWEST = "retry with what is newest"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +76,20 @@ def concluded(
             notices.append(Notice(SYNC_ERROR, operation.message))
     status = report.status(scene.app, scene.pinned, scene.kinds, seen, extras, notices, operation, now())
     in_sync = status.sync is not None and status.sync.status == report.SYNCED
-    if applied is None and not in_sync and _stands(operation, scene.pinned):
-        # What failed is not tried again at this commit: who looks later must see why.
-        notices.append(Notice(SYNC_ERROR, operation.message))
+    memory = engine.applications.state(scene.app)
+    if applied is None and not in_sync and memory.failed == scene.content:
+        # It is not tried again by itself: who looks later must see why.
+        notices.append(Notice(SYNC_ERROR, _why_failed(operation)))
         status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now())})
     state = replace(
-        engine.applications.state(scene.app),
+        memory,
         inputs=scene.inputs,
         commit=" ".join(scene.pinned.revisions),
         spec=scene.edition,
     )
     if tried:
-        state = replace(state, tried=content_digest(scene.app, scene.pinned, scene.inputs))
+        failed = claim is not None and operation is not None and operation.phase == "Failed"
+        state = replace(state, tried=scene.content, failed=scene.content if failed else "")
     before, state = state.bundle, replace(state, bundle=_bundle(scene, state.bundle, tried=tried))
     state = replace(state, again=_again(scene, state))
     app = engine.applications.report(scene.app, status, state, claim)
@@ -106,12 +108,12 @@ def concluded(
     return Ending()
 
 
-def _stands(operation: OperationState | None, pinned: Pinned) -> TypeGuard[OperationState]:
-    """Whether the last sync failed for good, at just these revisions."""
+def _why_failed(last: OperationState | None) -> str:
+    """Why what Git has is not tried again; the last operation may have been about something else."""
+    if last is not None and last.phase == "Failed":
+        return last.message
     return (
-        operation is not None
-        and operation.phase == "Failed"
-        and revisions_of(operation.sync_result) == pinned.revisions
+        "its last sync failed: it is not tried again by itself, until something of it changes; sync by hand"
     )
 
 
@@ -211,7 +213,8 @@ def terminated(engine: Engine, app: Application, state: OperationState) -> Appli
     ended = report.ended(state, "Failed", TERMINATED, now())
     synced(app, ended)
     status = report.failed_status(claim.app, [Notice(SYNC_ERROR, TERMINATED)], ended, now())
-    after = engine.applications.report(claim.app, status, engine.applications.state(claim.app), claim)
+    memory = engine.applications.state(claim.app)
+    after = engine.applications.report(claim.app, status, replace(memory, failed=memory.tried), claim)
     engine.applications.event(after, "Warning", "OperationCompleted", TERMINATED)
     _show(engine, after)
     return after

@@ -218,6 +218,91 @@ def test_a_failing_object_is_retried_up_to_the_limit_and_not_again_until_there_i
     ship.unsaid("fails", "123456")
 
 
+def test_what_failed_for_good_is_not_tried_again_for_a_commit_that_changes_nothing_for_the_app(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("mono", git_repo, namespace, path="shop", selfHeal=True)
+    git_repo.commit({"shop/a.yaml": configmap("a", v="1"), "shop/svc.yaml": invalid("svc")})
+    told = failed(ship, "mono")
+    ship.quiet()
+
+    unrelated = ship.pushed(git_repo, {"bank/a.yaml": configmap("a", v="other")})
+
+    ship.synced("mono", unrelated, status="OutOfSync")
+    assert state(ship, "mono") == told, "it is not tried again"
+    assert ship.condition("mono", "123456")["type"] == "SyncError", "and still says why"
+    path = f"/api/v1/namespaces/{namespace}/configmaps/a"
+    ship.ask(path, {"data": {"v": "drift"}}, **MERGE)
+    ship.reconcile("mono")
+    assert state(ship, "mono") == told, "not even to heal"
+
+    # Somebody says so; and what is put right is another matter.
+    assert ship.operate("mono")["status"]["operationState"]["startedAt"] >= told["finishedAt"]
+    assert state(ship, "mono")["phase"] == "Failed"
+    ship.synced("mono", ship.pushed(git_repo, {"shop/svc.yaml": configmap("instead")}))
+    assert state(ship, "mono")["phase"] == "Succeeded"
+
+
+def in_retry(ship: Ship, app: str) -> Any:
+    """Waits until the app's sync has failed once and is to be tried again; its operationState then."""
+
+    def look() -> Any:
+        told = state_or_none(ship, app) or {}
+        return told if told.get("retryCount") and told["phase"] == "Running" else None
+
+    return until(f"the sync of {app} to wait for its retry", look)
+
+
+SELDOM = {"limit": -1, "backoff": {"duration": "1h", "maxDuration": "1h"}}
+
+
+def test_a_retry_in_back_off_gives_way_to_a_commit_that_changes_something_and_to_no_other(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("gives-way", git_repo, namespace, path="shop", policy={"retry": SELDOM})
+    git_repo.commit({"shop/a.yaml": configmap("a"), "shop/svc.yaml": invalid("svc")})
+    begun = in_retry(ship, "gives-way")
+
+    unrelated = git_repo.commit({"bank/a.yaml": configmap("a")})
+    waits = ship.deliver(git_repo, unrelated)
+    ship.synced("gives-way", unrelated, status="OutOfSync")
+    assert state(ship, "gives-way") == begun, "it waits on, and is not tried before its time"
+    assert ship.condition("gives-way", "123456")["type"] == "SyncError", "and still says why"
+    assert ship.delivery(waits)["state"] not in ("succeeded", "failed")
+
+    good = git_repo.commit({"shop/svc.yaml": configmap("instead")})
+    assert ship.finished(ship.deliver(git_repo, good))["state"] == "succeeded"
+    told = state(ship, "gives-way")
+    assert (told["phase"], told["syncResult"]["revision"]) == ("Succeeded", good)
+    assert "retryCount" not in told
+    assert ship.finished(waits)["state"] == "succeeded"
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+def test_retries_take_the_newest_commit_only_where_they_shall(
+    ship: Ship, git_repo: Repository, namespace: str, refresh: bool
+) -> None:
+    name = f"takes-{refresh}".lower()
+    retry = {"limit": -1, "refresh": refresh, "backoff": {"duration": "200ms", "maxDuration": "200ms"}}
+    bad = git_repo.commit({"a.yaml": configmap("a"), "svc.yaml": invalid("svc")})
+    ship.create_app(name, git_repo, namespace, auto=False)
+    ship.synced(name, bad, status="OutOfSync")
+    ship.patch_app(name, {"operation": {"sync": {}, "retry": retry}})
+    in_retry(ship, name)
+
+    good = git_repo.commit({"svc.yaml": configmap("instead")})  # and nobody tells
+
+    if refresh:
+        told = ship.ended(name)["status"]["operationState"]
+        assert (told["phase"], told["syncResult"]["revision"]) == ("Succeeded", good)
+    else:
+        more = in_retry(ship, name)["retryCount"] + 3
+        until("more tries", lambda: in_retry(ship, name)["retryCount"] >= more)
+        assert state(ship, name)["syncResult"]["revision"] == bad
+        ship.patch_app(name, {"status": {"operationState": {"phase": "Terminating"}}})
+        assert failed(ship, name)["message"] == "operation terminated"
+
+
 def test_an_operation_that_is_asked_to_end_ends_as_failed_and_is_not_retried(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

@@ -56,6 +56,7 @@ def decided(
     commit: str = NEW,
     *,
     new: bool = True,
+    failed: bool = False,
     may_sync: bool = True,
     approved: bool = False,
     windows: tuple[Window, ...] = (),
@@ -64,6 +65,7 @@ def decided(
         of,
         Pinned(of.spec.all_sources, (commit,)),
         new=new,
+        failed=failed,
         may_sync=may_sync,
         approved=approved,
         windows=windows,
@@ -104,15 +106,22 @@ def test_what_differs_in_what_was_synced_is_drift_and_healed_only_when_asked() -
     assert decided(app(without, phase="Succeeded"), OLD, new=False).mode is Mode.COMPARE
 
 
-def test_what_failed_is_not_tried_again_at_the_same_commit() -> None:
-    assert decided(app(AUTOMATED, phase="Failed"), OLD, new=False).mode is Mode.COMPARE
-    assert decided(app(AUTOMATED, phase="Failed"), NEW, new=False).mode is Mode.SYNC
+def test_what_failed_for_good_is_not_tried_again_by_itself_whichever_commit_has_it() -> None:
+    for commit in (OLD, NEW):
+        for phase in ("Failed", "Succeeded"):  # another operation may have followed, of a part of the app
+            assert decided(app(AUTOMATED, phase=phase), commit, new=False, failed=True).mode is Mode.COMPARE
+    assert decided(app(AUTOMATED, phase="Failed"), NEW).mode is Mode.SYNC, "what is new is another matter"
+    # What failed was something else than what is there.
+    assert decided(app(AUTOMATED, phase="Failed"), OLD, new=False).mode is Mode.HEAL
 
 
 def test_a_running_sync_is_resumed() -> None:
     found = decided(app(AUTOMATED, phase="Running"), OLD)
     assert (found.mode, found.resumes) == (Mode.SYNC, True)
     assert not decided(app(AUTOMATED, phase="Running"), NEW).resumes
+    # A commit that changes nothing for the app neither ends it nor begins it anew.
+    found = decided(app(AUTOMATED, phase="Running"), NEW, new=False)
+    assert (found.mode, found.resumes) == (Mode.SYNC, True)
 
 
 @pytest.mark.parametrize("policy", [None, AUTOMATED])
@@ -185,6 +194,7 @@ def test_a_sync_that_began_before_a_window_of_overrun_is_resumed_within_it() -> 
     st.booleans(),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
 def test_nothing_is_written_or_deleted_that_nobody_allowed(
     policy: dict[str, Any] | None,
@@ -193,13 +203,14 @@ def test_nothing_is_written_or_deleted_that_nobody_allowed(
     commit: str,
     automated: bool,
     new: bool,
+    failed: bool,
     may_sync: bool,
     approved: bool,
     shut: bool,
 ) -> None:
     of = app(policy, operation, phase, automated=automated)
     windows = denied() if shut else ()
-    found = decided(of, commit, new=new, may_sync=may_sync, approved=approved, windows=windows)
+    found = decided(of, commit, new=new, failed=failed, may_sync=may_sync, approved=approved, windows=windows)
     rules = of.spec.automated
     if found.mode is not Mode.COMPARE:
         assert may_sync

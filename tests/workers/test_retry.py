@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.model.spec import Backoff, Retry
-from workers.retry import next_try, seconds
+from mooring.model.spec import Backoff, Operation, Retry
+from mooring.model.status import OperationState
+from workers.retry import next_try, seconds, still_waits
 
 NEVER = Retry()
 
@@ -57,6 +60,23 @@ def test_what_may_pass_is_tried_again_though_not_for_ever() -> None:
     assert waits[:3] == [1, 2, 4]
     assert None not in waits[:10]
     assert waits[10] is None
+
+
+def in_back_off(retry: Retry, count: int, **more: str) -> OperationState:
+    known = {"phase": "Running", "started_at": "2026-11-23T12:00:00Z", "finished_at": "2026-11-23T12:10:00Z"}
+    return OperationState(operation=Operation(retry=retry), retry_count=count, **(known | more))
+
+
+def test_who_is_in_back_off_waits_for_the_rest_of_it() -> None:
+    retry = Retry(limit=5, backoff=Backoff(duration="1m", factor=2, max_duration="1h"))
+    at = datetime(2026, 11, 23, 12, 10, 30, tzinfo=UTC)
+    assert [still_waits(in_back_off(retry, count), at) for count in (1, 2, 3)] == [30, 90, 210]
+    assert still_waits(in_back_off(retry, 1), at + timedelta(seconds=30)) == 0
+    assert still_waits(in_back_off(NEVER, 4), at) == 0, "what may pass is tried sooner"
+    assert still_waits(in_back_off(retry, 1, finished_at=""), at) == 0, "it is at work, or waits for health"
+    assert still_waits(in_back_off(retry, 0), at) == 0
+    assert still_waits(in_back_off(retry, 1, phase="Failed"), at) == 0
+    assert still_waits(in_back_off(retry, 9), at) == 0, "its limit has been lowered: it is told so at once"
 
 
 @given(

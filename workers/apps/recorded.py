@@ -98,9 +98,9 @@ class RecordedApplications(ABC):
         project = projects.good.get(name)
         return spec_digest(app, project.spec.to_dict() if project else projects.broken.get(name, ""))
 
-    def claim(self, app: Application, state: OperationState) -> Claim:
+    def claim(self, app: Application, state: OperationState, remember: State | None = None) -> Claim:
         id_ = uuid.uuid4().hex
-        after = self._write(app, claim_patch(app, state, replace(state_of(app), claim=id_)))
+        after = self._write(app, claim_patch(app, state, replace(remember or state_of(app), claim=id_)))
         return Claim(app.key, id_, after.metadata.uid, after, state)
 
     def holds(self, claim: Claim) -> bool:

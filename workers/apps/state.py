@@ -18,7 +18,7 @@ from mooring.model.pinned import Pinned
 from mooring.names import ARGO, DELETION_APPROVED, OURS
 
 APPROVALS: Final = (DELETION_APPROVED, DELETION_APPROVED.replace(ARGO, OURS))
-_OWN: Final = ("claim", "inputs", "commit", "spec", "tried", "bundle", "again")
+_OWN: Final = ("claim", "inputs", "commit", "spec", "tried", "failed", "bundle", "again")
 LONGEST: Final = 64 * 1024  # characters; all annotations of an object together may have 256 KiB
 
 
@@ -27,16 +27,18 @@ class State:
     """`claim` is the id of the newest claim. `inputs` is the digest of what the last successful render
     read, `commit` the newest one at which that is still so, `spec` the digest of what the app
     and its project asked for when it was last looked at: an edit of either is seen by it (generation counts
-    status writes too). `tried` is the digest of what was last synced, or tried to be: only other content is
-    new, and what differs without it is drift. `bundle` is the digest of the content that was deployed, where
-    its render cannot be made again (workers/bundles.py), `again` that of the one that was rendered twice,
-    with what came of it. `others` are fields of other versions of Mooring: they are kept."""
+    status writes too). `tried` is the digest of what was last synced, or begun to be: only other content is
+    new, and what differs without it is drift. `failed` is the same, where that failed for good: it is not
+    tried again by itself, whichever commit has it. `bundle` is the digest of the content that was deployed,
+    where its render cannot be made again (workers/bundles.py), `again` that of the one that was rendered
+    twice, with what came of it. `others` are fields of other versions of Mooring: they are kept."""
 
     claim: str = ""
     inputs: str = ""
     commit: str = ""
     spec: str = ""
     tried: str = ""
+    failed: str = ""
     bundle: str = ""
     again: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)

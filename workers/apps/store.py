@@ -84,8 +84,9 @@ class Applications(Protocol):
         looked at. Taken before a look, it cannot cover an edit that the look did not see."""
         ...
 
-    def claim(self, app: Application, state: OperationState) -> Claim:
+    def claim(self, app: Application, state: OperationState, remember: State | None = None) -> Claim:
         """Takes the operation `state` (phase Running): one write that succeeds only if `app` is unchanged.
+        `remember` is what is remembered of the app from then on, where that is something else.
 
         When `state.operation` is the one that waits in `app.operation`, it is taken off there. Raises
         Conflict when `app` has changed since it was read: read, and decide again.
