@@ -122,6 +122,17 @@ def test_what_could_not_be_compared_is_unknown_and_nothing_is_forgotten() -> Non
     assert [condition.message for condition in bad.conditions] == ["broken"]
 
 
+def test_of_a_status_all_is_told_that_there_is_something_to_tell_of() -> None:
+    seen = [Seen(desired(WEB), ours(WEB), True)]
+    told = report.status(app(), AT, KINDS, seen, (), [Notice("SyncError", "no")], state("Succeeded"), NOW)
+    marked = ours(SETTINGS, annotations={"link.argocd.argoproj.io/docs": "https://docs.example.com"})
+    linked = report.status(app(), AT, KINDS, [Seen(desired(SETTINGS), marked, True)], (), (), None, NOW)
+    assert {field.alias for field in ApplicationStatus.model_fields.values()} - {
+        *told.to_dict(),
+        *linked.to_dict(),
+    } == {"sourceTypes", "observedAt", "resourceHealthSource", "controllerNamespace", "sourceHydrator"}
+
+
 def test_a_finished_operation_has_an_outcome_for_every_object() -> None:
     kept = Extra(OLD, ours(OLD), "its sync option Prune=false keeps it")
     applied = Applied((outcome(WEB, Result.CONFIGURED), outcome(SETTINGS, Result.PRUNED)))
@@ -173,6 +184,8 @@ def test_history_tells_each_success_once_and_no_more_than_asked_for() -> None:
     )
     short = report.status(app(many, revisionHistoryLimit=2), AT, KINDS, (), (), (), done, NOW)
     assert [item.id for item in short.history] == [14, 15]
+    none = report.status(app(many, revisionHistoryLimit=0), AT, KINDS, (), (), (), done, NOW)
+    assert none.history == ()
 
 
 def test_links_are_shown_as_they_are_and_gone_with_their_object() -> None:

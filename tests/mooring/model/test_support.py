@@ -169,6 +169,8 @@ def test_projects_say_what_is_not_kept_yet() -> None:
 def test_an_ordinary_operation_is_done() -> None:
     asked = {"sync": {"prune": True, "revision": "abc", "syncStrategy": {"hook": {}}}, "info": []}
     assert unsupported_operation(Operation.model_validate(asked), _app()) == ()
+    healing = {"sync": {"autoHealAttemptsCount": 2}, "initiatedBy": {"automated": True}}
+    assert unsupported_operation(Operation.model_validate(healing), _app()) == ()
 
 
 def test_an_operation_that_asks_for_more_is_blocked() -> None:
