@@ -11,6 +11,7 @@ what they write right.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,7 @@ from workers.leftovers import let_go
 from workers.push import PUSH, Wanted, concerned, following
 from workers.timeline import Timeline, queued
 
+_log = logging.getLogger(__name__)
 APP = "app:"  # turns on applications; those on repositories begin with PUSH
 _LEASE_S = 10.0
 _DELIVER_AGAIN_S = 2.0
@@ -287,7 +289,8 @@ def _sync(engine: Engine, key: AppKey) -> None:
     ):
         try:
             ending = bring(engine, key, turn, line)
-        except Superseded:
+        except Superseded as error:
+            _log.info("%s: %s", key, error)
             # The next turn answers this one's deliveries too.
             if engine.turns.release(turn, done=False):
                 engine.send(step)

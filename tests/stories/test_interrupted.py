@@ -11,6 +11,7 @@ import pytest
 from devcluster.gitserver import Repository
 from tests.stories.gate import CLOSED, Gate
 from tests.stories.ship import Ship, configmap, until
+from tests.stories.test_waves import waved
 from tests.stories.watch import Watch
 
 pytestmark = pytest.mark.cluster
@@ -159,3 +160,29 @@ def test_a_late_worker_does_not_take_back_what_the_newer_commit_wants_too(
     until("it to be taken back", lambda: ship.configmap(namespace, "held") is None)
     ship.quiet()
     assert ship.configmap(namespace, "new")["metadata"]["uid"] == born
+
+
+def test_a_late_worker_does_not_even_begin_the_next_wave(
+    ship: Ship, git_repo: Repository, namespace: str, gate: Gate
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("waves", git_repo, namespace)
+    ship.synced("waves", first)
+    ship.quiet()
+    next_wave = waved(configmap("next", v="superseded"), 1)
+    superseded = git_repo.commit({"a.yaml": gated("a", v="superseded"), "next.yaml": next_wave})
+    ship.deliver(git_repo, superseded)
+    gate.waits("a")
+    ship.signal("deploy", signal.SIGSTOP)
+    gate.open()
+    until("the first wave", lambda: ship.configmap(namespace, "a")["data"] == {"v": "superseded"})
+    ship.start("deploy-2")
+    newest = git_repo.commit({"a.yaml": configmap("a", v="newest"), "next.yaml": None})
+    assert ship.finished(ship.deliver(git_repo, newest))["state"] == "succeeded"
+    ship.synced("waves", newest)
+
+    with Watch(ship.cluster, f"/api/v1/namespaces/{namespace}/configmaps") as watch:
+        ship.signal("deploy", signal.SIGCONT)
+        until("the late worker to see it", lambda: "has taken over" in ship.log("deploy"))
+        ship.quiet()
+        assert not watch.events()
