@@ -6,6 +6,8 @@ An edge (HTTP, Redis, Git, Kubernetes, a subprocess) converts its library's erro
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mooring.text import printable
 
 
@@ -92,12 +94,18 @@ class ClusterUnavailable(Retryable):
 
 
 class ClusterRefused(Refused):
-    """The API server says no for good: invalid object, forbidden, unknown kind. `code` is the HTTP status."""
+    """The API server says no for good: invalid object, forbidden, unknown kind. `code` is the HTTP status.
 
-    def __init__(self, message: str, *, code: int = 0, reason: str = "") -> None:
+    `causes` are the fields that it names, each with its words: "" where these may quote a Secret.
+    """
+
+    def __init__(
+        self, message: str, *, code: int = 0, reason: str = "", causes: Sequence[tuple[str, str]] = ()
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
+        self.causes = tuple(causes)
 
 
 class StoreUnavailable(Retryable):

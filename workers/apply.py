@@ -20,18 +20,15 @@ from mooring.errors import (
     MooringError,
     Refused,
     Retryable,
-    SchemaRefused,
     Superseded,
 )
 from mooring.keys import ObjectKey
-from workers.cluster.adopt import migrate_managers
-from workers.cluster.api import JSON_PATCH, Api, Create, Guard, Update, Validation
-from workers.cluster.kinds import Kind
+from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.desired import CRD, Desired, kinds_of_crd
 from workers.ownership import judged_alike
 from workers.plan import Plan, Step, Verb, Viewpoint, without_prunes, write_step
-from workers.removed import still_there
+from workers.write import Written, write
 
 # A 409 means that somebody else wrote in between; more of them in a row than this is a fight.
 _TRIES = 5
@@ -184,13 +181,13 @@ def _write(step: Step, api: Api, view: Viewpoint, fence: Fence) -> Outcome:
     try:
         for _ in range(_TRIES):
             try:
-                return _write_once(step, api)
+                return _outcome(step, write(step, api, view, fence.holds))
             except Conflict:
                 if not fence.holds():  # what is there now is newer than what we were to write
                     version = item.kind.version
                     return Outcome(item.key, version, Result.FAILED, _TAKEN_OVER, step.live, retry=True)
                 found = api.get(item.kind, item.key.namespace, item.key.name)
-                before, step = step, write_step(item, found, None, "", view)
+                before, step = step, replace(write_step(item, found, None, "", view), writer=step.writer)
                 if step.verb in (Verb.REFUSE, Verb.AWAIT):
                     return _refused(step)
                 if step.adopts and not before.adopts:
@@ -205,54 +202,18 @@ def _write(step: Step, api: Api, view: Viewpoint, fence: Fence) -> Outcome:
         return Outcome(item.key, item.kind.version, Result.FAILED, f"{item.where}: {error}", step.live)
 
 
-def _write_once(step: Step, api: Api) -> Outcome:
-    item, live = step.desired, step.live
-    assert item is not None
-    if item.options.server_side_apply is False:
-        return _merge(step, api, "", "Strict")
-    if live is not None and live.manager_entry() is None:  # never applied by us: adopted, or merged before
-        live = _migrated(live, api, item.kind)
-    guard: Guard = Create() if live is None else Update(live.uid, live.resource_version)
-    try:
-        after = api.apply(item.kind, item.body, guard=guard)
-    except SchemaRefused as error:
-        if item.options.server_side_apply is None:
-            warning = f"merged client-side, since the schema refuses it: {error}"
-            return replace(_merge(step, api, warning, "Warn"), merged=True)
-        raise
-    return _written(step, after, still_there(live, after) if live is not None else "")
-
-
-def _merge(step: Step, api: Api, warning: str, validation: Validation) -> Outcome:
-    assert step.desired is not None
-    item = step.desired
-    full = step.live
-    if full is not None and full.body is None:
-        read = api.get(item.kind, item.key.namespace, item.key.name)
-        if read is None or read.uid != full.uid or read.resource_version != full.resource_version:
-            raise Conflict(f"{item.key.title} has changed")
-        full = read
-    return _written(step, api.merge_apply(item.kind, item.body, full, validation=validation), warning)
-
-
-def _migrated(live: Live, api: Api, kind: Kind) -> Live:
-    """`live` with the entries of client-side managers made ours, so that removed fields really go."""
-    patch = migrate_managers(live)
-    if not patch:
-        return live
-    return api.patch(kind, live.key.namespace, live.key.name, patch, JSON_PATCH)
-
-
-def _written(step: Step, after: Live, warning: str) -> Outcome:
-    item, before = step.desired, step.live
+def _outcome(step: Step, written: Written) -> Outcome:
+    item, before, after = step.desired, step.live, written.after
     assert item is not None
     result = Result.CONFIGURED
     if before is None:
         result = Result.CREATED
     elif before.resource_version == after.resource_version:
         result = Result.UNCHANGED
-    message = warning or f"{item.key.kind.lower()}/{item.key.name} {result}"
-    return Outcome(item.key, item.kind.version, result, message, after, item, warning)
+    message = written.warning or f"{item.key.kind.lower()}/{item.key.name} {written.how or result}"
+    return Outcome(
+        item.key, item.kind.version, result, message, after, item, written.warning, merged=written.merged
+    )
 
 
 def _prune(step: Step, api: Api, fence: Fence) -> Outcome:

@@ -7,18 +7,16 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from mooring.errors import ClusterUnavailable, Conflict, MooringError, SchemaRefused
+from mooring.errors import ClusterUnavailable, Conflict, MooringError
 from mooring.keys import ObjectKey
 from mooring.store.proofs import Proof
-from workers.cluster.api import Api, Update
-from workers.cluster.live import Live
+from workers.cluster.api import Api
+from workers.cluster.live import Live, comparable
 from workers.desired import Desired
 from workers.plan import Notice, Plan, Step, Verb
 from workers.proof import record
 from workers.report import Seen
-
-# What the server counts or keeps for itself: differs between two equal objects.
-_BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+from workers.write import tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +67,6 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
     return Compared(tuple(seen), tuple(differences), proofs, tuple(notices), frozenset(drifted))
 
 
-def comparable(body: Mapping[str, Any]) -> dict[str, Any]:
-    """`body` without the server's bookkeeping and without status."""
-    metadata = {k: v for k, v in body["metadata"].items() if k not in _BOOKKEEPING}
-    return {k: v for k, v in body.items() if k != "status"} | {"metadata": metadata}
-
-
 def _try(step: Step, api: Api) -> tuple[Live | None, dict[str, Any] | None, str]:
     """The live object, what an apply would make of it, and why that was refused ("" when it was not)."""
     item = step.desired
@@ -87,9 +79,9 @@ def _try(step: Step, api: Api) -> tuple[Live | None, dict[str, Any] | None, str]
             if live is None:
                 return None, comparable(item.body), ""
             try:
-                after = _tried(item, live, api)
-                assert after.body is not None
-                return live, comparable(after.body), ""
+                after = tried(item, live, api)
+                # What is to be deleted and created anew becomes what Git has.
+                return live, comparable(item.body if after is None else after.body or {}), ""
             except Conflict:
                 continue
     except ClusterUnavailable:
@@ -97,16 +89,3 @@ def _try(step: Step, api: Api) -> tuple[Live | None, dict[str, Any] | None, str]
     except MooringError as error:
         return step.live, None, str(error)
     raise ClusterUnavailable(f"{item.key.title} keeps changing while it is compared", after=2)
-
-
-def _tried(item: Desired, live: Live, api: Api) -> Live:
-    """What writing `item` would make of `live`, in whichever way a sync would write it."""
-    if item.options.server_side_apply is False:
-        return api.merge_apply(item.kind, item.body, live, dry_run=True)
-    try:
-        guard = Update(live.uid, live.resource_version)
-        return api.apply(item.kind, item.body, guard=guard, dry_run=True)
-    except SchemaRefused:
-        if item.options.server_side_apply:
-            raise
-        return api.merge_apply(item.kind, item.body, live, dry_run=True, validation="Warn")

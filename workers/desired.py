@@ -19,6 +19,7 @@ from mooring.model.annotations import annotations_of
 from mooring.model.hooks import wave_of
 from mooring.model.sync_options import SyncOptions, sync_options
 from workers.applyset.identity import stamp
+from workers.applyset.inventory import Writer
 from workers.cluster.kinds import Kind
 from workers.render.manifest import Manifest, with_namespace
 
@@ -37,6 +38,13 @@ class Desired:
     where: str  # "path:line" in the repository
     served: bool = True  # False: its kind comes with a CRD of this same sync
     wave: int = 0
+
+    @property
+    def writer(self) -> Writer:
+        """How its sync options ask for it to be written. What is deleted and created anew is applied."""
+        if self.options.replace and not self.options.force:
+            return "replace"
+        return "merge" if self.options.server_side_apply is False else "apply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +97,7 @@ def desired(
             key=placed.key,
             kind=kind,
             body=body,
-            digest=_digest(body, own.server_side_apply),
+            digest=_digest(body, own),
             options=own,
             where=placed.where,
             served=served,
@@ -128,6 +136,7 @@ def kinds_of_crd(body: Mapping[str, Any] | None) -> tuple[Kind, ...]:
     )
 
 
-def _digest(body: Mapping[str, Any], server_side: bool | None) -> str:
-    data = orjson.dumps([body, server_side], option=orjson.OPT_SORT_KEYS)
+def _digest(body: Mapping[str, Any], options: SyncOptions) -> str:
+    shape = [body, options.server_side_apply, *(["replace"] if options.replace else [])]
+    data = orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(data).hexdigest()[:32]

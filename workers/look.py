@@ -469,8 +469,12 @@ def _places(engine: Engine, app: Application) -> tuple[str, str]:
 
 
 def options(app: Application, operation: Operation | None) -> tuple[str, ...]:
-    own = operation.sync.sync_options if operation and operation.sync else ()
-    return (*app.spec.sync_options, *own)
+    """The sync options of the app, and over them those of the operation."""
+    sync = operation.sync if operation else None
+    if sync is None:
+        return app.spec.sync_options
+    force = ("Force=true",) if sync.forced else ()
+    return (*app.spec.sync_options, *sync.sync_options, *force)
 
 
 def _schemas(engine: Engine, wanted: Sequence[Desired]) -> Callable[[Desired], str]:

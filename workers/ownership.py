@@ -96,7 +96,7 @@ def why_not_ours(live: Live, app: AppKey, installation: str, applyset: str, entr
         return f"its label {APPLYSET_PART_OF} is not this app's"
     if entry is None:
         return "it is not in this app's inventory"
-    merged = entry.writer == "merge" and live.owns_label(APPLYSET_PART_OF, "Update")
+    merged = entry.writer != "apply" and live.owns_label(APPLYSET_PART_OF, "Update")
     if not merged and not live.owns_label(APPLYSET_PART_OF):
         return f"field manager mooring does not own its label {APPLYSET_PART_OF}"
     if live.controller_owner:

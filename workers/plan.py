@@ -14,7 +14,7 @@ from mooring.keys import AppKey, ObjectKey
 from mooring.model.hooks import wave_of
 from mooring.model.sync_options import Consent, sync_options
 from mooring.store.proofs import Proof
-from workers.applyset.inventory import Entry, Inventory
+from workers.applyset.inventory import Entry, Inventory, Writer
 from workers.cluster.api import Propagation
 from workers.cluster.live import Live
 from workers.cluster.order import Groups, apply_order, prune_order
@@ -46,6 +46,7 @@ class Step:
     adopts: bool = False
     propagation: Propagation = "foreground"  # of a deletion
     last: bool = False  # a deletion that waits until all else is healthy
+    writer: Writer = "apply"  # how the inventory says that the object is written
 
     @property
     def wave(self) -> int:
@@ -139,13 +140,17 @@ def plan(
         write_step(item, observed.objects.get(item.key), proofs.get(item.key), schema(item), view)
         for item in wanted
     ]
-    writes = [step for step in steps if step.verb in (Verb.CREATE, Verb.UPDATE)]
+    entries = {step.key: _entry(step, inventory.entries.get(step.key), view) for step in steps}
+    writes = [
+        replace(step, writer=entries[step.key].writer)
+        for step in steps
+        if step.verb in (Verb.CREATE, Verb.UPDATE)
+    ]
     refused = tuple(step for step in steps if step.verb in (Verb.REFUSE, Verb.AWAIT))
     grow = {
-        step.key: entry
+        step.key: entries[step.key]
         for step in steps
-        if step.verb is not Verb.REFUSE
-        and (entry := _entry(step, inventory.entries.get(step.key), view)) != inventory.entries.get(step.key)
+        if step.verb is not Verb.REFUSE and entries[step.key] != inventory.entries.get(step.key)
     }
     prunes, extras, gone, notices = _prunes(wanted, observed, inventory, view, options, permission)
     notices += [
@@ -201,8 +206,8 @@ def _entry(step: Step, known: Entry | None, view: Viewpoint) -> Entry:
         # Marked as ours and not written down: the inventory was lost, and with it who made the object.
         lost = step.live and owner(step.live, view.app, view.installation).whose is Whose.OURS
         known = Entry("adopted" if lost else "created")
-    merge = step.desired is not None and step.desired.options.server_side_apply is False
-    return Entry("adopted" if step.adopts else known.origin, "merge" if merge else known.writer)
+    asked = step.desired.writer if step.desired is not None else "apply"
+    return Entry("adopted" if step.adopts else known.origin, known.writer if asked == "apply" else asked)
 
 
 def _prunes(

@@ -15,7 +15,8 @@ from mooring.model.spec import Source
 from workers.applyset import store as parents
 from workers.apps.state import content_digest
 from workers.bundles import Bundles
-from workers.compare import Difference, comparable, compare
+from workers.cluster.live import comparable
+from workers.compare import Difference, compare
 from workers.desired import Stamp, desired
 from workers.installation import ensure, find
 from workers.jobs import inputs_of, jobs

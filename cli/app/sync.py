@@ -19,7 +19,7 @@ from cli.named import apps_argument
 from cli.selector import Selector, selector_option
 from mooring.errors import MooringError, Refused
 from mooring.model.application import Application
-from mooring.model.spec import Backoff, Info, Retry, SyncOperation
+from mooring.model.spec import ApplyStrategy, Backoff, Info, Retry, SyncOperation, SyncStrategy
 from mooring.model.status import OperationState
 from mooring.settings import Settings
 
@@ -36,6 +36,8 @@ from mooring.settings import Settings
 @click.option(
     "--apply-out-of-sync-only", is_flag=True, help="Short for --sync-option ApplyOutOfSyncOnly=true."
 )
+@click.option("--replace", is_flag=True, help="Short for --sync-option Replace=true.")
+@click.option("--force", is_flag=True, help="Delete what cannot be changed, and create it anew.")
 @click.option("--info", "infos", multiple=True, metavar="NAME=VALUE", help="A note that is kept with it.")
 @click.option("--retry-limit", default=0, metavar="N", help="How often to try again when it fails.")
 @click.option("--retry-backoff-duration", default="5s", show_default=True, help="Before the first retry.")
@@ -43,7 +45,6 @@ from mooring.settings import Settings
 @click.option("--retry-backoff-max-duration", default="3m0s", show_default=True, help="But never longer.")
 @click.option("--async", "asynchronous", is_flag=True, help="Do not wait for its end.")
 @click.option("--timeout", default=0.0, metavar="SECONDS", help="Give up waiting after this long.")
-@click.option("--force", is_flag=True, hidden=True)
 @click.option("--dry-run", is_flag=True, hidden=True)
 @show.output_option
 def sync(
@@ -58,6 +59,8 @@ def sync(
     options: tuple[str, ...],
     server_side: bool,
     apply_out_of_sync_only: bool,
+    replace: bool,
+    force: bool,
     infos: tuple[str, ...],
     retry_limit: int,
     retry_backoff_duration: str,
@@ -65,7 +68,6 @@ def sync(
     retry_backoff_max_duration: str,
     asynchronous: bool,
     timeout: float,
-    force: bool,
     dry_run: bool,
     output: str | None,
 ) -> None:
@@ -73,14 +75,14 @@ def sync(
 
     Several Applications are synced side by side. Exit code 1 when a sync failed.
     """
-    if force:
-        raise click.UsageError("--force is not supported: delete the object that cannot be changed, and sync")
     if dry_run:
         raise click.UsageError(
             "--dry-run is not supported: `mooring app diff` shows what a sync would change"
         )
     options += ("ServerSideApply=true",) if server_side else ()
     options += ("ApplyOutOfSyncOnly=true",) if apply_out_of_sync_only else ()
+    options += ("Replace=true",) if replace else ()
+    strategy = SyncStrategy(hook=ApplyStrategy(force=True)) if force else None
     backoff = Backoff(
         duration=retry_backoff_duration,
         factor=retry_backoff_factor,
@@ -100,6 +102,7 @@ def sync(
                 revision=revision,
                 revisions=named if revisions else (),
                 prune=prune,
+                sync_strategy=strategy,
                 sync_options=(*app.spec.sync_options, *options),
             )
             asked.append(ask(home, app, wanted, retry, notes))

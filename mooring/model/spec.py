@@ -316,6 +316,12 @@ class SyncOperation(Part):
     revisions: tuple[str, ...] = ()
     self_heal_attempts_count: Int = 0
 
+    @property
+    def forced(self) -> bool:
+        """Whether its strategy has what cannot be changed deleted and created anew."""
+        strategy = self.sync_strategy or SyncStrategy()
+        return any(way is not None and way.force for way in (strategy.apply, strategy.hook))
+
 
 class Initiator(Part):
     username: str = ""

@@ -56,21 +56,12 @@ _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = 
 )
 
 _SYNC_OPTIONS: tuple[tuple[str, Callable[[SyncOptions], object], str, bool], ...] = (
-    ("Replace=true", lambda o: o.replace, "objects cannot be replaced yet", BLOCKS),
-    ("Force=true", lambda o: o.force, "objects cannot be deleted and created anew yet", BLOCKS),
     (
         "RespectIgnoreDifferences=true",
         lambda o: o.respect_ignore_differences,
         "fields cannot be left alone yet",
         BLOCKS,
     ),
-    (
-        "ClientSideApplyMigration=false",
-        lambda o: not o.client_side_apply_migration,
-        "fields of kubectl's client-side apply are always taken over",
-        BLOCKS,
-    ),
-    ("Validate=false", lambda o: not o.validate, "the API server always validates", WARNS),
 )
 
 # Annotations of objects, in both spellings. None: nothing is missing when it is left alone or obeyed.
@@ -80,7 +71,7 @@ _ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
     "sync-wave": None,  # obeyed
     "ignore-healthcheck": ("the object's health still counts", WARNS),
     "ignore-resource-updates": ("every change of the object is looked at", WARNS),
-    "client-side-apply-migration-manager": ("only known managers' fields are taken over", BLOCKS),
+    "client-side-apply-migration-manager": None,  # obeyed
     "sync-options": None,  # judged option by option
     "compare-options": None,  # judged option by option
     "deletion-approved": None,  # obeyed
@@ -145,15 +136,6 @@ _OPERATION: tuple[tuple[str, Callable[[Operation], object], str], ...] = (
     ("sync.dryRun", lambda o: o.sync and o.sync.dry_run, "no dry runs yet"),
     ("sync.resources", lambda o: o.sync and o.sync.resources, "the whole app is synced, no selection yet"),
     ("sync.manifests", lambda o: o.sync and o.sync.manifests, "local manifests are not taken"),
-    (
-        "sync.syncStrategy",
-        lambda o: (
-            o.sync
-            and (strategy := o.sync.sync_strategy)
-            and ((strategy.apply and strategy.apply.force) or (strategy.hook and strategy.hook.force))
-        ),
-        "objects cannot be deleted and created anew yet",
-    ),
 )
 
 

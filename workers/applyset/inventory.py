@@ -14,7 +14,7 @@ from mooring.errors import Refused
 from mooring.keys import ObjectKey
 
 Origin = Literal["created", "adopted"]
-Writer = Literal["apply", "merge"]
+Writer = Literal["apply", "merge", "replace"]
 VERSION: Final = 1
 
 

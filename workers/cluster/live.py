@@ -10,6 +10,9 @@ from mooring.keys import ObjectKey
 from mooring.names import FIELD_MANAGER
 from workers.cluster.kinds import Kind
 
+# What the server counts or keeps for itself: differs between two equal objects.
+_BOOKKEEPING = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp", "selfLink")
+
 
 @dataclass(frozen=True, slots=True)
 class Live:
@@ -74,3 +77,9 @@ class Live:
     def controller_owner(self) -> bool:
         """True when a controller made the object, whatever labels it copied."""
         return any(owner.get("controller") for owner in self.owner_references)
+
+
+def comparable(body: Mapping[str, Any]) -> dict[str, Any]:
+    """`body` without the server's bookkeeping and without status."""
+    metadata = {k: v for k, v in body["metadata"].items() if k not in _BOOKKEEPING}
+    return {k: v for k, v in body.items() if k != "status"} | {"metadata": metadata}

@@ -286,7 +286,11 @@ def refusal(method: str, path: str, status: int, data: bytes, retry_after: str |
         return NotFound(message if missing[1] else f"the API server does not serve {path}", missing)
     elif status == 410:
         return Expired(message, code=status, reason=reason)
-    return ClusterRefused(message, code=status, reason=reason or f"HTTP{status}")
+    causes = [
+        (str(cause.get("field") or ""), "" if masked else _one_line(str(cause.get("message") or "")))
+        for cause in _causes(answer)
+    ]
+    return ClusterRefused(message, code=status, reason=reason or f"HTTP{status}", causes=causes)
 
 
 def _missing(answer: dict[str, Any]) -> tuple[str, str]:

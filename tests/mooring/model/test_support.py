@@ -47,8 +47,6 @@ def test_a_plain_directory_is_all_supported() -> None:
         ({"destination": {"server": "https://elsewhere"}}, "spec.destination.server", True),
         ({"destination": {"name": "elsewhere"}}, "spec.destination.name", True),
         ({"destination": {}}, "spec.destination", True),
-        ({"syncPolicy": {"syncOptions": ["Replace=true"]}}, "spec.syncPolicy.syncOptions", True),
-        ({"syncPolicy": {"syncOptions": ["Validate=false"]}}, "spec.syncPolicy.syncOptions", False),
         ({"syncPolicy": {"syncOptions": ["Unheard=of"]}}, "spec.syncPolicy.syncOptions", True),
         (
             {"syncPolicy": {"managedNamespaceMetadata": {"labels": {"a": "b"}}}},
@@ -109,7 +107,8 @@ def test_a_skipped_application_is_not_touched() -> None:
         ("sync-wave", "0", []),
         ("sync-wave", "-1", []),
         ("sync-options", "Prune=false,Delete=confirm", []),
-        ("sync-options", "Replace=true,Force=true", [True, True]),
+        ("sync-options", "Replace=true,Force=true,Validate=false,ClientSideApplyMigration=false", []),
+        ("client-side-apply-migration-manager", "rigging", []),
         ("sync-options", "PruneLast=true,PrunePropagationPolicy=orphan", []),
         ("compare-options", "IgnoreExtraneous", [False]),
         ("compare-options", "ServerSideDiff=true", []),
