@@ -41,7 +41,7 @@ RIGHTS: Final = (
     ("argoproj.io", "appprojects", ("list",), ""),
     ("", "secrets", ("list", "create", "delete"), ""),
     ("", "secrets", ("get",), SECRET_NAME),
-    ("", "configmaps", ("get", "list", "create", "patch"), ""),
+    ("", "configmaps", ("get", "list", "create", "patch", "delete"), ""),
     ("", "events", ("get", "create", "patch"), ""),
     ("", "namespaces", ("get",), ""),
 )

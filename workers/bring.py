@@ -25,6 +25,7 @@ from workers.apps.patches import refresh_asked
 from workers.apps.store import Claim
 from workers.compare import Compared, compare
 from workers.decide import Mode
+from workers.delete import delete
 from workers.engine import Engine
 from workers.look import Scene, check, look, options
 from workers.plan import Extra, Notice, Plan, without_prunes
@@ -65,7 +66,7 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
     if app is None:
         return Ending()  # deleted: nothing is wanted any more
     if app.metadata.deletion_timestamp:
-        return Ending()  # being deleted, kept by a finalizer: what it has stays as it is
+        return delete(engine, app)
     edition = ""
     try:
         edition = engine.applications.edition(app)

@@ -140,7 +140,7 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
     if unrenderable:
         raise Refused(unrenderable[0], condition="InvalidSpecError")
     destination = app.spec.destination
-    server, name = _places(engine, app)
+    server, name = places(engine, app)
     if not project.permits_destination(server, name, destination.namespace):
         raise Refused(
             f"project {project.metadata.name} does not permit the destination "
@@ -445,7 +445,7 @@ def _asked_for(app: Application, operation: Operation | None, count: int, news: 
 
 def _check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired]) -> None:
     project = checked.project
-    server, name = _places(engine, checked.app)
+    server, name = places(engine, checked.app)
     for item in wanted:
         key = item.key
         if not project.permits_resource(key.group, key.kind, item.kind.namespaced, key.name):
@@ -462,7 +462,7 @@ def _check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired]
             )
 
 
-def _places(engine: Engine, app: Application) -> tuple[str, str]:
+def places(engine: Engine, app: Application) -> tuple[str, str]:
     """The destination as a project's rules may name it: the URL and the name of the one cluster there is."""
     destination = app.spec.destination
     return destination.server or IN_CLUSTER, destination.name or "in-cluster"

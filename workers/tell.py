@@ -41,6 +41,7 @@ _ASK_GIT_AGAIN = (2.0, 180.0)
 TERMINATED = "operation terminated"
 HEALTH, LOOK, RETRY, WAVE, WINDOW = "health", "look", "retry", "wave", "window"  # why to look again
 RETRY_NEWEST = "retry with what is newest"
+DELETION = "deletion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def concluded(
     app = engine.applications.report(scene.app, status, state, claim)
     _log_news(scene.app, app)
     line.ended("synced" if in_sync else "compared")
-    _show(engine, app)
+    show(engine, app)
     _wake(engine, scene)
     if before and tried and before != state.bundle:
         engine.bundles.keep_only(app.key, state.bundle)
@@ -190,7 +191,7 @@ def turned_down(engine: Engine, app: Application, wanted: Operation, why: str) -
     status = claim.app.status.model_copy(update={"operation_state": ended})
     after = engine.applications.report(claim.app, status, state, claim)
     engine.applications.event(after, "Warning", SYNC_WINDOW, why)
-    _show(engine, after)
+    show(engine, after)
     return after
 
 
@@ -216,7 +217,7 @@ def terminated(engine: Engine, app: Application, state: OperationState) -> Appli
     memory = engine.applications.state(claim.app)
     after = engine.applications.report(claim.app, status, replace(memory, failed=memory.tried), claim)
     engine.applications.event(after, "Warning", "OperationCompleted", TERMINATED)
-    _show(engine, after)
+    show(engine, after)
     return after
 
 
@@ -224,7 +225,7 @@ def moved(engine: Engine, app: Application, to: Pinned) -> None:
     """Say that `app` is at other revisions that change nothing for it."""
     after = engine.applications.moved(app, to)
     if after is not None:
-        _show(engine, after)
+        show(engine, after)
 
 
 def in_proportion(since: str, least: float, most: float) -> float:
@@ -257,7 +258,7 @@ def _failed(
         state = replace(state, spec=edition or engine.applications.edition(app))
     after = engine.applications.report(app, status, state, claim)
     _log_news(app, after)
-    _show(engine, after)
+    show(engine, after)
 
 
 def _log_news(before: Application, after: Application) -> None:
@@ -269,7 +270,7 @@ def _log_news(before: Application, after: Application) -> None:
             _log.warning("%s: %s: %s", after.key, condition.type, condition.message)
 
 
-def _show(engine: Engine, app: Application) -> None:
+def show(engine: Engine, app: Application) -> None:
     """Bring the read model up to date."""
     sync, destination = app.status.sync, app.spec.destination
     engine.views.put(

@@ -10,6 +10,7 @@ import orjson
 from mooring.delivery import Stage
 from mooring.errors import StoreGarbled
 from mooring.model.application import Application
+from mooring.model.finalizers import obeyed
 from mooring.model.status import TERMINATING
 from mooring.names import (
     DEPLOY,
@@ -89,6 +90,8 @@ def watch(engine: Engine) -> None:
 def _wishes(engine: Engine, app: Application) -> dict[str, str]:
     """What is written on the object and waits to be done; the same until somebody writes something else."""
     wishes: dict[str, str] = {}
+    if app.metadata.deletion_timestamp and not obeyed(app.metadata.finalizers):
+        return wishes  # it waits for somebody else's finalizer
     if app.operation is not None:
         wishes["operation"] = sha256(orjson.dumps(app.operation.to_dict())).hexdigest()[:16]
     state = app.status.operation_state

@@ -33,7 +33,8 @@ def viewpoint(applications: Applications, installation: str, app: Application, a
 
     def claimed(key: ObjectKey) -> bool:
         read, broken = others()
-        return any(_has(other, key) for other in read.values()) or any(key in one.has for one in broken)
+        staying = [other for other in read.values() if not other.metadata.deletion_timestamp]
+        return any(_has(other, key) for other in staying) or any(key in one.has for one in broken)
 
     return Viewpoint(
         app=app.key,

@@ -11,7 +11,7 @@ COMMANDS = {
     "get": ("cli.app.get:get", "Show one: source, status, objects."),
     "create": ("cli.app.create:create", "Create one, or with --upsert change it."),
     "set": ("cli.app.set:set_", "Change one: source, destination, rules."),
-    "delete": ("cli.app.delete:delete", "Delete one; its objects stay in the cluster."),
+    "delete": ("cli.app.delete:delete", "Delete one, with what it deployed or without."),
     "sync": ("cli.app.sync:sync", "Bring the cluster to what Git has."),
     "wait": ("cli.app.wait:wait", "Wait until Synced, Healthy, or an operation ended."),
     "diff": ("cli.app.diff:diff", "Show what a sync would change."),

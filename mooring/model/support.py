@@ -14,6 +14,7 @@ from typing import Any
 from mooring.keys import IN_CLUSTER
 from mooring.model.annotations import annotations_of
 from mooring.model.application import Application, unknown_fields
+from mooring.model.finalizers import CASCADES, obeyed
 from mooring.model.helm_hooks import installs_crd
 from mooring.model.project import AppProject
 from mooring.model.spec import ApplicationSpec, Destination, Operation, SyncOperation
@@ -106,7 +107,6 @@ _APP_ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
 _APP_PREFIXES: tuple[tuple[str, str], ...] = (
     ("notifications.argoproj.io/", "notifications are not sent yet"),
 )
-_FINALIZER = "resources-finalizer.argocd.argoproj.io"
 
 _PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
     (
@@ -267,8 +267,12 @@ def _app_metadata(app: Application) -> Iterator[Unsupported]:
         verdict = _APP_ANNOTATIONS.get(name, (_UNKNOWN_ANNOTATION, WARNS))
         if verdict:
             yield Unsupported(path, *verdict)
-    if any(finalizer.startswith(_FINALIZER) for finalizer in app.metadata.finalizers):
-        yield Unsupported("metadata.finalizers", "objects are not deleted with the application yet", WARNS)
+    for name in app.metadata.finalizers:
+        if name in CASCADES or not name.partition("/")[0].endswith(f".{ARGO}"):
+            continue
+        known = bool(obeyed([name]))
+        why = "hooks are not run yet" if known else "this finalizer is not known: nobody takes it off"
+        yield Unsupported("metadata.finalizers", f"{name}: {why}", WARNS)
 
 
 def _own_name(key: str) -> str:

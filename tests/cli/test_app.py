@@ -11,7 +11,7 @@ import yaml
 from click import UsageError
 
 from cli.app.create import create, difference, merged
-from cli.app.delete import left
+from cli.app.delete import left, taken
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
@@ -231,11 +231,44 @@ def test_deleting_asks_and_says_what_stays(mooring: Mooring, shop: str, namespac
     assert asked.returncode == 1
     assert asked.stdout == f"Delete Application {namespace}/shop? [y/N]: "
     assert mooring("app", "get", shop, "-o", "name").returncode == 0
-    assert mooring("app", "delete", shop, "--cascade", "--yes").returncode == 2
     assert mooring("app", "delete", "-l", "team=sea", "--yes").returncode == 13
-    done = mooring("app", "delete", "-l", "!team", "--yes")
+    done = mooring("app", "delete", "-l", "!team", "--yes", "--cascade=false")
     assert done.stdout == f"{namespace}/shop deleted\n"
     assert mooring("app", "get", shop).returncode == 13
+
+
+def test_its_objects_are_asked_to_be_deleted_with_it_as_argo_cd_asks_for_that(
+    mooring: Mooring, shop: str, namespace: str, cluster: Cluster
+) -> None:
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/applications/shop"
+    finalizer = "resources-finalizer.argocd.argoproj.io"
+    for policy in ("background", "foreground"):  # once it is being deleted it is too late for another
+        done = mooring("app", "delete", shop, "--yes", "-p", policy)
+        assert done.stdout == f"{namespace}/shop is being deleted\n"
+        metadata = devcluster.ask(cluster, path)["metadata"]
+        assert (metadata["finalizers"], "deletionTimestamp" in metadata) == (
+            [f"{finalizer}/background"],
+            True,
+        )
+    refused = mooring("app", "delete", shop, "--yes", "--no-cascade", "-p", "foreground")
+    assert refused.returncode == 2
+    assert "not with --no-cascade" in refused.stderr
+    assert mooring("app", "delete", shop, "--yes", "--no-cascade").returncode == 0
+    assert mooring("app", "get", shop).returncode == 13
+
+
+@pytest.mark.parametrize(
+    ("healths", "said"),
+    [
+        ((), ""),
+        (("Missing",), ""),
+        (("Healthy", "Missing"), "1 object is deleted with it, but for what is marked to stay"),
+        ((None, "Degraded"), "2 objects are deleted with it, but for what is marked to stay"),
+    ],
+)
+def test_what_is_taken_along_is_counted(healths: tuple[str | None, ...], said: str) -> None:
+    objects = [{"kind": "ConfigMap"} | ({"health": {"status": word}} if word else {}) for word in healths]
+    assert taken(application({"resources": objects})) == said
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,26 @@ def test_an_application_that_cannot_be_read_stops_no_other_and_loses_nothing_to_
     assert ship.configmap(namespace, "it")["data"] == {"of": "first, newer"}
 
 
+def test_an_application_whose_file_is_gone_leaves_what_it_has_deployed(
+    ship: Ship, git_repo: Repository, namespace: str, apps: Path
+) -> None:
+    """Its finalizer or not: a directory that is not mounted must not empty a cluster."""
+    git_repo.commit({"it.yaml": configmap("it", v="1")})
+    text = json.loads(application("filed", git_repo, namespace))
+    text["metadata"]["finalizers"] = ["resources-finalizer.argocd.argoproj.io"]
+    (apps / "filed.yaml").write_text(json.dumps(text))
+    until("its object", lambda: ship.configmap(namespace, "it"))
+    ship.quiet()
+
+    (apps / "filed.yaml").unlink()
+    ship.send("reconcile", "mooring.reconcile")
+    (apps / "next.yaml").write_text(application("next", git_repo, namespace, "nowhere"))
+    until("the directory to have been read", lambda: status_of(ship, "next"))
+    ship.quiet()
+    assert ship.configmap(namespace, "it")
+    assert status_of(ship, "filed")
+
+
 def test_an_application_in_a_file_is_deployed_and_pushed_to(
     ship: Ship, git_repo: Repository, namespace: str, apps: Path
 ) -> None:

@@ -41,6 +41,16 @@ def shrink(api: Api, parent: Parent, gone: Iterable[ObjectKey]) -> Parent:
     return _write(api, parent, parent.inventory.without(gone))
 
 
+def remove(api: Api, parent: Parent) -> None:
+    """Deletes the parent of an app that is gone. Raises Conflict when it was changed since it was read."""
+    live = api.get(CONFIG_MAP, parent.namespace, parent.name, metadata_only=True)
+    if live is None:
+        return
+    if (live.uid, live.resource_version) != (parent.uid, parent.resource_version):
+        raise Conflict(f"ConfigMap {parent.namespace}/{parent.name} has changed")
+    api.delete(CONFIG_MAP, live, "background")
+
+
 def _read(api: Api, absent: Parent) -> Parent:
     live = api.get(CONFIG_MAP, absent.namespace, absent.name)
     return absent if live is None else parents.read(absent, live.body or {})

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Final, Literal
 
 from mooring.errors import ClusterUnavailable, Conflict, Refused, Superseded
 from mooring.keys import AppKey
 from mooring.model.application import Application
+from mooring.model.finalizers import obeyed
 from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject, default_project
 from mooring.model.spec import Operation
@@ -151,6 +152,22 @@ class RecordedApplications(ABC):
             return self._settle(app, patch, still)
         except Superseded:
             return None  # whoever wrote the status knows better where the app is
+
+    def to_go(self, app: Application) -> bool:
+        live = self._record(app.key)
+        return (
+            live is not None
+            and live.uid == app.metadata.uid
+            and live.deletion_timestamp is not None
+            and bool(obeyed(live.finalizers))
+        )
+
+    def unbind(self, app: Application, finalizers: Collection[str]) -> None:
+        def patch(current: Application) -> Patch:
+            rest = [name for name in current.metadata.finalizers if name not in finalizers]
+            return {} if len(rest) == len(current.metadata.finalizers) else {"metadata": {"finalizers": rest}}
+
+        self._settle(app, patch, lambda current: current.metadata.uid == app.metadata.uid)
 
     def clear_refresh(self, app: Application) -> Application:
         wish = refresh_patch(app)

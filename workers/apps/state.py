@@ -70,11 +70,14 @@ def spec_digest(app: Application, project: Any) -> str:
     """What `State.spec` holds once this spec was looked at; 32 hexadecimal digits.
 
     `project` is the project's spec, JSON-ready, or why there is none: what it permits decides as much as
-    the app's own words. An approval of deletions is an edit, too: somebody waits for it to be looked at.
+    the app's own words. An approval of deletions, and the app's own, are edits, too: somebody waits for them
+    to be looked at.
     """
     annotations = app.metadata.annotations
     approval = [text for name in APPROVALS if (text := annotations.get(name))]
-    return _digest([app.spec.to_dict(), project, *approval])
+    deleted = app.metadata.deletion_timestamp
+    going = [deleted, *app.metadata.finalizers] if deleted else []
+    return _digest([app.spec.to_dict(), project, *approval, *going])
 
 
 def content_digest(app: Application, pinned: Pinned, inputs: str) -> str:

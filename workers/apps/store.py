@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -117,6 +117,16 @@ class Applications(Protocol):
         Nothing is written for an app that was never compared, nor when its status was written since it
         was read: then None.
         """
+        ...
+
+    def to_go(self, app: Application) -> bool:
+        """Whether `app` is being deleted, and a finalizer asks for its objects to be deleted or hooks to be
+        run, right now."""
+        ...
+
+    def unbind(self, app: Application, finalizers: Collection[str]) -> None:
+        """Takes these finalizers off `app`, which is being deleted: with the last one it is gone. Raises
+        Superseded when it is gone already, or another."""
         ...
 
     def clear_refresh(self, app: Application) -> Application:

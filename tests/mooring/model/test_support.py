@@ -89,7 +89,11 @@ def test_a_skipped_application_is_not_touched() -> None:
         "argocd.argoproj.io/sync-wave": "3",
         "example.org/anything": "x",
     }
-    raw["metadata"]["finalizers"] = ["resources-finalizer.argocd.argoproj.io"]
+    raw["metadata"]["finalizers"] = [
+        "resources-finalizer.argocd.argoproj.io/background",
+        "example.org/anything",
+        "resources-finalizer.argocd.argoproj.io/orphan",
+    ]
     found = {one.path: one.blocks for one in unsupported_spec(Application.parse(raw))}
     assert found == {
         "metadata.annotations[argocd.argoproj.io/skip-reconcile]": True,

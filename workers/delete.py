@@ -1,0 +1,288 @@
+"""Deletes what an app has deployed, when the app itself is being deleted and its finalizer asks for that.
+
+Short steps, each planned anew from what is there: the highest wave is deleted, and the next one once that
+was seen gone. Whoever is killed in between has lost nothing, and who goes on needs no memory of it. The
+finalizer is taken off last. What cannot go on is said on the app, and tried again: nothing hangs in silence.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from mooring.errors import Refused, Retryable
+from mooring.keys import IN_CLUSTER, ObjectKey
+from mooring.model.application import Application
+from mooring.model.finalizers import CASCADES, Cascade, cascade, obeyed
+from mooring.model.pinned import Pinned, revisions_of
+from mooring.model.status import TERMINATING
+from mooring.model.support import unsupported_spec
+from mooring.names import DELETION_APPROVED, DEPLOY, TASK_TURN
+from mooring.store.due import Step as Due
+from workers import report, tell
+from workers.apply import Applied, Fence, Result, apply
+from workers.applyset import store as parents
+from workers.applyset.parent import Parent
+from workers.apps.conditions import DELETING, DELETION_ERROR
+from workers.apps.patches import had
+from workers.cluster.live import Live
+from workers.deletion import Deletion, deletion
+from workers.engine import Engine
+from workers.look import places
+from workers.observe import Observed, observe
+from workers.ownership import Whose, approved, moment, owner
+from workers.plan import Notice, Plan, Viewpoint
+from workers.tell import DELETION, Ending, in_proportion, now
+from workers.viewpoint import viewpoint
+
+_log = logging.getLogger(__name__)
+# How long after the deletion began, or was stuck, the next look at it is worth its requests, in seconds.
+_GONE_YET_S = (0.5, 30.0)
+_STUCK_S = (2.0, 180.0)
+# What takes longer to go than any grace period that people give is waiting for somebody.
+_LONG: Final = timedelta(minutes=10)
+_CALLED_OFF: Final = "ended: the application is being deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What a deletion works on."""
+
+    app: Application
+    parent: Parent
+    view: Viewpoint
+    observed: Observed
+
+
+def delete(engine: Engine, app: Application) -> Ending:
+    """Delete what `app`, which is being deleted, has deployed, as far as that goes now; then let it go.
+
+    What keeps it is a condition and, where that is somebody's to mend, the ending's failure. Raises
+    Superseded or Conflict when something was changed meanwhile.
+    """
+    if not obeyed(app.metadata.finalizers) or not engine.applications.to_go(app):
+        return Ending()  # its objects stay; whoever has a finalizer there takes it off
+    app = _called_off(engine, app)
+    try:
+        return _delete(engine, app)
+    except (Refused, Retryable) as error:
+        return _stuck(engine, app, str(error))
+
+
+def _delete(engine: Engine, app: Application) -> Ending:
+    how = cascade(app.metadata.finalizers)
+    if other := [name for name in obeyed(app.metadata.finalizers) if name not in CASCADES]:
+        raise Refused(f"hooks are not run yet: take the finalizer {other[0]} off to go on without")
+    assert how is not None
+    site = _site(engine, app)
+    if not site.parent.inventory.entries:
+        return _let_go(engine, site, ())
+    found, failures, passes = _carry_out(engine, site, how)
+    if found.gone:
+        site = replace(site, parent=parents.shrink(engine.api, site.parent, found.gone))
+        engine.proofs.save(engine.api.cluster, app.key, {}, found.gone)
+    if failures and not passes:
+        return _stuck(engine, app, _joined(failures), found)
+    if found.done and not failures:
+        return _let_go(engine, site, [f"{extra.key.title}: {extra.reason}" for extra in found.stays])
+    if late := _late(found.going, datetime.fromtimestamp(engine.clock(), UTC)):
+        return _stuck(engine, app, late, found)
+    message = _joined(failures) or waiting(found)
+    _say(engine, app, [Notice(DELETING, message)], found)
+    return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
+
+
+def _site(engine: Engine, app: Application) -> _Site:
+    """What the app has here. Raises Refused where that cannot be told, or may not be deleted."""
+    parent = parents.read(engine.api, engine.settings.namespace, app.key, engine.installation)
+    # What its status names is looked for too: without an inventory nothing else would tell what there is.
+    keys = {*parent.inventory.entries, *had(app.raw.get("status"))}
+    find = engine.api.discovery.preferred
+    observed = observe(engine.api, engine.executor, [], keys, find, parent.applyset)
+    view = viewpoint(engine.applications, engine.installation.id, app, parent.applyset)
+    lost = [] if parent.uid else [live for live in observed.objects.values() if _ours(live, view)]
+    if lost:
+        raise Refused(
+            f"ConfigMap {parent.namespace}/{parent.name}, the inventory, is missing although {_some(lost)} "
+            "say that they are this app's: restore it from a backup"
+        )
+    if parent.inventory.entries:
+        servers = IN_CLUSTER, engine.api.cluster
+        for one in unsupported_spec(app, servers=servers):
+            if one.path.startswith("spec.destination"):
+                raise Refused(f"{one}, and what this app has is there: correct the destination")
+    return _Site(app, parent, view, observed)
+
+
+def _ours(live: Live, view: Viewpoint) -> bool:
+    said = owner(live, view.app, view.installation)
+    return said.whose is Whose.OURS and not live.controller_owner and not view.claimed(live.key)
+
+
+def _carry_out(engine: Engine, site: _Site, how: Cascade) -> tuple[Deletion, Sequence[str], bool]:
+    """Delete wave after wave, as long as each is gone at once. What is left then, what failed, and whether
+    all of that may pass by itself."""
+    app, observed = site.app, site.observed
+    project = engine.applications.project(app.spec.project_name)
+    server, name = places(engine, app)
+    fence = Fence(lambda: engine.applications.to_go(app))
+
+    def permits(live: Live) -> bool:
+        key = live.key
+        return project.permits_resource(key.group, key.kind, live.kind.namespaced, key.name) and (
+            not key.namespace or project.permits_destination(server, name, key.namespace)
+        )
+
+    while True:
+        found = deletion(
+            observed,
+            site.parent.inventory,
+            site.view,
+            app.spec.sync_options,
+            cascade=how,
+            approved=approved(app.metadata.annotations, app.metadata.deletion_timestamp),
+            permits=permits,
+        )
+        if not found.now:
+            return found, (), True
+        wave = Plan((), found.now, (), (), (), {}, frozenset(), ())
+        applied = apply(wave, engine.api, engine.executor, site.view, fence)
+        observed = _after(engine, observed, applied)
+        failed = [one for one in applied.outcomes if one.result is not Result.PRUNED]
+        if failed:
+            told = [f"{one.key.title}: {one.message}" for one in failed]
+            return found, told, all(one.retry for one in failed)
+
+
+def _after(engine: Engine, observed: Observed, applied: Applied) -> Observed:
+    """What there is after a deletion: some objects go at once, others take their time."""
+
+    def read(live: Live) -> Live | None:
+        return engine.api.get(live.kind, live.key.namespace, live.key.name, metadata_only=True)
+
+    deleted = [one.live for one in applied.outcomes if one.result is Result.PRUNED and one.live is not None]
+    objects, absent = dict(observed.objects), set(observed.absent)
+    for before, found in zip(deleted, engine.executor.map(read, deleted), strict=True):
+        objects.pop(before.key, None)
+        if found is None:
+            absent.add(before.key)
+        else:
+            objects[before.key] = found
+    return Observed(objects, frozenset(absent))
+
+
+def _let_go(engine: Engine, site: _Site, stays: Sequence[str]) -> Ending:
+    """Nothing is left to be deleted: close the books, and take the finalizer off."""
+    app = site.app
+    claims = engine.shared.exchange(engine.api.cluster, app.key, {}).claims
+    if not site.parent.inventory.entries:
+        # With something in it, it stays: an app of this name takes up again what was kept.
+        parents.remove(engine.api, site.parent)
+        engine.bundles.keep_only(app.key, "")
+    engine.proofs.forget(engine.api.cluster, app.key)
+    told = f"deleted; stays: {'; '.join(stays)}" if stays else "deleted with all that it had"
+    engine.applications.event(app, "Normal", "ResourceDeleted", told)
+    engine.applications.unbind(app, CASCADES)
+    _log.info("application %s: %s", app.key, told)
+    for other in claims:
+        if engine.turns.want(f"app:{other}", {"shared": "1"}):
+            engine.send(Due(TASK_TURN, (f"app:{other}",), DEPLOY))
+    return Ending()
+
+
+def _called_off(engine: Engine, app: Application) -> Application:
+    """End the operation of `app` that runs or waits: what is being deleted is not synced any more."""
+    state, waits = app.status.operation_state, app.operation
+    if waits is not None:
+        named, several = revisions_of(waits.sync), bool(waits.sync and waits.sync.revisions)
+        state = report.running(waits, Pinned((), named, several), now())
+    elif state is None or state.phase not in ("Running", TERMINATING):
+        return app
+    claim = engine.applications.claim(app, state)
+    ended = report.ended(state, "Error", _CALLED_OFF, now())
+    tell.synced(claim.app, ended)
+    status = claim.app.status.model_copy(update={"operation_state": ended})
+    return engine.applications.report(claim.app, status, engine.applications.state(claim.app), claim)
+
+
+def _stuck(engine: Engine, app: Application, why: str, found: Deletion | None = None) -> Ending:
+    """Say why it does not go on, and how it would without; it is tried again by itself."""
+    way_out = f"`mooring app delete {app.key.name} --no-cascade` lets it go and leaves what it has"
+    message = f"cannot be deleted: {why}; {way_out}"
+    news = not any(condition.message == message for condition in app.status.conditions)
+    after = _say(engine, app, [Notice(DELETION_ERROR, message)], found)
+    if news:
+        _log.warning("application %s %s", app.key, message)
+        engine.applications.event(after, "Warning", DELETION_ERROR, message)
+    since = next((c.last_transition_time for c in after.status.conditions if c.message == message), now())
+    return Ending(message, in_proportion(since, *_STUCK_S), DELETION)
+
+
+def _say(
+    engine: Engine, app: Application, notices: Sequence[Notice], found: Deletion | None = None
+) -> Application:
+    """Make `notices` the app's conditions, with what stays and should not; what is gone leaves its status."""
+    gone: Collection[ObjectKey] = found.gone if found is not None else ()
+    stays = found.stays if found is not None else ()
+    notices = [
+        *notices,
+        *(Notice(one.condition, f"{one.key.title} stays: {one.reason}") for one in stays if one.condition),
+    ]
+    there = tuple(
+        one
+        for one in app.status.resources
+        if ObjectKey(one.group, one.kind, one.namespace, one.name) not in gone
+    )
+    status = app.status.model_copy(
+        update={"conditions": report.conditions(app, notices, now()), "resources": there}
+    )
+    state = replace(engine.applications.state(app), spec=engine.applications.edition(app))
+    after = engine.applications.report(app, status, state)
+    tell.show(engine, after)
+    return after
+
+
+def waiting(found: Deletion) -> str:
+    """What the deletion waits for, for people."""
+    if found.asked:
+        return (
+            f"waits for a confirmation: {_titles(found.asked)} asks for one by Delete=confirm; to delete all "
+            f"that the app has, set {DELETION_APPROVED} on the Application to the time of now"
+        )
+    if found.unseen:
+        return f"waits until {_titles(found.unseen)} can be seen: the cluster does not serve its kind now"
+    after = f", then for {len(found.later)} more of lower waves" if found.later else ""
+    return f"waits for {_some(found.going)} to be gone{after}"
+
+
+def _late(going: Sequence[Live], now: datetime) -> str:
+    """What has been going for too long to be let pass in silence, and what it waits for; "" for nothing."""
+    long = [live for live in going if (at := moment(live.deletion_timestamp)) and now - at > _LONG]
+    if not long:
+        return ""
+    return f"{_some(long)} does not go, deleted at {long[0].deletion_timestamp}"
+
+
+def _some(lives: Sequence[Live]) -> str:
+    def told(live: Live) -> str:
+        title, keeps = live.key.title, ", ".join(live.finalizers)
+        return f"{title} (finalizers: {keeps})" if keeps else title
+
+    return _counted([told(live) for live in lives])
+
+
+def _titles(keys: Sequence[ObjectKey]) -> str:
+    return _counted([key.title for key in keys])
+
+
+def _counted(titles: Sequence[str]) -> str:
+    shown = ", ".join(titles[:3])
+    return shown if len(titles) <= 3 else f"{shown} and {len(titles) - 3} more"
+
+
+def _joined(failures: Sequence[str]) -> str:
+    shown = "; ".join(failures[:3])
+    return shown if len(failures) <= 3 else f"{shown}; and {len(failures) - 3} more"
