@@ -346,22 +346,6 @@ def test_an_operation_that_is_asked_to_end_while_it_runs_does_not_go_on_to_retry
     assert state(ship, "runs")["syncResult"]["revision"] == commit
 
 
-def test_a_sync_that_waits_to_be_tried_again_gives_way_to_a_newer_commit(
-    ship: Ship, git_repo: Repository, namespace: str
-) -> None:
-    retry = {"limit": 100, "backoff": {"duration": "1h", "maxDuration": "1h"}}
-    git_repo.commit({"svc.yaml": invalid("svc")})
-    ship.create_app("gives-way", git_repo, namespace, policy={"retry": retry})
-    until("it to wait for its retry", lambda: (state_or_none(ship, "gives-way") or {}).get("retryCount") == 1)
-
-    good = git_repo.commit({"svc.yaml": configmap("instead")})
-    ship.deliver(git_repo, good)
-
-    ship.synced("gives-way", good)
-    assert state(ship, "gives-way")["phase"] == "Succeeded"
-    assert "retryCount" not in state(ship, "gives-way")
-
-
 def test_an_operation_by_hand_brings_its_own_retry_sync_options_and_info(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
