@@ -41,8 +41,12 @@ _UNKNOWN_OPTION = "this option is not known: correct it, or leave it out"
 
 # --- tables ---------------------------------------------------------------------------------------
 _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = (
-    ("sourceHydrator", lambda s: s.source_hydrator, "the source hydrator is not supported yet", BLOCKS),
-    ("source", lambda s: not s.all_sources, "is missing: nothing to deploy", BLOCKS),
+    (
+        "sourceHydrator",
+        lambda s: s.source_hydrator,
+        "nothing is hydrated here yet: name the hydrated branch in spec.source",
+        BLOCKS,
+    ),
     ("ignoreDifferences", lambda s: s.ignore_differences, "fields cannot be left alone yet", BLOCKS),
     (
         "syncPolicy.managedNamespaceMetadata",
@@ -82,9 +86,13 @@ _ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
     "id": None,  # ours, written on apply
     "state": None,
     "managed-by-url": None,  # a link of the UI
+    "health-aggregate-overrides": ("the object's own health counts", WARNS),
+    "ignore-restart-policy": None,  # obeyed
     # Those below speak of an Application, and say nothing where it is but one of the objects.
     "refresh": None,
+    "refresh-timestamp": None,
     "hydrate": None,
+    "hydrate-timestamp": None,
     "manifest-generate-paths": None,
     "skip-reconcile": None,
     "application-set-refresh": None,
@@ -132,10 +140,13 @@ _PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
 )
 
 _OPERATION: tuple[tuple[str, Callable[[Operation], object], str], ...] = (
-    ("sync", lambda o: o.sync is None, "is missing: only syncs can be asked for"),
     ("sync.dryRun", lambda o: o.sync and o.sync.dry_run, "no dry runs yet"),
     ("sync.resources", lambda o: o.sync and o.sync.resources, "the whole app is synced, no selection yet"),
-    ("sync.manifests", lambda o: o.sync and o.sync.manifests, "local manifests are not taken"),
+    (
+        "sync.manifests",
+        lambda o: o.sync and o.sync.manifests,
+        "local manifests are not taken: push them to Git",
+    ),
 )
 
 
@@ -152,6 +163,8 @@ def unsupported_spec(
         yield from (
             Unsupported(f"spec.{path}", why, blocks) for path, asked, why, blocks in _SPEC if asked(spec)
         )
+        if not spec.all_sources:
+            yield Unsupported("spec.source", "is missing: say there where the manifests are", BLOCKS)
         yield from _destination(spec.destination, servers, names)
         yield from _options(sync_options(spec.sync_options), "spec.syncPolicy.syncOptions")
         yield from _app_metadata(app)
@@ -209,7 +222,9 @@ def unsupported_operation(operation: Operation, app: Application) -> tuple[Unsup
     sync = operation.sync or SyncOperation()
     options = sync.sync_options
     own = len(sync.sources) or int(bool(sync.source and sync.source.repo_url))
+    missing = Unsupported("operation.sync", "is missing: only syncs can be asked for", BLOCKS)
     return (
+        *(() if operation.sync else (missing,)),
         *_revisions(sync, own or len(app.spec.all_sources)),
         *(
             Unsupported(f"operation.{path}", why, BLOCKS)

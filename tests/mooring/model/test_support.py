@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mooring.model import support
 from mooring.model.application import Application
 from mooring.model.project import AppProject
 from mooring.model.spec import Operation
@@ -185,3 +186,55 @@ def test_an_operation_that_asks_for_more_is_blocked() -> None:
         one.path for one in found
     }
     assert [one.path for one in unsupported_operation(Operation(), _app())] == ["operation.sync"]
+
+
+def test_whatever_is_not_done_yet_is_told_where_it_is_asked_for() -> None:
+    """Each line of the tables, so each row of the table of what is not done yet in docs/argocd-compat.md."""
+    everything, project = Application.parse(EVERYTHING), AppProject.parse(PROJECT)
+    assert everything.operation is not None
+    told = {one.path: one.blocks for one in unsupported_spec(everything)}
+    assert {f"spec.{path}": blocks for path, _, _, blocks in support._SPEC}.items() <= told.items()
+    told = {one.path: one.blocks for one in unsupported_operation(everything.operation, everything)}
+    assert {f"operation.{path}": True for path, _, _ in support._OPERATION}.items() <= told.items()
+    told = {
+        one.path.removeprefix("AppProject shop: spec."): one.blocks for one in unsupported_project(project)
+    }
+    assert {path: blocks for path, _, _, blocks in support._PROJECT} == told
+    for name, _, why, blocks in support._SYNC_OPTIONS:
+        (one,) = unsupported_spec(_app(syncPolicy={"syncOptions": [name]}))
+        assert (one.why, one.blocks) == (f"{name}: {why}", blocks)
+    for name, verdict in support._ANNOTATIONS.items():
+        found = unsupported_annotations(_object(**{f"argocd.argoproj.io/{name}": "x"}))
+        assert verdict is None or (verdict[0], verdict[1]) in [(one.why, one.blocks) for one in found]
+    for option, verdict in support._COMPARE_OPTIONS.items():
+        found = unsupported_annotations(_object(**{"argocd.argoproj.io/compare-options": option}))
+        assert [(one.why, one.blocks) for one in found] == (
+            [(f"{option}: {verdict[0]}", verdict[1])] if verdict else []
+        )
+
+
+def test_what_is_missing_is_told_with_the_next_step() -> None:
+    (told,) = unsupported_spec(_app(source=None))
+    assert str(told) == "spec.source: is missing: say there where the manifests are"
+    (told,) = unsupported_operation(Operation(), _app())
+    assert (told.path, told.blocks) == ("operation.sync", True)
+
+
+def test_what_is_for_argo_cds_own_pages_and_controllers_says_nothing() -> None:
+    raw = copy.deepcopy(SHOP)
+    raw["metadata"]["annotations"] = {
+        "argocd.argoproj.io/managed-by-url": "https://argocd.example.org",
+        "argocd.argoproj.io/manifest-generate-paths": ".",
+        "argocd.argoproj.io/hydrate": "normal",
+        "argocd.argoproj.io/hydrate-timestamp": "2026-01-02T03:04:05.6Z",
+        "argocd.argoproj.io/refresh-timestamp": "2026-01-02T03:04:05.6Z",
+        "argocd.argoproj.io/application-set-refresh": "true",
+        "notice.argocd.argoproj.io/content": "freeze",
+        "pref.argocd.argoproj.io/default-view": "list",
+        "link.argocd.argoproj.io/runbook": "https://wiki.example.org",
+    }
+    assert unsupported_spec(Application.parse(raw)) == ()
+    raw["metadata"]["annotations"]["argocd.argoproj.io/installation-id"] = "one"
+    raw["metadata"]["annotations"]["argocd.argoproj.io/ignore-default-links"] = "true"
+    raw["metadata"]["annotations"]["argocd.argoproj.io/ignore-restart-policy"] = "true"
+    assert unsupported_annotations(raw) == ()
