@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 
 from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
-from mooring.model.pinned import revisions_of
+from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import Operation
 from mooring.model.status import TERMINATING, OperationState
 from mooring.model.sync_options import sync_options
 from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.store.due import Step
 from mooring.store.turns import Turn
-from workers import checkout, report, tell
+from workers import aim, checkout, report, tell
 from workers.apply import Applied, Fence, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
@@ -27,7 +27,7 @@ from workers.compare import Compared, compare
 from workers.decide import Mode
 from workers.delete import delete
 from workers.engine import Engine
-from workers.look import Scene, check, look, options
+from workers.look import Checked, Scene, check, look, options
 from workers.plan import Extra, Notice, Plan, without_prunes
 from workers.proof import record
 from workers.push import PUSH
@@ -85,6 +85,9 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
             if isinstance(held, Held):
                 app = tell.turned_down(engine, app, app.operation, f"syncs are {held}")
                 checked = replace(checked, app=app)  # what was pushed meanwhile is another matter
+        if newer := _newer(engine, checked, turn):
+            app = tell.gave_way(engine, app, newer)
+            checked = replace(checked, app=app)
         scene = look(engine, checked, turn, line)
         now_sync = scene.decision.mode is Mode.SYNC and scene.decision.held is None
         go = _sync if now_sync else _compare
@@ -94,6 +97,15 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
     if refresh_asked(app):
         engine.applications.clear_refresh(app)
     return ending
+
+
+def _newer(engine: Engine, checked: Checked, turn: Turn) -> Pinned | None:
+    """What Git has that is newer than the sync by hand that waits, and may be synced now by itself."""
+    newer = aim.newer(engine, checked.app, checked.project, turn)
+    if newer is None:
+        return None
+    held = verdict(checked.windows, datetime.fromtimestamp(engine.clock(), UTC), by_hand=False)
+    return None if isinstance(held, Held) else newer
 
 
 def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
@@ -116,7 +128,13 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         raise Superseded("another worker has taken this turn")
     _keep_bundle(engine, scene)
     # From now on: should this worker die, what it has begun is neither new nor undone.
-    memory = replace(engine.applications.state(app), tried=scene.content, failed="")
+    memory = replace(
+        engine.applications.state(app),
+        tried=scene.content,
+        failed="",
+        deployed=scene.given,
+        bad=scene.bad,
+    )
     begun = report.running(decision.operation, scene.pinned, now(), resumed)
     claim = engine.applications.claim(app, begun, memory)
     applied, parent = _write(engine, scene, claim)

@@ -53,6 +53,7 @@ def decide(
     *,
     new: bool,
     failed: bool,
+    bad: bool,
     may_sync: bool,
     approved: bool,
     windows: Sequence[Window],
@@ -61,11 +62,11 @@ def decide(
     """What to do about `app` at the revisions of `pinned`.
 
     `new`: this content was never synced to this destination, so what differs is no drift. `failed`: it was
-    tried, and failed for good. `may_sync` is False when something unsupported forbids writing, `approved`
-    True when somebody has just confirmed deletions that wait. `windows` are those that apply to the app; what
-    somebody asks for was judged by them when it was taken up.
+    tried, and failed for good. `bad`: somebody rolled back from it. `may_sync` is False when something
+    unsupported forbids writing, `approved` True when somebody has just confirmed deletions that wait.
+    `windows` are those that apply to the app; what somebody asks for was judged by them when it was taken up.
     """
-    wish = _wish(app, pinned, new=new, failed=failed, may_sync=may_sync, approved=approved)
+    wish = _wish(app, pinned, new=new, failed=failed, bad=bad, may_sync=may_sync, approved=approved)
     if wish.mode is Mode.COMPARE or (wish.by_hand and not wish.resumes):
         return wish
     state = app.status.operation_state
@@ -75,7 +76,14 @@ def decide(
 
 
 def _wish(
-    app: Application, pinned: Pinned, *, new: bool, failed: bool, may_sync: bool, approved: bool
+    app: Application,
+    pinned: Pinned,
+    *,
+    new: bool,
+    failed: bool,
+    bad: bool,
+    may_sync: bool,
+    approved: bool,
 ) -> Decision:
     """What to do if every time were the right one."""
     state = app.status.operation_state
@@ -100,7 +108,7 @@ def _wish(
         initiated_by=Initiator(automated=True),
         retry=retry or Retry(),
     )
-    if rules is None or not may_sync:
+    if rules is None or not may_sync or bad:
         return Decision(Mode.COMPARE, automatic, permission)
     running = state is not None and state.phase == "Running"
     same = not new or revisions_of(state.sync_result if state else None) == pinned.revisions

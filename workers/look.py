@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Final
 
-from mooring.errors import Refused, TooSlow
+from mooring.errors import Refused
 from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
 from mooring.logs import at
 from mooring.model.application import Application
-from mooring.model.pinned import Pinned, revisions_of
+from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject
-from mooring.model.spec import Operation, Source
+from mooring.model.spec import Operation
 from mooring.model.support import (
     Unsupported,
     unsupported_manifests,
@@ -23,10 +23,9 @@ from mooring.model.support import (
     unsupported_project,
     unsupported_spec,
 )
-from mooring.revision import shortened
 from mooring.store.shared import Words
 from mooring.store.turns import Turn
-from workers import checkout
+from workers import aim
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.conditions import RENDER_NOT_REPRODUCIBLE, SHARED_RESOURCE
@@ -36,19 +35,12 @@ from workers.cluster.live import Live
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
 from workers.engine import Engine
-from workers.fetch import Fetcher
-from workers.jobs import inputs_of
-from workers.jobs import jobs as jobs_of
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
 from workers.proof import due_again
-from workers.push import PUSH, followed
-from workers.render.files import Tree
-from workers.render.patience import within
-from workers.render.render import render
-from workers.render.source import Drawn, Job, Rendered
-from workers.report import UNKNOWN
+from workers.render.source import Drawn
+from workers.rollback import Ahead
 from workers.timeline import Timeline
 from workers.viewpoint import viewpoint
 from workers.windows import Window, applying
@@ -114,6 +106,10 @@ class Scene:
     words: Words
     edition: str
     bundle: Bundle | None
+    given: str  # the digest of what was given for it (workers/rollback.py)
+    bad: str  # to be remembered once it is synced, as is `seen` (State)
+    seen: str
+    ahead: Ahead | None = None  # what Git has, where somebody rolled back from that
 
     @property
     def content(self) -> str:
@@ -169,13 +165,15 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     if "compare" in turn.wishes:
         moment, every = engine.clock(), engine.settings.reconcile_s
         known = {key: proof for key, proof in known.items() if not due_again(key, moment, every)}
-    pinned, rendered, inputs = _render(engine, checked, operation, turn)
-    at(str(pinned) if pinned.several else pinned.revisions[0])
-    line.ended("rendered", _moved(pinned, Pinned.compared(app.status.sync)))
+    aimed = aim.aim(engine, app, checked.project, turn)
+    pinned, rendered, inputs = aimed.made.pinned, aimed.made.rendered, aimed.made.inputs
+    git = (aimed.ahead or aimed.made).pinned
+    at(str(git) if git.several else git.revisions[0])
+    line.ended("rendered", aim.moved(git, Pinned.compared(app.status.sync)))
     bundle: Bundle | None = None
     if not rendered.pure:
         parts = reading_kept.result() if reading_kept else engine.bundles.parts(app.key)
-        bundle = _bundle(engine, checked, operation, turn, pinned, rendered, inputs, parts)
+        bundle = _bundle(engine, checked, aimed, turn, parts)
         rendered = rendered.with_drawn(bundle.drawn)
     parent = reading_parent.result()
     stamping = Stamp(engine.installation.id, app.key, parent.applyset)
@@ -190,6 +188,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     asks = unsupported_manifests(item.body for item in wanted)
     notices = [
         *checked.notices,
+        *aimed.notices,
         *(Notice("RepeatedResourceWarning", text) for text in twice),
         *(Notice("RenderWarning", text) for text in rendered.warnings),
         *(Notice("SyncError" if one.blocks else "Unsupported", str(one)) for one in asks),
@@ -223,11 +222,17 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         pinned,
         new=memory.tried != content or _handed_over(wanted, observed, view),
         failed=memory.failed == content,
+        bad=aimed.stays,
         may_sync=not blocking,
         approved=approved(app.metadata.annotations, since),
         windows=checked.windows,
         now=datetime.fromtimestamp(engine.clock(), UTC),
     )
+    if aimed.ahead is not None and decision.operation.sync is not None:
+        # What is written is not what the app's own sources are at: the operation says so.
+        sync = decision.operation.sync.model_copy(update=pinned.source_fields)
+        operation_ = decision.operation.model_copy(update={"sync": sync})
+        decision = replace(decision, operation=operation_)
     schema = _schemas(engine, wanted)
     found = plan(
         wanted,
@@ -261,19 +266,23 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         words=words,
         edition=checked.edition,
         bundle=bundle,
+        given=aimed.made.given,
+        bad=aimed.bad,
+        seen=aimed.seen,
+        ahead=_ahead(engine, app, aimed.ahead, stamping) if aimed.ahead else None,
     )
 
 
-def _bundle(
-    engine: Engine,
-    checked: Checked,
-    operation: Operation | None,
-    turn: Turn,
-    pinned: Pinned,
-    rendered: Rendered,
-    inputs: str,
-    parts: Sequence[Live],
-) -> Bundle:
+def _ahead(engine: Engine, app: Application, git: aim.Made, stamping: Stamp) -> Ahead:
+    """What Git has, to be shown beside what is deployed. Nothing of it is written: it need not fit."""
+    find, namespace = engine.api.discovery.find, app.spec.destination.namespace
+    wanted: tuple[Desired, ...] | None = None
+    with contextlib.suppress(Refused):
+        wanted, _ = desired(git.rendered.manifests, find, namespace, options(app, None), stamping)
+    return Ahead(git.pinned, git.inputs, git.given, wanted)
+
+
+def _bundle(engine: Engine, checked: Checked, aimed: aim.Aim, turn: Turn, parts: Sequence[Live]) -> Bundle:
     """What is deployed of a render that may give something else each time: what was kept of it in `parts`,
     where it was.
 
@@ -281,6 +290,7 @@ def _bundle(
     not, nothing is lost with what was kept.
     """
     app, state = checked.app, engine.applications.state(checked.app)
+    pinned, rendered, inputs = aimed.made.pinned, aimed.made.rendered, aimed.made.inputs
     content = content_digest(app, pinned, inputs)
     again = state.again if state.again.startswith(content) else ""
     kept = engine.bundles.open(app.key, content, parts)
@@ -291,9 +301,9 @@ def _bundle(
         drawn = rendered.with_drawn(before).drawn
         return Bundle(content, drawn, False, again, _LOST if lost else "")
     if "compare" in turn.wishes and not again:
-        _, other, inputs_then = _render(engine, checked, operation, turn, anew=True)
-        if inputs_then == inputs:
-            same = _digests(other.drawn) == _digests(kept)
+        then = aim.rendered(engine, app, checked.project, aimed.whose, turn, anew=True)
+        if then.inputs == inputs:
+            same = _digests(then.rendered.drawn) == _digests(kept)
             again = _said(content, same=same)
     return Bundle(content, kept, True, again, "")
 
@@ -358,89 +368,6 @@ def _lost_inventory(engine: Engine, app: Application, parent: Parent, observed: 
         "say that they are this app's: restore it from a backup, or sync by hand to begin a new one, which "
         "never prunes what left Git before"
     )
-
-
-def _render(
-    engine: Engine, checked: Checked, operation: Operation | None, turn: Turn, *, anew: bool = False
-) -> tuple[Pinned, Rendered, str]:
-    """The manifests of the revisions that are wanted: the operation's, the push's, or those last compared;
-    and what was read for them, to be remembered."""
-    app, sync = checked.app, operation.sync if operation else None
-    wanted = checkout.sources_of(app, checked.project, sync)
-    news = "look" in turn.wishes or any(name.startswith(PUSH) for name in turn.wishes)
-    asked_for = _asked_for(app, operation, len(wanted.sources), news)
-    before = Pinned.compared(app.status.sync)
-    refreshed = bool(refresh_asked(app))
-    # Drift is looked for at the revisions that we have; polling finds new ones. But where the last look
-    # failed, neither that nor a push to one source must make the app look whole by going back to before.
-    failed = app.status.sync is not None and app.status.sync.status == UNKNOWN
-    stay = operation is None and not refreshed and not failed and "look" not in turn.wishes
-    revisions: dict[int, str] = {}
-    trees: list[Tree] = []
-    answers: dict[tuple[str, str], str] = {}  # two sources may differ by their paths alone
-    for number, source in enumerate(wanted.sources):
-        origin = checkout.origin_of(engine, source, app.spec.project_name)
-        pushed = turn.wishes.get(followed(source).name, "")
-        known = before.revisions[number] if before and before.sources == wanted.sources else ""
-        if not asked_for[number] and pushed and not refreshed and origin.has(pushed):
-            found = pushed
-        elif not asked_for[number] and not pushed and stay and known and origin.has(known):
-            found = known
-        else:
-            question = origin.place, asked_for[number] or source.target_revision
-            if question not in answers:
-                # What was pushed may be in the mirror of another machine: this one asks the host itself.
-                hint = "" if asked_for[number] else pushed
-                answers[question] = checkout.resolve(engine, origin, question[1], hint)
-            found = answers[question]
-        revisions[number] = found
-        trees.append(origin.tree(found))
-    pinned = wanted.moved(revisions)
-
-    def fetch(source: Source) -> Fetcher:
-        return Fetcher(engine.applications, engine.settings, checked.project, source, engine.git_patience_s)
-
-    jobs = jobs_of(app, pinned, trees, engine.settings, fetch, engine.api.discovery)
-    rendered = _within_patience(engine, jobs, anew=anew or refresh_asked(app) == "hard")
-    return pinned, rendered, inputs_of(jobs, rendered)
-
-
-def _within_patience(engine: Engine, jobs: Sequence[Job], *, anew: bool) -> Rendered:
-    """The render of `jobs`; `anew` takes nothing that was kept. Raises TooSlow when only this process's
-    patience was at its end."""
-    through = partial(engine.renders.product, anew=anew, hurried=engine.render_patience_s > 0)
-    if not engine.render_patience_s:
-        return render(jobs, through)
-    late = f"not rendered within {engine.render_patience_s:.0f} s: it goes on in the pool slow"
-    with within(engine.render_patience_s, lambda: TooSlow(late)):
-        return render(jobs, through)
-
-
-def _moved(pinned: Pinned, before: Pinned | None) -> str:
-    """Which of several sources are elsewhere than when last looked at, for the time line."""
-    known = before.revisions if before and before.sources == pinned.sources else ("",) * len(pinned.sources)
-    return ", ".join(
-        f"sources[{number}] at {shortened(revision)}"
-        for number, (revision, was) in enumerate(zip(pinned.revisions, known, strict=True))
-        if pinned.several and revision != was
-    )
-
-
-def _asked_for(app: Application, operation: Operation | None, count: int, news: bool) -> tuple[str, ...]:
-    """The revisions that an operation names, one a source; "" where the source's own is meant.
-
-    One operation, one commit, however often tried; unless its retries shall take what is new, and there is
-    such `news`.
-    """
-    none = ("",) * count
-    if operation is None:
-        return none
-    begun = app.status.operation_state if app.operation is None else None
-    if operation.retry.refresh and news:
-        begun = None
-    told = [revisions_of(operation.sync), revisions_of(begun.sync_result if begun else None)]
-    named, resolved = (revisions if len(revisions) == count else none for revisions in told)
-    return tuple(own or before for own, before in zip(named, resolved, strict=True))
 
 
 def _check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired]) -> None:

@@ -18,7 +18,7 @@ from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE, TASK_TURN
 from mooring.repourl import masked
 from mooring.store.due import Step
 from mooring.store.views import AppView
-from workers import report
+from workers import report, rollback
 from workers.apply import Applied
 from workers.apps.conditions import SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
@@ -76,21 +76,29 @@ def concluded(
         if applied.failures and operation is not None:
             notices.append(Notice(SYNC_ERROR, operation.message))
     status = report.status(scene.app, scene.pinned, scene.kinds, seen, extras, notices, operation, now())
+    if scene.ahead is not None:
+        status = rollback.as_git_has_it(status, scene.app, scene.wanted, scene.ahead)
     in_sync = status.sync is not None and status.sync.status == report.SYNCED
     memory = engine.applications.state(scene.app)
     if applied is None and not in_sync and memory.failed == scene.content:
         # It is not tried again by itself: who looks later must see why.
         notices.append(Notice(SYNC_ERROR, _why_failed(operation)))
         status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now())})
+    git = scene.ahead or scene
+    # What an operation has brought in the place of what Git has tells nothing about the next push.
+    apart = scene.ahead is None and scene.seen != scene.given and scene.app.spec.automated is not None
     state = replace(
         memory,
-        inputs=scene.inputs,
-        commit=" ".join(scene.pinned.revisions),
+        inputs="" if apart else git.inputs,
+        commit=" ".join(git.pinned.revisions),
         spec=scene.edition,
+        seen=scene.seen,
     )
     if tried:
         failed = claim is not None and operation is not None and operation.phase == "Failed"
-        state = replace(state, tried=scene.content, failed=scene.content if failed else "")
+        state = replace(
+            state, tried=scene.content, failed=scene.content if failed else "", deployed=scene.given
+        )
     before, state = state.bundle, replace(state, bundle=_bundle(scene, state.bundle, tried=tried))
     state = replace(state, again=_again(scene, state))
     app = engine.applications.report(scene.app, status, state, claim)
@@ -100,6 +108,9 @@ def concluded(
     _wake(engine, scene)
     if before and tried and before != state.bundle:
         engine.bundles.keep_only(app.key, state.bundle)
+    if apart and operation is not None and operation.phase != "Running":
+        # Compared with what was asked for; now with what Git has.
+        engine.due.put(Step(TASK_RECONCILE, (str(app.key), LOOK), RECONCILE), engine.clock())
     if scene.bundle is not None and applied is not None and not scene.bundle.again:
         # Off the way of any push: is it really another one each time?
         step = Step(TASK_RECONCILE, (str(app.key), "reconcile"), RECONCILE)
@@ -218,6 +229,20 @@ def terminated(engine: Engine, app: Application, state: OperationState) -> Appli
     after = engine.applications.report(claim.app, status, replace(memory, failed=memory.tried), claim)
     engine.applications.event(after, "Warning", "OperationCompleted", TERMINATED)
     show(engine, after)
+    return after
+
+
+def gave_way(engine: Engine, app: Application, to: Pinned) -> Application:
+    """End the operation that somebody asked for, and that waits, for Git has what is newer; the app then."""
+    state = app.status.operation_state
+    assert state is not None
+    claim = engine.applications.claim(app, state)
+    why = f"gave way to {to}, which Git has now"
+    ended = report.ended(state, "Failed", why, now())
+    synced(app, ended)
+    status = claim.app.status.model_copy(update={"operation_state": ended})
+    after = engine.applications.report(claim.app, status, engine.applications.state(claim.app), claim)
+    engine.applications.event(after, "Warning", "OperationCompleted", why)
     return after
 
 

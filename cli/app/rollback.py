@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import click
 
@@ -17,8 +16,8 @@ from cli.home import connect, home_options
 from cli.named import app_argument
 from mooring.errors import Refused
 from mooring.model.application import Application
-from mooring.model.pinned import Pinned, revisions_of
-from mooring.model.spec import Retry, Source, SyncOperation
+from mooring.model.pinned import Pinned
+from mooring.model.spec import ApplyStrategy, Retry, SyncOperation, SyncStrategy
 from mooring.model.status import RevisionHistory
 from mooring.settings import Settings
 
@@ -42,14 +41,22 @@ def rollback(
 ) -> None:
     """Sync to what was deployed before: the entry ID of `app history`, by default the last but one.
 
-    It lasts until the next sync, so it is refused where syncs are automated.
+    Where syncs are automated it lasts until Git has something else for the Application, or somebody syncs it.
     """
     home = connect(settings)
     app = find(home, name)
     entry = entry_for(app, id)
     click.echo(f"rolling {app.key.name} back to {revision(entry)} of {entry.deployed_at}", err=True)
-    there = Pinned(app.spec.all_sources, revisions_of(entry), bool(app.spec.sources))
-    wanted = SyncOperation(**there.revision_fields, prune=prune, sync_options=app.spec.sync_options)
+    # As Argo CD has it: by the sources of then, and without hooks.
+    wanted = SyncOperation(
+        revision=entry.revision,
+        revisions=entry.revisions,
+        source=entry.source,
+        sources=entry.sources,
+        prune=prune,
+        sync_options=app.spec.sync_options,
+        sync_strategy=SyncStrategy(apply=ApplyStrategy()),
+    )
     asked = ask(home, app, wanted, Retry())
     if asynchronous:
         click.echo(f"asked for: `mooring app wait {name} --operation` waits for its end")
@@ -66,11 +73,6 @@ def rollback(
 def entry_for(app: Application, id: int | None) -> RevisionHistory:
     """The entry of history to go back to. Raises Refused saying why there is no way back. Pure."""
     title = app.key.name
-    if app.spec.automated is not None:
-        raise Refused(
-            f"{title} syncs by itself, which would undo the rollback: "
-            f"`mooring app set {title} --sync-policy none` first, or revert the commit in Git"
-        )
     history = app.status.history
     if id is None:
         if len(history) < 2:
@@ -81,15 +83,9 @@ def entry_for(app: Application, id: int | None) -> RevisionHistory:
         if not found:
             raise Refused(f"{title} has no entry {id}: `mooring app history {title}` shows all")
         entry = found[0]
-    then = Pinned.deployed(entry)
-    if then is None or _places(then.sources) != _places(app.spec.all_sources):
+    if Pinned.deployed(entry) is None:
         raise Refused(
-            f"entry {entry.id} of {title} came from another source than the Application has now: "
-            f"`mooring app set {title} --repo … --path …` first"
+            f"entry {entry.id} of {title} does not say from which source it came: "
+            f"`mooring app sync {title} --revision REV` deploys a commit by its name"
         )
     return entry
-
-
-def _places(sources: Sequence[Source]) -> list[Source]:
-    """The sources without their revisions, which are what goes back."""
-    return [source.model_copy(update={"target_revision": ""}) for source in sources]

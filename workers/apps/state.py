@@ -18,7 +18,10 @@ from mooring.model.pinned import Pinned
 from mooring.names import ARGO, DELETION_APPROVED, OURS
 
 APPROVALS: Final = (DELETION_APPROVED, DELETION_APPROVED.replace(ARGO, OURS))
-_OWN: Final = ("claim", "inputs", "commit", "spec", "tried", "failed", "bundle", "again")
+_OWN: Final = (
+    *("claim", "inputs", "commit", "spec", "tried", "failed", "bundle", "again"),
+    *("deployed", "seen", "bad"),
+)
 LONGEST: Final = 64 * 1024  # characters; all annotations of an object together may have 256 KiB
 
 
@@ -31,7 +34,10 @@ class State:
     new, and what differs without it is drift. `failed` is the same, where that failed for good: it is not
     tried again by itself, whichever commit has it. `bundle` is the digest of the content that was deployed,
     where its render cannot be made again (workers/bundles.py), `again` that of the one that was rendered
-    twice, with what came of it. `others` are fields of other versions of Mooring: they are kept."""
+    twice, with what came of it. `deployed` is the digest of what was given for the last sync that was begun
+    (workers/rollback.py), `seen` that of what Git had when last looked at, `bad` are those that somebody
+    rolled back from, with spaces between them. `others` are fields of other versions of Mooring: they are
+    kept."""
 
     claim: str = ""
     inputs: str = ""
@@ -41,6 +47,9 @@ class State:
     failed: str = ""
     bundle: str = ""
     again: str = ""
+    deployed: str = ""
+    seen: str = ""
+    bad: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:
