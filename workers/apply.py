@@ -90,8 +90,8 @@ def apply(
     undone, to be tried again. Raises Superseded when the operation is lost, having taken back
     what was created and is wanted by nobody.
     """
-    outcomes: list[Outcome] = [_unchanged(step) for step in plan.kept]
-    outcomes += [_refused(step) for step in plan.refused]
+    outcomes: list[Outcome] = [unchanged(step) for step in plan.kept]
+    outcomes += [refused(step) for step in plan.refused]
     created: list[Outcome] = []
     failed = False
     for group in plan.writes:
@@ -189,7 +189,7 @@ def _write(step: Step, api: Api, view: Viewpoint, fence: Fence) -> Outcome:
                 found = api.get(item.kind, item.key.namespace, item.key.name)
                 before, step = step, replace(write_step(item, found, None, "", view), writer=step.writer)
                 if step.verb in (Verb.REFUSE, Verb.AWAIT):
-                    return _refused(step)
+                    return refused(step)
                 if step.adopts and not before.adopts:
                     # That it was adopted has to be in the inventory first: the next plan sees to it.
                     message = "appeared while it was about to be created; it is planned anew"
@@ -276,11 +276,12 @@ def _established(outcome: Outcome, api: Api) -> bool:
 def held_back(step: Step, why: str) -> Outcome:
     """The outcome of a step that is not its turn yet: what is in order already is that all the same."""
     if step.verb is Verb.KEEP:
-        return _unchanged(step)
+        return unchanged(step)
     return Outcome(step.key, _version(step), Result.SKIPPED, why, step.live)
 
 
-def _refused(step: Step) -> Outcome:
+def refused(step: Step) -> Outcome:
+    """The outcome of a step that is somebody else's, or that waits for a deletion."""
     waits = step.verb is Verb.AWAIT
     return Outcome(step.key, _version(step), Result.FAILED, step.reason, step.live, retry=waits)
 
@@ -297,7 +298,8 @@ def _doubted(outcome: Outcome, error: MooringError) -> Outcome:
     return replace(outcome, result=Result.FAILED, message=message, retry=isinstance(error, Retryable))
 
 
-def _unchanged(step: Step) -> Outcome:
+def unchanged(step: Step) -> Outcome:
+    """The outcome of a step that is proved to be as Git wants it."""
     assert step.desired is not None
     return Outcome(step.key, _version(step), Result.UNCHANGED, "unchanged", step.live, step.desired)
 

@@ -15,7 +15,7 @@ from mooring.model.sync_options import sync_options
 from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.store.due import Step
 from mooring.store.turns import Turn
-from workers import aim, checkout, report, tell
+from workers import aim, checkout, report, tell, trial
 from workers.apply import Applied, Fence, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
@@ -23,9 +23,11 @@ from workers.applyset.parent import Parent
 from workers.apps.conditions import SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.store import Claim
+from workers.cluster.api import NAMESPACE
 from workers.compare import Compared, compare
 from workers.decide import Mode
 from workers.delete import delete
+from workers.dry_run import dry_run
 from workers.engine import Engine
 from workers.look import Checked, Scene, check, look, options
 from workers.plan import Extra, Notice, Plan, without_prunes
@@ -121,6 +123,8 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
         _keep_bundle(engine, scene)  # deployed from now on is this render, although nothing had to be written
         return concluded(engine, scene, line, state, found.seen, scene.plan.extras, tried=True)
+    if decision.operation.sync is not None and decision.operation.sync.dry_run:
+        return dry_run(engine, scene, line, _missing(engine, scene))
     resumed = state if decision.resumes else None
     # Only for a turn that is lost. Giving way to whatever is newer would be fewer syncs, but where wishes
     # come faster than one look takes, there would never be any.
@@ -194,8 +198,10 @@ def _retry(operation: Operation) -> str:
 
 
 def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]:
-    """Grow the inventory, apply, and let go of what was seen gone."""
+    """Try what is to be written, grow the inventory, apply, and let go of what was seen gone."""
     api = engine.api
+    if (refused := _tried(engine, scene)) is not None:
+        return refused, scene.parent
     namespace = scene.app.spec.destination.namespace
     asked = sync_options(options(scene.app, scene.decision.operation))
     if namespace and asked.create_namespace:
@@ -227,6 +233,26 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
     }
     engine.proofs.save(engine.api.cluster, scene.app.key, proofs, gone)
     return applied, parent
+
+
+def _tried(engine: Engine, scene: Scene) -> Applied | None:
+    """Dry run first, when an operation begins: the outcomes where that speaks against it."""
+    state = scene.app.status.operation_state if scene.decision.resumes else None
+    missing = _missing(engine, scene)
+    if trial.begun(state) or not trial.needed(scene.plan, alone=not missing):
+        return None
+    return trial.spared(scene.plan, trial.trial(scene.plan, engine.api, engine.executor, scene.view, missing))
+
+
+def _missing(engine: Engine, scene: Scene) -> frozenset[str]:
+    """The namespace that is created before anything else, by the sync option CreateNamespace; or none."""
+    name = scene.app.spec.destination.namespace
+    asked = sync_options(options(scene.app, scene.decision.operation))
+    known = any(step.live is not None and step.key.namespace == name for step in scene.plan.steps)
+    if not name or not asked.create_namespace or known:
+        return frozenset()
+    live = engine.api.get(NAMESPACE, "", name, metadata_only=True)
+    return frozenset((name,)) if live is None else frozenset()
 
 
 def _keep_books(engine: Engine, scene: Scene, gone: frozenset[ObjectKey] = frozenset()) -> Parent:

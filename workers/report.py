@@ -321,6 +321,8 @@ def _history(app: Application, operation: OperationState | None, now: str) -> tu
     history = app.status.history
     if operation is None or operation.phase != "Succeeded" or operation.sync_result is None:
         return history
+    if operation.operation.sync is not None and operation.operation.sync.dry_run:
+        return history
     result = operation.sync_result
     told = revisions_of(result), operation.started_at
     if history and (revisions_of(history[-1]), history[-1].deploy_started_at) == told:

@@ -36,6 +36,7 @@ from mooring.settings import Settings
 @click.option(
     "--apply-out-of-sync-only", is_flag=True, help="Short for --sync-option ApplyOutOfSyncOnly=true."
 )
+@click.option("--dry-run", is_flag=True, help="Say what would be done to each object, and write none.")
 @click.option("--replace", is_flag=True, help="Short for --sync-option Replace=true.")
 @click.option("--force", is_flag=True, help="Delete what cannot be changed, and create it anew.")
 @click.option("--info", "infos", multiple=True, metavar="NAME=VALUE", help="A note that is kept with it.")
@@ -45,7 +46,6 @@ from mooring.settings import Settings
 @click.option("--retry-backoff-max-duration", default="3m0s", show_default=True, help="But never longer.")
 @click.option("--async", "asynchronous", is_flag=True, help="Do not wait for its end.")
 @click.option("--timeout", default=0.0, metavar="SECONDS", help="Give up waiting after this long.")
-@click.option("--dry-run", is_flag=True, hidden=True)
 @show.output_option
 def sync(
     settings: Settings,
@@ -59,6 +59,7 @@ def sync(
     options: tuple[str, ...],
     server_side: bool,
     apply_out_of_sync_only: bool,
+    dry_run: bool,
     replace: bool,
     force: bool,
     infos: tuple[str, ...],
@@ -68,17 +69,12 @@ def sync(
     retry_backoff_max_duration: str,
     asynchronous: bool,
     timeout: float,
-    dry_run: bool,
     output: str | None,
 ) -> None:
     """Bring the cluster to what Git has, and show what was done to each object.
 
     Several Applications are synced side by side. Exit code 1 when a sync failed.
     """
-    if dry_run:
-        raise click.UsageError(
-            "--dry-run is not supported: `mooring app diff` shows what a sync would change"
-        )
     options += ("ServerSideApply=true",) if server_side else ()
     options += ("ApplyOutOfSyncOnly=true",) if apply_out_of_sync_only else ()
     options += ("Replace=true",) if replace else ()
@@ -102,6 +98,7 @@ def sync(
                 revision=revision,
                 revisions=named if revisions else (),
                 prune=prune,
+                dry_run=dry_run,
                 sync_strategy=strategy,
                 sync_options=(*app.spec.sync_options, *options),
             )

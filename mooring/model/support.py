@@ -140,7 +140,6 @@ _PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
 )
 
 _OPERATION: tuple[tuple[str, Callable[[Operation], object], str], ...] = (
-    ("sync.dryRun", lambda o: o.sync and o.sync.dry_run, "no dry runs yet"),
     ("sync.resources", lambda o: o.sync and o.sync.resources, "the whole app is synced, no selection yet"),
     (
         "sync.manifests",

@@ -100,10 +100,8 @@ def test_an_operation_prunes_only_when_it_asks_to(ship: Ship, git_repo: Reposito
 @pytest.mark.parametrize(
     ("sync", "named"),
     [
-        ({"dryRun": True}, "dryRun"),
         ({"resources": [{"kind": "ConfigMap", "name": "a"}]}, "resources"),
-        ({"syncStrategy": {"apply": {"force": True}}}, "syncStrategy"),
-        ({"syncOptions": ["Replace=true"]}, "syncOptions"),
+        ({"syncOptions": ["Unheard=of"]}, "syncOptions"),
         ({"revision": "no-such-branch"}, "no-such-branch"),
     ],
 )
@@ -222,7 +220,8 @@ def test_what_failed_for_good_is_not_tried_again_for_a_commit_that_changes_nothi
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     ship.create_app("mono", git_repo, namespace, path="shop", selfHeal=True)
-    git_repo.commit({"shop/a.yaml": configmap("a", v="1"), "shop/svc.yaml": invalid("svc")})
+    ship.synced("mono", git_repo.commit({"shop/a.yaml": configmap("a", v="1")}))
+    ship.pushed(git_repo, {"shop/svc.yaml": invalid("svc")})
     told = failed(ship, "mono")
     ship.quiet()
 
@@ -380,9 +379,9 @@ def test_without_a_retry_policy_what_is_refused_fails_at_once(
     ship.create_app("fails-once", git_repo, namespace)
     failed(ship, "fails-once")
     assert "retryCount" not in state(ship, "fails-once")
-    assert ship.configmap(namespace, "a"), "what can be done is done"
+    assert ship.configmap(namespace, "a") is None, "one bad object leaves the cluster untouched"
     assert ship.resource("fails-once", "svc", "Service")["status"] == "OutOfSync"
-    assert ship.resource("fails-once", "a")["status"] == "Synced"
+    assert ship.resource("fails-once", "a")["status"] == "OutOfSync"
 
 
 def test_nothing_is_pruned_in_a_sync_of_which_a_part_failed(

@@ -24,6 +24,7 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 METADATA: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+NAMESPACE: Final = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 PAGE: Final = 500  # objects
 LIST_TRIES: Final = 3
 
@@ -308,7 +309,7 @@ class Api:
 
         Raises ClusterUnavailable while a namespace of that name is being deleted.
         """
-        kind = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
+        kind = NAMESPACE
         live = self.get(kind, "", name, metadata_only=True)
         if live is None:
             try:
