@@ -22,7 +22,7 @@ from cli.exits import NO
 from cli.gostyle import Verb
 from cli.home import Reached, home_options, reach, redis_client, redis_url
 from mooring.errors import ClusterRefused, MooringError, Refused, RenderFailed
-from mooring.names import ARGO_GROUP, ARGO_VERSION, BEAT_LEASE
+from mooring.names import ARGO_GROUP, ARGO_VERSION, BEAT_LEASE, OBSERVER_LEASE
 from mooring.redis_url import FILE_VARIABLE, VARIABLE
 from mooring.settings import Settings
 from workers import installation
@@ -149,6 +149,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         else:
             yield Finding("redis", State.OK, f"{said}, and keeps what it is told (AOF)")
     yield _beat(client)
+    yield _observer(client)
 
 
 def _redis_variable() -> str:
@@ -174,6 +175,23 @@ def _beat(client: Any) -> Finding:
         State.WARNING,
         f"no beat runs on this Redis{behind}",
         "start `mooring up`, or worker and beat",
+    )
+
+
+def _observer(client: Any) -> Finding:
+    import redis
+
+    try:
+        alive = client.exists(OBSERVER_LEASE)
+    except (redis.RedisError, MooringError) as error:
+        return Finding("observer", State.WARNING, f"cannot be seen: {error}")
+    if alive:
+        return Finding("observer", State.OK, "runs")
+    return Finding(
+        "observer",
+        State.WARNING,
+        "none runs on this Redis: later waves, health and edits are looked at by time",
+        "start `mooring up` or `mooring observe`",
     )
 
 

@@ -12,7 +12,7 @@ from cli.lazy import LazyGroup
 from mooring.errors import MooringError
 
 COMMANDS = {
-    "up": ("cli.up:up", "Run web, workers, beat and Flower as one group in the foreground."),
+    "up": ("cli.up:up", "Run web, workers, beat, observer and Flower as one group."),
     "demo": ("cli.demo:demo", "Show a push being deployed, in a cluster of its own."),
     "app": ("cli.app:app", "Applications: list, get, create, sync, diff, wait …"),
     "delivery": ("cli.delivery:delivery", "Deliveries: what Git hosts told us, and what came of it."),
@@ -26,6 +26,7 @@ COMMANDS = {
     "web": ("webhook.__main__:web", "Run the web tier alone."),
     "worker": ("cli.up:worker", "Run the workers alone."),
     "beat": ("cli.up:beat", "Run beat, which asks for what is due, alone."),
+    "observe": ("cli.up:observe", "Run the observer, which wakes what waits, alone."),
     "flower": ("cli.up:flower", "Run Flower, which shows the tasks, alone."),
     "devcluster": ("cli.devcluster:devcluster", "A real control plane on this machine, for demo and tests."),
 }

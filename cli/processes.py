@@ -56,6 +56,12 @@ def beat(environ: Mapping[str, str], settings: Settings, counts: Path | None = N
     return Child("beat", (*_PYTHON, "workers.beat"), env)
 
 
+def observer(environ: Mapping[str, str], settings: Settings, counts: Path | None = None) -> Child:
+    """The observer."""
+    env = engine_environment(environ, settings) | _counting(counts)
+    return Child("observer", (*_PYTHON, "workers.observer"), env)
+
+
 def flower(environ: Mapping[str, str], settings: Settings, password: str, host: str, port: int) -> Child:
     """Flower: it may send any task, so it is told Redis and its own password, and how to reach neither Git
     nor a cluster."""

@@ -1,4 +1,4 @@
-"""`mooring up`, and its parts alone: `worker`, `beat`, `flower`. The web tier starts itself: webhook."""
+"""`mooring up`, and its parts alone: `worker`, `beat`, `observe`, `flower`. The web tier starts itself."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def up(
     metrics_port: int | None,
     drain: float,
 ) -> None:
-    """Run web, workers, beat and Flower as one group in the foreground.
+    """Run web, workers, beat, observer and Flower as one group in the foreground.
 
     Redis is embedded unless MOORING_REDIS_URL or MOORING_REDIS_URL_FILE is set. Whoever dies is started
     again; SIGTERM and Ctrl-C let them finish what they are doing. All settings are in docs/settings.md.
@@ -103,6 +103,7 @@ def up(
             ),
             *processes.workers(os.environ, settings, counts),
             processes.beat(os.environ, settings, counts),
+            processes.observer(os.environ, settings, counts),
         )
         if flower_port:
             children += (processes.flower(os.environ, settings, password, "127.0.0.1", flower_port),)
@@ -131,6 +132,17 @@ def worker(settings: Settings, drain: float) -> None:
 def beat(settings: Settings) -> None:
     """Run beat, which asks for what is due. Any number may run, one at a time asks."""
     child = processes.beat(os.environ, replace(settings, redis_url=redis_url(settings)))
+    os.execve(child.argv[0], list(child.argv), dict(child.env))  # noqa: S606 - our own interpreter
+
+
+@click.command()
+@home_options
+def observe(settings: Settings) -> None:
+    """Run the observer, which wakes what waits as soon as it can go on.
+
+    Any number may run, one at a time acts. Without it everything goes on as well, when its time has come.
+    """
+    child = processes.observer(os.environ, replace(settings, redis_url=redis_url(settings)))
     os.execve(child.argv[0], list(child.argv), dict(child.env))  # noqa: S606 - our own interpreter
 
 
@@ -171,7 +183,7 @@ def _measured(settings: Settings, port: int | None) -> Iterator[tuple[Path | Non
     with ExitStack() as ends:
         if port != 0:
             try:
-                names = ("web", *processes.POOLS, "beat")
+                names = ("web", *processes.POOLS, "beat", "observer")
                 counts = ends.enter_context(_metrics(where, names, settings.redis_url))
                 told = f"http://{where}/metrics, and /healthz of all processes"
             except Refused as error:
@@ -193,7 +205,7 @@ def _metrics(where: str, names: Sequence[str], redis_url: str = "") -> Iterator[
     """
     from mooring import exporter
 
-    held_up = {"intake": exporter.WORKS_IN_ITS_LOOP_S}
+    held_up = dict.fromkeys(("intake", "observer"), exporter.WORKS_IN_ITS_LOOP_S)
     with exporter.shared_directory() as directory:
         patience = {name: held_up.get(name, exporter.STUCK_AFTER_S) for name in names}
         group = exporter.Group(directory, patience)

@@ -14,6 +14,7 @@ APPLYSET_GROUP_KINDS: Final = "applyset.kubernetes.io/contains-group-kinds"
 APPLYSET_NAMESPACES: Final = "applyset.kubernetes.io/additional-namespaces"
 ID: Final = "mooring.dev/id"
 STATE: Final = "mooring.dev/state"
+OPERATION: Final = "mooring.dev/operation"  # a label of hooks: the operation that they are of
 
 ARGO_GROUP: Final = "argoproj.io"
 ARGO_VERSION: Final = "v1alpha1"
@@ -47,4 +48,6 @@ TASK_POLL: Final = "mooring.poll"  # beat: ask Git for pushes whose webhook was 
 TASK_MAINTAIN: Final = "mooring.maintain"  # beat: pack the Git mirrors, drop what nobody can go back to
 TASK_WATCH: Final = "mooring.watch"  # beat: operations and refreshes asked for on the objects
 
-BEAT_LEASE: Final = "mooring:lease:beat"  # in Redis: held by the beat that sends
+# In Redis, held by the one that acts.
+BEAT_LEASE: Final = "mooring:lease:beat"
+OBSERVER_LEASE: Final = "mooring:lease:observer"

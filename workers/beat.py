@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import sys
-import threading
 import time
 from datetime import timedelta
 from typing import Any
 
-import redis
 from celery import Celery
 from celery.beat import Scheduler, Service
 from prometheus_client import REGISTRY
@@ -34,19 +31,13 @@ from mooring.settings import Settings
 from mooring.store.connection import connect
 from workers.celery_app import make
 from workers.gauges import Installation
+from workers.lease import hold
 
-log = logging.getLogger("mooring")
 BEAT = "beat"
-_TTL_S = 10
 _TICK_S = 1.0
 _WATCH_S = 2.0
 _MAINTAIN_S = 86_400.0
 _SETTLED_S = 300.0  # after a start there is more urgent work than upkeep
-
-_RENEW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
-"""
 
 
 def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -78,19 +69,11 @@ def main() -> None:
         if settings.metrics_address:
             exporter.serve(exporter.address(settings.metrics_address), REGISTRY, _unwell)
         client = connect(settings.redis_url)
-        token = secrets.token_hex(8)
-        while not client.set(BEAT_LEASE, token, nx=True, px=_TTL_S * 1000):
-            _pulse()
-            if client.pttl(BEAT_LEASE) == -1:  # a lease without an end is nobody's
-                client.delete(BEAT_LEASE)
-                continue
-            time.sleep(1)
+        hold(client, BEAT_LEASE, BEAT, _pulse)
     except MooringError as error:
         sys.exit(f"mooring beat: {error}")
-    log.info("beat holds the lease")
     if settings.metrics_address:
         REGISTRY.register(Installation(client))
-    threading.Thread(target=_hold, args=(client, token), daemon=True, name="beat lease").start()
     app: Celery = make("mooring-beat", settings.redis_url)
     app.conf.task_send_sent_event = False  # most of it is ticks; what matters is seen once a worker has it
     app.conf.beat_schedule = schedule(settings)
@@ -122,22 +105,6 @@ def _pulse() -> None:
 def _unwell() -> list[str]:
     line = exporter.still(BEAT, _turned_at, exporter.STUCK_AFTER_S)
     return [line] if line else []
-
-
-def _hold(client: redis.Redis, token: str) -> None:
-    renew = client.register_script(_RENEW)
-    missed = 0
-    while True:
-        time.sleep(_TTL_S / 4)
-        try:
-            held = bool(renew([BEAT_LEASE], [token, _TTL_S * 1000]))
-            missed = 0
-        except MooringError:
-            missed += 1
-            held = missed < 3
-        if not held:
-            log.error("beat has lost its lease and ends; whoever holds it goes on")
-            os._exit(1)
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         retries = finished.retry_count
         wait = next_try(decision.operation.retry, retries, any(f.retry for f in applied.failures))
         if wait is not None:
-            message = f"trying again in {wait:.0f} s (attempt {retries + 2}): {finished.message}"
+            message = f"{report.RETRYING} {wait:.0f} s (attempt {retries + 2}): {finished.message}"
             finished = finished.model_copy(
                 update={"phase": "Running", "message": message, "retry_count": retries + 1}
             )

@@ -28,6 +28,7 @@ from mooring.store.turns import Turn
 from workers import follow, tell
 from workers.about import about
 from workers.apps.store import Listing
+from workers.apps.wishes import APP, turn_of
 from workers.bring import bring
 from workers.elsewhere import ELSEWHERE, Place, changed, places
 from workers.engine import Engine
@@ -37,7 +38,6 @@ from workers.push import PUSH, Wanted, concerned, following
 from workers.timeline import Timeline, queued
 
 _log = logging.getLogger(__name__)
-APP = "app:"  # turns on applications; those on repositories begin with PUSH
 _LEASE_S = 10.0
 _DELIVER_AGAIN_S = 2.0
 # A task taken this often without an end has taken its worker down with it each time.
@@ -52,6 +52,7 @@ _WHOM = "whom"  # a part of each delivery, until it is certain whom it concerns
 # longer than this: for those that only the list shows, and a fraction of it for each that is to be listed.
 _LIST_WAITS_S = 0.5
 _LIST_WAITS_EACH_S = 0.001
+_WOKEN_EARLY = (tell.DELETION, tell.HEALTH, tell.RETRY, tell.RETRY_NEWEST, tell.WAVE)
 _ORPHAN_AFTER_S = 10.0  # a task that was to be sent at a time, and was not seen so long after that, is lost
 
 
@@ -306,12 +307,13 @@ def _sync(engine: Engine, key: AppKey) -> None:
                 tell.waiting(engine, key, error)
             _later(engine, turn, step, error, line)
             return
+    # Who was woken before his time needs no look at that time any more.
+    engine.due.drop(*(_again_for(key, why) for why in _WOKEN_EARLY))
     if ending.look_again_s:
         until = engine.clock() + ending.look_again_s
         retries = ending.why in (tell.RETRY, tell.RETRY_NEWEST)
         goes_on = retries or ending.why == tell.WAVE  # the deliveries wait for how it ends
-        queue = DEPLOY if ending.why == tell.WAVE else RECONCILE
-        engine.due.put(Step(TASK_RECONCILE, (str(key), ending.why), queue), until)
+        engine.due.put(_again_for(key, ending.why), until)
         if goes_on:
             if retries or not turn.waits:
                 line.waits(ending.look_again_s, ending.failure)
@@ -351,7 +353,12 @@ def _named(engine: Engine, text: str) -> AppKey:
 
 
 def _part(key: AppKey) -> str:
-    return f"{APP}{key}"
+    return turn_of(key)
+
+
+def _again_for(key: AppKey, why: str) -> Step:
+    """The step that looks at the application again, at a time."""
+    return Step(TASK_RECONCILE, (str(key), why), DEPLOY if why == tell.WAVE else RECONCILE)
 
 
 def _title(part: str) -> str:

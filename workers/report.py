@@ -33,6 +33,8 @@ from workers.links import external_urls
 from workers.plan import Extra, Notice, Plan
 
 SYNCED, OUT_OF_SYNC, UNKNOWN = "Synced", "OutOfSync", "Unknown"
+# How the messages of operations begin that a worker is at work on, and that wait for their next try.
+APPLYING, RETRYING = "applying", "trying again in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def running(
         operation=operation,
         phase="Running",
         started_at=resumed.started_at if resumed else now,
-        message="applying",
+        message=APPLYING,
         sync_result=SyncResult(**pinned.revision_fields, resources=known),
         retry_count=resumed.retry_count if resumed else 0,
     )

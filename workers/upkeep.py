@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import logging
-from hashlib import sha256
-
-import orjson
 
 from mooring.delivery import Stage
 from mooring.errors import StoreGarbled
-from mooring.model.application import Application
-from mooring.model.finalizers import obeyed
-from mooring.model.status import TERMINATING
 from mooring.names import (
     DEPLOY,
     INTAKE,
@@ -23,10 +17,9 @@ from mooring.names import (
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from workers.about import about
-from workers.apps.patches import refresh_asked
+from workers.apps.wishes import standing, turn_of
 from workers.elsewhere import places
 from workers.engine import Engine
-from workers.pipeline import APP
 from workers.push import groups
 
 _STRANDED_S = 10.0
@@ -82,24 +75,6 @@ def poll(engine: Engine) -> None:
 def watch(engine: Engine) -> None:
     """Take up what was asked for on the objects themselves, and applications never looked at."""
     for app in engine.applications.list().apps:
-        wishes = _wishes(engine, app)
-        if wishes and engine.turns.want(f"{APP}{app.key}", wishes, standing=True):
-            engine.send(Step(TASK_TURN, (f"{APP}{app.key}",), DEPLOY))
-
-
-def _wishes(engine: Engine, app: Application) -> dict[str, str]:
-    """What is written on the object and waits to be done; the same until somebody writes something else."""
-    wishes: dict[str, str] = {}
-    if app.metadata.deletion_timestamp and not obeyed(app.metadata.finalizers):
-        return wishes  # it waits for somebody else's finalizer
-    if app.operation is not None:
-        wishes["operation"] = sha256(orjson.dumps(app.operation.to_dict())).hexdigest()[:16]
-    state = app.status.operation_state
-    if state is not None and state.phase == TERMINATING:
-        wishes["terminate"] = state.started_at
-    if refresh := refresh_asked(app):
-        wishes["refresh"] = refresh
-    edition = engine.applications.edition(app)
-    if engine.applications.state(app).spec != edition:
-        wishes["edition"] = edition
-    return wishes
+        wishes = standing(engine.applications, app)
+        if wishes and engine.turns.want(turn_of(app.key), wishes, standing=True):
+            engine.send(Step(TASK_TURN, (turn_of(app.key),), DEPLOY))

@@ -53,9 +53,10 @@ class DueSteps:
         member = json.dumps([step.task, list(step.args), step.queue])
         self._redis.zadd(DUE, {member: at}, lt=or_sooner)
 
-    def drop(self, step: Step) -> None:
-        """Forget a step that is not needed any more."""
-        self._redis.zrem(DUE, json.dumps([step.task, list(step.args), step.queue]))
+    def drop(self, *steps: Step) -> None:
+        """Forget steps that are not needed any more."""
+        members = [json.dumps([step.task, list(step.args), step.queue]) for step in steps]
+        healed(self._redis, [DUE], lambda: self._redis.zrem(DUE, *members))
 
     def take(self, now: float, limit: int = 500) -> tuple[Step, ...]:
         """The steps due by `now`, off the set. A step lost here is found again as an orphaned turn."""

@@ -52,6 +52,7 @@ class Charted(Ship):
 
     manifests: list[Any] = field(default_factory=list)
     server: ChartRedis | None = None
+    accounts: dict[str, Cluster] = field(default_factory=dict)  # of components beside the workers
     flower_password: str = field(default_factory=secrets.token_urlsafe)
     _ports: dict[str, int] = field(default_factory=dict)
 
@@ -105,7 +106,9 @@ class Charted(Ship):
         if name == "web":
             self.port = self.listens(name, "http")
         if pod["spec"]["automountServiceAccountToken"]:
-            environ["MOORING_KUBECONFIG"] = str(self.cluster.kubeconfig)  # instead of the pod's own token
+            # Instead of the pod's own token.
+            of = self.cluster if name == "worker" else self.accounts[name]
+            environ["MOORING_KUBECONFIG"] = str(of.kubeconfig)
         environ |= {"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}  # as the image has them
         log = (self.directory / f"{name}.log").open("ab")
         self.children[name] = subprocess.Popen(
@@ -135,9 +138,9 @@ class Charted(Ship):
         return mounts
 
 
-def worker_account(found: list[Any]) -> str:
-    """The service account of the workers."""
-    return str(pods(found)["worker"]["spec"]["serviceAccountName"])
+def account_of(found: list[Any], component: str) -> str:
+    """The service account of a component."""
+    return str(pods(found)[component]["spec"]["serviceAccountName"])
 
 
 _RIGHTS = ("ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")
@@ -164,7 +167,9 @@ def ship_of(cluster: Cluster, tmp: Path, **given: Any) -> Iterator[Charted]:
     with ChartRedis(tmp / "redis") as server:
         ship = Charted(cluster, home, server.url, tmp, manifests=found, server=server)
         ship.kubectl("apply", "-f", "-", given=yaml.safe_dump_all(rights(found)))
-        ship.cluster = as_account(cluster, tmp / "account", home, worker_account(found))
+        ship.cluster = as_account(cluster, tmp / "account", home, account_of(found, "worker"))
+        observer = account_of(found, "observer")
+        ship.accounts["observer"] = as_account(cluster, tmp / "observer-account", home, observer)
         try:
             ship.start()
             yield ship

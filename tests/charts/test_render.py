@@ -31,6 +31,7 @@ from tests.charts.rendered import (
     values,
 )
 from tests.docs.pages import blocks, read
+from workers.health import KINDS_WITH_HEALTH
 
 each = pytest.mark.parametrize("name", NAMES)
 RENEW = "run: make chart, and read what it changes"
@@ -162,7 +163,7 @@ def test_each_pod_has_the_secrets_that_it_needs_and_no_other(name: str) -> None:
     found = pods(objects(golden(name)))
     redis = next(secret for secret, key in held(found["web"]) if key == "web-url")
     assert held(found["web"]) == {(redis, "web-url"), ("mooring-webhooks", "*")}
-    assert held(found["worker"]) == held(found["beat"]) == {(redis, "url")}
+    assert held(found["worker"]) == held(found["beat"]) == held(found["observer"]) == {(redis, "url")}
     if "flower" in found:
         assert held(found["flower"]) == {(redis, "url"), ("mooring-flower", "password")}
     if "redis" in found:
@@ -218,6 +219,7 @@ def test_commands_are_those_of_the_command_line(name: str) -> None:
     assert called["web"] == ["python", "-m", "webhook", *listen, "8080", "--processes", processes]
     assert called["worker"] == ["mooring", "worker"]
     assert called["beat"] == ["mooring", "beat"]
+    assert called["observer"] == ["mooring", "observe"]
     assert called.get("flower", ["mooring", "flower", *listen, "5555"]) == [
         "mooring",
         "flower",
@@ -226,7 +228,7 @@ def test_commands_are_those_of_the_command_line(name: str) -> None:
     ]
 
     # `python -m webhook` takes what `mooring web` takes.
-    for command, *words in (["web", *called["web"][3:]], ["worker"], ["beat"]):
+    for command, *words in (["web", *called["web"][3:]], ["worker"], ["beat"], ["observe"]):
         context = click.Context(main)
         found_command = main.get_command(context, command)
         assert found_command is not None
@@ -249,7 +251,7 @@ def test_variables_are_settings_of_their_tier(name: str) -> None:
     worker = Settings.from_env(told(environment(found["worker"])))
     assert worker.namespace == "mooring-system"
     assert worker.poll_s == (60 if name == "everything" else 180)
-    for part in ("web", "worker", "beat"):
+    for part in ("web", "worker", "beat", "observer"):
         given = environment(found[part])
         assert given["MOORING_METRICS_ADDRESS"] == "0.0.0.0:9090"
         assert "MOORING_REDIS_URL" not in given
@@ -257,7 +259,7 @@ def test_variables_are_settings_of_their_tier(name: str) -> None:
 
 def test_flower_writes_its_lines_as_the_others_do_and_is_told_no_other_setting() -> None:
     found = pods(objects(golden("everything")))
-    for part in ("worker", "beat", "flower"):
+    for part in ("worker", "beat", "observer", "flower"):
         assert environment(found[part])["MOORING_LOG_FORMAT"] == "human"
     own = {"MOORING_REDIS_URL_FILE", "MOORING_FLOWER_PASSWORD_FILE", "HOME"}
     assert set(environment(found["flower"])) == own | {"MOORING_LOG_FORMAT"}
@@ -303,10 +305,10 @@ def test_probes_ask_what_each_process_answers(name: str) -> None:
 
 
 @each
-def test_only_workers_have_a_token(name: str) -> None:
+def test_only_workers_and_the_observer_have_a_token_each_of_an_account_of_its_own(name: str) -> None:
     found = objects(golden(name))
     mounted = {part: pod["spec"]["automountServiceAccountToken"] for part, pod in pods(found).items()}
-    assert {part for part, token in mounted.items() if token} == {"worker"}
+    assert {part for part, token in mounted.items() if token} == {"worker", "observer"}
     accounts = {item["metadata"]["name"] for item in of_kind(found, "ServiceAccount")}
     used = {part: pod["spec"]["serviceAccountName"] for part, pod in pods(found).items()}
     assert set(used.values()) <= accounts
@@ -315,16 +317,54 @@ def test_only_workers_have_a_token(name: str) -> None:
         for item in of_kind(found, "RoleBinding", "ClusterRoleBinding")
         for subject in item["subjects"]
     }
-    assert bound == {used["worker"]}
-    assert used["worker"] not in {account for part, account in used.items() if part != "worker"}
+    assert bound == {used["worker"], used["observer"]}
+    for one in ("worker", "observer"):
+        assert used[one] not in {account for part, account in used.items() if part != one}
+
+
+@each
+def test_the_observer_reads_and_sees_neither_secrets_nor_configmaps(name: str) -> None:
+    found = objects(golden(name))
+    account = pods(found)["observer"]["spec"]["serviceAccountName"]
+    roles = {
+        (item["metadata"].get("namespace", ""), item["roleRef"]["name"])
+        for item in of_kind(found, "RoleBinding", "ClusterRoleBinding")
+        if {subject["name"] for subject in item["subjects"]} == {account}
+    }
+    rules = [
+        rule
+        for item in of_kind(found, "Role", "ClusterRole")
+        if (item["metadata"].get("namespace", ""), item["metadata"]["name"]) in roles
+        for rule in item["rules"]
+    ]
+    assert rules
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"list", "watch"}
+    assert not {"*", "secrets", "configmaps"} & {text for rule in rules for text in rule["resources"]}
+    assert not {"*"} & {text for rule in rules for text in rule["apiGroups"]}
+
+
+def test_the_observer_may_see_every_kind_that_has_a_health() -> None:
+    (role,) = [
+        item
+        for item in of_kind(objects(golden("default")), "ClusterRole")
+        if item["metadata"]["name"].endswith("-observer")
+    ]
+    given = {(group, plural) for r in role["rules"] for group in r["apiGroups"] for plural in r["resources"]}
+    kinds = KINDS_WITH_HEALTH - {("extensions", "Ingress")}  # no Kubernetes that we need serves it
+    irregular = {"Ingress": "ingresses"}
+    assert given == {(group, irregular.get(kind, f"{kind.lower()}s")) for group, kind in kinds}
 
 
 def test_nothing_of_the_namespaced_mode_reaches_beyond_the_namespaces() -> None:
     found = objects(golden("namespaced"))
     assert not list(of_kind(found, "ClusterRole", "ClusterRoleBinding"))
     roles = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in of_kind(found, "Role")}
-    elsewhere = "mooring-system-mooring-destination"
-    assert roles == {("mooring-system", "mooring"), ("shop", elsewhere), ("billing", elsewhere)}
+    elsewhere, seen = "mooring-system-mooring-destination", "mooring-system-mooring-observer"
+    assert roles == {
+        ("mooring-system", "mooring"),
+        ("mooring-system", "mooring-observer"),
+        *((namespace, role) for namespace in ("shop", "billing") for role in (elsewhere, seen)),
+    }
 
 
 def test_without_roles_and_account_the_workers_run_under_the_one_that_is_named(tmp_path: Path) -> None:
@@ -373,13 +413,13 @@ def test_the_web_tier_reaches_redis_and_dns_alone_and_redis_nobody(name: str) ->
     assert redis["ports"] == [{"protocol": "TCP", "port": 6379}]
     assert redis["to"] == [{"podSelector": found["redis"]["podSelector"]}]
     assert found["beat"]["egress"] == found["web"]["egress"]
-    assert found["worker"]["egress"] == [{}]
+    assert found["worker"]["egress"] == found["observer"]["egress"] == [{}]
     assert found["redis"]["egress"] == []
 
     (into,) = found["redis"]["ingress"]
     assert into["ports"] == redis["ports"]
     parts = [peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] for peer in into["from"]]
-    assert parts == ["web", "worker", "beat", "flower"]
+    assert parts == ["web", "worker", "beat", "observer", "flower"]
     for part in set(found) - {"redis"}:
         assert {"podSelector": found[part]["podSelector"]} in into["from"]
 
@@ -387,8 +427,8 @@ def test_the_web_tier_reaches_redis_and_dns_alone_and_redis_nobody(name: str) ->
 def test_nobody_calls_workers_and_metrics_are_for_those_who_are_named() -> None:
     plain, all_of_it = policies("default"), policies("everything")
     assert plain["web"]["ingress"] == [{"ports": [{"protocol": "TCP", "port": 8080}]}]
-    assert plain["worker"]["ingress"] == plain["beat"]["ingress"] == []
-    for part in ("worker", "beat"):
+    assert plain["worker"]["ingress"] == plain["beat"]["ingress"] == plain["observer"]["ingress"] == []
+    for part in ("worker", "beat", "observer"):
         (rule,) = all_of_it[part]["ingress"]
         assert rule["ports"] == [{"protocol": "TCP", "port": 9090}] and rule["from"]
     assert [rule["ports"][0]["port"] for rule in all_of_it["web"]["ingress"]] == [8080, 9090]
@@ -459,7 +499,7 @@ def test_a_pod_monitor_finds_the_pods_that_have_metrics(tmp_path: Path) -> None:
         for part, pod in pods(found).items()
         if endpoint["port"] in {port["name"] for port in container(pod)["ports"]}
     }
-    assert selected == offering == {"web", "worker", "beat"}
+    assert selected == offering == {"web", "worker", "beat", "observer"}
 
 
 # --- what people expect ---------------------------------------------------------------------------
@@ -486,7 +526,7 @@ def test_what_is_said_about_pods_reaches_them() -> None:
 
 def test_images_come_from_where_it_is_said(tmp_path: Path) -> None:
     found = {part: container(pod)["image"] for part, pod in pods(objects(golden("default"))).items()}
-    assert found["worker"] == found["beat"] == "ghcr.io/mooring/mooring:0.1.0"
+    assert found["worker"] == found["beat"] == found["observer"] == "ghcr.io/mooring/mooring:0.1.0"
     assert found["web"] == "ghcr.io/mooring/mooring-web:0.1.0"
     own = pods(objects(golden("external-redis")))
     assert container(own["worker"])["image"].startswith("registry.example.com/mooring/mooring@sha256:0123")
@@ -510,7 +550,7 @@ def test_the_role_at_home_gives_what_doctor_asks_for_and_no_more(name: str) -> N
     roles = [
         role
         for role in of_kind(objects(golden(name)), "Role")
-        if "destination" not in role["metadata"]["name"]
+        if not role["metadata"]["name"].endswith(("-destination", "-observer"))
     ]
     given = {
         (group, resource, verb, only)

@@ -18,6 +18,7 @@ from devcluster.gitserver import Repository
 from tests.charts.charted import Charted, ship_of
 from tests.stories.operator import pools
 from tests.stories.ship import configmap, until
+from tests.stories.test_waves import DOOR, opened
 
 pytestmark = pytest.mark.cluster
 
@@ -41,6 +42,12 @@ def may(ship: Charted, account: str, verb: str, resource: str, namespace: str = 
 
 def nowhere(ship: Charted, namespace: str) -> None:
     """The pods that have no token would have no rights with one either."""
+    for verb in ("get", "create", "patch", "update", "delete"):
+        for resource in ("secrets", "pods", "argoproj.io/applications"):
+            assert not may(ship, "mooring-observer", verb, resource, namespace), f"{verb} {resource}"
+    for verb in ("get", "list", "watch"):
+        for where in (ship.home, namespace):
+            assert not may(ship, "mooring-observer", verb, "secrets", where), verb
     for account in ("mooring-web", "mooring-inside"):
         for where in (ship.home, namespace):
             for resource in ("secrets", "configmaps", "pods", "argoproj.io/applications"):
@@ -61,7 +68,8 @@ def content(ship: Charted, app: Any) -> None:
     for name in ship.children:
         for probe in ("livenessProbe", "readinessProbe"):
             assert ship.probed(name, probe) == 200, f"{name}: {probe}"
-    assert "forbidden" not in ship.log("worker")
+    for name in ("worker", "observer"):
+        assert "forbidden" not in ship.log(name)
 
 
 def test_in_cluster_mode_a_push_lands_in_a_namespace_that_it_brings_and_rights_do_not_grow(
@@ -83,6 +91,13 @@ def test_in_cluster_mode_a_push_lands_in_a_namespace_that_it_brings_and_rights_d
         assert ship.find(f"/api/v1/namespaces/{new}/secrets/s") is None  # pruned
 
         content(ship, app)
+
+        # Its health is heard of by the observer, and without beat by nobody else.
+        ship.end("beat")
+        ship.synced("shop", ship.pushed(git_repo, {"door.yaml": DOOR}))
+        opened(ship, new)
+        until("it to be healthy", lambda: ship.app("shop")["status"]["health"]["status"] == "Healthy")
+        ship.start("beat")
 
         # A role in Git can give away no more than the workers have.
         role = {

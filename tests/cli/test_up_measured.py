@@ -26,7 +26,7 @@ from tests.stories.ship import until
 
 pytestmark = pytest.mark.cluster
 Start = Callable[..., "subprocess.Popen[bytes]"]
-_PROCESSES = {"web", "intake", "deploy", "slow", "reconcile", "beat"}
+_PROCESSES = {"web", "intake", "deploy", "slow", "reconcile", "beat", "observer"}
 
 
 @pytest.fixture

@@ -58,9 +58,11 @@ def services() -> dict[str, Any]:
 
 
 def test_it_has_the_processes_of_a_mooring(services: Mapping[str, Any]) -> None:
-    assert set(services) == {"redis", "web", "worker", "beat", "flower"}
+    assert set(services) == {"redis", "web", "worker", "beat", "observer", "flower"}
     targets = {name: service["build"]["target"] for name, service in services.items() if "build" in service}
-    assert targets == {"web": "web", "worker": "mooring", "beat": "mooring", "flower": "mooring"}
+    assert targets.pop("web") == "web"
+    assert set(targets.values()) == {"mooring"}
+    targets["web"] = "web"
     assert {services[name]["pull_policy"] for name in targets} == {"build"}
 
 
@@ -91,6 +93,7 @@ def test_each_service_is_told_its_own_and_nothing_else(services: Mapping[str, An
         "web": ({redis, "MOORING_WEBHOOK_SECRETS_DIR", metrics}, {"redis-web-url", "webhook-github"}),
         "worker": ({redis, metrics} | cluster, {"redis-url", "kubeconfig"}),
         "beat": ({redis, metrics}, {"redis-url"}),
+        "observer": ({redis, metrics, *cluster} - {"MOORING_STATE_DIR"}, {"redis-url", "kubeconfig"}),
         "flower": ({redis, "MOORING_FLOWER_PASSWORD_FILE"}, {"redis-url", "flower-password"}),
     }
     networks = {name: set(service["networks"]) for name, service in services.items()}
@@ -115,7 +118,7 @@ def test_images_are_named_by_version(services: Mapping[str, Any]) -> None:
         assert re.search(r":\d+\.\d+\.\d+[\w.-]*$", service["image"]), service["image"]
 
 
-def test_the_override_that_the_page_shows_puts_the_workers_alone_into_the_network_of_kind(
+def test_the_override_that_the_page_shows_puts_who_asks_the_cluster_into_the_network_of_kind(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "override.yaml").write_text(told("compose-kind"))
@@ -125,7 +128,7 @@ def test_the_override_that_the_page_shows_puts_the_workers_alone_into_the_networ
     assert found["networks"]["kind"]["external"] is True
     assert found["networks"]["kind"]["name"] == "kind"
     reached = {name: set(service["networks"]) for name, service in found["services"].items()}
-    assert reached.pop("worker") == {"back", "kind"}
+    assert reached.pop("worker") == reached.pop("observer") == {"back", "kind"}
     assert not any("kind" in networks for networks in reached.values())
 
 
@@ -284,7 +287,7 @@ def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
     try:
         for name in stack.services:
             assert not stack.healthy(name), f"{name} is said to be healthy, and does not even run"
-        for name in ("redis", "web", "worker", "beat", "flower"):
+        for name in ("redis", "web", "worker", "beat", "observer", "flower"):
             stack.start(name)
         for name in stack.services:
             until(f"{name} to be healthy", lambda name=name: stack.healthy(name))

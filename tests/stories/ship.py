@@ -96,7 +96,7 @@ class Ship:
             "LANG": "C.UTF-8",
             "MOORING_REDIS_URL": self.redis_url,
         }
-        if kind in ("web", "worker", "beat"):
+        if kind in ("web", "worker", "beat", "observer"):
             self.metrics[name] = free_port()
             environ["MOORING_METRICS_ADDRESS"] = f"127.0.0.1:{self.metrics[name]}"
         if kind == "web":
@@ -112,7 +112,11 @@ class Ship:
                 "MOORING_POLL_SECONDS": "3600",
                 **self.settings,
             }
-            modules = {"beat": ["workers.beat"], "worker": ["cli.main", "worker"]}
+            modules = {
+                "beat": ["workers.beat"],
+                "observer": ["workers.observer"],
+                "worker": ["cli.main", "worker"],
+            }
             module = modules.get(kind, ["workers.run", kind])
             argv = [sys.executable, "-m", *module]
         log = (self.directory / f"{name}.log").open("ab")
@@ -420,6 +424,15 @@ class Ship:
                 )
 
             until("the end of all work", still)
+
+    def quiet_but(self, *names: str) -> None:
+        """Waits until these apps wait for their time alone: nobody is at work on them or about to be."""
+        turns = [f"mooring:turn:app:{AppKey(self.home, name)}" for name in names]
+        with self.redis() as client:
+            until(
+                f"{', '.join(names)} to be left alone",
+                lambda: not any(client.hexists(turn, at) for turn in turns for at in ("holder", "queued")),
+            )
 
     def works_on(self, name: str) -> bool:
         """Whether a worker is at work on the app right now."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 from mooring.errors import Refused
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
-from mooring.names import APPLYSET_ID, STATE
+from mooring.names import APPLYSET_ID, ID, STATE
 from workers.applyset.packing import pack, unpack
 from workers.applyset.parent import Parent, manifest, parent_name
 from workers.applyset.store import CONFIG_MAP
@@ -26,6 +26,7 @@ from workers.apps.projects import Projects
 from workers.apps.recorded import RecordedApplications
 from workers.apps.store import Listing
 from workers.cluster.api import Api
+from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.installation import Installation
 from workers.mergepatch import merge
@@ -64,6 +65,16 @@ class DirectoryApplications(RecordedApplications):
             return None
         live = self._api.get(CONFIG_MAP, self._namespace, self._name(key))
         return composed(file, live.body if live else None)
+
+    def records(self) -> tuple[Kind, str]:
+        return CONFIG_MAP, APPLYSET_ID
+
+    def told(self, record: Live) -> Application | None:
+        installation, _, name = record.annotations.get(ID, "").partition("/")
+        if installation != self._installation.id or "_" not in name:
+            return None
+        file = self._files.read().manifests.get(AppKey.parse(name))
+        return composed(file, record.body) if file else None
 
     def _name(self, key: AppKey) -> str:
         return parent_name(self._installation.id, key)

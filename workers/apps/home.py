@@ -75,6 +75,12 @@ class HomeApplications(RecordedApplications):
         live = self._api.get(APPLICATION, key.namespace, key.name)
         return None if live is None else self._learnt(_parse(live))
 
+    def records(self) -> tuple[Kind, str]:
+        return APPLICATION, ""
+
+    def told(self, record: Live) -> Application | None:
+        return _parse(record)
+
     def _record(self, key: AppKey) -> Live | None:
         return self._api.get(APPLICATION, key.namespace, key.name, metadata_only=True)
 

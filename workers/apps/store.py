@@ -13,6 +13,8 @@ from mooring.model.project import AppProject
 from mooring.model.spec import Operation
 from mooring.model.status import ApplicationStatus, OperationState
 from workers.apps.state import State
+from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
 from workers.git.credentials import RepoSecret
 
 
@@ -73,6 +75,17 @@ class Applications(Protocol):
 
     def get(self, key: AppKey) -> Application | None:
         """One of them, None when there is none. Raises Refused when it cannot be read."""
+        ...
+
+    def records(self) -> tuple[Kind, str]:
+        """The objects of Mooring's namespace that tell of Applications: their kind and label selector."""
+        ...
+
+    def told(self, record: Live) -> Application | None:
+        """The application that such an object tells of; None for one that is nobody's.
+
+        Raises Refused when it cannot be read.
+        """
         ...
 
     def state(self, app: Application) -> State:

@@ -109,10 +109,24 @@ class Api:
         things are written meanwhile.
         https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list
         """
+        return self.snapshot(kind, namespace, label_selector, metadata_only, page=page, cached=cached)[0]
+
+    def snapshot(
+        self,
+        kind: Kind,
+        namespace: str = "",
+        label_selector: str = "",
+        metadata_only: bool = False,
+        *,
+        page: int = PAGE,
+        cached: bool = False,
+    ) -> tuple[tuple[Live, ...], str]:
+        """As `list`, with the version of the whole list: what changes after it is what a watch tells."""
         for _ in range(LIST_TRIES):
-            items = self._pages(kind, namespace, label_selector, metadata_only, page, cached)
-            if items is not None:
-                return tuple(Live.read(kind, item, metadata_only=metadata_only) for item in items)
+            found = self._pages(kind, namespace, label_selector, metadata_only, page, cached)
+            if found is not None:
+                items, version = found
+                return tuple(Live.read(kind, item, metadata_only=metadata_only) for item in items), version
         raise ClusterUnavailable(
             f"the list of {kind.plural} expired {LIST_TRIES} times while it was read", after=5
         )
@@ -125,8 +139,9 @@ class Api:
         metadata_only: bool,
         page: int,
         cached: bool,
-    ) -> Items | None:
-        """The items of all pages, or None when the server forgot the list half-way (HTTP 410)."""
+    ) -> tuple[Items, str] | None:
+        """The items of all pages and their version, or None when the server forgot the list half-way (HTTP
+        410)."""
         items: Items = []
         token = ""
         while True:
@@ -150,7 +165,7 @@ class Api:
             items += answer.get("items") or ()
             token = answer["metadata"].get("continue", "")
             if not token:
-                return items
+                return items, str(answer["metadata"].get("resourceVersion", ""))
 
     def apply(
         self,

@@ -156,9 +156,15 @@ class Transport:
 
     @contextmanager
     def stream(
-        self, path: str, *, identity: Identity, query: Iterable[tuple[str, str]] = ()
+        self,
+        path: str,
+        *,
+        identity: Identity,
+        query: Iterable[tuple[str, str]] = (),
+        idle_s: float | None = None,
     ) -> Iterator[Iterator[bytes]]:
-        """The body of a GET as it comes, for as long as the server has more of it: logs that are followed.
+        """The body of a GET as it comes, for as long as the server has more of it: logs that are followed,
+        changes that are watched. A server of which nothing is heard for `idle_s` seconds is taken for gone.
 
         Raises as `request`; ClusterUnavailable also while it is read.
         """
@@ -169,7 +175,7 @@ class Transport:
             headers["Authorization"] = authorization
         for name, value in identity.headers:
             headers.add(name, value)
-        answer = self._send(pool, "GET", host + target, None, headers, endless=True)
+        answer = self._send(pool, "GET", host + target, None, headers, endless=True, idle_s=idle_s)
         try:
             if answer.status >= 300:
                 raise refusal("GET", path, answer.status, answer.read(), answer.headers.get("Retry-After"))
@@ -215,16 +221,18 @@ class Transport:
         headers: urllib3.HTTPHeaderDict,
         *,
         endless: bool = False,
+        idle_s: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
         """One exchange, tried once more where a failed connection cannot have done anything.
 
-        `endless`: the body is left to be read, however long it takes to come.
+        `endless`: the body is left to be read, however long it takes to come, or `idle_s` from one part of it
+        to the next.
         """
         options: dict[str, Any] = {}
         if endless:
             options = {
                 "preload_content": False,
-                "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT, read=None),
+                "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT, read=idle_s),
             }
         for again in (True, False):
             with self._lock:

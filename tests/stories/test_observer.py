@@ -1,0 +1,214 @@
+"""The observer: what happens in the cluster is heard at once, and nothing depends on that it is.
+
+These stories have no beat, so nothing is looked at because its time has come: what goes on, the observer has
+woken.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from devcluster.cluster import Cluster
+from devcluster.gitserver import Repository
+from mooring.names import OBSERVER_LEASE
+from tests.stories.line import Line
+from tests.stories.ship import Ship, configmap, until
+from tests.stories.test_waves import DEPLOYMENT, DOOR, FILES, opened, status, waits, waved
+
+pytestmark = pytest.mark.cluster
+LEASE = "observer holds the lease"
+
+
+@pytest.fixture(scope="module")
+def ship_processes() -> tuple[str, ...]:
+    return ("intake", "deploy", "slow", "reconcile", "web", "observer")
+
+
+@pytest.fixture(scope="module")
+def api_line(cluster: Cluster) -> Iterator[Line]:
+    """The processes' line to the API server; the stories have one of their own."""
+    with Line(urlsplit(cluster.server).port or 443) as line:
+        yield line
+
+
+@pytest.fixture(scope="module")
+def ship_settings(
+    cluster: Cluster, api_line: Line, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    kubeconfig: Path = tmp_path_factory.mktemp("kube") / "config"
+    text = cluster.kubeconfig.read_text()
+    kubeconfig.write_text(text.replace(cluster.server, f"https://127.0.0.1:{api_line.port}"))
+    kubeconfig.chmod(0o600)
+    return {"MOORING_KUBECONFIG": str(kubeconfig)}
+
+
+def woken(ship: Ship, why: str) -> float:
+    return ship.counted("observer", "mooring_wakes_total", why=why)
+
+
+def healthy(ship: Ship, name: str) -> Any:
+    def look() -> Any:
+        app = ship.app(name)
+        return app if app["status"]["health"]["status"] == "Healthy" else None
+
+    return until(f"{name} to be healthy", look)
+
+
+def test_what_is_written_on_an_application_is_taken_up_at_once(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1"), "other/b.yaml": configmap("b", v="1")})
+    ship.create_app("written", git_repo, namespace, auto=False)
+    ship.synced("written", first, status="OutOfSync")  # that there is a new one
+
+    assert ship.operate("written")["status"]["operationState"]["phase"] == "Succeeded"
+
+    second = git_repo.commit({"a.yaml": configmap("a", v="2")})
+    ship.refresh("written")
+    ship.synced("written", second, status="OutOfSync")
+
+    ship.patch_app("written", {"spec": {"source": {"path": "other"}}})  # an edit
+    until("the other path to be compared", lambda: ship.resource("written", "b"))
+
+
+def test_the_next_wave_comes_with_the_event_that_the_last_one_is_healthy(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit(FILES)
+    ship.create_app("event", git_repo, namespace)
+    waits(ship, "event", "waiting for healthy state of /Service/door")
+
+    opened(ship, namespace)
+
+    ship.synced("event", commit)
+    assert ship.ended("event")["status"]["operationState"]["phase"] == "Succeeded"
+    assert ship.configmap(namespace, "late")["data"] == {"v": "1"}
+
+
+def test_five_waves_of_deployments_go_through(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    files = {
+        f"{wave}.yaml": waved(
+            DEPLOYMENT.replace("metadata: {name: web}", f"metadata:\n  name: web-{wave}"), wave
+        )
+        for wave in range(5)
+    }
+    commit = git_repo.commit(files)
+    ship.create_app("through", git_repo, namespace)
+
+    ship.synced("through", commit)
+    assert ship.ended("through")["status"]["operationState"]["phase"] == "Succeeded"
+
+
+def test_an_application_becomes_healthy_with_its_objects(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": DEPLOYMENT, "b.yaml": DOOR})
+    ship.create_app("progressing", git_repo, namespace)
+    app = ship.synced("progressing", commit)
+    assert app["status"]["health"]["status"] == "Progressing"
+
+    opened(ship, namespace)
+
+    healthy(ship, "progressing")
+
+
+def test_what_changes_nothing_wakes_nobody(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    commit = git_repo.commit(FILES)
+    ship.create_app("calm", git_repo, namespace)
+    waits(ship, "calm", "Service/door")
+    ship.quiet_but("calm")
+    before = woken(ship, "object")
+
+    for number in range(20):
+        condition = {
+            "type": "Ready",
+            "status": "False",
+            "reason": f"Try{number}",
+            "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        status(ship, namespace, "services", "door", {"conditions": [condition]})
+    opened(ship, namespace)
+    ship.synced("calm", commit)
+
+    assert woken(ship, "object") == before + 1
+
+
+def test_what_happens_while_the_api_server_is_away_is_heard_of_when_it_is_back(
+    ship: Ship, git_repo: Repository, namespace: str, api_line: Line
+) -> None:
+    commit = git_repo.commit(FILES)
+    ship.create_app("away", git_repo, namespace)
+    waits(ship, "away", "Service/door")
+    ship.quiet_but("away")
+
+    api_line.cut()
+    try:
+        opened(ship, namespace)
+    finally:
+        api_line.mend()
+
+    ship.synced("away", commit)
+
+
+def test_without_it_everything_goes_on_by_the_clock(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    commit = git_repo.commit(FILES)
+    ship.create_app("killed", git_repo, namespace)
+    waits(ship, "killed", "Service/door")
+
+    ship.kill("observer")
+    opened(ship, namespace)
+    ship.start("beat")
+    try:
+        ship.synced("killed", commit)
+    finally:
+        ship.end("beat")
+        ship.start("observer")
+
+
+def test_one_of_several_acts_and_the_next_takes_over_when_it_dies(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    with ship.redis() as client:
+        until("one to hold the lease", lambda: client.get(OBSERVER_LEASE))
+        ship.start("observer-2")
+        until("the other to be well", lambda: ship.health("observer-2")[0] == 200)
+        holder = client.get(OBSERVER_LEASE)
+        commit = git_repo.commit(FILES)
+        ship.create_app("several", git_repo, namespace)
+        waits(ship, "several", "Service/door")
+        assert LEASE not in ship.log("observer-2")
+
+        ship.kill("observer")
+        opened(ship, namespace)
+
+        ship.synced("several", commit)
+        assert LEASE in ship.log("observer-2")
+        assert client.get(OBSERVER_LEASE) != holder
+
+
+def test_a_change_to_one_of_two_wakes_that_one_alone(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    other = json.loads(
+        json.dumps(FILES).replace("door", "gate").replace("early", "soon").replace("late", "then")
+    )
+    files = {**FILES, **{f"other/{name}": text for name, text in other.items()}}
+    git_repo.commit(files)
+    ship.create_app("one", git_repo, namespace)
+    ship.create_app("two", git_repo, namespace, path="other")
+    waits(ship, "one", "Service/door")
+    waits(ship, "two", "Service/gate")
+    ship.quiet_but("one", "two")
+
+    opened(ship, namespace)
+
+    ship.ended("one")
+    assert ship.app("two")["status"]["operationState"]["phase"] == "Running"
+    assert ship.configmap(namespace, "then") is None

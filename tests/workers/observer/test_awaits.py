@@ -1,0 +1,164 @@
+"""What an application waits for, and what of that is worth waking it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mooring.keys import ObjectKey
+from mooring.model.application import Application
+from mooring.model.finalizers import RESOURCES
+from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
+from workers.observer.awaits import Awaits, Seen, awaits, news, seen
+from workers.report import APPLYING
+
+DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", namespaced=True)
+
+
+def key(name: str, group: str = "apps", kind: str = "Deployment") -> ObjectKey:
+    return ObjectKey(group, kind, "shop", name)
+
+
+def resource(name: str, health: str = "", **more: Any) -> dict[str, Any]:
+    found = {
+        "group": "apps",
+        "version": "v1",
+        "kind": "Deployment",
+        "namespace": "shop",
+        "name": name,
+        **more,
+    }
+    return {**found, "health": {"status": health}} if health else found
+
+
+def app(
+    *resources: dict[str, Any],
+    message: str = "",
+    health: str = "Healthy",
+    deleted: bool = False,
+    finalizer: str = RESOURCES,
+    **sync: Any,
+) -> Application:
+    """With `message`, an operation that runs and says so."""
+    status: dict[str, Any] = {"resources": list(resources), "health": {"status": health}}
+    if message:
+        result = {"revision": "c" * 40, "resources": sync.get("results", [])}
+        status["operationState"] = {
+            "operation": {"sync": {}},
+            "phase": "Running",
+            "startedAt": "2026-01-01T00:00:00Z",
+            "message": message,
+            "syncResult": result,
+        }
+    metadata: dict[str, Any] = {"name": "app", "namespace": "mooring"}
+    if deleted:
+        metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        metadata["finalizers"] = [finalizer]
+    spec = {
+        "project": "default",
+        "source": {"repoURL": "https://example.org/r", "path": "."},
+        "destination": {"server": "https://kubernetes.default.svc"},
+    }
+    return Application.parse(
+        {
+            "apiVersion": "argoproj.io/v1alpha1",
+            "kind": "Application",
+            "metadata": metadata,
+            "spec": spec,
+            "status": status,
+        }
+    )
+
+
+def at(name: str, status: str, generation: int = 1) -> Seen:
+    return Seen(key(name), f"uid of {name}", generation, status)
+
+
+def test_an_operation_that_waits_waits_for_what_is_progressing() -> None:
+    found = awaits(
+        app(
+            resource("a", "Healthy"),
+            resource("b", "Progressing"),
+            resource("later", "Missing"),
+            message="waiting for healthy state of apps/Deployment/b",
+        )
+    )
+    assert found == Awaits(frozenset({key("b")}), frozenset(), frozenset(), hurried=True)
+
+
+def test_nobody_is_woken_while_a_worker_is_at_work_or_a_retry_waits_for_its_time() -> None:
+    assert awaits(app(resource("b", "Progressing"), message=APPLYING)) is None
+    assert awaits(app(resource("b", "Progressing"), message="trying again in 5 s (attempt 2): no")) is None
+    assert awaits(app(resource("b", "Progressing"), health="Healthy")) is None
+    assert awaits(app(message="waiting for something that is no object")) is None
+
+
+def test_an_application_that_progresses_is_in_no_hurry() -> None:
+    found = awaits(app(resource("b", "Progressing"), health="Progressing"))
+    assert found is not None
+    assert (found.healthy, found.hurried) == ({key("b")}, False)
+
+
+def test_hooks_that_run_and_what_is_to_go_are_waited_for_too() -> None:
+    job = {"group": "batch", "version": "v1", "kind": "Job", "namespace": "shop"}
+    results = [
+        {**job, "name": "migrate", "hookType": "PreSync", "hookPhase": "Running"},
+        {**job, "name": "before", "hookType": "PreSync", "hookPhase": "Succeeded"},
+    ]
+    found = awaits(
+        app(
+            resource("old", "Healthy", requiresPruning=True),
+            message="waiting for completion of hook batch/Job/migrate",
+            results=results,
+        )
+    )
+    assert found is not None
+    assert found.hooks == {key("migrate", "batch", "Job")}
+    assert found.leaving == {key("old")}
+
+
+def test_an_application_that_is_deleted_waits_for_everything_to_go() -> None:
+    found = awaits(app(resource("a", "Healthy"), resource("b"), deleted=True))
+    assert found is not None
+    assert found.leaving == {key("a"), key("b")}
+    assert news(found, {key("a"): at("a", "Healthy")}) == frozenset()
+    assert news(found, {key("a"): at("a", "")}) == {at("a", "")}
+    assert awaits(app(resource("a"), deleted=True, finalizer="example.org/another")) is None
+
+
+def test_a_wave_goes_on_once_all_of_it_is_healthy() -> None:
+    waits = Awaits(frozenset({key("a"), key("b")}), frozenset(), frozenset(), hurried=True)
+    healthy = {key("a"): at("a", "Healthy")}
+    assert news(waits, {}) == frozenset()
+    assert news(waits, healthy) == frozenset()
+    assert news(waits, healthy | {key("b"): at("b", "Progressing")}) == frozenset()
+    assert news(waits, healthy | {key("b"): at("b", "Healthy")}) == {at("a", "Healthy"), at("b", "Healthy")}
+
+
+def test_a_wave_has_failed_once_one_of_it_has_or_is_gone() -> None:
+    waits = Awaits(frozenset({key("a"), key("b")}), frozenset(), frozenset(), hurried=True)
+    for ended in ("Degraded", "Suspended", ""):
+        assert news(waits, {key("a"): at("a", ended)}) == {at("a", ended)}
+
+
+def test_the_same_seen_of_another_generation_is_news() -> None:
+    waits = Awaits(frozenset({key("a")}), frozenset(), frozenset(), hurried=True)
+    assert news(waits, {key("a"): at("a", "Healthy", 1)}) != news(waits, {key("a"): at("a", "Healthy", 2)})
+
+
+def test_of_an_object_its_health_is_kept_and_a_kind_that_has_none_is_healthy_when_it_is_there() -> None:
+    body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "a", "namespace": "shop", "uid": "uid of a", "generation": 2},
+        "spec": {"replicas": 1},
+        "status": {"observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1},
+    }
+    behind = Live.read(DEPLOYMENT, body)
+    assert seen(behind) == at("a", "Progressing", 2)
+    body["status"] = {**body["status"], "observedGeneration": 2}  # type: ignore[dict-item]
+    assert seen(Live.read(DEPLOYMENT, body)) == at("a", "Healthy", 2)
+    assert seen(behind, gone=True) == at("a", "", 2)
+    config_map = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
+    there = {"metadata": {"name": "c", "namespace": "shop"}}
+    assert seen(Live.read(config_map, there)).status == "Healthy"

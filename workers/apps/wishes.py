@@ -1,0 +1,40 @@
+"""What people and programs write onto Applications to be done, read as wishes for their turns."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Final
+
+import orjson
+
+from mooring.keys import AppKey
+from mooring.model.application import Application
+from mooring.model.finalizers import obeyed
+from mooring.model.status import TERMINATING
+from workers.apps.patches import refresh_asked
+from workers.apps.store import Applications
+
+APP: Final = "app:"  # turns on applications
+
+
+def turn_of(key: AppKey) -> str:
+    """The name of the turn on this application."""
+    return f"{APP}{key}"
+
+
+def standing(applications: Applications, app: Application) -> dict[str, str]:
+    """What is written on the object and waits to be done; the same until somebody writes something else."""
+    wishes: dict[str, str] = {}
+    if app.metadata.deletion_timestamp and not obeyed(app.metadata.finalizers):
+        return wishes  # it waits for somebody else's finalizer
+    if app.operation is not None:
+        wishes["operation"] = sha256(orjson.dumps(app.operation.to_dict())).hexdigest()[:16]
+    state = app.status.operation_state
+    if state is not None and state.phase == TERMINATING:
+        wishes["terminate"] = state.started_at
+    if refresh := refresh_asked(app):
+        wishes["refresh"] = refresh
+    edition = applications.edition(app)
+    if applications.state(app).spec != edition:
+        wishes["edition"] = edition
+    return wishes

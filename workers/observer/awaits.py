@@ -1,0 +1,114 @@
+"""What an application waits for, and whether it has come: pure, from its status and the objects seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from mooring.keys import ObjectKey
+from mooring.model.application import Application
+from mooring.model.finalizers import obeyed
+from workers.cluster.live import Live
+from workers.health import HealthStatus, assess
+from workers.report import APPLYING, RETRYING
+
+# What these say may be another thing in a moment, and nobody need be told.
+_MOVING: Final = (HealthStatus.PROGRESSING, HealthStatus.UNKNOWN, HealthStatus.MISSING)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Seen:
+    """One object as it was seen. A gone one has a status of "" """
+
+    key: ObjectKey
+    uid: str
+    generation: int
+    status: str
+
+    @property
+    def settled(self) -> bool:
+        return self.status not in _MOVING
+
+
+def seen(live: Live, *, gone: bool = False) -> Seen:
+    """What `live`, with its body, shows; nothing is kept of it."""
+    status = ""
+    if not gone:
+        found = assess(live.body or {})
+        status = (found.status if found else HealthStatus.HEALTHY).value
+    return Seen(live.key, live.uid, live.generation or 0, status)
+
+
+@dataclass(frozen=True, slots=True)
+class Awaits:
+    """The objects that the next step of an application depends on.
+
+    All of `healthy` are to settle, or one of them to go wrong; any of `hooks` to end; any of `leaving` to be
+    gone. `hurried`: an operation waits for that, not only what is shown of the app.
+    """
+
+    healthy: frozenset[ObjectKey]
+    hooks: frozenset[ObjectKey]
+    leaving: frozenset[ObjectKey]
+    hurried: bool
+
+    @property
+    def keys(self) -> frozenset[ObjectKey]:
+        return self.healthy | self.hooks | self.leaving
+
+
+def awaits(app: Application) -> Awaits | None:
+    """What `app` waits for, as its status has it; None when it waits for no object.
+
+    Nor does one that somebody is at work on (he writes down what he leaves waiting), or one whose retry waits
+    for its time.
+    """
+    status, state = app.status, app.status.operation_state
+    if app.metadata.deletion_timestamp:
+        if not obeyed(app.metadata.finalizers):
+            return None
+        return _any(Awaits(frozenset(), frozenset(), _keys(app), hurried=True))
+    running = state is not None and state.phase == "Running"
+    if state is not None and running and state.message.startswith((APPLYING, RETRYING)):
+        return None
+    if not running and status.health.status != HealthStatus.PROGRESSING:
+        return None
+    healthy = frozenset(
+        ObjectKey(one.group, one.kind, one.namespace, one.name)
+        for one in status.resources
+        if one.health is not None and one.health.status == HealthStatus.PROGRESSING
+    )
+    results = state.sync_result.resources if state is not None and running and state.sync_result else ()
+    hooks = frozenset(
+        ObjectKey(one.group, one.kind, one.namespace, one.name)
+        for one in results
+        if one.hook_type and one.hook_phase == "Running"
+    )
+    leaving = _keys(app, pruned=True) if running else frozenset()
+    return _any(Awaits(healthy - leaving, hooks, leaving, hurried=running))
+
+
+def _any(found: Awaits) -> Awaits | None:
+    return found if found.keys else None
+
+
+def _keys(app: Application, *, pruned: bool = False) -> frozenset[ObjectKey]:
+    return frozenset(
+        ObjectKey(one.group, one.kind, one.namespace, one.name)
+        for one in app.status.resources
+        if one.requires_pruning or not pruned
+    )
+
+
+def news(wanted: Awaits, objects: Mapping[ObjectKey, Seen]) -> frozenset[Seen]:
+    """Of the `objects` seen, those for which it is worth looking at the application now; mostly none.
+
+    The same as long as nothing more happens: whoever was woken by it need not be woken by it again.
+    """
+    settled = {key: one for key in wanted.healthy if (one := objects.get(key)) and one.settled}
+    if len(settled) < len(wanted.healthy):
+        settled = {key: one for key, one in settled.items() if one.status != HealthStatus.HEALTHY}
+    ended = {key: one for key in wanted.hooks if (one := objects.get(key)) and one.settled}
+    gone = {key: one for key in wanted.leaving if (one := objects.get(key)) and not one.status}
+    return frozenset((settled | ended | gone).values())

@@ -1,0 +1,263 @@
+"""What the observer does: hears of changes, and wakes the applications for which they matter.
+
+Watches run in threads of their own and tell one loop, which alone keeps anything: for each application that
+waits, what for; for each object of the kinds in question, how it was seen last.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from mooring.errors import ClusterRefused, MooringError, Refused, StoreUnavailable
+from mooring.keys import AppKey, ObjectKey
+from mooring.names import APPLYSET_PART_OF, DEPLOY, OPERATION, RECONCILE, TASK_TURN
+from mooring.store.due import Step
+from mooring.store.turns import Turns
+from workers.apps.store import Applications
+from workers.apps.wishes import standing, turn_of
+from workers.cluster.api import Api
+from workers.cluster.watch import Change, Changed, Gone, Listed, watch
+from workers.health import KINDS_WITH_HEALTH
+from workers.metrics import WAKES
+from workers.observer.awaits import Awaits, Seen, awaits, news, seen
+
+_log = logging.getLogger(__name__)
+_BACKLOG: Final = 1000  # changes that a watch may be ahead of the loop
+_LINGERS_S: Final = 60.0  # how long a kind is watched on when nobody waits for it: the next one comes soon
+_ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
+_TURNS_S: Final = 1.0
+_MINE: Final = {"observed": "1"}  # a wish that says nothing but: look
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What one watch is about: the objects of a kind with a label, in one namespace or (empty) in all."""
+
+    group: str
+    kind: str
+    label: str
+    namespace: str = ""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One that runs. `ends` tells its thread to."""
+
+    needed_at: float
+    ends: threading.Event = field(default_factory=threading.Event)
+    listed: bool = False
+    objects: dict[ObjectKey, Seen] = field(default_factory=dict)
+
+
+class Observer:
+    """`api` is the cluster's that has the objects and the `applications`; `send` puts a task on its queue."""
+
+    def __init__(
+        self, api: Api, applications: Applications, namespace: str, turns: Turns, send: Callable[[Step], None]
+    ) -> None:
+        self._api = api
+        self._applications = applications
+        self._namespace = namespace
+        self._turns = turns
+        self._send = send
+        self._changes: queue.Queue[tuple[Place | None, Change | Exception]] = queue.Queue(_BACKLOG)
+        self._watches: dict[Place, _Watch] = {}
+        self._refused: dict[tuple[str, str, str], float] = {}  # group, kind, namespace: when to ask again
+        self._apps: dict[AppKey, Awaits] = {}
+        self._waiting: dict[ObjectKey, set[AppKey]] = {}  # the same, by object
+        self._open: set[AppKey] = set()  # to be judged
+        self._wishes: dict[AppKey, Mapping[str, str]] = {}  # to be wanted
+        self._judged: dict[AppKey, frozenset[Seen]] = {}  # what each was woken by last
+        self._tidied = time.monotonic()
+
+    def run(self, pulse: Callable[[], None]) -> None:
+        """Watch and wake until the process ends; calls `pulse` every second or so.
+
+        Raises ClusterRefused when the applications may not be watched.
+        """
+        kind, selector = self._applications.records()
+        self._begin(None, watch(self._api, kind, self._namespace, selector), threading.Event())
+        while True:
+            pulse()
+            try:
+                found = [self._changes.get(timeout=_TURNS_S)]
+                while not self._changes.empty():  # a burst is judged once
+                    found.append(self._changes.get())
+            except queue.Empty:
+                found = []
+            for place, change in found:
+                self._hear(place, change)
+            self._place_watches()
+            try:
+                self._wake()
+            except StoreUnavailable as error:
+                _log.warning("nobody is woken: %s", error)
+                time.sleep(_TURNS_S)
+
+    # --- what is heard ------------------------------------------------------------------------------
+    def _hear(self, place: Place | None, change: Change | Exception) -> None:
+        if place is None:
+            self._hear_of_applications(change)
+        elif place in self._watches:
+            self._hear_of_objects(place, self._watches[place], change)
+
+    def _hear_of_applications(self, change: Change | Exception) -> None:
+        match change:
+            case Exception():
+                raise change
+            case Listed(objects):
+                for key in list(self._apps):
+                    self._note(key, None)
+                for live in objects:
+                    self._read(Changed(live))
+            case Changed() | Gone():
+                self._read(change)
+
+    def _read(self, change: Changed | Gone) -> None:
+        try:
+            app = self._applications.told(change.live)
+            if app is None:
+                return
+            waits = None if isinstance(change, Gone) else awaits(app)
+            self._note(app.key, waits)
+            wishes = {} if isinstance(change, Gone) else standing(self._applications, app)
+            if wishes:
+                self._wishes[app.key] = wishes
+        except Refused:
+            return  # one that cannot be read says so itself, and waits for nothing but time
+        except MooringError as error:  # beat looks at all of them
+            _log.warning("application %s: %s", change.live.key.name, error)
+
+    def _note(self, app: AppKey, waits: Awaits | None) -> None:
+        """`app` waits for this now."""
+        before = self._apps.pop(app, None)
+        for key in before.keys if before else ():
+            self._waiting[key].discard(app)
+            if not self._waiting[key]:
+                del self._waiting[key]
+        if waits is not None:
+            self._apps[app] = waits
+            for key in waits.keys:
+                self._waiting.setdefault(key, set()).add(app)
+        self._open.add(app)
+
+    def _hear_of_objects(self, place: Place, found: _Watch, change: Change | Exception) -> None:
+        match change:
+            case ClusterRefused():
+                del self._watches[place]
+                self._refused[place.group, place.kind, place.namespace] = time.monotonic() + _ASKED_AGAIN_S
+                if place.namespace:
+                    _log.warning(
+                        "%s in namespace %s cannot be watched, their health is looked at by time: %s",
+                        place.kind,
+                        place.namespace,
+                        change,
+                    )
+            case Exception():
+                raise change
+            case Listed(objects):
+                now = {live.key: seen(live) for live in objects}
+                lost = {key: replace(one, status="") for key, one in found.objects.items() if key not in now}
+                found.objects, found.listed = now | lost, True
+                self._open |= self._apps.keys()
+            case Changed(live) | Gone(live):
+                found.objects[live.key] = seen(live, gone=isinstance(change, Gone))
+                self._open |= self._waiting.get(live.key, set())
+
+    # --- who is woken -------------------------------------------------------------------------------
+    def _wake(self) -> None:
+        for key, wishes in list(self._wishes.items()):
+            if self._turns.want(turn_of(key), wishes, standing=True):
+                self._call(key, DEPLOY, "wish")
+            del self._wishes[key]
+        for key in list(self._open):
+            waits = self._apps.get(key)
+            found = news(waits, self._seen(waits)) if waits else frozenset()
+            news_ = waits is not None and found and found != self._judged.get(key)
+            if waits and news_ and self._turns.want(turn_of(key), _MINE, background=not waits.hurried):
+                self._call(key, DEPLOY if waits.hurried else RECONCILE, "object")
+            if found:
+                self._judged[key] = found
+            else:
+                self._judged.pop(key, None)
+            self._open.discard(key)
+
+    def _call(self, key: AppKey, queue_: str, why: str) -> None:
+        self._send(Step(TASK_TURN, (turn_of(key),), queue_))
+        WAKES.labels(why).inc()
+
+    def _seen(self, waits: Awaits) -> dict[ObjectKey, Seen]:
+        """What is known of the objects that are waited for. Those that are to go and that no list has are
+        gone."""
+        found: dict[ObjectKey, Seen] = {}
+        for key in waits.keys:
+            watches = [self._watches[place] for place in self._places(key, waits) if place in self._watches]
+            if one := next((w.objects[key] for w in watches if key in w.objects), None):
+                found[key] = one
+            elif key in waits.leaving and any(w.listed for w in watches):
+                found[key] = Seen(key, "", 0, "")
+        return found
+
+    # --- what is watched ----------------------------------------------------------------------------
+    def _place_watches(self) -> None:
+        """Begin watches of what is waited for, and end those that nobody has needed for a while."""
+        now = time.monotonic()
+        tidy = now - self._tidied > _LINGERS_S / 10
+        for app in self._apps if tidy else self._open:
+            if waits := self._apps.get(app):
+                for place in {place for key in waits.keys for place in self._places(key, waits)}:
+                    if place not in self._watches:
+                        self._watch(place, now)
+                    if place in self._watches:
+                        self._watches[place].needed_at = now
+        if tidy:
+            self._tidied = now
+            for place, running in list(self._watches.items()):
+                if now - running.needed_at > _LINGERS_S:
+                    running.ends.set()
+                    del self._watches[place]
+                for key in [key for key, one in running.objects.items() if not one.status]:
+                    if key not in self._waiting:
+                        del running.objects[key]
+
+    def _places(self, key: ObjectKey, waits: Awaits) -> Iterator[Place]:
+        """Where `key` is seen, if anywhere: all namespaces at once where that is permitted."""
+        if (key.group, key.kind) not in KINDS_WITH_HEALTH:
+            return
+        label = OPERATION if key in waits.hooks else APPLYSET_PART_OF
+        now = time.monotonic()
+        for namespace in dict.fromkeys(("", key.namespace)):
+            if self._refused.get((key.group, key.kind, namespace), 0.0) <= now:
+                yield Place(key.group, key.kind, label, namespace)
+                return
+
+    def _watch(self, place: Place, now: float) -> None:
+        try:
+            kind = self._api.discovery.preferred(place.group, place.kind)
+        except MooringError as error:
+            _log.warning("%s cannot be watched: %s", place.kind, error)
+            kind = None
+        if kind is None:
+            self._refused[place.group, place.kind, place.namespace] = now + _ASKED_AGAIN_S
+            return
+        running = self._watches[place] = _Watch(now)
+        self._begin(place, watch(self._api, kind, place.namespace, place.label), running.ends)
+
+    def _begin(self, place: Place | None, changes: Iterator[Change], ends: threading.Event) -> None:
+        def listen() -> None:
+            try:
+                for change in changes:
+                    if ends.is_set():
+                        return
+                    self._changes.put((place, change))
+            except Exception as error:
+                self._changes.put((place, error))
+
+        name = f"watch {place.kind if place else 'applications'}"
+        threading.Thread(target=listen, daemon=True, name=name).start()
