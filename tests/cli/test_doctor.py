@@ -43,7 +43,7 @@ def test_all_is_well(tools: Path, mooring: Mooring, shop: str) -> None:
     states = {check: one["state"] for check, one in found.items()}
     assert "problem" not in states.values()
     assert {check for check, state in states.items() if state == "warning"} <= {
-        *("redis", "processes", "webhooks", "ssh"),
+        *("redis", "processes", "observer", "webhooks", "ssh"),
     }
     assert found["applications"]["said"] == "1"
     # Where the workers are, nobody can know what the web tier was told.
