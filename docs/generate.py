@@ -84,10 +84,6 @@ def blocks() -> dict[str, str]:
             ("`spec.…`", "", "Why"),
             ((f"`{path}`", _verdict(blocks), why) for path, _, why, blocks in support._SPEC),
         ),
-        "sync-options": _table(
-            ("Sync option", "", "Why"),
-            ((f"`{name}`", _verdict(blocks), why) for name, _, why, blocks in support._SYNC_OPTIONS),
-        ),
         "annotations": _table(("Annotation of an object", "", "Why"), _judged(support._ANNOTATIONS)),
         "compare-options": _table(("Compare option", "", "Why"), _judged(support._COMPARE_OPTIONS)),
         "project": _table(

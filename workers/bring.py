@@ -29,6 +29,7 @@ from workers.decide import Mode
 from workers.delete import delete
 from workers.dry_run import dry_run
 from workers.engine import Engine
+from workers.ignore.ahead import ahead
 from workers.look import Checked, Scene, check, look, options
 from workers.plan import Extra, Notice, Plan, without_prunes
 from workers.proof import record
@@ -54,6 +55,7 @@ from workers.windows import Held, verdict
 
 # How long after objects were written it is worth looking whether they are healthy, in seconds.
 _HEALTHY_YET_S = (0.5, 15.0)
+_NEXT_SYNC = "left Git; it is pruned with the next sync"
 _WRITTEN = (Result.CREATED, Result.CONFIGURED, Result.UNCHANGED)
 
 
@@ -122,7 +124,9 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         found = compare(scene.plan, engine.api, engine.executor, scene.schema)
         scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
         _keep_bundle(engine, scene)  # deployed from now on is this render, although nothing had to be written
-        return concluded(engine, scene, line, state, found.seen, scene.plan.extras, tried=True)
+        extras = without_prunes(scene.plan, _NEXT_SYNC).extras
+        return concluded(engine, scene, line, state, found.seen, extras, tried=True)
+    scene = replace(scene, plan=ahead(scene.plan, engine.api, engine.executor, to_write=True))
     if decision.operation.sync is not None and decision.operation.sync.dry_run:
         return dry_run(engine, scene, line, _missing(engine, scene))
     resumed = state if decision.resumes else None
@@ -270,14 +274,14 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
     engine.proofs.save(engine.api.cluster, scene.app.key, found.proofs)
     scene = replace(scene, notices=(*scene.notices, *found.notices))
     held = scene.decision.held
-    if scene.decision.mode is Mode.HEAL and held is None and (found.drifted or scene.plan.prunes):
+    if scene.decision.mode is Mode.HEAL and held is None and (found.drifted or scene.plan.must_prune):
         healing = replace(scene, plan=_only(scene.plan, found))
         return _sync(engine, healing, turn, line)
     # What would be pruned by a sync is merely told.
-    extras = without_prunes(scene.plan, "left Git; it is pruned with the next sync").extras
+    extras = without_prunes(scene.plan, _NEXT_SYNC).extras
     state, claim = scene.app.status.operation_state, None
     running = state is not None and state.phase == "Running"
-    if held is not None and (running or scene.plan.prunes or not all(seen.synced for seen in found.seen)):
+    if held is not None and (running or scene.plan.must_prune or not all(seen.synced for seen in found.seen)):
         return _wait(engine, scene, line, held, found, extras)
     if state is not None and running:
         # An automated one that was cut short, and automation has been turned off since.

@@ -13,6 +13,7 @@ from mooring.store.proofs import Proof
 from workers.cluster.api import Api
 from workers.cluster.live import Live, comparable
 from workers.desired import Desired
+from workers.ignore.ahead import ahead, learn
 from workers.plan import Notice, Plan, Step, Verb
 from workers.proof import record
 from workers.report import Seen
@@ -40,7 +41,8 @@ class Compared:
 
 
 def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired], str]) -> Compared:
-    """Compare what `plan` would write with what is there. Raises ClusterUnavailable."""
+    """Compare what `plan` would write with what is there, but for what is ignored. Raises ClusterUnavailable,
+    and Refused for rules that cannot be applied."""
     seen: list[Seen] = []
     differences: list[Difference] = []
     proofs: dict[ObjectKey, Proof] = {}
@@ -49,43 +51,78 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
     for step in (*plan.kept, *plan.refused):
         assert step.desired is not None
         seen.append(Seen(step.desired, step.live, step.verb is Verb.KEEP))
-    steps = [step for group in plan.writes for step in group]
-    for step, (live, after, error) in zip(steps, executor.map(lambda s: _try(s, api), steps), strict=True):
-        assert step.desired is not None
-        if error:
-            notices.append(Notice("ComparisonError", f"{step.desired.where}: {error}"))
-            seen.append(Seen(step.desired, live, False))
+    steps = [step for group in ahead(plan, api, executor, to_write=False).writes for step in group]
+    found = list(executor.map(lambda step: _try(step, api), steps))
+    learn((one.item, body) for one in found if one.differs for body in (one.before, one.after) if body)
+    for one in found:
+        if one.error:
+            notices.append(Notice("ComparisonError", f"{one.item.where}: {one.error}"))
+            seen.append(Seen(one.item, one.live, False))
             continue
-        before = comparable(live.body) if live is not None and live.body is not None else None
+        before, after = one.compared() if one.differs else (one.before, one.after)
         equal = before is not None and before == after
-        seen.append(Seen(step.desired, live, equal))
+        seen.append(Seen(one.item, one.live, equal))
         if not equal:
-            drifted.add(step.key)
-            differences.append(Difference(step.key, before, after))
-        elif live is not None:
-            proofs[step.key] = record(step.desired.digest, schema(step.desired), live)
+            drifted.add(one.item.key)
+            differences.append(Difference(one.item.key, before, after))
+        elif one.live is not None and one.proves:
+            proofs[one.item.key] = record(one.item.digest, schema(one.item), one.live)
     return Compared(tuple(seen), tuple(differences), proofs, tuple(notices), frozenset(drifted))
 
 
-def _try(step: Step, api: Api) -> tuple[Live | None, dict[str, Any] | None, str]:
-    """The live object, what an apply would make of it, and why that was refused ("" when it was not)."""
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """An object, and what writing it would make of it, or why that was refused. What is ignored was left
+    alone in this: to write it could be refused, as a change of what cannot change is."""
+
+    item: Desired
+    live: Live | None
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+    error: str = ""
+
+    @property
+    def differs(self) -> bool:
+        return not self.error and self.before != self.after
+
+    @property
+    def proves(self) -> bool:
+        """Whether a sync has nothing to do here. It writes what is ignored as Git has it, unless it is told
+        not to: where that is another value, it must find no proof."""
+        ignored, options = self.item.ignored, self.item.options
+        if ignored is None or options.respect_ignore_differences or options.apply_out_of_sync_only:
+            return True
+        assert self.live is not None
+        return not self.differs and ignored.sent(self.item.body, self.live) == self.item.body
+
+    def compared(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Before and after, without what is ignored of an object that is there."""
+        before, after, live, ignored = self.before, self.after, self.live, self.item.ignored
+        if ignored is None or live is None or before is None or after is None:
+            return before, after
+        return ignored.rest(before, live), ignored.rest(after, live)
+
+
+def _try(step: Step, api: Api) -> _Tried:
     item = step.desired
     assert item is not None
     if step.live is None:
-        return None, comparable(item.body), ""
+        return _Tried(item, None, after=comparable(item.body))
     try:
         for _ in range(3):
             live = api.get(item.kind, item.key.namespace, item.key.name)
             if live is None:
-                return None, comparable(item.body), ""
+                return _Tried(item, None, after=comparable(item.body))
+            assert live.body is not None
             try:
-                after = tried(item, live, api)
+                after = tried(item.leaving, live, api)
                 # What is to be deleted and created anew becomes what Git has.
-                return live, comparable(item.body if after is None else after.body or {}), ""
+                made = item.body if after is None else after.body or {}
+                return _Tried(item, live, comparable(live.body), comparable(made))
             except Conflict:
                 continue
     except ClusterUnavailable:
         raise
     except MooringError as error:
-        return step.live, None, str(error)
+        return _Tried(item, step.live, error=str(error))
     raise ClusterUnavailable(f"{item.key.title} keeps changing while it is compared", after=2)

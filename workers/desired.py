@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from mooring.model.sync_options import SyncOptions, sync_options
 from workers.applyset.identity import stamp
 from workers.applyset.inventory import Writer
 from workers.cluster.kinds import Kind
+from workers.ignore.ignored import Ignore, Ignored
 from workers.render.manifest import Manifest, with_namespace
 
 CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
@@ -28,7 +29,8 @@ CRD = ("apiextensions.k8s.io", "CustomResourceDefinition")
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """One object as it shall be. `digest` covers the stamped body and the options that shape its apply."""
+    """One object as it shall be. `digest` covers the stamped body, what shapes its apply, and what is
+    ignored."""
 
     key: ObjectKey
     kind: Kind
@@ -38,6 +40,19 @@ class Desired:
     where: str  # "path:line" in the repository
     served: bool = True  # False: its kind comes with a CRD of this same sync
     wave: int = 0
+    ignored: Ignored | None = None  # what of it is left to others
+
+    @property
+    def leaving(self) -> Desired:
+        """The same as it is compared: with what is ignored left alone, whatever a sync does."""
+        if self.ignored is None:
+            return self
+        return replace(self, options=replace(self.options, respect_ignore_differences=True))
+
+    @property
+    def left_alone(self) -> Ignored | None:
+        """What of it not even a sync writes, once the object is there."""
+        return self.ignored if self.options.respect_ignore_differences else None
 
     @property
     def writer(self) -> Writer:
@@ -65,12 +80,13 @@ def desired(
     default_namespace: str,
     options: Sequence[str],
     stamping: Stamp,
+    ignore: Ignore | None = None,
 ) -> tuple[tuple[Desired, ...], tuple[str, ...]]:
     """The desired objects of `manifests` and warnings about those given twice (the last one counts).
 
-    `options` are the app's own sync options as written. `find(api_version, kind)` looks a kind up on the
-    server; kinds whose CRD is among the manifests need not exist yet. Raises Refused for a kind that
-    nobody knows.
+    `options` are the app's own sync options as written, `ignore` its rules. `find(api_version, kind)` looks
+    a kind up on the server; kinds whose CRD is among the manifests need not exist yet. Raises Refused for a
+    kind that nobody knows.
     """
     coming = kinds_of_crds(manifests)
     objects: dict[ObjectKey, Desired] = {}
@@ -93,15 +109,17 @@ def desired(
         body = stamp(placed.body, placed.key, stamping.app, stamping.installation, stamping.applyset)
         annotations = annotations_of(placed.body)
         own = sync_options(options, annotations)
+        ignored = ignore.of(placed.key) if ignore else None
         objects[placed.key] = Desired(
             key=placed.key,
             kind=kind,
             body=body,
-            digest=_digest(body, own),
+            digest=_digest(body, own, ignored),
             options=own,
             where=placed.where,
             served=served,
             wave=wave_of(annotations),
+            ignored=ignored,
         )
     return tuple(objects.values()), tuple(warnings)
 
@@ -136,7 +154,9 @@ def kinds_of_crd(body: Mapping[str, Any] | None) -> tuple[Kind, ...]:
     )
 
 
-def _digest(body: Mapping[str, Any], options: SyncOptions) -> str:
-    shape = [body, options.server_side_apply, *(["replace"] if options.replace else [])]
+def _digest(body: Mapping[str, Any], options: SyncOptions, ignored: Ignored | None) -> str:
+    shape: list[Any] = [body, options.server_side_apply, *(["replace"] if options.replace else [])]
+    if ignored is not None:
+        shape += [ignored.words, options.respect_ignore_differences, options.apply_out_of_sync_only]
     data = orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(data).hexdigest()[:32]

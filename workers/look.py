@@ -35,6 +35,7 @@ from workers.cluster.live import Live
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired
 from workers.engine import Engine
+from workers.ignore.ignored import Ignore, ignoring
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
@@ -68,6 +69,7 @@ class Checked:
     blocking: str
     windows: tuple[Window, ...]  # those of the project that apply to the app
     edition: str
+    ignore: Ignore
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,8 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
             "add it to spec.destinations or move the app",
             condition="InvalidSpecError",
         )
-    return Checked(app, project, tuple(notices), next(iter(blocking), ""), windows, edition)
+    ignore = ignoring(app.spec.ignore_differences, engine.settings)
+    return Checked(app, project, tuple(notices), next(iter(blocking), ""), windows, edition, ignore)
 
 
 def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
@@ -183,6 +186,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         app.spec.destination.namespace,
         options(app, operation),
         stamping,
+        checked.ignore,
     )
     _check_permitted(engine, checked, wanted)
     asks = unsupported_manifests(item.body for item in wanted)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from mooring.keys import AppKey, ObjectKey
+from mooring.model.annotations import ignores_extraneous
 from mooring.model.hooks import wave_of
 from mooring.model.sync_options import Consent, sync_options
 from mooring.store.proofs import Proof
@@ -54,6 +55,11 @@ class Step:
         if self.desired is not None:
             return self.desired.wave
         return wave_of(self.live.annotations) if self.live is not None else 0
+
+    @property
+    def counts(self) -> bool:
+        """Whether a deletion is a reason to sync: its object does not say that it is none."""
+        return self.live is None or not ignores_extraneous(self.live.annotations)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +125,14 @@ class Plan:
         return (*self.kept, *self.refused, *(step for group in self.writes for step in group))
 
     @property
+    def must_prune(self) -> bool:
+        """Whether something is to be deleted, and not merely on the occasion of a sync."""
+        return any(step.counts for group in self.prunes for step in group)
+
+    @property
     def changes(self) -> bool:
-        """Whether applying this plan writes anything."""
-        return bool(self.writes or self.prunes)
+        """Whether there is a reason to apply this plan."""
+        return bool(self.writes) or self.must_prune
 
 
 def plan(

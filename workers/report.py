@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooring.keys import ObjectKey
+from mooring.model.annotations import ignores_extraneous
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import Operation
@@ -104,14 +105,20 @@ def status(
         [_resource(item) for item in seen] + [_extra(extra) for extra in extras],
         key=lambda r: (r.group, r.kind, r.namespace, r.name),
     )
-    synced = all(resource.status == SYNCED for resource in resources)
+    synced = all(item.synced for item in seen) and all(
+        ignores_extraneous(extra.live.annotations) for extra in extras
+    )
     return app.status.model_copy(
         update={
             "resources": tuple(resources),
             "sync": SyncStatus(
                 status=SYNCED if synced else OUT_OF_SYNC,
                 **pinned.revision_fields,
-                compared_to=ComparedTo(**pinned.source_fields, destination=app.spec.destination),
+                compared_to=ComparedTo(
+                    **pinned.source_fields,
+                    destination=app.spec.destination,
+                    ignore_differences=app.spec.ignore_differences,
+                ),
             ),
             "health": _health(app, resources, now),
             "conditions": conditions(app, notices, now),

@@ -102,7 +102,8 @@ def _same(item: Desired, live: Live, api: Api) -> Live | None:
 def _in_its_way(item: Desired, live: Live | None, api: Api, *, dry_run: bool) -> Written:
     if item.writer == "replace":
         guard: Guard = Create() if live is None else Update(live.uid, live.resource_version)
-        body = item.body if live is None else _keeping(item.body, live)
+        body = _sent(item, live, api, merged=True)
+        body = body if live is None else _keeping(body, live)
         after = api.replace(item.kind, body, guard, dry_run=dry_run, validation=anew.validation(item))
         changed = live is not None and live.resource_version != after.resource_version
         return Written(after, how="replaced" if changed else "")
@@ -113,20 +114,30 @@ def _applied(item: Desired, live: Live | None, api: Api, *, dry_run: bool) -> Wr
     how = anew.validation(item)
     if item.options.server_side_apply is False:
         whole = _whole(item, live, api) if live is not None else None
-        return Written(api.merge_apply(item.kind, item.body, whole, dry_run=dry_run, validation=how))
+        body = _sent(item, whole, api, merged=True)
+        return Written(api.merge_apply(item.kind, body, whole, dry_run=dry_run, validation=how))
     if live is not None and not dry_run:
         live = _migrated(item, live, api)
     guard: Guard = Create() if live is None else Update(live.uid, live.resource_version)
     try:
-        after = api.apply(item.kind, item.body, guard=guard, dry_run=dry_run, validation=how)
+        body = _sent(item, live, api, merged=False)
+        after = api.apply(item.kind, body, guard=guard, dry_run=dry_run, validation=how)
     except SchemaRefused as error:
         if item.options.server_side_apply:
             raise
         whole = _whole(item, live, api) if live is not None else None
         how = "Warn" if how == "Strict" else how
-        after = api.merge_apply(item.kind, item.body, whole, dry_run=dry_run, validation=how)
+        body = _sent(item, whole, api, merged=True)
+        after = api.merge_apply(item.kind, body, whole, dry_run=dry_run, validation=how)
         return Written(after, f"merged client-side, since the schema refuses it: {error}", merged=True)
     return Written(after, still_there(live, after) if live is not None else "")
+
+
+def _sent(item: Desired, live: Live | None, api: Api, *, merged: bool) -> dict[str, Any]:
+    """The manifest, with what is ignored as it is in `live` where that is to be left alone."""
+    if live is None or item.left_alone is None:
+        return item.body
+    return item.left_alone.sent(item.body, _whole(item, live, api), merged=merged)
 
 
 def _migrated(item: Desired, live: Live, api: Api) -> Live:

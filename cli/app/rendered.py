@@ -18,6 +18,7 @@ from workers.bundles import Bundles
 from workers.cluster.live import comparable
 from workers.compare import Difference, compare
 from workers.desired import Stamp, desired
+from workers.ignore.ignored import ignoring
 from workers.installation import ensure, find
 from workers.jobs import inputs_of, jobs
 from workers.observe import observe
@@ -100,6 +101,7 @@ def compared(home: Home, app: Application, revisions: Sequence[str] = ()) -> Com
         app.spec.destination.namespace,
         app.spec.sync_options,
         Stamp(installation.id, app.key, parent.applyset),
+        ignoring(app.spec.ignore_differences, home.settings),
     )
     view = viewpoint(home.applications, installation.id, app, parent.applyset)
     with ThreadPoolExecutor(8) as executor:

@@ -15,6 +15,15 @@ def annotations_of(body: Mapping[str, Any]) -> dict[str, str]:
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, Mapping) else {}
 
 
+def ignores_extraneous(annotations: Mapping[str, str]) -> bool:
+    """Whether an object says that it does not count once it has left Git.
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/compare-options/#ignoring-resources-that-are-extraneous
+    """
+    options = annotation(annotations, "compare-options").split(",")
+    return "IgnoreExtraneous" in (option.strip() for option in options)
+
+
 def annotation(annotations: Mapping[str, str], name: str) -> str:
     """The value of `mooring.dev/<name>`, else of `argocd.argoproj.io/<name>`, else ""."""
     return annotations.get(f"{OURS}/{name}") or annotations.get(f"{ARGO}/{name}") or ""

@@ -47,7 +47,6 @@ _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = 
         "nothing is hydrated here yet: name the hydrated branch in spec.source",
         BLOCKS,
     ),
-    ("ignoreDifferences", lambda s: s.ignore_differences, "fields cannot be left alone yet", BLOCKS),
     (
         "syncPolicy.managedNamespaceMetadata",
         lambda s: (
@@ -56,15 +55,6 @@ _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = 
             and (asked.labels or asked.annotations)
         ),
         "the namespace would be created without them: put a Namespace into Git instead",
-        BLOCKS,
-    ),
-)
-
-_SYNC_OPTIONS: tuple[tuple[str, Callable[[SyncOptions], object], str, bool], ...] = (
-    (
-        "RespectIgnoreDifferences=true",
-        lambda o: o.respect_ignore_differences,
-        "fields cannot be left alone yet",
         BLOCKS,
     ),
 )
@@ -100,8 +90,7 @@ _ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
 _HARMLESS_PREFIXES = ("link.",)
 
 _COMPARE_OPTIONS: dict[str, tuple[str, bool] | None] = {
-    # It changes the sync status only; Argo CD prunes such objects all the same.
-    "IgnoreExtraneous": ("the object still counts for the sync status", WARNS),
+    "IgnoreExtraneous": None,  # obeyed
     "ServerSideDiff=true": None,  # always so
     "ServerSideDiff=false": ("differences are always computed by the API server", WARNS),
     "IncludeMutationWebhook=true": None,
@@ -245,9 +234,6 @@ def _revisions(sync: SyncOperation, count: int) -> Iterator[Unsupported]:
 
 
 def _options(options: SyncOptions, path: str) -> Iterator[Unsupported]:
-    yield from (
-        Unsupported(path, f"{name}: {why}", b) for name, asked, why, b in _SYNC_OPTIONS if asked(options)
-    )
     yield from (
         Unsupported(path, f"{text}: is not understood: correct it, or leave it out", BLOCKS)
         for text in options.not_understood

@@ -153,8 +153,6 @@ def test_a_project_that_comes_later_or_permits_more_is_heeded_at_once(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("ignoreDifferences", {"ignoreDifferences": [{"kind": "ConfigMap", "jsonPointers": ["/data"]}]}),
-        ("syncOptions", {"syncPolicy": {"automated": {}, "syncOptions": ["Replace=true"]}}),
         ("Sync=maybe", {"syncPolicy": {"automated": {}, "syncOptions": ["Sync=maybe"]}}),
         ("server", {"destination": {"server": "https://other.example.org"}}),
     ],

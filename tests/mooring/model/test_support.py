@@ -44,7 +44,6 @@ def test_a_plain_directory_is_all_supported() -> None:
             True,
         ),
         ({"source": None}, "spec.source", True),
-        ({"ignoreDifferences": [{"kind": "Deployment"}]}, "spec.ignoreDifferences", True),
         ({"destination": {"server": "https://elsewhere"}}, "spec.destination.server", True),
         ({"destination": {"name": "elsewhere"}}, "spec.destination.name", True),
         ({"destination": {}}, "spec.destination", True),
@@ -115,7 +114,7 @@ def test_a_skipped_application_is_not_touched() -> None:
         ("sync-options", "Replace=true,Force=true,Validate=false,ClientSideApplyMigration=false", []),
         ("client-side-apply-migration-manager", "rigging", []),
         ("sync-options", "PruneLast=true,PrunePropagationPolicy=orphan", []),
-        ("compare-options", "IgnoreExtraneous", [False]),
+        ("compare-options", "IgnoreExtraneous, IncludeMutationWebhook=true", []),
         ("compare-options", "ServerSideDiff=true", []),
         ("compare-options", "Unheard=of", [True]),
         ("ignore-healthcheck", "true", [False]),
@@ -198,9 +197,6 @@ def test_whatever_is_not_done_yet_is_told_where_it_is_asked_for() -> None:
         one.path.removeprefix("AppProject shop: spec."): one.blocks for one in unsupported_project(project)
     }
     assert {path: blocks for path, _, _, blocks in support._PROJECT} == told
-    for name, _, why, blocks in support._SYNC_OPTIONS:
-        (one,) = unsupported_spec(_app(syncPolicy={"syncOptions": [name]}))
-        assert (one.why, one.blocks) == (f"{name}: {why}", blocks)
     for name, verdict in support._ANNOTATIONS.items():
         found = unsupported_annotations(_object(**{f"argocd.argoproj.io/{name}": "x"}))
         assert verdict is None or (verdict[0], verdict[1]) in [(one.why, one.blocks) for one in found]
