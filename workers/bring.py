@@ -44,6 +44,7 @@ from workers.tell import (
     WINDOW,
     Ending,
     concluded,
+    gave_way_to_less,
     in_proportion,
     now,
     refused,
@@ -136,13 +137,9 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         raise Superseded("another worker has taken this turn")
     _keep_bundle(engine, scene)
     # From now on: should this worker die, what it has begun is neither new nor undone.
-    memory = replace(
-        engine.applications.state(app),
-        tried=scene.content,
-        failed="",
-        deployed=scene.given,
-        bad=scene.bad,
-    )
+    memory = gave_way_to_less(engine, scene)
+    if scene.rest is None:
+        memory = replace(memory, tried=scene.content, failed="", deployed=scene.given, bad=scene.bad)
     begun = report.running(decision.operation, scene.pinned, now(), resumed)
     claim = engine.applications.claim(app, begun, memory)
     applied, parent = _write(engine, scene, claim)
@@ -173,7 +170,7 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         report.left_over(scene.plan, applied),
         applied=applied,
         claim=claim,
-        tried=True,
+        tried=scene.rest is None,
     )
     if not failed:
         for source, revision in zip(scene.pinned.sources, scene.pinned.revisions, strict=True):

@@ -15,7 +15,7 @@ from workers.compare import compare
 from workers.engine import Engine
 from workers.look import Scene
 from workers.plan import Step
-from workers.tell import Ending, concluded, now
+from workers.tell import Ending, concluded, gave_way_to_less, now
 from workers.timeline import Timeline
 from workers.trial import Tried, trial
 
@@ -29,7 +29,7 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
     """
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
     begun = report.running(scene.decision.operation, scene.pinned, now())
-    claim = engine.applications.claim(scene.app, begun)
+    claim = engine.applications.claim(scene.app, begun, gave_way_to_less(engine, scene))
     tried = trial(scene.plan, engine.api, engine.executor, scene.view, missing)
     alike = {seen.desired.key for seen in found.seen if seen.synced}
     outcomes = [

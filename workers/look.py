@@ -42,6 +42,7 @@ from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
 from workers.proof import due_again
 from workers.render.source import Drawn
 from workers.rollback import Ahead
+from workers.selection import selection, split
 from workers.timeline import Timeline
 from workers.viewpoint import viewpoint
 from workers.windows import Window, applying
@@ -112,6 +113,7 @@ class Scene:
     bad: str  # to be remembered once it is synced, as is `seen` (State)
     seen: str
     ahead: Ahead | None = None  # what Git has, where somebody rolled back from that
+    rest: Plan | None = None  # of objects that an operation does not select: only compared
 
     @property
     def content(self) -> str:
@@ -248,7 +250,11 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         options(app, operation),
         decision.permission,
     )
+    rest: Plan | None = None
     words = _shared(engine, app, found)
+    told = found.notices
+    if chosen := selection(operation):
+        found, rest = split(found, chosen)
     notices += [
         Notice(SHARED_RESOURCE, f"{key.title}: app {other.name} has it in Git too, and leaves it alone")
         for other, keys in words.claims.items()
@@ -265,7 +271,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         parent=parent,
         schema=schema,
         view=view,
-        notices=(*notices, *found.notices),
+        notices=(*notices, *told),
         decision=decision,
         words=words,
         edition=checked.edition,
@@ -273,6 +279,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         given=aimed.made.given,
         bad=aimed.bad,
         seen=aimed.seen,
+        rest=rest,
         ahead=_ahead(engine, app, aimed.ahead, stamping) if aimed.ahead else None,
     )
 

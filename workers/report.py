@@ -330,8 +330,9 @@ def _history(app: Application, operation: OperationState | None, now: str) -> tu
     history = app.status.history
     if operation is None or operation.phase != "Succeeded" or operation.sync_result is None:
         return history
-    if operation.operation.sync is not None and operation.operation.sync.dry_run:
-        return history
+    sync = operation.operation.sync
+    if sync is not None and (sync.dry_run or sync.resources or sync.self_heal_attempts_count):
+        return history  # nothing, or but a part of it: as in Argo CD
     result = operation.sync_result
     told = revisions_of(result), operation.started_at
     if history and (revisions_of(history[-1]), history[-1].deploy_started_at) == told:

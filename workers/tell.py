@@ -24,11 +24,12 @@ from workers.apps.conditions import SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.state import State
 from workers.apps.store import Claim
+from workers.compare import compare
 from workers.decide import asked
 from workers.engine import Engine
 from workers.look import Scene
 from workers.metrics import SYNCS
-from workers.plan import Extra, Notice
+from workers.plan import Extra, Notice, without_prunes
 from workers.timeline import Timeline
 
 _log = logging.getLogger(__name__)
@@ -67,6 +68,11 @@ def concluded(
 ) -> Ending:
     """Write the status, and say when to look again. `tried`: this content was synced, or tried to be."""
     notices = list(scene.notices)
+    if scene.rest is not None:
+        others = compare(scene.rest, engine.api, engine.executor, scene.schema)
+        left = without_prunes(scene.rest, "left Git; it was not selected").extras
+        seen, extras = (*seen, *others.seen), (*extras, *left)
+        notices += others.notices
     if applied is not None:
         notices += [
             Notice("SyncWarning", f"{outcome.key.title}: {outcome.warning}")
@@ -111,6 +117,9 @@ def concluded(
     if apart and operation is not None and operation.phase != "Running":
         # Compared with what was asked for; now with what Git has.
         engine.due.put(Step(TASK_RECONCILE, (str(app.key), LOOK), RECONCILE), engine.clock())
+    if claim is not None and not state.tried and operation is not None and operation.phase != "Running":
+        # What gave way to a part of it is taken up again.
+        engine.due.put(Step(TASK_RECONCILE, (str(app.key), "reconcile"), RECONCILE), engine.clock())
     if scene.bundle is not None and applied is not None and not scene.bundle.again:
         # Off the way of any push: is it really another one each time?
         step = Step(TASK_RECONCILE, (str(app.key), "reconcile"), RECONCILE)
@@ -230,6 +239,14 @@ def terminated(engine: Engine, app: Application, state: OperationState) -> Appli
     engine.applications.event(after, "Warning", "OperationCompleted", TERMINATED)
     show(engine, after)
     return after
+
+
+def gave_way_to_less(engine: Engine, scene: Scene) -> State:
+    """What is remembered of the app once an operation has begun: one that was under way, and gives way to
+    what does only a part of it, or nothing, is as if it had not been tried."""
+    memory, state = engine.applications.state(scene.app), scene.app.status.operation_state
+    running = state is not None and state.phase == "Running"
+    return replace(memory, tried="") if running and not scene.decision.resumes else memory
 
 
 def gave_way(engine: Engine, app: Application, to: Pinned) -> Application:

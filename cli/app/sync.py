@@ -11,6 +11,7 @@ from cli import show
 from cli.app.get import print_apps
 from cli.app.operate import Asked, ask, outcome, print_outcome
 from cli.app.revisions import chosen, revision_options
+from cli.app.selected import pattern, selected
 from cli.app.words import choose
 from cli.exits import NO, complain, exit_code, fail
 from cli.gostyle import Verb
@@ -31,6 +32,18 @@ from mooring.settings import Settings
 @click.option("--project", "projects", multiple=True, metavar="NAME", help="Those of this project.")
 @revision_options("This branch, tag or commit instead of the app's.")
 @click.option("--prune", is_flag=True, help="Delete what has left Git.")
+@click.option(
+    "--resource",
+    "resources",
+    multiple=True,
+    metavar="GROUP:KIND:NAME",
+    help="Only these objects, without hooks; also NAMESPACE/NAME, `*`, and `!…` for all but these.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(("apply", "hook")),
+    help="`apply` runs no hooks; default hook.",
+)
 @click.option("--sync-option", "options", multiple=True, metavar="NAME=VALUE", help="For this sync only.")
 @click.option("--server-side", is_flag=True, help="Short for --sync-option ServerSideApply=true.")
 @click.option(
@@ -56,6 +69,8 @@ def sync(
     revisions: tuple[str, ...],
     source_positions: tuple[int, ...],
     prune: bool,
+    resources: tuple[str, ...],
+    strategy: str | None,
     options: tuple[str, ...],
     server_side: bool,
     apply_out_of_sync_only: bool,
@@ -78,7 +93,8 @@ def sync(
     options += ("ServerSideApply=true",) if server_side else ()
     options += ("ApplyOutOfSyncOnly=true",) if apply_out_of_sync_only else ()
     options += ("Replace=true",) if replace else ()
-    strategy = SyncStrategy(hook=ApplyStrategy(force=True)) if force else None
+    patterns = [pattern(text) for text in resources]
+    how = {strategy or "hook": ApplyStrategy(force=force)} if strategy or force else {}
     backoff = Backoff(
         duration=retry_backoff_duration,
         factor=retry_backoff_factor,
@@ -99,7 +115,8 @@ def sync(
                 revisions=named if revisions else (),
                 prune=prune,
                 dry_run=dry_run,
-                sync_strategy=strategy,
+                resources=selected(app, patterns),
+                sync_strategy=SyncStrategy(**how) if how else None,
                 sync_options=(*app.spec.sync_options, *options),
             )
             asked.append(ask(home, app, wanted, retry, notes))

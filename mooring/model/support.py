@@ -129,7 +129,6 @@ _PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
 )
 
 _OPERATION: tuple[tuple[str, Callable[[Operation], object], str], ...] = (
-    ("sync.resources", lambda o: o.sync and o.sync.resources, "the whole app is synced, no selection yet"),
     (
         "sync.manifests",
         lambda o: o.sync and o.sync.manifests,

@@ -9,6 +9,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from mooring.names import REFRESH
+from tests.stories.gate import CLOSED, Gate
 from tests.stories.ship import Ship, configmap, until
 
 pytestmark = pytest.mark.cluster
@@ -100,7 +101,7 @@ def test_an_operation_prunes_only_when_it_asks_to(ship: Ship, git_repo: Reposito
 @pytest.mark.parametrize(
     ("sync", "named"),
     [
-        ({"resources": [{"kind": "ConfigMap", "name": "a"}]}, "resources"),
+        ({"resources": [{"kind": "ConfigMap", "name": "z"}]}, "resources"),
         ({"syncOptions": ["Unheard=of"]}, "syncOptions"),
         ({"revision": "no-such-branch"}, "no-such-branch"),
     ],
@@ -184,6 +185,28 @@ def test_a_refresh_is_no_wish_that_another_look_takes_off_undone(
         assert app["status"]["sync"]["revision"] == commit, "it was asked where the branch is"
     finally:
         ship.start("beat")
+
+
+def test_an_operation_while_another_is_at_work_begins_when_that_has_ended(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    held = configmap("a", v="1").replace("metadata:\n", f"metadata:\n  labels: {CLOSED}\n")
+    first = git_repo.commit({"a.yaml": held})
+    second = git_repo.commit({"a.yaml": configmap("a", v="2")})
+    ship.create_app("queues", git_repo, namespace, auto=False)
+    ship.synced("queues", second, status="OutOfSync")
+    with Gate(ship.cluster, namespace) as gate:
+        ship.patch_app("queues", {"operation": {"sync": {"revision": first}}})
+        gate.waits("a")
+        wish = {"sync": {}, "initiatedBy": {"username": "sailor"}}
+        ship.patch_app("queues", {"operation": wish})
+        assert state(ship, "queues")["syncResult"]["revision"] == first, "it is at work"
+        gate.open()
+        told = ship.ended("queues")["status"]
+
+    assert [entry["revision"] for entry in told["history"]] == [first, second]
+    assert told["operationState"]["operation"]["initiatedBy"] == {"username": "sailor"}
+    assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
 
 
 def test_a_failing_object_is_retried_up_to_the_limit_and_not_again_until_there_is_a_new_commit(
