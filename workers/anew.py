@@ -11,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, Refused
+from mooring.keys import ObjectKey
 from mooring.model.annotations import annotations_of
-from mooring.model.sync_options import Consent, sync_options
+from mooring.model.sync_options import Consent, SyncOptions, sync_options
 from workers.applyset.inventory import Entry
 from workers.cluster.api import Api, Propagation, Validation
+from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import Desired
 from workers.ownership import precious, tracked_by_argo, why_not_ours
@@ -71,7 +73,20 @@ def only_as_new(error: ClusterRefused, item: Desired, api: Api) -> bool:
     return True
 
 
-def tried_as_new(item: Desired, api: Api) -> None:
+class Manifested(Protocol):
+    """What is to be written as its manifest has it: Desired, and hooks."""
+
+    @property
+    def key(self) -> ObjectKey: ...
+    @property
+    def kind(self) -> Kind: ...
+    @property
+    def body(self) -> Mapping[str, Any]: ...
+    @property
+    def options(self) -> SyncOptions: ...
+
+
+def tried_as_new(item: Manifested, api: Api) -> None:
     """Have the server judge `item` as an object of another name. Raises what it says."""
     metadata = {key: value for key, value in item.body["metadata"].items() if key != "name"}
     metadata["generateName"] = f"{item.key.name[:40].rstrip('-.')}-"
@@ -81,7 +96,7 @@ def tried_as_new(item: Desired, api: Api) -> None:
     api.create(item.kind, body, dry_run=True, validation=validation(item))
 
 
-def validation(item: Desired) -> Validation:
+def validation(item: Manifested) -> Validation:
     """https://argo-cd.readthedocs.io/en/stable/user-guide/sync-options/#disable-kubectl-validation"""
     return "Strict" if item.options.validate else "Ignore"
 

@@ -242,7 +242,8 @@ def _tried(engine: Engine, scene: Scene) -> Applied | None:
     missing = _missing(engine, scene)
     if trial.begun(state) or not trial.needed(scene.plan, alone=not missing):
         return None
-    return trial.spared(scene.plan, trial.trial(scene.plan, engine.api, engine.executor, scene.view, missing))
+    tried = trial.trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing)
+    return trial.spared(scene.plan, tried)
 
 
 def _missing(engine: Engine, scene: Scene) -> frozenset[str]:

@@ -30,7 +30,7 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
     begun = report.running(scene.decision.operation, scene.pinned, now())
     claim = engine.applications.claim(scene.app, begun, gave_way_to_less(engine, scene))
-    tried = trial(scene.plan, engine.api, engine.executor, scene.view, missing)
+    tried = trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing)
     alike = {seen.desired.key for seen in found.seen if seen.synced}
     outcomes = [
         *(unchanged(step) for step in scene.plan.kept),

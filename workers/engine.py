@@ -32,6 +32,7 @@ from workers.cluster.api import Api
 from workers.cluster.connect import connect as connect_cluster
 from workers.installation import Installation, ensure
 from workers.render.cache import Cache
+from workers.schema.openapi import Schemas
 
 # Enough for the objects of one kind-order group; the API server queues what is more.
 _PARALLEL = 8
@@ -68,6 +69,7 @@ class Engine:
     worker: str
     renders: Cache
     bundles: Bundles
+    schemas: Schemas
     git_patience_s: float  # how long this process waits for a Git host
     render_patience_s: float  # and for a render, before that goes on elsewhere; 0: until its end
     clock: Callable[[], float] = time.time
@@ -109,6 +111,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         executor=_Executor(_PARALLEL, thread_name_prefix="apply"),
         mirrors=mirrors,
         bundles=Bundles(api, settings.namespace, installation),
+        schemas=Schemas(),
         renders=Cache(renders, installation.key, settings.render_cache_mb << 20),
         git_patience_s=min(patience_s or settings.git_timeout_s, settings.git_timeout_s),
         render_patience_s=patience_s,

@@ -6,7 +6,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -16,10 +16,13 @@ from mooring.model.status import OperationState
 from workers.apply import Applied, Outcome, Result, held_back, refused
 from workers.awaits import awaits, untried
 from workers.cluster.api import Api
-from workers.desired import CRD, kinds_of_crd
+from workers.desired import CRD, Desired, kinds_of_crd
 from workers.plan import Plan, Step, Verb, Viewpoint
+from workers.schema.check import Schema, of_definition
+from workers.schema.openapi import Schemas
 from workers.write import Unchangeable, Written, write
 
+_SHOWN = 5  # problems of one object
 _SPARED = "not written, since other objects of this sync were refused"
 
 
@@ -47,20 +50,35 @@ def needed(plan: Plan, *, alone: bool) -> bool:
 
 
 def trial(
-    plan: Plan, api: Api, executor: Executor, view: Viewpoint, missing: Collection[str]
+    plan: Plan,
+    api: Api,
+    executor: Executor,
+    view: Viewpoint,
+    schemas: Schemas,
+    missing: Collection[str],
 ) -> tuple[Tried, ...]:
-    """Try all that `plan` would write, in parallel. `missing` are namespaces that will be there by then."""
+    """Try all that `plan` would write, in parallel. `missing` are namespaces that will be there by then.
+
+    What is in these, or of a kind that the plan itself defines, the server cannot judge yet: it is held
+    against the schema of its kind, which says less.
+    """
     steps = [step for group in plan.writes for step in group]
     written = {step.key for step in steps} | {ObjectKey("", "Namespace", "", name) for name in missing}
     absent = {*missing, *_coming(steps)}
     defined = _defined(steps)
+    early = {
+        step.key: step.desired
+        for step in steps
+        if step.desired is not None
+        and ((step.live is None and step.key.namespace in absent) or _named(step.desired) in defined)
+    }
+    public = {item.kind for item in early.values() if _named(item) not in defined}
+    known = {(kind.api_version, kind.kind): found for kind, found in schemas.of(public, api).items()}
+    known |= {name: found for name, found in defined.items() if found is not None}
 
     def one(step: Step) -> Tried:
-        assert step.desired is not None
-        known = step.desired.served and (step.key.group, step.key.kind) not in defined
-        if not known or (step.live is None and step.key.namespace in absent):
-            return Tried(step)
-        return _tried(step, api, view, written)
+        item = early.get(step.key)
+        return _tried(step, api, view, written) if item is None else _read(step, item, known)
 
     return tuple(executor.map(one, steps))
 
@@ -100,6 +118,24 @@ def _tried(step: Step, api: Api, view: Viewpoint, written: Collection[ObjectKey]
         return failed(f"{item.where}: {error}")
 
 
+def _read(step: Step, item: Desired, known: Mapping[tuple[str, str], Schema]) -> Tried:
+    """Hold the object against its schema. Unknown fields are no failure where its write drops them."""
+    schema = known.get(_named(item))
+    found = schema.problems(item.body) if schema is not None else ()
+    options = item.options
+    dropped = not options.validate or (options.server_side_apply is None and item.writer == "apply")
+    told = [str(one) for one in found if not (one.unknown and dropped)]
+    if not told:
+        return Tried(step)
+    more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
+    message = f"{item.where}: {'; '.join([*told[:_SHOWN], *more])}"
+    return Tried(step, failure=Outcome(step.key, item.kind.version, Result.FAILED, message, step.live))
+
+
+def _named(item: Desired) -> tuple[str, str]:
+    return item.kind.api_version, item.kind.kind
+
+
 def _coming(steps: Collection[Step]) -> set[str]:
     """Namespaces that these steps create."""
     return {
@@ -109,10 +145,11 @@ def _coming(steps: Collection[Step]) -> set[str]:
     }
 
 
-def _defined(steps: Collection[Step]) -> set[tuple[str, str]]:
-    """Group and kind of what the CRDs among these steps define: the server knows only how they were."""
+def _defined(steps: Collection[Step]) -> dict[tuple[str, str], Schema | None]:
+    """API version and kind of what the CRDs among these steps define, with the schema that they will have:
+    the server knows only how they were."""
     return {
-        (kind.group, kind.kind)
+        (kind.api_version, kind.kind): of_definition(step.desired.body, kind.version)
         for step in steps
         if (step.key.group, step.key.kind) == CRD and step.desired is not None
         for kind in kinds_of_crd(step.desired.body)

@@ -9,6 +9,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from tests.stories.ship import Ship, configmap
+from tests.stories.test_kinds import deployment
 from tests.stories.test_operations import invalid
 
 pytestmark = pytest.mark.cluster
@@ -73,6 +74,24 @@ def test_no_namespace_is_created_for_a_sync_that_comes_to_nothing(
         assert ship.configmap(fresh, "a") is not None
     finally:
         ship.ask(f"/api/v1/namespaces/{fresh}", method="DELETE")
+
+
+def test_what_comes_into_a_new_namespace_is_held_against_its_schema(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    fresh = f"{namespace}-new"
+    wrong = deployment("web")
+    wrong["spec"] |= {"replicas": "3", "selector": None}
+    git_repo.commit({"a.yaml": configmap("a"), "web.json": json.dumps(wrong)})
+    policy = {"syncOptions": ["CreateNamespace=true"]}
+    ship.create_app("new", git_repo, fresh, policy=policy, auto=False)
+
+    state = ship.operate("new")["status"]["operationState"]
+
+    assert state["phase"] == "Failed"
+    assert "web.json:1: spec.replicas: must be an integer, not a string" in state["message"]
+    assert "spec.selector: is missing" in state["message"]
+    assert ship.find(f"/api/v1/namespaces/{fresh}") is None
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(

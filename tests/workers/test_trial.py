@@ -14,13 +14,14 @@ import pytest
 from mooring.errors import ClusterRefused
 from mooring.keys import AppKey
 from mooring.model.status import OperationState
-from tests.workers.test_apply import CONFIG_MAP, App, config_map, deployment
-from tests.workers.test_write import claim, job
+from tests.workers.test_apply import CONFIG_MAP, App, config_map, deployment, replace_key
+from tests.workers.test_write import OPTIONS, claim, job
 from workers.applyset.inventory import Inventory
 from workers.cluster.api import Api
 from workers.cluster.connect import Cluster
 from workers.cluster.identity import Identity
 from workers.cluster.kinds import Kind
+from workers.schema.openapi import Schemas
 from workers.trial import begun, needed, spared, trial
 
 pytestmark = pytest.mark.cluster
@@ -43,7 +44,7 @@ def app(api: Api, namespace: str) -> Iterator[App]:
 
 def refusals(app: App, *bodies: dict[str, Any], missing: tuple[str, ...] = ()) -> dict[str, str]:
     """What speaks against a sync of these objects, by their names."""
-    found = trial(app.plans(*bodies), app.api, app.executor, app.view, missing)
+    found = trial(app.plans(*bodies), app.api, app.executor, app.view, Schemas(), missing)
     return {one.step.key.name: one.failure.message for one in found if one.failure}
 
 
@@ -78,7 +79,7 @@ def test_all_bad_objects_are_told_and_nothing_is_written(app: App) -> None:
 def test_a_trial_that_speaks_against_some_says_of_the_others_that_they_are_spared(app: App) -> None:
     app.syncs(config_map("kept"))
     plan = app.plans(config_map("a"), config_map("bad") | {"data": {"not/a/key": "x"}})
-    tried = trial(plan, app.api, app.executor, app.view, ())
+    tried = trial(plan, app.api, app.executor, app.view, Schemas(), ())
     applied = spared(plan, tried)
     assert applied is not None
     assert {one.key.name: (one.result, one.message[:11]) for one in applied.outcomes} == {
@@ -86,7 +87,7 @@ def test_a_trial_that_speaks_against_some_says_of_the_others_that_they_are_spare
         "bad": ("failed", "app.yaml:1:"),
     }
     good = app.plans(config_map("a"), config_map("b"))
-    assert spared(good, trial(good, app.api, app.executor, app.view, ())) is None
+    assert spared(good, trial(good, app.api, app.executor, app.view, Schemas(), ())) is None
 
 
 def test_what_is_in_a_namespace_or_of_a_kind_that_the_sync_brings_is_not_refused(app: App) -> None:
@@ -124,6 +125,15 @@ def test_what_is_in_a_namespace_or_of_a_kind_that_the_sync_brings_is_not_refused
     assert refusals(app, definition, anchor, simple("Namespace", more), inside) == {}
     assert "does not exist" in refusals(app, inside)["inside"]
     assert refusals(app, inside, missing=(more,)) == {}
+    # What their schemas certainly refuse is refused all the same.
+    wrong = simple("Deployment", "wrong", "apps/v1", spec={"replicas": "3", "template": {}})
+    wrong["metadata"]["namespace"] = more
+    assert refusals(app, simple("Namespace", more), wrong) == {
+        "wrong": "app.yaml:1: spec.replicas: must be an integer, not a string; spec.selector: is missing"
+    }
+    assert refusals(app, definition, anchor | {"spec": "deep"}) == {
+        "bow": "app.yaml:1: spec: must be a mapping, not a string"
+    }
     try:
         app.syncs(definition, anchor)
         # The definition learns a field, and its object has it: the server does not know it yet.
@@ -131,9 +141,26 @@ def test_what_is_in_a_namespace_or_of_a_kind_that_the_sync_brings_is_not_refused
         grown["properties"] = {"depth": {"type": "integer"}}
         anchor["spec"] = {"depth": 3}
         assert refusals(app, definition, anchor) == {}
+        anchor["spec"] = {"depth": "deep"}
+        assert "spec.depth: must be an integer" in refusals(app, definition, anchor)["bow"]
     finally:
         left = app.has(definitions, f"anchors.{group}")
         app.api.delete(definitions, left, "background", any_version=True)
+
+
+def test_a_field_that_does_not_exist_is_a_problem_only_where_it_would_not_be_dropped(app: App) -> None:
+    more = f"{app.namespace}-more"
+    for options, bad in (
+        ("", False),
+        ("ServerSideApply=true", True),
+        ("ServerSideApply=false", True),
+        ("Replace=true", True),
+        ("Replace=true,Validate=false", False),
+    ):
+        body = config_map("a") | {"colour": "red"}
+        body["metadata"] |= {"namespace": more, "annotations": {OPTIONS: options}}
+        found = refusals(app, body, missing=(more,))
+        assert found == ({"a": "app.yaml:1: colour: there is no such field"} if bad else {}), options
 
 
 def test_what_needs_another_object_of_its_sync_is_judged_when_it_is_written(app: App) -> None:
@@ -214,12 +241,12 @@ def test_the_only_write_of_a_sync_is_its_own_trial(app: App) -> None:
     app.syncs(config_map("a"), config_map("old"))
     one = app.plans(config_map("b"), config_map("old"))
     assert needed(one, alone=True), "another object is pruned, which must not come to nothing"
-    app.syncs()
-    one = app.plans(config_map("b"))
+    fresh = replace_key(app)
+    assert not needed(fresh.plans(), alone=False)
+    one = fresh.plans(config_map("c"))
     assert not needed(one, alone=True)
     assert needed(one, alone=False), "a namespace is created before it"
-    assert needed(app.plans(config_map("b"), config_map("c")), alone=True)
-    assert not needed(app.plans(), alone=False)
+    assert needed(fresh.plans(config_map("c"), config_map("d")), alone=True)
 
 
 def test_an_operation_that_has_written_something_is_not_tried_again() -> None:
