@@ -51,11 +51,12 @@ def web(redis_url: str, secret: bytes) -> Iterator[int]:
 
 @contextmanager
 def workers(environ: Mapping[str, str]) -> Iterator[psutil.Process]:
-    """Our workers and beat, kept running as `mooring up` keeps them; gives the process that does so."""
+    """All of ours but web, kept running as `mooring up` keeps them; gives the process that does so."""
     code = (
         "import os; from cli import processes, supervise; from mooring.settings import Settings; "
         "settings = Settings.from_env(os.environ); "
-        "children = *processes.workers(os.environ, settings), processes.beat(os.environ, settings); "
+        "children = *processes.workers(os.environ, settings), processes.beat(os.environ, settings), "
+        "processes.observer(os.environ, settings); "
         "supervise.run(children, drain_s=20)"
     )
     with running([sys.executable, "-c", code], environ) as group:

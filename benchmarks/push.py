@@ -99,7 +99,7 @@ def _mooring(
             made = fleet.application(number, home, target, repo)
             devcluster.ask(cluster, fleet.APPLICATIONS.format(home), made)
         port = stack.enter_context(web(redis.url, SECRET))
-        stack.enter_context(_workers(redis.url, home, acts_as.kubeconfig, directory))
+        stack.enter_context(workers(redis.url, home, acts_as.kubeconfig, directory))
         configmaps = stack.enter_context(
             Watch(cluster, f"/api/v1/namespaces/{target}/configmaps", shown_value)
         )
@@ -152,7 +152,7 @@ class Pushes:
     ) -> None:
         """`name` is the repository's at the Git host; `changed` are the files that give an application a
         value."""
-        self._repo = repo
+        self.repo = repo
         self._name = name
         self.configmaps = configmaps
         self.statuses = statuses
@@ -169,7 +169,7 @@ class Pushes:
 
     def push(self, rounds: Rounds, files: dict[str, str], value: str, apps: Sequence[int]) -> None:
         """One push of `files`: applied when the first object has `value`, synced when all of `apps` are."""
-        commit = self._repo.commit(files)
+        commit = self.repo.commit(files)
         sent = time.time()
         id = self.deliver(commit)
         applied = self.configmaps.when(value)
@@ -185,7 +185,7 @@ class Pushes:
 
     def deliver(self, commit: str) -> str:
         """Send the webhook of a push; the delivery's id."""
-        url = self._repo.url
+        url = self.repo.url
         payload = {
             "ref": "refs/heads/main",
             "before": "0" * 40,
@@ -249,7 +249,7 @@ class BareRounds:
     def __init__(
         self, cluster: Cluster, repo: Repository, directory: Path, namespace: str, apps: int
     ) -> None:
-        self._repo = repo
+        self.repo = repo
         self._apps = apps
         self._number = 0
         self._loop = Bare(cluster, repo, directory, namespace)
@@ -267,7 +267,7 @@ class BareRounds:
         number, self._number = self._number % self._apps, self._number + 1
         app = fleet.app_name(number)
         for kind, run in (("git", self._loop.by_git), ("mirror", self._loop.by_mirror)):
-            commit = self._repo.commit(fleet.changed(number, secrets.token_hex(8)))
+            commit = self.repo.commit(fleet.changed(number, secrets.token_hex(8)))
             self.times[kind].append(run(commit, app, f"{app}-settings-0"))
 
 
@@ -278,7 +278,8 @@ def _repository(git: GitServer, name: str, apps: int) -> Repository:
 
 
 @contextmanager
-def _workers(redis_url: str, home: str, kubeconfig: Path, directory: Path) -> Iterator[None]:
+def workers(redis_url: str, home: str, kubeconfig: Path, directory: Path) -> Iterator[None]:
+    """Our workers, beat and observer, for the Applications in `home`."""
     environ = {
         "MOORING_REDIS_URL": redis_url,
         "MOORING_KUBECONFIG": str(kubeconfig),
@@ -290,7 +291,8 @@ def _workers(redis_url: str, home: str, kubeconfig: Path, directory: Path) -> It
     with ExitStack() as stack:
         for pool in ("intake", "deploy", "slow", "reconcile"):
             stack.enter_context(running([sys.executable, "-m", "workers.run", pool], environ))
-        stack.enter_context(running([sys.executable, "-m", "workers.beat"], environ))
+        for module in ("workers.beat", "workers.observer"):
+            stack.enter_context(running([sys.executable, "-m", module], environ))
         yield
 
 

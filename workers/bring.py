@@ -206,7 +206,7 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
     namespace = scene.app.spec.destination.namespace
     asked = sync_options(options(scene.app, scene.decision.operation))
     if namespace and asked.create_namespace:
-        api.ensure_namespace(namespace)
+        api.ensure_namespace(namespace, absent=namespace in scene.nowhere)
     parent = _keep_books(engine, scene)
     fence = Fence(lambda: engine.applications.holds(claim), Successor(engine, claim).wants)
     applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence))
@@ -253,8 +253,9 @@ def _missing(engine: Engine, scene: Scene) -> frozenset[str]:
     known = any(step.live is not None and step.key.namespace == name for step in scene.plan.steps)
     if not name or not asked.create_namespace or known:
         return frozenset()
-    live = engine.api.get(NAMESPACE, "", name, metadata_only=True)
-    return frozenset((name,)) if live is None else frozenset()
+    if name in scene.nowhere or engine.api.get(NAMESPACE, "", name, metadata_only=True) is None:
+        return frozenset((name,))
+    return frozenset()
 
 
 def _keep_books(engine: Engine, scene: Scene, gone: frozenset[ObjectKey] = frozenset()) -> Parent:

@@ -112,6 +112,7 @@ class Scene:
     given: str  # the digest of what was given for it (workers/rollback.py)
     bad: str  # to be remembered once it is synced, as is `seen` (State)
     seen: str
+    nowhere: frozenset[str] = frozenset()  # namespaces that do not exist
     ahead: Ahead | None = None  # what Git has, where somebody rolled back from that
     rest: Plan | None = None  # of objects that an operation does not select: only compared
 
@@ -280,6 +281,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         bad=aimed.bad,
         seen=aimed.seen,
         rest=rest,
+        nowhere=observed.nowhere,
         ahead=_ahead(engine, app, aimed.ahead, stamping) if aimed.ahead else None,
     )
 

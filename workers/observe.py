@@ -7,9 +7,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Final
 
+from mooring.errors import ClusterRefused
 from mooring.keys import ObjectKey
 from mooring.names import APPLYSET_PART_OF
-from workers.cluster.api import Api
+from workers.cluster.api import NAMESPACE, Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import CRD, Desired
@@ -21,10 +22,12 @@ FindPreferred = Callable[[str, str], Kind | None]
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """`objects` were seen; `absent` were looked for and are certainly not there. Anything else is unknown."""
+    """`objects` were seen; `absent` were looked for and are certainly not there. Anything else is unknown.
+    `nowhere` are namespaces that do not exist."""
 
     objects: Mapping[ObjectKey, Live] = field(default_factory=dict)
     absent: frozenset[ObjectKey] = frozenset()
+    nowhere: frozenset[str] = frozenset()
 
 
 def observe(
@@ -40,12 +43,16 @@ def observe(
     `find(group, kind)` gives the version to read a kind in. Raises ClusterUnavailable or ClusterRefused
     when any request fails: a list cut short must never look like objects that are gone.
     """
+    inventory = tuple(inventory)
+    nowhere = frozenset[str]()
+    if not inventory:  # the first look: else a namespace that is gone would cost one more request each time
+        nowhere = _nowhere(api, executor, {item.key.namespace for item in wanted if item.key.namespace})
     kinds: dict[tuple[str, str], Kind] = {}
     keys: dict[tuple[str, str], set[ObjectKey]] = {}
     absent: set[ObjectKey] = set()
     defined: frozenset[tuple[str, str]] | None = None  # asked only when a kind is not served
     for item in wanted:
-        if item.served:
+        if item.served and item.key.namespace not in nowhere:
             kinds[(item.key.group, item.key.kind)] = item.kind
             keys.setdefault((item.key.group, item.key.kind), set()).add(item.key)
         else:
@@ -89,7 +96,20 @@ def observe(
             absent.add(key)
         else:
             objects[key] = live
-    return Observed(objects, frozenset(absent))
+    return Observed(objects, frozenset(absent), nowhere)
+
+
+def _nowhere(api: Api, executor: Executor, namespaces: set[str]) -> frozenset[str]:
+    """Those of `namespaces` that do not exist: nothing is in them, and nobody need ask for each object."""
+
+    def there(name: str) -> bool:
+        try:
+            return api.get(NAMESPACE, "", name, metadata_only=True) is not None
+        except ClusterRefused:  # who may not ask that asks for the objects
+            return True
+
+    names = sorted(namespaces)
+    return frozenset(name for name, found in zip(names, executor.map(there, names), strict=True) if not found)
 
 
 def _defined(api: Api) -> frozenset[tuple[str, str]]:

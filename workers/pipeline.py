@@ -20,7 +20,16 @@ from mooring import logs
 from mooring.delivery import EventKind
 from mooring.errors import Conflict, MooringError, Refused, Retryable, Superseded, TooSlow
 from mooring.keys import AppKey
-from mooring.names import DEPLOY, INTAKE, RECONCILE, SLOW, TASK_MOVED, TASK_RECONCILE, TASK_TURN
+from mooring.names import (
+    DEPLOY,
+    INTAKE,
+    OBSERVER_LEASE,
+    RECONCILE,
+    SLOW,
+    TASK_MOVED,
+    TASK_RECONCILE,
+    TASK_TURN,
+)
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from mooring.store.ledger import Waiting
@@ -53,6 +62,7 @@ _WHOM = "whom"  # a part of each delivery, until it is certain whom it concerns
 _LIST_WAITS_S = 0.5
 _LIST_WAITS_EACH_S = 0.001
 _WOKEN_EARLY = (tell.DELETION, tell.HEALTH, tell.RETRY, tell.RETRY_NEWEST, tell.WAVE)
+_OBSERVED_S = 10.0  # until health is looked at all the same, where an observer runs
 _ORPHAN_AFTER_S = 10.0  # a task that was to be sent at a time, and was not seen so long after that, is lost
 
 
@@ -310,7 +320,7 @@ def _sync(engine: Engine, key: AppKey) -> None:
     # Who was woken before his time needs no look at that time any more.
     engine.due.drop(*(_again_for(key, why) for why in _WOKEN_EARLY))
     if ending.look_again_s:
-        until = engine.clock() + ending.look_again_s
+        until = engine.clock() + _wait(engine, ending)
         retries = ending.why in (tell.RETRY, tell.RETRY_NEWEST)
         goes_on = retries or ending.why == tell.WAVE  # the deliveries wait for how it ends
         engine.due.put(_again_for(key, ending.why), until)
@@ -354,6 +364,14 @@ def _named(engine: Engine, text: str) -> AppKey:
 
 def _part(key: AppKey) -> str:
     return turn_of(key)
+
+
+def _wait(engine: Engine, ending: tell.Ending) -> float:
+    """Seconds until it is looked at again by time. Where an observer waits for health, seldom: to look
+    too early is to look in vain."""
+    if ending.why == tell.HEALTH and engine.redis.exists(OBSERVER_LEASE):
+        return max(ending.look_again_s, _OBSERVED_S)
+    return ending.look_again_s
 
 
 def _again_for(key: AppKey, why: str) -> Step:

@@ -251,6 +251,18 @@ def replace_key(app: App) -> App:
     return App(app.api, app.executor, app.namespace, AppKey("mooring", "other"), Inventory())
 
 
+def test_nobody_asks_for_each_object_of_a_namespace_that_does_not_exist(app: App) -> None:
+    app.namespace = f"nowhere-{secrets.token_hex(4)}"
+    wanted = app.wants(config_map("a"), config_map("b"), config_map("c"))
+    before = app.api.transport.count["GET"]
+
+    found = app.observes(wanted)
+
+    assert app.api.transport.count["GET"] == before + 1
+    assert (found.objects, found.absent) == ({}, {item.key for item in wanted})
+    assert found.nowhere == {app.namespace}
+
+
 def test_a_prune_spares_what_somebody_changed_and_goes_through_a_moved_status(app: App) -> None:
     app.syncs(config_map("a"), config_map("b"))
     found = app.plans(config_map("a"))

@@ -319,13 +319,15 @@ class Api:
             if error.missing != (kind.plural, live.key.name):
                 raise
 
-    def ensure_namespace(self, name: str) -> bool:
+    def ensure_namespace(self, name: str, *, absent: bool = False) -> bool:
         """Creates the namespace when it is missing, without any mark of ours; True when it was created.
+
+        `absent`: it was just seen not to be there.
 
         Raises ClusterUnavailable while a namespace of that name is being deleted.
         """
         kind = NAMESPACE
-        live = self.get(kind, "", name, metadata_only=True)
+        live = None if absent else self.get(kind, "", name, metadata_only=True)
         if live is None:
             try:
                 self.create(kind, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
