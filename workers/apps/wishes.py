@@ -13,7 +13,6 @@ from mooring.model.finalizers import obeyed
 from mooring.model.status import TERMINATING
 from workers.apps.patches import refresh_asked
 from workers.apps.store import Applications
-from workers.report import APPLYING
 
 APP: Final = "app:"  # turns on applications
 
@@ -35,9 +34,7 @@ def standing(applications: Applications, app: Application) -> dict[str, str]:
         wishes["terminate"] = state.started_at
     if refresh := refresh_asked(app):
         wishes["refresh"] = refresh
-    if state is None or not (state.phase == "Running" and state.message.startswith(APPLYING)):
-        # Else whoever is at work says in a moment what he has looked at.
-        edition = applications.edition(app)
-        if applications.state(app).spec != edition:
-            wishes["edition"] = edition
+    edition = applications.edition(app)
+    if applications.state(app).spec != edition:
+        wishes["edition"] = edition
     return wishes

@@ -58,6 +58,12 @@ class Awaits:
         return self.healthy | self.hooks | self.leaving
 
 
+def worked_on(app: Application) -> bool:
+    """Whether somebody has begun a sync of it and not yet said what came of that."""
+    state = app.status.operation_state
+    return state is not None and state.phase == "Running" and state.message.startswith(APPLYING)
+
+
 def awaits(app: Application) -> Awaits | None:
     """What `app` waits for, as its status has it; None when it waits for no object.
 
@@ -70,7 +76,7 @@ def awaits(app: Application) -> Awaits | None:
             return None
         return _any(Awaits(frozenset(), frozenset(), _keys(app), hurried=True))
     running = state is not None and state.phase == "Running"
-    if state is not None and running and state.message.startswith((APPLYING, RETRYING)):
+    if worked_on(app) or (state is not None and running and state.message.startswith(RETRYING)):
         return None
     if not running and status.health.status != HealthStatus.PROGRESSING:
         return None

@@ -25,7 +25,7 @@ from workers.cluster.api import Api
 from workers.cluster.watch import Change, Changed, Gone, Listed, watch
 from workers.health import KINDS_WITH_HEALTH
 from workers.metrics import WAKES
-from workers.observer.awaits import Awaits, Seen, awaits, news, seen
+from workers.observer.awaits import Awaits, Seen, awaits, news, seen, worked_on
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 1000  # changes that a watch may be ahead of the loop
@@ -127,6 +127,8 @@ class Observer:
             waits = None if isinstance(change, Gone) else awaits(app)
             self._note(app.key, waits)
             wishes = {} if isinstance(change, Gone) else standing(self._applications, app)
+            if worked_on(app):  # it says in a moment what was looked at; where it does not, beat sees that
+                wishes.pop("edition", None)
             if wishes:
                 self._wishes[app.key] = wishes
         except Refused:
