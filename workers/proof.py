@@ -12,6 +12,8 @@ from mooring.store.proofs import Proof
 from workers.cluster.live import Live
 
 _DAY_S = 86_400
+# The Deployment controller counts its rollouts in it, right after the apply whose answer is recorded.
+_ROLLOUT = "deployment.kubernetes.io/revision"
 
 
 def record(body: str, schema: str, live: Live) -> Proof:
@@ -57,7 +59,20 @@ def due_again(key: ObjectKey, now: float, every_s: float) -> bool:
 
 
 def _meta(live: Live) -> str:
-    return _digest([dict(live.labels), dict(live.annotations), list(live.finalizers)])
+    annotations = dict(live.annotations)
+    if _ROLLOUT in annotations and not _sets(live, _ROLLOUT):
+        del annotations[_ROLLOUT]
+    return _digest([dict(live.labels), annotations, list(live.finalizers)])
+
+
+def _sets(live: Live, annotation: str) -> bool:
+    """Whether Git sets the annotation, told by what we own; a forged entry is none of those recorded."""
+    owned = [
+        (entry.get("fieldsV1") or {}).get("f:metadata", {}).get("f:annotations", {})
+        for entry in live.managed_fields
+        if entry.get("manager") == FIELD_MANAGER
+    ]
+    return any(f"f:{annotation}" in annotations for annotations in owned)
 
 
 def _fields(live: Live) -> str:

@@ -42,6 +42,20 @@ def test_the_time_of_our_entry_is_no_drift() -> None:
     assert holds(replace(LATER, managed_fields=(touched,)))
 
 
+def test_a_rollout_that_its_controller_counts_is_no_drift_unless_git_sets_the_count() -> None:
+    counted = {**LIVE.annotations, "deployment.kubernetes.io/revision": "1"}
+    assert holds(replace(LATER, annotations=counted))
+    assert not holds(replace(LATER, annotations={**counted, "more": "x"}))
+
+    fields = {"f:metadata": {"f:annotations": {"f:deployment.kubernetes.io/revision": {}}}}
+    entry = managed(APPLYSET_PART_OF) | {"fieldsV1": fields}
+    from_git = replace(LIVE, annotations=counted, managed_fields=(entry,))
+    proof = record("body", "v1.37.2", from_git)
+    moved = {**counted, "deployment.kubernetes.io/revision": "2"}
+    assert holds(replace(from_git, resource_version="43"), proof)
+    assert not holds(replace(from_git, resource_version="43", annotations=moved), proof)
+
+
 @pytest.mark.parametrize(
     "change",
     [
