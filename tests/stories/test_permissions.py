@@ -176,7 +176,7 @@ def test_a_spec_that_asks_for_what_is_not_done_yet_is_told_so_and_changes_nothin
     [
         ("argocd.argoproj.io/hook", "PreSync"),
         ("helm.sh/hook", "pre-install"),
-        ("argocd.argoproj.io/sync-options", "Force=true"),
+        ("argocd.argoproj.io/sync-options", "Force=maybe"),
         ("argocd.argoproj.io/something-new", "x"),
     ],
 )
@@ -213,6 +213,23 @@ def test_an_annotation_that_only_adds_comfort_is_told_and_stops_nothing(
     assert [c["type"] for c in app["status"]["conditions"]] == ["Unsupported"]
     ship.condition("comfort", "ConfigMap b")
     assert all(ship.configmap(namespace, name) for name in "abcd")
+
+
+def test_an_app_that_is_to_be_skipped_is_compared_and_not_synced_until_that_is_taken_off(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    skip = "argocd.argoproj.io/skip-reconcile"
+    commit = git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app("skipped", git_repo, namespace, annotations={skip: "true"})
+
+    ship.condition("skipped", skip)
+    ship.synced("skipped", commit, status="OutOfSync")
+    ship.quiet()
+    assert ship.configmap(namespace, "a") is None
+
+    ship.patch_app("skipped", {"metadata": {"annotations": {skip: None}}})
+    ship.synced("skipped", commit)
+    assert ship.configmap(namespace, "a")
 
 
 def test_an_unknown_field_of_the_spec_is_named_as_soon_as_it_is_applied(ship: Ship) -> None:

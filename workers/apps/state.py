@@ -18,6 +18,7 @@ from mooring.model.pinned import Pinned
 from mooring.names import ARGO, DELETION_APPROVED, OURS
 
 APPROVALS: Final = (DELETION_APPROVED, DELETION_APPROVED.replace(ARGO, OURS))
+_SKIP: Final = (f"{ARGO}/skip-reconcile", f"{OURS}/skip-reconcile")
 _OWN: Final = (
     *("claim", "inputs", "commit", "spec", "tried", "failed", "bundle", "again"),
     *("deployed", "seen", "bad"),
@@ -80,10 +81,10 @@ def spec_digest(app: Application, project: Any) -> str:
 
     `project` is the project's spec, JSON-ready, or why there is none: what it permits decides as much as
     the app's own words. An approval of deletions, and the app's own, are edits, too: somebody waits for them
-    to be looked at.
+    to be looked at. So it is once the app is no longer to be skipped.
     """
     annotations = app.metadata.annotations
-    approval = [text for name in APPROVALS if (text := annotations.get(name))]
+    approval = [text for name in (*APPROVALS, *_SKIP) if (text := annotations.get(name))]
     deleted = app.metadata.deletion_timestamp
     going = [deleted, *app.metadata.finalizers] if deleted else []
     return _digest([app.spec.to_dict(), project, *approval, *going])

@@ -207,6 +207,13 @@ def test_whatever_is_not_done_yet_is_told_where_it_is_asked_for() -> None:
         )
 
 
+def test_an_annotation_that_nobody_knows_warns_on_an_application_and_blocks_on_an_object() -> None:
+    raw = copy.deepcopy(SHOP)
+    raw["metadata"]["annotations"] = {"argocd.argoproj.io/unheard-of": "x"}
+    assert [one.blocks for one in unsupported_spec(Application.parse(raw))] == [False]
+    assert [one.blocks for one in unsupported_annotations(raw)] == [True]
+
+
 def test_what_is_missing_is_told_with_the_next_step() -> None:
     (told,) = unsupported_spec(_app(source=None))
     assert str(told) == "spec.source: is missing: say there where the manifests are"
