@@ -22,6 +22,7 @@ from mooring.store import acl
 
 HERE: Final = Path(__file__).parent
 FILLED: Final = (HERE / "argocd-compat.md", HERE / "security.md")
+_SHOWN: Final = "`test_whatever_is_not_done_yet_is_told_where_it_is_asked_for`"
 _BLOCK: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -80,19 +81,9 @@ def blocks() -> dict[str, str]:
     """The generated parts of the files `FILLED`, by name."""
     return {
         "redis-users": _fenced(f"ACL SETUSER {' '.join(user.words('PASSWORD'))}" for user in acl.USERS),
-        "spec": _table(
-            ("`spec.…`", "", "Why"),
-            ((f"`{path}`", _verdict(blocks), why) for path, _, why, blocks in support._SPEC),
-        ),
-        "annotations": _table(("Annotation of an object", "", "Why"), _judged(support._ANNOTATIONS)),
-        "compare-options": _table(("Compare option", "", "Why"), _judged(support._COMPARE_OPTIONS)),
-        "project": _table(
-            ("`AppProject.spec.…`", "", "Why"),
-            ((f"`{path}`", _verdict(blocks), why) for path, _, why, blocks in support._PROJECT),
-        ),
-        "operation": _table(
-            ("`operation.…`", "", "Why"),
-            ((f"`{path}`", _verdict(support.BLOCKS), why) for path, _, why in support._OPERATION),
+        "not-yet": _table(
+            ("", "", "How", "Test"),
+            ((what, "not yet", f"{_verdict(blocks)}: {why}", _SHOWN) for what, why, blocks in _not_yet()),
         ),
     }
 
@@ -141,10 +132,17 @@ def _sentence(text: str) -> str:
     return f"{first}{text[1:].rstrip('.')}."
 
 
-def _judged(table: dict[str, tuple[str, bool] | None]) -> Iterable[tuple[str, str, str]]:
-    for name, verdict in table.items():
-        if verdict is not None:
-            yield f"`{name}`", _verdict(verdict[1]), verdict[0]
+def _not_yet() -> Iterable[tuple[str, str, bool]]:
+    """What is asked for, why it is not done, and whether that blocks."""
+    yield from ((f"`spec.{path}`", why, blocks) for path, _, why, blocks in support._SPEC)
+    yield from ((f"`operation.{path}`", why, support.BLOCKS) for path, _, why in support._OPERATION)
+    yield from _judged("compare option", support._COMPARE_OPTIONS)
+    yield from _judged("annotation of an object", support._ANNOTATIONS)
+    yield from ((f"`AppProject.spec.{path}`", why, blocks) for path, _, why, blocks in support._PROJECT)
+
+
+def _judged(title: str, table: dict[str, tuple[str, bool] | None]) -> Iterable[tuple[str, str, bool]]:
+    yield from ((f"{title} `{name}`", *verdict) for name, verdict in table.items() if verdict)
 
 
 def _fenced(lines: Iterable[str]) -> str:
