@@ -14,6 +14,7 @@ APPLYSET_GROUP_KINDS: Final = "applyset.kubernetes.io/contains-group-kinds"
 APPLYSET_NAMESPACES: Final = "applyset.kubernetes.io/additional-namespaces"
 ID: Final = "mooring.dev/id"
 STATE: Final = "mooring.dev/state"
+NAMESPACE_OF: Final = "mooring.dev/namespace-of"  # whose managedNamespaceMetadata it has
 OPERATION: Final = "mooring.dev/operation"  # a label of hooks: the operation that they are of
 
 ARGO_GROUP: Final = "argoproj.io"

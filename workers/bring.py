@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
@@ -15,7 +16,7 @@ from mooring.model.sync_options import sync_options
 from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.store.due import Step
 from mooring.store.turns import Turn
-from workers import aim, checkout, report, tell, trial
+from workers import aim, checkout, managed_namespace, report, tell, trial
 from workers.apply import Applied, Fence, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
@@ -30,7 +31,7 @@ from workers.delete import delete
 from workers.dry_run import dry_run
 from workers.engine import Engine
 from workers.ignore.ahead import ahead
-from workers.look import Checked, Scene, check, look, options
+from workers.look import Checked, Scene, alive, check, look, options
 from workers.plan import Extra, Notice, Plan, without_prunes
 from workers.proof import record
 from workers.push import PUSH
@@ -121,7 +122,8 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         left = still_waits(state, datetime.fromtimestamp(engine.clock(), UTC))
         if left:
             return _back_off(engine, scene, line, state, left)
-    if not (scene.plan.changes or scene.plan.refused or decision.by_hand or running):
+    due = managed_namespace.due(app, state)
+    if not (scene.plan.changes or scene.plan.refused or decision.by_hand or running or due):
         found = compare(scene.plan, engine.api, engine.executor, scene.schema)
         scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
         _keep_bundle(engine, scene)  # deployed from now on is this render, although nothing had to be written
@@ -146,7 +148,9 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     line.ended("applied")
     if not applied.failures and not applied.waiting:
         line.landed()
-    finished = report.finished(claim.state, scene.pinned, scene.plan, applied, now())
+    finished = report.finished(
+        claim.state, scene.pinned, scene.plan, applied, now(), managed_namespace.managed(app)
+    )
     failed = Ending(failure=finished.message) if applied.failures else None
     if applied.waiting:
         failed = Ending(finished.message, in_proportion(finished.started_at, *_HEALTHY_YET_S), WAVE)
@@ -206,7 +210,9 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
     namespace = scene.app.spec.destination.namespace
     asked = sync_options(options(scene.app, scene.decision.operation))
     if namespace and asked.create_namespace:
-        api.ensure_namespace(namespace, absent=namespace in scene.nowhere)
+        wanted, absent = {item.key for item in scene.wanted}, namespace in scene.nowhere
+        exists = partial(alive, engine)
+        managed_namespace.ensure(api, scene.app, engine.installation.id, wanted, exists, absent=absent)
     parent = _keep_books(engine, scene)
     fence = Fence(lambda: engine.applications.holds(claim), Successor(engine, claim).wants)
     applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence))

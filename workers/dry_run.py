@@ -38,7 +38,9 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
         *(_would(one, one.step.key in alike) for one in tried),
         *(_pruned(step) for group in scene.plan.prunes for step in group),
     ]
-    ended = report.finished(claim.state, scene.pinned, scene.plan, Applied(tuple(outcomes)), now())
+    last = scene.app.status.operation_state
+    known = last.sync_result.managed_namespace_metadata if last and last.sync_result else None
+    ended = report.finished(claim.state, scene.pinned, scene.plan, Applied(tuple(outcomes)), now(), known)
     if ended.phase == "Succeeded":
         ended = ended.model_copy(update={"message": "successfully synced (dry run)"})
     else:

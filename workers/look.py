@@ -25,7 +25,7 @@ from mooring.model.support import (
 )
 from mooring.store.shared import Words
 from mooring.store.turns import Turn
-from workers import aim
+from workers import aim, managed_namespace
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.conditions import RENDER_NOT_REPRODUCIBLE, SHARED_RESOURCE
@@ -149,6 +149,7 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
             "add it to spec.destinations or move the app",
             condition="InvalidSpecError",
         )
+    managed_namespace.check(app, project)
     ignore = ignoring(app.spec.ignore_differences, engine.settings)
     return Checked(app, project, tuple(notices), next(iter(blocking), ""), windows, edition, ignore)
 
@@ -193,10 +194,12 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     )
     _check_permitted(engine, checked, wanted)
     asks = unsupported_manifests(item.body for item in wanted)
+    twofold = managed_namespace.told(app, {item.key for item in wanted})
     notices = [
         *checked.notices,
         *aimed.notices,
         *(Notice("RepeatedResourceWarning", text) for text in twice),
+        *(Notice("SyncWarning", text) for text in filter(None, [twofold])),
         *(Notice("RenderWarning", text) for text in rendered.warnings),
         *(Notice("SyncError" if one.blocks else "Unsupported", str(one)) for one in asks),
     ]
@@ -227,7 +230,9 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     decision = decide(
         app,
         pinned,
-        new=memory.tried != content or _handed_over(wanted, observed, view),
+        new=memory.tried != content
+        or _handed_over(wanted, observed, view)
+        or managed_namespace.due(app, app.status.operation_state),
         failed=memory.failed == content,
         bad=aimed.stays,
         may_sync=not blocking,
@@ -348,13 +353,13 @@ def _shared(engine: Engine, app: Application, found: Plan) -> Words:
         if said and said.whose is Whose.OTHER_APP and "_" in said.app:
             wants.setdefault(AppKey.parse(said.app), []).append(step.key)
     words = engine.shared.exchange(engine.api.cluster, app.key, wants)
-    alive = {other: keys for other, keys in words.claims.items() if _alive(engine, other)}
+    alive = {other: keys for other, keys in words.claims.items() if alive(engine, other)}
     for other in words.claims.keys() - alive.keys():
         engine.shared.forget(engine.api.cluster, app.key, other)
     return replace(words, claims=alive)
 
 
-def _alive(engine: Engine, key: AppKey) -> bool:
+def alive(engine: Engine, key: AppKey) -> bool:
     """Whether there is such an application. One that cannot be read is there, and nobody else's trouble."""
     try:
         return engine.applications.get(key) is not None

@@ -10,7 +10,7 @@ from mooring.keys import ObjectKey
 from mooring.model.annotations import ignores_extraneous
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned, revisions_of
-from mooring.model.spec import Operation
+from mooring.model.spec import ManagedNamespaceMetadata, Operation
 from mooring.model.status import (
     ApplicationStatus,
     ComparedTo,
@@ -31,6 +31,7 @@ from workers.desired import Desired
 from workers.health import Health, assess, worst
 from workers.health import HealthStatus as Word
 from workers.links import external_urls
+from workers.managed_namespace import due
 from workers.plan import Extra, Notice, Plan
 
 SYNCED, OUT_OF_SYNC, UNKNOWN = "Synced", "OutOfSync", "Unknown"
@@ -108,6 +109,7 @@ def status(
     synced = all(item.synced for item in seen) and all(
         ignores_extraneous(extra.live.annotations) for extra in extras
     )
+    synced = synced and not due(app, operation)
     return app.status.model_copy(
         update={
             "resources": tuple(resources),
@@ -196,7 +198,14 @@ def running(
     )
 
 
-def finished(state: OperationState, pinned: Pinned, plan: Plan, applied: Applied, now: str) -> OperationState:
+def finished(
+    state: OperationState,
+    pinned: Pinned,
+    plan: Plan,
+    applied: Applied,
+    now: str,
+    metadata: ManagedNamespaceMetadata | None = None,
+) -> OperationState:
     """The state of an operation whose plan was carried out, as far as its waves go by now: Running, while
     something is waited for."""
     failures = applied.failures
@@ -235,7 +244,10 @@ def finished(state: OperationState, pinned: Pinned, plan: Plan, applied: Applied
             "message": message,
             "finished_at": "" if applied.waiting else now,
             "sync_result": SyncResult(
-                **pinned.revision_fields, **pinned.source_fields, resources=tuple(results)
+                **pinned.revision_fields,
+                **pinned.source_fields,
+                resources=tuple(results),
+                managed_namespace_metadata=metadata,
             ),
         }
     )

@@ -47,16 +47,6 @@ _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = 
         "nothing is hydrated here yet: name the hydrated branch in spec.source",
         BLOCKS,
     ),
-    (
-        "syncPolicy.managedNamespaceMetadata",
-        lambda s: (
-            s.sync_policy
-            and (asked := s.sync_policy.managed_namespace_metadata)
-            and (asked.labels or asked.annotations)
-        ),
-        "the namespace would be created without them: put a Namespace into Git instead",
-        BLOCKS,
-    ),
 )
 
 # Annotations of objects, in both spellings. None: nothing is missing when it is left alone or obeyed.

@@ -48,11 +48,6 @@ def test_a_plain_directory_is_all_supported() -> None:
         ({"destination": {"name": "elsewhere"}}, "spec.destination.name", True),
         ({"destination": {}}, "spec.destination", True),
         ({"syncPolicy": {"syncOptions": ["Unheard=of"]}}, "spec.syncPolicy.syncOptions", True),
-        (
-            {"syncPolicy": {"managedNamespaceMetadata": {"labels": {"a": "b"}}}},
-            "spec.syncPolicy.managedNamespaceMetadata",
-            True,
-        ),
         ({"newInArgoCd9": 1}, "spec.newInArgoCd9", True),
     ],
 )
