@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mooring.keys import ObjectKey
@@ -223,6 +223,7 @@ anything = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a machine that has other work
 @given(st.dictionaries(st.just("spec"), anything), st.sampled_from(["CronJob", "Widget"]))
 def test_no_custom_resource_makes_reporting_fail(body: dict[str, Any], kind: str) -> None:
     item = replace(desired(WEB), body={**body, "kind": kind})
