@@ -26,7 +26,7 @@ from mooring.model.status import (
 from workers.apps.state import State
 from workers.desired import Desired
 from workers.health import HealthStatus as Word
-from workers.render.readset import ReadSet
+from workers.render.readset import COMMIT, ReadSet
 from workers.report import OUT_OF_SYNC
 
 ROLLED_BACK: Final = "RolledBack"  # a condition's type: ours
@@ -48,7 +48,9 @@ def given(pinned: Pinned, read_sets: Sequence[ReadSet]) -> str:
     """The digest of what was given for a render: Git ids, digests of what was fetched, the sources' options;
     32 hexadecimal digits. Revisions, tools and the cluster have no part in it."""
     asked = [source.model_copy(update={"target_revision": ""}).to_dict() for source in pinned.sources]
-    read = [[read_set.paths, read_set.remotes] for read_set in read_sets]
+    read = [
+        [[path for path in read_set.paths if path[0] != COMMIT], read_set.remotes] for read_set in read_sets
+    ]
     told = orjson.dumps([asked, read], option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(told).hexdigest()[:32]
 

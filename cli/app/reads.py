@@ -48,7 +48,7 @@ def reads(settings: Settings, name: str, output: str | None) -> None:
     told: list[dict[str, Any]] = [
         {
             "repoURL": masked(source.repo_url),
-            "paths": [{"path": path or ".", "id": id_} for path, id_ in one.paths],
+            "paths": [{"path": _shown(path), "id": id_} for path, id_ in one.paths],
             "remotes": [{"address": address, "digest": digest} for address, digest in one.remotes],
         }
         for source, one in zip(sources, read, strict=False)
@@ -69,3 +69,9 @@ def reads(settings: Settings, name: str, output: str | None) -> None:
                 rows = [(item["path"], (item["id"] or "absent")[:_SHORT]) for item in source["paths"]]
                 rows += [(item["address"], item["digest"][:_SHORT]) for item in source["remotes"]]
                 show.columns(("READ", "WAS"), rows)
+
+
+def _shown(path: str) -> str:
+    from workers.render.readset import COMMIT
+
+    return "(the commit)" if path == COMMIT else path or "."

@@ -17,7 +17,7 @@ from mooring.model.sync_options import sync_options
 from workers.apps.state import State
 from workers.cluster.kinds import Kind
 from workers.desired import Desired
-from workers.render.readset import ReadSet
+from workers.render.readset import COMMIT, ReadSet
 from workers.rollback import Ahead, as_git_has_it, bad_after, given, goes_back, is_bad, told
 
 SOURCE = Source(repo_url="https://git.example.com/shop", path="shop", target_revision="main")
@@ -57,6 +57,9 @@ def test_what_was_given_is_files_remotes_and_options_and_neither_revision_nor_to
     assert given(OLD, [read("helm 5", shop="1")]) == before, "another tool, or cluster"
     tag = SOURCE.model_copy(update={"target_revision": "v1"})
     assert given(replace(OLD, sources=(tag,)), [read(shop="1")]) == before, "another branch that has the same"
+
+    named = [given(at, [read(**{"shop": "1", COMMIT: at.revisions[0]})]) for at in (OLD, NEW)]
+    assert named[0] == named[1], "another commit, though the manifests name it"
 
     other = SOURCE.model_copy(update={"path": "bank"})
     assert given(OLD, [read(shop="2")]) != before

@@ -34,7 +34,7 @@ from workers.render.watched import Watched
 from workers.sealed import Seal
 
 _log = logging.getLogger(__name__)
-VERSION: Final = 2  # to be raised when what is kept has another form
+VERSION: Final = 3  # to be raised when what is kept has another form
 # Far more than any tool has, far less than a task. Other hosts have less to answer in.
 _LONGEST_S: Final = 240.0
 _TOO_LONG: Final = f"not rendered within {_LONGEST_S:.0f} s: make the source smaller"

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 from mooring.errors import GitRefused, RenderFailed
 from mooring.text import printable
 from workers.git.tree import Entry, Graft, TreeReader, clean_path
+from workers.render.readset import COMMIT
 
 _MAX_HOPS: Final = 20  # symbolic links one behind the other
 _AT_ONCE: Final = 20  # files in memory before the total is looked at again
@@ -91,6 +92,10 @@ class Files:
         """
         way = self._way(path)
         return None if way is None else self._noted(way)
+
+    def name_commit(self) -> None:
+        """Remember that what is made of these files names their commit: each one gives another render."""
+        self._reads[COMMIT] = self.commit
 
     def locate(self, path: str) -> Entry | None:
         """The same for who asks for what is in a directory by name: of that, only the way is remembered."""
@@ -280,10 +285,13 @@ def digest_of(tree: Tree, commit: str) -> str:
 
 
 def ids_of(tree: Tree, commit: str, paths: Iterable[str]) -> dict[str, str | None]:
-    """The Git ids of what is at `paths`, None where nothing is; of a commit, in few questions."""
+    """The Git ids of what is at `paths`, None where nothing is, and of COMMIT that; in few questions."""
+    asked = set(paths)
+    itself: dict[str, str | None] = {COMMIT: commit} if COMMIT in asked else {}
+    asked -= itself.keys()
     if isinstance(tree, TreeReader):
-        return tree.tree_ids(commit, paths)
-    return {path: tree.tree_id(commit, path) for path in paths}
+        return tree.tree_ids(commit, asked) | itself
+    return {path: tree.tree_id(commit, path) for path in asked} | itself
 
 
 def _leads_out(path: str) -> RenderFailed:

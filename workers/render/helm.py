@@ -106,7 +106,7 @@ class HelmRenderer:
         tool, options = find("helm"), _Options.of(job)
         _check(job, options)
         if names_revision(with_environment(options.helm)):
-            job.files.find("")  # each commit is another render
+            job.files.name_commit()
         path = clean_path(job.source.path)
         with scratch(job.parameters.scratch) as work:
             chart = work / _COPY / path

@@ -58,7 +58,7 @@ def evaluated(job: Job, paths: Sequence[str]) -> Iterator[tuple[str, list[Docume
     jsonnet, files = find("jsonnet"), job.files
     options = _options(job)
     if names_revision(each.value for each in (*options.ext_vars, *options.tlas)):
-        files.find("")  # each commit is another render
+        files.name_commit()
     folders = [clean_path(job.source.path), *(clean_path(lib.lstrip("/")) for lib in options.libs)]
     snippets = [(f"directory.jsonnet: {each.name}", each.value) for each in _variables(job) if each.code]
     needed = closure(files, paths, snippets, folders)

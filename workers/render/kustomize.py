@@ -77,7 +77,7 @@ class KustomizeRenderer:
                 f"{kustomize.version} is: leave it out"
             )
         if names_revision(_substituted(options)):
-            job.files.find("")  # each commit is another render
+            job.files.name_commit()
         layout = Layout(job, _edits(job), inflates=job.parameters.enable_helm)
         command, readable = _command(job, kustomize, layout)
         with scratch(job.parameters.scratch) as directory:

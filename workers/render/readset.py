@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+COMMIT: Final = "/"  # among paths: the commit itself, where a render names it; nothing in Git is called so
 _BESIDES_PATH: Final = 52  # characters of one path's line in a text inside a text: its id, quotes, commas
 
 
@@ -18,8 +19,9 @@ class ReadSet:
     """Everything that the render of one source depends on. Two equal read-sets give the same manifests.
 
     `paths` pairs each path that was read, or looked for, with the Git id that was there, or None where
-    nothing was; `remotes` pairs the address of whatever was fetched from elsewhere with its digest; both
-    sorted. `inputs` is a digest of all that is not a file: options, versions, capabilities.
+    nothing was, and COMMIT with the commit where the manifests name it; `remotes` pairs the address of
+    whatever was fetched from elsewhere with its digest; both sorted. `inputs` is a digest of all that is not
+    a file: options, versions, capabilities.
     """
 
     inputs: str
@@ -41,7 +43,9 @@ class ReadSet:
     def at(self, tree_id: Callable[[str, str], str | None], commit: str) -> ReadSet:
         """The same paths as they are at `commit`: equal to this one when nothing that was read changed."""
         return ReadSet(
-            self.inputs, tuple((path, tree_id(commit, path)) for path, _ in self.paths), self.remotes
+            self.inputs,
+            tuple((path, commit if path == COMMIT else tree_id(commit, path)) for path, _ in self.paths),
+            self.remotes,
         )
 
     def holds(self, ids: Mapping[str, str | None]) -> bool:
@@ -57,11 +61,12 @@ class ReadSet:
         """
         known = dict(self.paths)
         paths = without_implied(known)
-        while sum(len(path) + _BESIDES_PATH for path in paths) > characters and paths != {""}:
-            deepest = max(map(_depth, paths))
-            paths = without_implied(
-                {posixpath.dirname(path) if _depth(path) == deepest else path for path in paths}
-            )
+        while sum(len(path) + _BESIDES_PATH for path in paths) > characters and (
+            left := paths - {"", COMMIT}
+        ):
+            deepest = max(map(_depth, left))
+            above = {posixpath.dirname(path) if _depth(path) == deepest else path for path in left}
+            paths = without_implied(above | (paths - left))
         known |= ids([path for path in paths if path not in known])
         return replace(self, paths=tuple((path, known[path]) for path in sorted(paths)))
 
@@ -96,12 +101,12 @@ def without_implied(paths: Collection[str]) -> set[str]:
     """`paths` without those below another one: a directory's id changes with whatever is in it, and with
     what appears in it. Only a directory can have others below it."""
     kept: set[str] = set()
-    for path in sorted(paths, key=_depth):
+    for path in sorted(set(paths) - {COMMIT}, key=_depth):
         steps = path.split("/")
         above = ("/".join(steps[:n]) for n in range(len(steps)))
         if not path or not any(one in kept for one in above):
             kept.add(path)
-    return kept
+    return kept | ({COMMIT} & set(paths))
 
 
 def _depth(path: str) -> int:

@@ -23,6 +23,7 @@ from workers.git.credentials import Credential
 from workers.git.tree import TreeReader
 from workers.remote.remotes import Remotes
 from workers.render.files import Files, Limits, Tree
+from workers.render.readset import COMMIT
 from workers.render.render import render
 from workers.render.source import App, Capabilities, Job, Nothing, Parameters, Rendered
 
@@ -185,8 +186,8 @@ def test_a_parameter_that_names_the_revision_is_another_render_at_each_commit(re
     def reads(value: str) -> dict[str, str | None]:
         return paths(rendered({}, {"parameters": [{"name": "a", "value": value}]}))
 
-    assert "" not in reads("$ARGOCD_APP_NAME")
-    assert reads("at-$ARGOCD_APP_REVISION_SHORT")[""]
+    assert COMMIT not in reads("$ARGOCD_APP_NAME")
+    assert len(reads("at-$ARGOCD_APP_REVISION_SHORT")[COMMIT] or "") == 40
 
 
 def test_values_are_fetched_from_where_they_may_be(rendered: Render, hosts: Hosts) -> None:

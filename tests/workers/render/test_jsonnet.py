@@ -14,6 +14,7 @@ from mooring.errors import MooringError, RenderFailed
 from mooring.model.spec import Source
 from workers.git.tree import TreeReader
 from workers.render.files import Files
+from workers.render.readset import COMMIT
 from workers.render.render import render
 from workers.render.source import App, Job, Nothing, Parameters, Rendered
 
@@ -132,8 +133,8 @@ def test_a_lib_may_be_given_from_the_root_and_names_like_options_are_names(
 def test_a_program_that_names_the_revision_is_another_render_at_each_commit(rendered: Render) -> None:
     same = rendered(config("std.extVar('a')"), extVars=[{"name": "a", "value": "$ARGOCD_APP_NAME"}])
     other = rendered(config("std.extVar('a')"), extVars=[{"name": "a", "value": "$ARGOCD_APP_REVISION"}])
-    assert "" not in dict(same.read_sets[0].paths)
-    assert dict(other.read_sets[0].paths)[""]
+    assert COMMIT not in dict(same.read_sets[0].paths)
+    assert dict(other.read_sets[0].paths)[COMMIT]
     assert len(other.manifests[0].body["data"]["x"]) == 40
 
 

@@ -16,6 +16,7 @@ from mooring.errors import GitRefused, RenderFailed
 from mooring.model.spec import Source
 from workers.git.tree import TreeReader
 from workers.render.files import Files, Tree
+from workers.render.readset import COMMIT
 from workers.render.render import render
 from workers.render.source import App, Capabilities, Job, Parameters, Rendered
 
@@ -206,7 +207,7 @@ def test_where_an_option_names_the_commit_each_commit_is_another_render(workshop
     told = workshop.rendered(files, commonAnnotations=annotations, commonAnnotationsEnvsubst=True)
     (commit,) = told.manifests[0].body["metadata"]["annotations"].values()
     assert len(commit) == 40
-    assert "" in dict(told.read_sets[0].paths)
+    assert COMMIT in dict(told.read_sets[0].paths)
     assert told.read_sets[0].inputs != plain.read_sets[0].inputs
 
 

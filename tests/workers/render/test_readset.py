@@ -10,7 +10,7 @@ from devcluster.gitserver import Repository
 from tests.workers.render.trees import trees
 from workers.apps.state import LONGEST, State
 from workers.render.files import Files
-from workers.render.readset import ReadSet, recall, remember
+from workers.render.readset import COMMIT, ReadSet, recall, remember
 
 
 def test_what_is_in_a_directory_that_was_read_goes_without_saying(git_repo: Repository) -> None:
@@ -44,6 +44,22 @@ def test_a_render_that_read_very_much_still_fits_beside_its_application(git_repo
         assert not touched({"other/e.yaml": "changed"})
         assert touched({"charts/web/templates/part-7/of-many.yaml": "changed"})
         assert touched({"values/none.yaml": "appeared"})
+
+
+def test_where_manifests_name_the_commit_each_is_another_render(git_repo: Repository) -> None:
+    before = git_repo.commit({"app/a.yaml": "a"})
+    with trees(git_repo) as tree:
+        files = Files(tree, before)
+        files.find("app")
+        plain = ReadSet.of("", files.reads)
+        files.name_commit()
+        named = ReadSet.of("", files.reads)
+        assert named.within(60, files.ids).paths[-1] == (COMMIT, before), "however little there is room for"
+        after = Files(tree, git_repo.commit({"other/e.yaml": "e"}))
+    for read, same in ((plain, True), (named, False)):
+        assert read.holds(after.ids([path for path, _ in read.paths])) is same
+        assert (read.at(tree.tree_id, after.commit) == read) is same
+    assert recall(remember([named])) == (named,)
 
 
 def test_not_even_the_longest_names_are_too_much() -> None:
