@@ -93,7 +93,9 @@ def tried_as_new(item: Manifested, api: Api) -> None:
     body = {**item.body, "metadata": metadata}
     if (item.key.group, item.key.kind) == ("", "Service"):
         body["spec"] = _unallocated(body.get("spec"))
-    api.create(item.kind, body, dry_run=True, validation=validation(item))
+    # What the schema refuses of an apply is merged, and only warned about.
+    merged = item.options.server_side_apply is None and item.options.validate
+    api.create(item.kind, body, dry_run=True, validation="Warn" if merged else validation(item))
 
 
 def validation(item: Manifested) -> Validation:

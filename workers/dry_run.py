@@ -31,11 +31,13 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
     begun = report.running(scene.decision.operation, scene.pinned, now())
     claim = engine.applications.claim(scene.app, begun, gave_way_to_less(engine, scene))
     tried = trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing)
+    stay = [(one, one.step) for one in tried if one.step is not None]
     alike = {seen.desired.key for seen in found.seen if seen.synced}
     outcomes = [
         *(unchanged(step) for step in scene.plan.kept),
         *(refused(step) for step in scene.plan.refused),
-        *(_would(one, one.step.key in alike) for one in tried),
+        *(_would(one, step, step.key in alike) for one, step in stay),
+        *(one.failure for one in tried if one.step is None and one.failure is not None),
         *(_pruned(step) for group in scene.plan.prunes for step in group),
     ]
     last = scene.app.status.operation_state
@@ -52,8 +54,8 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
     return Ending(failure=ended.message) if ended.phase == "Failed" else after
 
 
-def _would(tried: Tried, alike: bool) -> Outcome:
-    step, written = tried.step, tried.written
+def _would(tried: Tried, step: Step, alike: bool) -> Outcome:
+    written = tried.written
     assert step.desired is not None
     if tried.failure is not None:
         return tried.failure

@@ -6,17 +6,20 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#dry-run
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Protocol
 
-from mooring.errors import ClusterRefused, Conflict, MooringError, Retryable
+from mooring.errors import ClusterRefused, Conflict, MooringError, Refused, Retryable
 from mooring.keys import ObjectKey
 from mooring.model.status import OperationState
+from workers.anew import Manifested, tried_as_new
 from workers.apply import Applied, Outcome, Result, held_back, refused
 from workers.awaits import awaits, untried
 from workers.cluster.api import Api
-from workers.desired import CRD, Desired, kinds_of_crd
+from workers.cluster.live import Live
+from workers.desired import CRD, kinds_of_crd
 from workers.plan import Plan, Step, Verb, Viewpoint
 from workers.schema.check import Schema, of_definition
 from workers.schema.openapi import Schemas
@@ -26,20 +29,34 @@ _SHOWN = 5  # problems of one object
 _SPARED = "not written, since other objects of this sync were refused"
 
 
+class Wanted(Manifested, Protocol):
+    """What a sync may write: Desired, and hooks."""
+
+    @property
+    def where(self) -> str: ...
+    @property
+    def served(self) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Tried:
     """What became of one object that was tried: `written` as it would be, None where the server could not be
-    asked; `failure` what speaks against it."""
+    asked; `failure` what speaks against it. `step` is None of a hook."""
 
-    step: Step
+    step: Step | None
     written: Written | None = None
     failure: Outcome | None = None
+
+
+_Given = tuple[Step | None, Wanted, Live | None]
 
 
 def begun(state: OperationState | None) -> bool:
     """Whether the operation has written something already: then it is too late for a trial."""
     result = state.sync_result if state is not None else None
-    return any(one.status in ("Synced", "Pruned") for one in (result.resources if result else ()))
+    return any(
+        one.status in ("Synced", "Pruned") or one.hook_type for one in (result.resources if result else ())
+    )
 
 
 def needed(plan: Plan, *, alone: bool) -> bool:
@@ -56,8 +73,10 @@ def trial(
     view: Viewpoint,
     schemas: Schemas,
     missing: Collection[str],
+    hooks: Collection[Wanted] = (),
 ) -> tuple[Tried, ...]:
-    """Try all that `plan` would write, in parallel. `missing` are namespaces that will be there by then.
+    """Try all that `plan` would write and all `hooks`, in parallel. `missing` are namespaces that will be
+    there by then. Hooks are new objects each time, whatever is there of them.
 
     What is in these, or of a kind that the plan itself defines, the server cannot judge yet: it is held
     against the schema of its kind, which says less.
@@ -66,73 +85,86 @@ def trial(
     written = {step.key for step in steps} | {ObjectKey("", "Namespace", "", name) for name in missing}
     absent = {*missing, *_coming(steps)}
     defined = _defined(steps)
-    early = {
-        step.key: step.desired
-        for step in steps
-        if step.desired is not None
-        and ((step.live is None and step.key.namespace in absent) or _named(step.desired) in defined)
-    }
-    public = {item.kind for item in early.values() if _named(item) not in defined}
+
+    def early(item: Wanted, live: Live | None) -> bool:
+        return (live is None and item.key.namespace in absent) or _named(item) in defined
+
+    given: list[_Given] = [(step, step.desired, step.live) for step in steps if step.desired is not None]
+    given += [(None, hook, None) for hook in hooks]
+    public = {item.kind for _, item, live in given if early(item, live)}
     known = {(kind.api_version, kind.kind): found for kind, found in schemas.of(public, api).items()}
     known |= {name: found for name, found in defined.items() if found is not None}
 
-    def one(step: Step) -> Tried:
-        item = early.get(step.key)
-        return _tried(step, api, view, written) if item is None else _read(step, item, known)
+    def one(of: _Given) -> Tried:
+        step, item, live = of
 
-    return tuple(executor.map(one, steps))
+        def attempt() -> Written | None:
+            if early(item, live):
+                _read(item, known.get(_named(item)))
+            elif step is None:
+                tried_as_new(item, api)
+            else:
+                return write(step, api, view, lambda: True, dry_run=True)
+            return None
+
+        return _tried(step, item, live, attempt, written)
+
+    return tuple(executor.map(one, given))
 
 
 def spared(plan: Plan, tried: Collection[Tried]) -> Applied | None:
     """The outcomes of a sync that is not begun, since some of its objects were refused; None for none."""
-    failures = {one.step.key: one.failure for one in tried if one.failure is not None}
+    failures = {one.failure.key: one.failure for one in tried if one.failure is not None}
     if not failures:
         return None
-    return Applied(
-        tuple(
-            refused(step) if step in plan.refused else failures.get(step.key) or held_back(step, _SPARED)
-            for step in plan.steps
-        )
-    )
+    outcomes = [
+        refused(step) if step in plan.refused else failures.get(step.key) or held_back(step, _SPARED)
+        for step in plan.steps
+    ]
+    hooks = failures.keys() - {step.key for step in plan.steps}
+    return Applied((*outcomes, *(failures[key] for key in sorted(hooks))))
 
 
-def _tried(step: Step, api: Api, view: Viewpoint, written: Collection[ObjectKey]) -> Tried:
-    item = step.desired
-    assert item is not None
-
+def _tried(
+    step: Step | None,
+    item: Wanted,
+    live: Live | None,
+    attempt: Callable[[], Written | None],
+    written: Collection[ObjectKey],
+) -> Tried:
     def failed(message: str, *, retry: bool = False) -> Tried:
-        outcome = Outcome(step.key, item.kind.version, Result.FAILED, message, step.live, retry=retry)
+        outcome = Outcome(item.key, item.kind.version, Result.FAILED, message, live, retry=retry)
         return Tried(step, failure=outcome)
 
     try:
-        return Tried(step, write(step, api, view, lambda: True, dry_run=True))
+        return Tried(step, attempt())
     except Conflict:
         return Tried(step)  # it has just changed: its write is planned anew
     except Unchangeable as error:
         return failed(f"{item.where}: {error}")
     except MooringError as error:
-        if untried(error) or (isinstance(error, ClusterRefused) and awaits(error, step.key, written)):
+        if untried(error) or (isinstance(error, ClusterRefused) and awaits(error, item.key, written)):
             return Tried(step)
         if isinstance(error, Retryable):
             return failed(str(error), retry=True)
         return failed(f"{item.where}: {error}")
 
 
-def _read(step: Step, item: Desired, known: Mapping[tuple[str, str], Schema]) -> Tried:
-    """Hold the object against its schema. Unknown fields are no failure where its write drops them."""
-    schema = known.get(_named(item))
+def _read(item: Wanted, schema: Schema | None) -> None:
+    """Hold the object against its schema. Unknown fields are no failure where its write drops them.
+
+    Raises Refused with all that is wrong.
+    """
     found = schema.problems(item.body) if schema is not None else ()
     options = item.options
-    dropped = not options.validate or (options.server_side_apply is None and item.writer == "apply")
-    told = [str(one) for one in found if not (one.unknown and dropped)]
-    if not told:
-        return Tried(step)
-    more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
-    message = f"{item.where}: {'; '.join([*told[:_SHOWN], *more])}"
-    return Tried(step, failure=Outcome(step.key, item.kind.version, Result.FAILED, message, step.live))
+    applied = options.server_side_apply is None and not (options.replace and not options.force)
+    told = [str(one) for one in found if not (one.unknown and (applied or not options.validate))]
+    if told:
+        more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
+        raise Refused("; ".join([*told[:_SHOWN], *more]))
 
 
-def _named(item: Desired) -> tuple[str, str]:
+def _named(item: Wanted) -> tuple[str, str]:
     return item.kind.api_version, item.kind.kind
 
 

@@ -16,11 +16,13 @@ from mooring.keys import AppKey
 from mooring.model.status import OperationState
 from tests.workers.test_apply import CONFIG_MAP, App, config_map, deployment, replace_key
 from tests.workers.test_write import OPTIONS, claim, job
+from workers.apply import Applied
 from workers.applyset.inventory import Inventory
 from workers.cluster.api import Api
 from workers.cluster.connect import Cluster
 from workers.cluster.identity import Identity
 from workers.cluster.kinds import Kind
+from workers.desired import Desired
 from workers.schema.openapi import Schemas
 from workers.trial import begun, needed, spared, trial
 
@@ -45,7 +47,7 @@ def app(api: Api, namespace: str) -> Iterator[App]:
 def refusals(app: App, *bodies: dict[str, Any], missing: tuple[str, ...] = ()) -> dict[str, str]:
     """What speaks against a sync of these objects, by their names."""
     found = trial(app.plans(*bodies), app.api, app.executor, app.view, Schemas(), missing)
-    return {one.step.key.name: one.failure.message for one in found if one.failure}
+    return {one.failure.key.name: one.failure.message for one in found if one.failure}
 
 
 def pod(name: str, **spec: Any) -> dict[str, Any]:
@@ -237,6 +239,21 @@ def test_what_a_webhook_that_does_not_answer_judges_is_judged_when_it_is_written
         app.api.delete(WEBHOOKS, made, "background", any_version=True)
 
 
+def test_hooks_are_tried_as_new_objects_and_their_failure_spares_the_rest(app: App) -> None:
+    app.syncs(job("prepare", "example.org/a:1"))
+    plan = app.plans(config_map("a"))
+    good, bad = app.wants(job("prepare", "example.org/a:2"), job("spoilt", ""))
+
+    def tried(*hooks: Desired) -> Applied | None:
+        return spared(plan, trial(plan, app.api, app.executor, app.view, Schemas(), (), hooks))
+
+    assert tried(good) is None, "it is deleted before it runs again"
+    applied = tried(good, bad)
+    assert applied is not None
+    assert {one.key.name: one.result for one in applied.outcomes} == {"a": "skipped", "spoilt": "failed"}
+    assert "image: Required value" in applied.failures[0].message
+
+
 def test_the_only_write_of_a_sync_is_its_own_trial(app: App) -> None:
     app.syncs(config_map("a"), config_map("old"))
     one = app.plans(config_map("b"), config_map("old"))
@@ -250,9 +267,9 @@ def test_the_only_write_of_a_sync_is_its_own_trial(app: App) -> None:
 
 
 def test_an_operation_that_has_written_something_is_not_tried_again() -> None:
-    def state(*statuses: str) -> OperationState:
+    def state(*statuses: str, hook: str = "") -> OperationState:
         one = {"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "a"}
-        resources = [{**one, "status": status} for status in statuses]
+        resources = [{**one, "status": status, "hookType": hook} for status in statuses]
         result = {"revision": "a", "resources": resources}
         raw = {
             "operation": {},
@@ -266,6 +283,7 @@ def test_an_operation_that_has_written_something_is_not_tried_again() -> None:
     assert not begun(state())
     assert not begun(state("SyncFailed"))
     assert begun(state("SyncFailed", "Synced"))
+    assert begun(state("", hook="PreSync")), "what is written comes after its hooks"
 
 
 def test_what_force_would_create_anew_is_tried_under_another_name(app: App) -> None:

@@ -142,6 +142,13 @@ def test_an_object_may_ask_to_be_replaced_by_itself_and_be_applied_again_later(a
     assert app.data("a") == {"n": "1"}, "what left Git is gone, although it was written by a replace"
 
 
+def test_what_cannot_be_replaced_and_does_not_differ_is_left_as_it_is(app: App) -> None:
+    app.syncs(job("work", "example.org/a:1"))
+    options = ["Replace=true"]
+    assert results(app.syncs(job("work", "example.org/a:1"), options=options)) == {"work": Result.UNCHANGED}
+    assert "spec.template" in failure(app, job("work", "example.org/a:2"), *options).message
+
+
 def test_a_replace_that_comes_late_overwrites_nothing(app: App) -> None:
     options = ["Replace=true"]
     app.syncs(config_map("a", n="1"), options=options)
