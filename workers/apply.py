@@ -26,6 +26,7 @@ from mooring.keys import ObjectKey
 from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.desired import CRD, Desired, kinds_of_crd
+from workers.hooks.ran import Ran
 from workers.ownership import judged_alike
 from workers.plan import Plan, Step, Verb, Viewpoint, without_prunes, write_step
 from workers.write import Written, write
@@ -35,7 +36,7 @@ _TRIES = 5
 _ESTABLISHED_S = 30.0
 # The claim is read again before writing when it was last seen longer ago than this.
 _FENCE_S = 1.0
-_TAKEN_OVER = "another worker has taken over this operation"
+TAKEN_OVER = "another worker has taken over this operation"
 _NO_ANSWER = (Retryable, Refused)  # to the question whether the claim is held
 _UNASKED = "whether the operation is still ours could not be asked"
 
@@ -66,14 +67,26 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Every object's outcome, none lost. `waiting`: what has to become healthy before the next wave."""
+    """Every object's outcome, none lost. `waiting`: what has to become healthy before the next wave. `hooks`:
+    how those stand that have begun."""
 
     outcomes: tuple[Outcome, ...]
     waiting: tuple[ObjectKey, ...] = ()
+    hooks: tuple[Ran, ...] = ()
 
     @property
     def failures(self) -> tuple[Outcome, ...]:
         return tuple(outcome for outcome in self.outcomes if outcome.result is Result.FAILED)
+
+    @property
+    def failed(self) -> bool:
+        """Whether an object or a hook has failed."""
+        return bool(self.failures) or any(ran.failed for ran in self.hooks)
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is to be waited for before it goes on, or ends."""
+        return bool(self.waiting) or any(ran.running for ran in self.hooks)
 
 
 def apply(
@@ -153,7 +166,7 @@ class Fence:
             return
         if not self.holds():
             _take_back(created, api, self._wanted)
-            raise Superseded(_TAKEN_OVER)
+            raise Superseded(TAKEN_OVER)
 
     def holds(self) -> bool:
         """Whether the claim is held right now."""
@@ -185,7 +198,7 @@ def _write(step: Step, api: Api, view: Viewpoint, fence: Fence) -> Outcome:
             except Conflict:
                 if not fence.holds():  # what is there now is newer than what we were to write
                     version = item.kind.version
-                    return Outcome(item.key, version, Result.FAILED, _TAKEN_OVER, step.live, retry=True)
+                    return Outcome(item.key, version, Result.FAILED, TAKEN_OVER, step.live, retry=True)
                 found = api.get(item.kind, item.key.namespace, item.key.name)
                 before, step = step, replace(write_step(item, found, None, "", view), writer=step.writer)
                 if step.verb in (Verb.REFUSE, Verb.AWAIT):

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Literal
 
 from mooring.errors import Refused, Superseded
 from mooring.keys import AppKey, ObjectKey
+from mooring.model.hooks import Phase
 from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import Operation
 from mooring.model.status import TERMINATING, OperationState
@@ -26,13 +28,17 @@ from workers.apps.patches import refresh_asked
 from workers.apps.store import Claim
 from workers.cluster.api import NAMESPACE
 from workers.compare import Compared, compare
-from workers.decide import Mode
+from workers.decide import Mode, healing
 from workers.delete import delete
 from workers.dry_run import dry_run
 from workers.engine import Engine
+from workers.hooks.ran import Ran
+from workers.hooks.results import FAILED, SUCCEEDED
+from workers.hooks.seen import see
+from workers.hooks.sync import HooksOfSync, end_hooks, still_busy
 from workers.ignore.ahead import ahead
 from workers.look import Checked, Scene, alive, check, look, options
-from workers.plan import Extra, Notice, Plan, without_prunes
+from workers.plan import Extra, Notice, Plan, Verb, without_prunes
 from workers.proof import record
 from workers.push import PUSH
 from workers.retry import next_try, still_waits
@@ -52,7 +58,7 @@ from workers.tell import (
     terminated,
 )
 from workers.timeline import Timeline
-from workers.waves import in_waves
+from workers.waves import after_failure, in_waves
 from workers.windows import Held, verdict
 
 # How long after objects were written it is worth looking whether they are healthy, in seconds.
@@ -78,7 +84,8 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
         edition = engine.applications.edition(app)
         state = app.status.operation_state
         if state is not None and state.phase == TERMINATING:
-            app = terminated(engine, app, state)
+            known = see(engine, app)
+            app = terminated(engine, app, end_hooks(engine, state, known))
             told = revisions_of(state.sync_result)
             if all(pushed in told for name, pushed in turn.wishes.items() if name.startswith(PUSH)):
                 return Ending(failure=TERMINATED)
@@ -123,16 +130,18 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         if left:
             return _back_off(engine, scene, line, state, left)
     due = managed_namespace.due(app, state)
-    if not (scene.plan.changes or scene.plan.refused or decision.by_hand or running or due):
+    if not (decision.by_hand or running or due or _differs(engine, scene)):
         found = compare(scene.plan, engine.api, engine.executor, scene.schema)
         scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
         _keep_bundle(engine, scene)  # deployed from now on is this render, although nothing had to be written
         extras = without_prunes(scene.plan, _NEXT_SYNC).extras
         return concluded(engine, scene, line, state, found.seen, extras, tried=True)
+    resumed = state if decision.resumes else None
+    if resumed is None and (busy := _busy(engine, scene)):
+        return busy
     scene = replace(scene, plan=ahead(scene.plan, engine.api, engine.executor, to_write=True))
     if decision.operation.sync is not None and decision.operation.sync.dry_run:
         return dry_run(engine, scene, line, _missing(engine, scene))
-    resumed = state if decision.resumes else None
     # Only for a turn that is lost. Giving way to whatever is newer would be fewer syncs, but where wishes
     # come faster than one look takes, there would never be any.
     if not engine.turns.renew(turn):
@@ -142,32 +151,42 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     memory = gave_way_to_less(engine, scene)
     if scene.rest is None:
         memory = replace(memory, tried=scene.content, failed="", deployed=scene.given, bad=scene.bad)
-    begun = report.running(decision.operation, scene.pinned, now(), resumed)
+    begun = report.running(decision.operation, scene.pinned, report.later(now(), state), resumed)
     claim = engine.applications.claim(app, begun, memory)
-    applied, parent = _write(engine, scene, claim)
+    fence = Fence(lambda: engine.applications.holds(claim), Successor(engine, claim).wants)
+    hooks = HooksOfSync(engine, claim, scene.hooks, scene.parent, fence)
+    if hooks.begun(Phase.SYNC_FAIL):
+        return _go_on_failing(engine, scene, line, claim, hooks)
+    applied, parent = _write(engine, scene, fence, hooks)
     line.ended("applied")
-    if not applied.failures and not applied.waiting:
+    if not applied.failed and not applied.waits:
         line.landed()
     finished = report.finished(
-        claim.state, scene.pinned, scene.plan, applied, now(), managed_namespace.managed(app)
+        claim.state,
+        scene.pinned,
+        scene.plan,
+        applied,
+        now(),
+        managed_namespace.managed(app),
+        hooks.results,
     )
-    failed = Ending(failure=finished.message) if applied.failures else None
-    if applied.waiting:
-        failed = Ending(finished.message, in_proportion(finished.started_at, *_HEALTHY_YET_S), WAVE)
-    elif failed is not None:
+    retried: Ending | None = None
+    if applied.failed and not applied.waits:
         retries = finished.retry_count
         wait = next_try(decision.operation.retry, retries, any(f.retry for f in applied.failures))
         if wait is not None:
             message = f"{report.RETRYING} {wait:.0f} s (attempt {retries + 2}): {finished.message}"
-            finished = finished.model_copy(
-                update={"phase": "Running", "message": message, "retry_count": retries + 1}
-            )
-            failed = Ending(message, wait, _retry(decision.operation))
-    if not applied.waiting:
+            finished = report.tried_again(finished, message)
+            retried = Ending(message, wait, _retry(decision.operation))
+        elif hooks.waves(Phase.SYNC_FAIL):
+            finished, after = _after_failure(hooks, finished)
+            applied = replace(applied, hooks=(*applied.hooks, *after))
+    if not applied.waits:
+        hooks.clean_up((FAILED,) if retried else (SUCCEEDED, FAILED))
         tell.synced(app, finished)
-    after = concluded(
+    after_all = concluded(
         engine,
-        replace(scene, app=claim.app, parent=parent),
+        replace(scene, app=hooks.app, parent=parent, hooks=replace(scene.hooks, lives=hooks.lives)),
         line,
         finished,
         report.seen_after_apply(scene.plan, applied),
@@ -176,17 +195,16 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         claim=claim,
         tried=scene.rest is None,
     )
-    if not failed:
+    if applied.waits:
+        return _waits(finished, hooks)
+    if applied.failed:
+        ended = retried or Ending(failure=finished.message)
+    else:
+        ended = after_all
         for source, revision in zip(scene.pinned.sources, scene.pinned.revisions, strict=True):
             checkout.origin_of(engine, source, app.spec.project_name).keep(revision)
-    if not applied.waiting:
-        engine.applications.event(
-            app,
-            "Warning" if failed else "Normal",
-            "OperationCompleted",
-            f"sync to {scene.pinned}: {finished.message}",
-        )
-    return failed or after
+    _tell_end(engine, scene, finished, failed=applied.failed)
+    return ended
 
 
 def _back_off(engine: Engine, scene: Scene, line: Timeline, state: OperationState, wait: float) -> Ending:
@@ -202,8 +220,45 @@ def _retry(operation: Operation) -> str:
     return RETRY_NEWEST if operation.retry.refresh else RETRY
 
 
-def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]:
-    """Try what is to be written, grow the inventory, apply, and let go of what was seen gone."""
+def _after_failure(hooks: HooksOfSync, failed: OperationState) -> tuple[OperationState, tuple[Ran, ...]]:
+    """Take the SyncFail hooks one step further: the operation's state then, and how they stand."""
+    hooks.state = failed.model_copy(update={"phase": "Running", "finished_at": ""})
+    ran = after_failure(hooks)
+    return report.failed(report.with_hooks(failed, hooks.results), ran, now()), ran
+
+
+def _go_on_failing(engine: Engine, scene: Scene, line: Timeline, claim: Claim, hooks: HooksOfSync) -> Ending:
+    """Of a sync that has failed, only the SyncFail hooks go on: nothing else is written any more."""
+    finished, ran = _after_failure(hooks, claim.state)
+    applied = Applied((), hooks=ran)
+    if not applied.waits:
+        hooks.clean_up((SUCCEEDED, FAILED))
+        tell.synced(scene.app, finished)
+        scene = replace(scene, notices=(*scene.notices, Notice(SYNC_ERROR, finished.message)))
+    found = compare(scene.plan, engine.api, engine.executor, scene.schema)
+    extras = without_prunes(scene.plan).extras
+    scene = replace(scene, app=hooks.app, hooks=replace(scene.hooks, lives=hooks.lives))
+    concluded(engine, scene, line, finished, found.seen, extras, claim=claim, tried=scene.rest is None)
+    if applied.waits:
+        return _waits(finished, hooks)
+    _tell_end(engine, scene, finished, failed=True)
+    return Ending(failure=finished.message)
+
+
+def _waits(state: OperationState, hooks: HooksOfSync) -> Ending:
+    """What is waited for is looked at again, the less often the longer it takes."""
+    return Ending(state.message, in_proportion(hooks.since or state.started_at, *_HEALTHY_YET_S), WAVE)
+
+
+def _tell_end(engine: Engine, scene: Scene, state: OperationState, *, failed: bool) -> None:
+    message = f"sync to {scene.pinned}: {state.message}"
+    kind: Literal["Normal", "Warning"] = "Warning" if failed else "Normal"
+    engine.applications.event(scene.app, kind, "OperationCompleted", message)
+
+
+def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tuple[Applied, Parent]:
+    """Try what is to be written, grow the inventory, apply with the hooks around it, and let go of what was
+    seen gone."""
     api = engine.api
     if (refused := _tried(engine, scene)) is not None:
         return refused, scene.parent
@@ -214,8 +269,7 @@ def _write(engine: Engine, scene: Scene, claim: Claim) -> tuple[Applied, Parent]
         exists = partial(alive, engine)
         managed_namespace.ensure(api, scene.app, engine.installation.id, wanted, exists, absent=absent)
     parent = _keep_books(engine, scene)
-    fence = Fence(lambda: engine.applications.holds(claim), Successor(engine, claim).wants)
-    applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence))
+    applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence), hooks)
     # Known only now: written by a merge, since their schema refused an apply. Their marks are told by it.
     merged = {
         outcome.key: Entry(parent.inventory.entries[outcome.key].origin, "merge")
@@ -264,6 +318,27 @@ def _missing(engine: Engine, scene: Scene) -> frozenset[str]:
     return frozenset()
 
 
+def _busy(engine: Engine, scene: Scene) -> Ending | None:
+    """What a sync that is about to begin or to end waits for: hooks of the one before it; None for
+    nothing."""
+    state, why = scene.app.status.operation_state, still_busy(engine, scene.hooks)
+    if not why:
+        return None
+    return Ending(why, in_proportion(state.started_at if state else now(), *_HEALTHY_YET_S), WAVE)
+
+
+def _differs(engine: Engine, scene: Scene) -> bool:
+    """Whether a sync would change anything. Hooks are not run in vain: where proof is missing, the API server
+    is asked before they are."""
+    found = scene.plan
+    if found.refused or not found.changes or not scene.hooks.wanted:
+        return bool(found.refused or found.changes)
+    if found.must_prune or any(step.verb is Verb.CREATE for group in found.writes for step in group):
+        return True
+    compared = compare(found, engine.api, engine.executor, scene.schema)
+    return not all(seen.synced for seen in compared.seen)
+
+
 def _keep_books(engine: Engine, scene: Scene, gone: frozenset[ObjectKey] = frozenset()) -> Parent:
     """The inventory with what the plan adds, and without what is `gone`."""
     parent = scene.parent
@@ -280,8 +355,9 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
     scene = replace(scene, notices=(*scene.notices, *found.notices))
     held = scene.decision.held
     if scene.decision.mode is Mode.HEAL and held is None and (found.drifted or scene.plan.must_prune):
-        healing = replace(scene, plan=_only(scene.plan, found))
-        return _sync(engine, healing, turn, line)
+        decision = replace(scene.decision, operation=healing(scene.decision.operation))
+        healed = replace(scene, plan=_only(scene.plan, found), decision=decision)
+        return _sync(engine, healed, turn, line)
     # What would be pruned by a sync is merely told.
     extras = without_prunes(scene.plan, _NEXT_SYNC).extras
     state, claim = scene.app.status.operation_state, None
@@ -290,6 +366,8 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
         return _wait(engine, scene, line, held, found, extras)
     if state is not None and running:
         # An automated one that was cut short, and automation has been turned off since.
+        if busy := _busy(engine, scene):
+            return busy
         memory = replace(engine.applications.state(scene.app), tried="")
         claim = engine.applications.claim(scene.app, state, memory)
         state = report.ended(state, "Error", "ended: syncs are not automated any more", now())

@@ -75,6 +75,12 @@ def decide(
     return replace(wish, held=found) if isinstance(found, Held) else wish
 
 
+def healing(operation: Operation) -> Operation:
+    """`operation` as one that puts back what has drifted, and runs no hooks."""
+    sync = (operation.sync or SyncOperation()).model_copy(update={"self_heal_attempts_count": 1})
+    return operation.model_copy(update={"sync": sync})
+
+
 def _wish(
     app: Application,
     pinned: Pinned,
@@ -113,6 +119,9 @@ def _wish(
     running = state is not None and state.phase == "Running"
     same = not new or revisions_of(state.sync_result if state else None) == pinned.revisions
     if running and same:  # a commit that changes nothing for the app is no other sync
+        begun = state.operation.sync if state is not None else None
+        if begun is not None and begun.self_heal_attempts_count:
+            automatic = healing(automatic)  # still without hooks
         return Decision(Mode.SYNC, automatic, permission, resumes=True)
     if new or approved:
         return Decision(Mode.SYNC, automatic, permission)

@@ -31,6 +31,8 @@ from workers.apps.patches import had
 from workers.cluster.live import Live
 from workers.deletion import Deletion, deletion
 from workers.engine import Engine
+from workers.hooks.seen import see
+from workers.hooks.sync import end_hooks
 from workers.look import places
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, moment, owner
@@ -201,6 +203,8 @@ def _called_off(engine: Engine, app: Application) -> Application:
         state = report.running(waits, Pinned((), named, several), now())
     elif state is None or state.phase not in ("Running", TERMINATING):
         return app
+    if app.status.operation_state is not None:  # nobody would wait any more for what still runs of it
+        end_hooks(engine, app.status.operation_state, see(engine, app))
     claim = engine.applications.claim(app, state)
     ended = report.ended(state, "Error", _CALLED_OFF, now())
     tell.synced(claim.app, ended)

@@ -81,14 +81,15 @@ def desired(
     options: Sequence[str],
     stamping: Stamp,
     ignore: Ignore | None = None,
+    coming: Mapping[tuple[str, str], Kind] | None = None,
 ) -> tuple[tuple[Desired, ...], tuple[str, ...]]:
     """The desired objects of `manifests` and warnings about those given twice (the last one counts).
 
     `options` are the app's own sync options as written, `ignore` its rules. `find(api_version, kind)` looks
-    a kind up on the server; kinds whose CRD is among the manifests need not exist yet. Raises Refused for a
-    kind that nobody knows.
+    a kind up on the server; those that the same sync brings (`coming`, by default with the CRDs of
+    `manifests`) need not exist yet. Raises Refused for a kind that nobody knows.
     """
-    coming = kinds_of_crds(manifests)
+    coming = kinds_of_crds(manifests) if coming is None else coming
     objects: dict[ObjectKey, Desired] = {}
     warnings: list[str] = []
     for manifest in manifests:

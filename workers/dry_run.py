@@ -27,8 +27,9 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
 
     `missing` are namespaces that the sync would create. Raises what a claim raises.
     """
+    before = scene.app.status.operation_state
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
-    begun = report.running(scene.decision.operation, scene.pinned, now())
+    begun = report.running(scene.decision.operation, scene.pinned, report.later(now(), before))
     claim = engine.applications.claim(scene.app, begun, gave_way_to_less(engine, scene))
     tried = trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing)
     stay = [(one, one.step) for one in tried if one.step is not None]

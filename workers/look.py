@@ -33,12 +33,14 @@ from workers.apps.patches import refresh_asked
 from workers.apps.state import content_digest
 from workers.cluster.live import Live
 from workers.decide import Decision, asked, decide
-from workers.desired import CRD, Desired, Stamp, desired
+from workers.desired import CRD, Desired, Stamp, desired, kinds_of_crds
 from workers.engine import Engine
+from workers.hooks.seen import Hooks, see
+from workers.hooks.wanted import WantedHook, apart, hooks_of
 from workers.ignore.ignored import Ignore, ignoring
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, owner
-from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
+from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan, without_keys
 from workers.proof import due_again
 from workers.render.source import Drawn
 from workers.rollback import Ahead
@@ -109,6 +111,7 @@ class Scene:
     words: Words
     edition: str
     bundle: Bundle | None
+    hooks: Hooks
     given: str  # the digest of what was given for it (workers/rollback.py)
     bad: str  # to be remembered once it is synced, as is `seen` (State)
     seen: str
@@ -184,16 +187,13 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         rendered = rendered.with_drawn(bundle.drawn)
     parent = reading_parent.result()
     stamping = Stamp(engine.installation.id, app.key, parent.applyset)
-    wanted, twice = desired(
-        rendered.manifests,
-        engine.api.discovery.find,
-        app.spec.destination.namespace,
-        options(app, operation),
-        stamping,
-        checked.ignore,
-    )
-    _check_permitted(engine, checked, wanted)
-    asks = unsupported_manifests(item.body for item in wanted)
+    stay, hooked = apart(rendered.manifests)
+    coming = kinds_of_crds(rendered.manifests)
+    find, namespace = engine.api.discovery.find, app.spec.destination.namespace
+    wanted, twice = desired(stay, find, namespace, options(app, operation), stamping, checked.ignore, coming)
+    hooks = hooks_of(hooked, find, coming, namespace, options(app, operation))
+    _check_permitted(engine, checked, (*wanted, *hooks))
+    asks = unsupported_manifests((*(item.body for item in wanted), *(hook.body for hook in hooks)))
     twofold = managed_namespace.told(app, {item.key for item in wanted})
     notices = [
         *checked.notices,
@@ -256,6 +256,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         options(app, operation),
         decision.permission,
     )
+    found = without_keys(found, {hook.key for hook in hooks})
     rest: Plan | None = None
     words = _shared(engine, app, found)
     told = found.notices
@@ -288,6 +289,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         rest=rest,
         nowhere=observed.nowhere,
         ahead=_ahead(engine, app, aimed.ahead, stamping) if aimed.ahead else None,
+        hooks=see(engine, app, hooks, parent.applyset),
     )
 
 
@@ -296,7 +298,9 @@ def _ahead(engine: Engine, app: Application, git: aim.Made, stamping: Stamp) -> 
     find, namespace = engine.api.discovery.find, app.spec.destination.namespace
     wanted: tuple[Desired, ...] | None = None
     with contextlib.suppress(Refused):
-        wanted, _ = desired(git.rendered.manifests, find, namespace, options(app, None), stamping)
+        manifests = git.rendered.manifests
+        coming = kinds_of_crds(manifests)
+        wanted, _ = desired(apart(manifests)[0], find, namespace, options(app, None), stamping, coming=coming)
     return Ahead(git.pinned, git.inputs, git.given, wanted)
 
 
@@ -388,7 +392,7 @@ def _lost_inventory(engine: Engine, app: Application, parent: Parent, observed: 
     )
 
 
-def _check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired]) -> None:
+def _check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired | WantedHook]) -> None:
     project = checked.project
     server, name = places(engine, checked.app)
     for item in wanted:

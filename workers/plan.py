@@ -6,7 +6,7 @@ and whatever is kept from pruning is kept with a reason that people can read and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -362,6 +362,16 @@ def groups(
         tuple(waves[wave][key] for key in group)
         for wave in sorted(waves, reverse=last_first)
         for group in order(waves[wave])
+    )
+
+
+def without_keys(found: Plan, keys: Collection[ObjectKey]) -> Plan:
+    """`found` without the deletions of `keys`, and without a word about them: Git has them, as hooks."""
+    prunes = (tuple(step for step in group if step.key not in keys) for group in found.prunes)
+    return replace(
+        found,
+        prunes=tuple(group for group in prunes if group),
+        extras=tuple(extra for extra in found.extras if extra.key not in keys),
     )
 
 

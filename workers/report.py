@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from mooring.keys import ObjectKey
 from mooring.model.annotations import ignores_extraneous
 from mooring.model.application import Application
+from mooring.model.hooks import Phase, wave_of
 from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import ManagedNamespaceMetadata, Operation
 from mooring.model.status import (
@@ -30,6 +32,8 @@ from workers.cluster.live import Live
 from workers.desired import Desired
 from workers.health import Health, assess, worst
 from workers.health import HealthStatus as Word
+from workers.hooks.ran import Ran
+from workers.hooks.results import key_of, without_failed
 from workers.links import external_urls
 from workers.managed_namespace import due
 from workers.plan import Extra, Notice, Plan
@@ -71,9 +75,7 @@ def left_over(plan: Plan, applied: Applied) -> tuple[Extra, ...]:
         and any(outcome.key == step.key for group in plan.prunes for step in group)
     ]
     why = (
-        "is pruned once all else is healthy"
-        if applied.waiting
-        else "not pruned because an earlier step failed"
+        "is pruned once all else is healthy" if applied.waits else "not pruned because an earlier step failed"
     )
     known = {extra.key for extra in kept}
     planned = {step.key for group in plan.prunes for step in group}
@@ -100,10 +102,16 @@ def status(
     notices: Iterable[Notice],
     operation: OperationState | None,
     now: str,
+    hooks: Iterable[Live] = (),
 ) -> ApplicationStatus:
-    """The whole new status. `pinned` is what was compared, of these `kinds`; `now` RFC 3339."""
+    """The whole new status. `pinned` is what was compared, of these `kinds`; `now` RFC 3339; `hooks` are
+    those that are there: neither whether the app is in sync nor its health is told by them."""
     resources = sorted(
-        [_resource(item) for item in seen] + [_extra(extra) for extra in extras],
+        [
+            *(_resource(item) for item in seen),
+            *(_extra(extra) for extra in extras),
+            *(_hook(live) for live in hooks),
+        ],
         key=lambda r: (r.group, r.kind, r.namespace, r.name),
     )
     synced = all(item.synced for item in seen) and all(
@@ -205,25 +213,28 @@ def finished(
     applied: Applied,
     now: str,
     metadata: ManagedNamespaceMetadata | None = None,
+    hooks: Sequence[ResourceResult] = (),
 ) -> OperationState:
     """The state of an operation whose plan was carried out, as far as its waves go by now: Running, while
-    something is waited for."""
-    failures = applied.failures
+    something is waited for. `hooks` is how all of its hooks stand that have begun."""
     skipped = [extra for extra in plan.extras if not extra.condition]
-    phase = "Failed" if failures else "Succeeded"
-    if applied.waiting:
-        phase, message = "Running", _waiting(applied.waiting)
-    elif failures:
-        message = "; ".join(f"{failure.key.title}: {failure.message}" for failure in failures[:3])
-        if len(failures) > 3:
-            message += f"; and {len(failures) - 3} more"
-    else:
-        message = "successfully synced (all tasks run)"
-    earlier = {_name(one): one for one in state.sync_result.resources} if state.sync_result else {}
+    phase, message = "Succeeded", "successfully synced (all tasks run)"
+    if applied.waits:
+        phase, message = "Running", waiting(applied)
+    elif applied.failed:
+        phase = "Failed"
+        message = _reasons(
+            [
+                *((failure.key, failure.message) for failure in applied.failures),
+                *((ran.run.key, ran.message) for ran in applied.hooks if ran.failed),
+            ]
+        )
+    known = state.sync_result.resources if state.sync_result else ()
+    earlier = {key_of(one): one for one in known if not one.hook_type}
     results = [
         _result(outcome, earlier)
         for outcome in applied.outcomes
-        if not (applied.waiting and outcome.result is Result.SKIPPED)  # its wave has not come yet
+        if not (applied.waits and outcome.result is Result.SKIPPED)  # its wave has not come yet
     ]
     results += [
         ResourceResult(
@@ -238,19 +249,76 @@ def finished(
         )
         for extra in skipped
     ]
+    before = tuple(one for one in hooks if one.hook_type == Phase.PRE_SYNC)
+    after = tuple(one for one in hooks if one.hook_type != Phase.PRE_SYNC)
     return state.model_copy(
         update={
             "phase": phase,
             "message": message,
-            "finished_at": "" if applied.waiting else now,
+            "finished_at": "" if applied.waits else now,
             "sync_result": SyncResult(
                 **pinned.revision_fields,
                 **pinned.source_fields,
-                resources=tuple(results),
+                resources=(*before, *results, *after),
                 managed_namespace_metadata=metadata,
             ),
         }
     )
+
+
+def with_hooks(state: OperationState, hooks: Iterable[ResourceResult]) -> OperationState:
+    """`state` with what it says of its hooks replaced by `hooks`."""
+    result = state.sync_result
+    if result is None:
+        return state
+    told = tuple(hooks)
+    before = tuple(one for one in told if one.hook_type == Phase.PRE_SYNC)
+    after = tuple(one for one in told if one.hook_type != Phase.PRE_SYNC)
+    plain = tuple(one for one in result.resources if not one.hook_type)
+    update = {"resources": (*before, *plain, *after)}
+    return state.model_copy(update={"sync_result": result.model_copy(update=update)})
+
+
+def failed(state: OperationState, hooks: Sequence[Ran], now: str) -> OperationState:
+    """The state of an operation that has failed, once `hooks`, those of phase SyncFail, have ended: Running,
+    while one of them runs."""
+    applied = Applied((), hooks=tuple(hooks))
+    if applied.waits:
+        return state.model_copy(update={"phase": "Running", "message": waiting(applied), "finished_at": ""})
+    known = state.sync_result.resources if state.sync_result else ()
+    reasons = _reasons([(key_of(one), one.message) for one in known if _failed(one)])
+    if applied.failed:
+        also = _reasons([(ran.run.key, ran.message) for ran in hooks if ran.failed])
+        reasons = f"{reasons}; and then its SyncFail hooks: {also}"
+    return state.model_copy(update={"phase": "Failed", "message": reasons, "finished_at": now})
+
+
+def _failed(result: ResourceResult) -> bool:
+    return result.hook_phase == "Failed" and result.sync_phase != Phase.SYNC_FAIL
+
+
+def _reasons(failures: Sequence[tuple[ObjectKey, str]]) -> str:
+    message = "; ".join(f"{key.title}: {why}" for key, why in failures[:3])
+    return message if len(failures) <= 3 else f"{message}; and {len(failures) - 3} more"
+
+
+def tried_again(state: OperationState, message: str) -> OperationState:
+    """The state of an operation that has failed and is tried again: hooks that have succeeded never run
+    again."""
+    result = state.sync_result
+    if result is not None:
+        result = result.model_copy(update={"resources": without_failed(result.resources)})
+    update = {"phase": "Running", "message": message, "retry_count": state.retry_count + 1}
+    return state.model_copy(update={**update, "sync_result": result})
+
+
+def later(moment: str, before: OperationState | None) -> str:
+    """`moment` (RFC 3339), or the second after `before` began: no two operations of an app begin at the same
+    one, for by that hooks know whose they are."""
+    if before is None or moment > before.started_at:
+        return moment
+    after = datetime.fromisoformat(before.started_at) + timedelta(seconds=1)
+    return after.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def ended(state: OperationState, phase: str, message: str, now: str) -> OperationState:
@@ -261,14 +329,16 @@ def ended(state: OperationState, phase: str, message: str, now: str) -> Operatio
 _WORDS = {Result.PRUNED: "Pruned", Result.FAILED: "SyncFailed", Result.SKIPPED: "SyncFailed"}
 
 
-def _waiting(keys: Sequence[ObjectKey]) -> str:
+def waiting(applied: Applied) -> str:
+    """What is waited for, in Argo CD's words."""
+    hooks = [ran for ran in applied.hooks if ran.running]
+    going = [ran for ran in hooks if ran.clearing]
+    keys = [*(ran.run.key for ran in going or hooks), *(() if going else applied.waiting)]
+    what = "deletion of hook" if going else "completion of hook" if hooks else "healthy state of"
     first, more = keys[0], len(keys) - 1
-    told = f"waiting for healthy state of {first.group}/{first.kind}/{first.name}"
-    return f"{told} and {more} more resources" if more else told
-
-
-def _name(one: ResourceResult) -> ObjectKey:
-    return ObjectKey(one.group, one.kind, one.namespace, one.name)
+    told = f"waiting for {what} {first.group}/{first.kind}/{first.name}"
+    others = "hooks" if hooks and not applied.waiting else "resources"
+    return f"{told} and {more} more {others}" if more else told
 
 
 def _result(outcome: Outcome, earlier: Mapping[ObjectKey, ResourceResult]) -> ResourceResult:
@@ -308,6 +378,21 @@ def _resource(item: Seen) -> ResourceStatus:
     )
 
 
+def _hook(live: Live) -> ResourceStatus:
+    key = live.key
+    found = assess(live.body) if live.body is not None else None
+    return ResourceStatus(
+        group=key.group,
+        version=live.kind.version,
+        kind=key.kind,
+        namespace=key.namespace,
+        name=key.name,
+        hook=True,
+        sync_wave=wave_of(live.annotations),
+        health=HealthStatus(status=found.status, message=found.message) if found else None,
+    )
+
+
 def _extra(extra: Extra) -> ResourceStatus:
     key = extra.key
     found = assess(extra.live.body) if extra.live.body is not None else None
@@ -325,7 +410,7 @@ def _extra(extra: Extra) -> ResourceStatus:
 
 def _health(app: Application, resources: Iterable[ResourceStatus], now: str) -> HealthStatus:
     """The worst of the objects that are there; Missing only when the app should have some and has none."""
-    wanted = [resource for resource in resources if not resource.requires_pruning]
+    wanted = [resource for resource in resources if not (resource.requires_pruning or resource.hook)]
     healths = [resource.health for resource in wanted if resource.health and resource.health.status]
     missing = [health for health in healths if health.status == Word.MISSING]
     if wanted and len(missing) == len(wanted):

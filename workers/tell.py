@@ -27,6 +27,7 @@ from workers.apps.store import Claim
 from workers.compare import compare
 from workers.decide import asked
 from workers.engine import Engine
+from workers.hooks.results import RUNNING, hook_results
 from workers.look import Scene
 from workers.metrics import SYNCS
 from workers.plan import Extra, Notice, without_prunes
@@ -79,9 +80,11 @@ def concluded(
             for outcome in applied.outcomes
             if outcome.warning
         ]
-        if applied.failures and operation is not None:
+        if applied.failed and not applied.waits and operation is not None:
             notices.append(Notice(SYNC_ERROR, operation.message))
-    status = report.status(scene.app, scene.pinned, scene.kinds, seen, extras, notices, operation, now())
+    status = report.status(
+        scene.app, scene.pinned, scene.kinds, seen, extras, notices, operation, now(), scene.hooks.shown
+    )
     if scene.ahead is not None:
         status = rollback.as_git_has_it(status, scene.app, scene.wanted, scene.ahead)
     in_sync = status.sync is not None and status.sync.status == report.SYNCED
@@ -219,7 +222,13 @@ def _end_unbegun(
     engine: Engine, app: Application, wanted: Operation, why: str
 ) -> tuple[Claim, OperationState]:
     named, several = revisions_of(wanted.sync), bool(wanted.sync and wanted.sync.revisions)
-    claim = engine.applications.claim(app, report.running(wanted, Pinned((), named, several), now()))
+    began = report.running(
+        wanted, Pinned((), named, several), report.later(now(), app.status.operation_state)
+    )
+    # What still runs of the one that gives way is known by this alone.
+    known = hook_results(app.status.operation_state).values()
+    began = report.with_hooks(began, (one for one in known if one.hook_phase == RUNNING))
+    claim = engine.applications.claim(app, began)
     ended = report.ended(claim.state, "Error", why, now())
     synced(claim.app, ended)
     return claim, ended

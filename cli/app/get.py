@@ -65,17 +65,25 @@ def overview(app: Application, window: str) -> None:
 
 
 def resources(app: Application) -> None:
-    """Print its objects, one a line."""
+    """Print its objects, one a line, and the hooks of its last sync."""
     rows = []
     results = app.status.operation_state.sync_result if app.status.operation_state else None
-    said = {(r.group, r.kind, r.namespace, r.name): r for r in (results.resources if results else ())}
+    told = results.resources if results else ()
+    said = {(r.group, r.kind, r.namespace, r.name): r for r in told}
     for item in app.status.resources:
+        if item.hook:
+            continue
         result = said.get((item.group, item.kind, item.namespace, item.name))
         health = item.health.status if item.health else ""
         message = result.message if result else item.health.message if item.health else ""
         status = "OutOfSync (prune)" if item.requires_pruning else item.status
         rows.append((item.group, item.kind, item.namespace, item.name, status, health, message))
     show.columns(("GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "HEALTH", "MESSAGE"), rows)
+    hooks = [r for r in told if r.hook_type]
+    if hooks:
+        click.echo()
+        lines = [(r.hook_type, r.group, r.kind, r.namespace, r.name, r.hook_phase, r.message) for r in hooks]
+        show.columns(("HOOK", "GROUP", "KIND", "NAMESPACE", "NAME", "STATUS", "MESSAGE"), lines)
 
 
 def _window(home: Home, app: Application) -> str:

@@ -19,7 +19,7 @@ from mooring.errors import MooringError, Superseded
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.spec import Info, Initiator, Operation, Retry, SyncOperation
-from mooring.model.status import OperationState
+from mooring.model.status import OperationState, ResourceResult
 from mooring.names import DEPLOY, OURS, TASK_TURN
 from mooring.settings import Settings
 from mooring.store.due import Step
@@ -77,7 +77,7 @@ def print_outcome(app: Application, state: OperationState, named: bool = False) 
     """Print what was done to each object, and how it ended; with the Application's name where `named`."""
     result = state.sync_result
     rows = [
-        (r.group, r.kind, r.namespace, r.name, r.status, r.message)
+        (r.group, r.kind, r.namespace, r.name, _status(r), r.message)
         for r in (result.resources if result else ())
     ]
     if rows:
@@ -91,6 +91,10 @@ def print_outcome(app: Application, state: OperationState, named: bool = False) 
         said = f": {show.one_line(state.message)}" if state.phase == "Succeeded" else ""
         if at or said:
             click.echo(f"{title}{show.coloured(state.phase)}{at}{said}")
+
+
+def _status(result: ResourceResult) -> str:
+    return f"{result.hook_type} {result.hook_phase}" if result.hook_type else result.status
 
 
 def _is(operation: Operation, asked: Asked) -> bool:

@@ -17,12 +17,13 @@ from workers.apps.state import content_digest
 from workers.bundles import Bundles
 from workers.cluster.live import comparable
 from workers.compare import Difference, compare
-from workers.desired import Stamp, desired
+from workers.desired import Stamp, desired, kinds_of_crds
+from workers.hooks.wanted import apart, hooks_of
 from workers.ignore.ignored import ignoring
 from workers.installation import ensure, find
 from workers.jobs import inputs_of, jobs
 from workers.observe import observe
-from workers.plan import Notice, Permission, plan
+from workers.plan import Notice, Permission, plan, without_keys
 from workers.render.files import Tree
 from workers.render.render import render
 from workers.render.source import Drawn, Rendered
@@ -95,14 +96,13 @@ def compared(home: Home, app: Application, revisions: Sequence[str] = ()) -> Com
     installation = ensure(api, home.settings.namespace)
     pinned, result = rendered(home, app, revisions)
     parent = parents.read(api, home.settings.namespace, app.key, installation)
-    wanted, _ = desired(
-        result.manifests,
-        api.discovery.find,
-        app.spec.destination.namespace,
-        app.spec.sync_options,
-        Stamp(installation.id, app.key, parent.applyset),
-        ignoring(app.spec.ignore_differences, home.settings),
-    )
+    stay, hooked = apart(result.manifests)
+    coming = kinds_of_crds(result.manifests)
+    find_kind, namespace, options = api.discovery.find, app.spec.destination.namespace, app.spec.sync_options
+    stamping = Stamp(installation.id, app.key, parent.applyset)
+    ignore = ignoring(app.spec.ignore_differences, home.settings)
+    wanted, _ = desired(stay, find_kind, namespace, options, stamping, ignore, coming)
+    hooks = hooks_of(hooked, find_kind, coming, namespace, options)
     view = viewpoint(home.applications, installation.id, app, parent.applyset)
     with ThreadPoolExecutor(8) as executor:
         observed = observe(
@@ -120,6 +120,7 @@ def compared(home: Home, app: Application, revisions: Sequence[str] = ()) -> Com
             app.spec.sync_options,
             permission,
         )
+        found = without_keys(found, {hook.key for hook in hooks})
         differences = compare(found, api, executor, lambda _: "")
     pruned = [step for group in found.prunes for step in group if step.live is not None]
     gone = [Difference(step.key, _body(home, step.live), None) for step in pruned]

@@ -15,7 +15,7 @@ from mooring.keys import IN_CLUSTER
 from mooring.model.annotations import annotations_of
 from mooring.model.application import Application, unknown_fields
 from mooring.model.finalizers import CASCADES, obeyed
-from mooring.model.helm_hooks import installs_crd
+from mooring.model.hooks import Phase, hook_of
 from mooring.model.project import AppProject
 from mooring.model.spec import ApplicationSpec, Destination, Operation, SyncOperation
 from mooring.model.sync_options import SyncOptions, sync_options
@@ -38,6 +38,7 @@ BLOCKS, WARNS = True, False
 _UNKNOWN_FIELD = "no such field is known: correct it, or leave it out"
 _UNKNOWN_ANNOTATION = "this annotation is not known: correct it, or leave it out"
 _UNKNOWN_OPTION = "this option is not known: correct it, or leave it out"
+_NOT_UNDERSTOOD = "is not understood: correct it, or leave it out"
 
 # --- tables ---------------------------------------------------------------------------------------
 _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = (
@@ -51,8 +52,8 @@ _SPEC: tuple[tuple[str, Callable[[ApplicationSpec], object], str, bool], ...] = 
 
 # Annotations of objects, in both spellings. None: nothing is missing when it is left alone or obeyed.
 _ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
-    "hook": ("hooks are not run yet", BLOCKS),
-    "hook-delete-policy": ("hooks are not run yet", BLOCKS),
+    "hook": None,  # judged name by name
+    "hook-delete-policy": None,  # judged name by name
     "sync-wave": None,  # obeyed
     "ignore-healthcheck": ("the object's health still counts", WARNS),
     "ignore-resource-updates": ("every change of the object is looked at", WARNS),
@@ -156,8 +157,6 @@ def unsupported_annotations(body: Mapping[str, Any]) -> tuple[Unsupported, ...]:
         annotations = annotations_of(body)
         for key, value in sorted(annotations.items()):
             path = f"metadata.annotations[{key}]"
-            if key.startswith("helm.sh/hook") and not installs_crd(annotations):
-                yield Unsupported(path, "hooks are not run yet", BLOCKS)
             name = _own_name(key)
             if not name or name.startswith(_HARMLESS_PREFIXES):
                 continue
@@ -170,9 +169,23 @@ def unsupported_annotations(body: Mapping[str, Any]) -> tuple[Unsupported, ...]:
                 verdict = _ANNOTATIONS.get(name, (_UNKNOWN_ANNOTATION, BLOCKS))
                 if verdict:
                     yield Unsupported(path, *verdict)
+        yield from _hook(annotations)
         yield from _options(sync_options((), annotations), "metadata.annotations[sync-options]")
 
     return tuple(found())
+
+
+def _hook(annotations: Mapping[str, str]) -> Iterator[Unsupported]:
+    hook = hook_of(annotations)
+    if hook is None:
+        return
+    own = [key for key in sorted(annotations) if _own_name(key).startswith("hook")]
+    for text in hook.not_understood:
+        path = next((key for key in own if text in annotations[key]), "hook")
+        yield Unsupported(f"metadata.annotations[{path}]", f"{text}: {_NOT_UNDERSTOOD}", BLOCKS)
+    for phase in hook.phases:
+        if phase in (Phase.PRE_DELETE, Phase.POST_DELETE):
+            yield Unsupported("metadata.annotations[hook]", f"{phase}: is not run yet", WARNS)
 
 
 def unsupported_manifests(bodies: Iterable[Mapping[str, Any]]) -> tuple[Unsupported, ...]:
@@ -223,10 +236,7 @@ def _revisions(sync: SyncOperation, count: int) -> Iterator[Unsupported]:
 
 
 def _options(options: SyncOptions, path: str) -> Iterator[Unsupported]:
-    yield from (
-        Unsupported(path, f"{text}: is not understood: correct it, or leave it out", BLOCKS)
-        for text in options.not_understood
-    )
+    yield from (Unsupported(path, f"{text}: {_NOT_UNDERSTOOD}", BLOCKS) for text in options.not_understood)
 
 
 _ELSEWHERE = (

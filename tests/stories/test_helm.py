@@ -32,7 +32,7 @@ HELM = {
 HOOK = """
 apiVersion: v1
 kind: ConfigMap
-metadata: {name: before, annotations: {helm.sh/hook: pre-install}}
+metadata: {name: before, annotations: {helm.sh/hook: "pre-install,pre-upgrade", helm.sh/hook-weight: "-5"}}
 """
 
 
@@ -65,14 +65,17 @@ def test_a_chart_in_git_is_synced_by_a_push_of_its_values(
     assert untouched == changed["metadata"]["resourceVersion"]
 
 
-def test_a_chart_with_a_hook_is_compared_and_not_synced(
+def test_a_charts_hook_runs_before_what_the_chart_deploys(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     commit = git_repo.commit({**CHART, "charts/web/templates/before.yaml": HOOK})
     ship.create_app("hooked", git_repo, namespace, spec=chart(git_repo))
-    ship.condition("hooked", "hooks are not run yet")
-    ship.synced("hooked", commit, status="OutOfSync")
-    assert ship.configmap(namespace, "hooked-web") is None
+    ship.synced("hooked", commit)
+    (first, second) = ship.ended("hooked")["status"]["operationState"]["syncResult"]["resources"]
+    assert (first["name"], first["hookType"], first["hookPhase"]) == ("before", "PreSync", "Succeeded")
+    assert second["name"] == "hooked-web"
+    assert ship.configmap(namespace, "before")
+    assert ship.configmap(namespace, "hooked-web")
     shown = ship.mooring("app", "manifests", "hooked")
     assert shown.returncode == 0, shown.stderr
     assert "name: hooked-web" in shown.stdout and "name: before" in shown.stdout

@@ -174,8 +174,7 @@ def test_a_spec_that_asks_for_what_is_not_done_yet_is_told_so_and_changes_nothin
 @pytest.mark.parametrize(
     ("annotation", "value"),
     [
-        ("argocd.argoproj.io/hook", "PreSync"),
-        ("helm.sh/hook", "pre-install"),
+        ("argocd.argoproj.io/hook", "PreSynch"),
         ("argocd.argoproj.io/sync-options", "Force=maybe"),
         ("argocd.argoproj.io/something-new", "x"),
     ],

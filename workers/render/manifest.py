@@ -16,6 +16,8 @@ import orjson
 
 from mooring.errors import RenderFailed
 from mooring.keys import ObjectKey
+from mooring.model.annotations import annotations_of
+from mooring.model.hooks import hook_of
 from mooring.names import ARGO, ARGO_GROUP, OURS, REFRESH, STATE
 from workers.render.yaml_reader import Document
 
@@ -41,7 +43,8 @@ _OF_THE_SERVER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """One object of a render. `key.namespace` and the body's are as written, until `with_namespace`.
+    """One object of a render. `key.namespace` and the body's are as written, until `with_namespace`; of a
+    hook with generateName instead of a name, `key.name` is that.
 
     The body is shared: copy before changing it.
     """
@@ -170,13 +173,13 @@ def _identity(body: dict[str, Any], item: str, where: str) -> tuple[ObjectKey, s
     if not isinstance(metadata, dict):
         problem = "is missing" if metadata is None else "must be a mapping"
         raise RenderFailed(f"{item}metadata of this {kind} {problem}", where=where)
-    if not metadata.get("name") and metadata.get("generateName"):
+    named = "name" if metadata.get("name") or not metadata.get("generateName") else "generateName"
+    name = text(metadata, named, f"metadata.{named}", _NAME)
+    if named == "generateName" and hook_of(annotations_of(body)) is None:
         raise RenderFailed(
-            f"{item}metadata.generateName of this {kind}: only hooks can have it, and hooks are not "
-            "supported yet; give it a metadata.name",
+            f"{item}metadata.generateName of this {kind}: only hooks can have it; give it a metadata.name",
             where=where,
         )
-    name = text(metadata, "name", "metadata.name", _NAME)
     namespace = ""
     if metadata.get("namespace"):
         namespace = text(metadata, "namespace", "metadata.namespace", _NAMESPACE)

@@ -101,8 +101,10 @@ def test_a_skipped_application_is_not_touched() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "verdicts"),
     [
-        ("hook", "PreSync", [True]),
-        ("hook-delete-policy", "HookSucceeded", [True]),
+        ("hook", "PreSync,PostSync", []),
+        ("hook", "Skip", []),
+        ("hook", "PreSynch", [True]),
+        ("hook-delete-policy", "HookSucceeded", []),
         ("sync-wave", "0", []),
         ("sync-wave", "-1", []),
         ("sync-options", "Prune=false,Delete=confirm", []),
@@ -123,9 +125,16 @@ def test_annotations_in_both_spellings(domain: str, name: str, value: str, verdi
     assert [one.blocks for one in found] == verdicts
 
 
-@pytest.mark.parametrize("key", ["helm.sh/hook", "helm.sh/hook-weight", "helm.sh/hook-delete-policy"])
-def test_helm_hooks_block(key: str) -> None:
-    assert [one.blocks for one in unsupported_annotations(_object(**{key: "1"}))] == [True]
+def test_helms_hooks_are_run() -> None:
+    told = {"helm.sh/hook": "pre-install,test", "helm.sh/hook-weight": "1"}
+    assert unsupported_annotations(_object(**told, **{"helm.sh/hook-delete-policy": "hook-failed"})) == ()
+
+
+def test_a_delete_policy_that_nobody_knows_is_told() -> None:
+    told = {"argocd.argoproj.io/hook": "Sync", "argocd.argoproj.io/hook-delete-policy": "Always"}
+    (one,) = unsupported_annotations(_object(**told))
+    assert one.blocks
+    assert "Always" in str(one)
 
 
 def test_a_crd_that_helm_2_would_install_by_a_hook_is_an_object_like_others() -> None:
@@ -146,7 +155,7 @@ def test_others_annotations_are_none_of_our_business() -> None:
 
 def test_what_an_object_asks_for_is_told_with_its_name() -> None:
     hook = "argocd.argoproj.io/hook"
-    mixed = unsupported_manifests([_object("a", **{hook: "PreSync"}), _object("b")])
+    mixed = unsupported_manifests([_object("a", **{hook: "PreSynch"}), _object("b")])
     assert [(one.path, one.blocks) for one in mixed] == [(f"ConfigMap a: metadata.annotations[{hook}]", True)]
 
 

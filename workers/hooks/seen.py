@@ -1,0 +1,55 @@
+"""The hooks of an app as Git wants them, with what the cluster has of them and of those that ran before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mooring.keys import ObjectKey
+from mooring.model.application import Application
+from mooring.model.status import ResourceResult
+from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
+from workers.engine import Engine
+from workers.hooks.judge import Owning, why_not_our_hook
+from workers.hooks.results import RunId, hook_results, key_of
+from workers.hooks.wanted import WantedHook
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """`wanted` are those of Git, `before` is what is written down about those of the app's last operation,
+    `lives` what was looked for of both (None: not there)."""
+
+    wanted: tuple[WantedHook, ...]
+    before: Mapping[RunId, ResourceResult]
+    lives: Mapping[ObjectKey, Live | None]
+    by: Owning
+
+    @property
+    def shown(self) -> tuple[Live, ...]:
+        """The objects that hooks of this app have left, for people to see."""
+        found = (live for live in self.lives.values() if live is not None)
+        return tuple(live for live in found if not why_not_our_hook(live, self.by))
+
+
+def see(engine: Engine, app: Application, wanted: tuple[WantedHook, ...] = (), applyset: str = "") -> Hooks:
+    """Look at the objects of the hooks `wanted`, and of those of the app's last operation.
+
+    Raises ClusterUnavailable or ClusterRefused when any request fails.
+    """
+    before = hook_results(app.status.operation_state)
+    kinds: dict[ObjectKey, Kind | None] = {
+        hook.key: hook.kind if hook.served else None for hook in wanted if not hook.generates
+    }
+    for one in before.values():
+        if key_of(one) not in kinds:
+            version = f"{one.group}/{one.version}" if one.group else one.version
+            kinds[key_of(one)] = engine.api.discovery.find(version, one.kind)
+
+    def read(key: ObjectKey) -> Live | None:
+        kind = kinds[key]
+        return engine.api.get(kind, key.namespace, key.name) if kind is not None else None
+
+    lives = dict(zip(kinds, engine.executor.map(read, kinds), strict=True))
+    return Hooks(wanted, before, lives, Owning(app.key, engine.installation.id, applyset))

@@ -1,0 +1,112 @@
+"""The hooks of an Application's syncs: the runner that one goes on with, what a sync waits for before it
+begins, and how the hooks of one that is to end are ended."""
+
+from __future__ import annotations
+
+from mooring.model.hooks import DeletePolicy, Phase, hook_of
+from mooring.model.status import OperationState
+from workers import report
+from workers.apply import Fence
+from workers.applyset.parent import Parent
+from workers.apps.store import Claim
+from workers.cluster.live import Live
+from workers.engine import Engine
+from workers.hooks.judge import outcome, why_not_our_hook
+from workers.hooks.results import FAILED, RUNNING, SUCCEEDED, Results, hook_results, key_of
+from workers.hooks.runner import Grounds, HookRunner, deleted, released
+from workers.hooks.seen import Hooks
+from workers.hooks.wanted import occasion, runs, runs_hooks
+
+_OF_A_SYNC = (Phase.PRE_SYNC, Phase.SYNC, Phase.POST_SYNC, Phase.SYNC_FAIL)
+_POLICIES = {SUCCEEDED: DeletePolicy.SUCCEEDED, FAILED: DeletePolicy.FAILED}
+
+
+class HooksOfSync(HookRunner):
+    """The hooks of one claimed sync. `state` is what is written down of it but for its hooks, `app` the
+    Application as that has left it."""
+
+    def __init__(self, engine: Engine, claim: Claim, hooks: Hooks, parent: Parent, fence: Fence) -> None:
+        self.app = claim.app
+        self._engine = engine
+        self._claim = claim
+        self.state = state = claim.state
+        of = occasion(claim.key, claim.uid, engine.installation.id, state.started_at)
+        grounds = Grounds(
+            engine.api, engine.executor, fence, hooks.by, parent.inventory, self._record, self._goes_on
+        )
+        wanted = runs(hooks.wanted, of, _OF_A_SYNC) if runs_hooks(state.operation) else ()
+        super().__init__(grounds, wanted, hook_results(state), hooks.lives)
+
+    def _record(self, results: Results) -> None:
+        state = report.with_hooks(self.state, results.values())
+        status = self.app.status.model_copy(update={"operation_state": state})
+        applications = self._engine.applications
+        self.app = applications.report(self.app, status, applications.state(self.app), self._claim)
+
+    def _goes_on(self) -> bool:
+        app = self._engine.applications.get(self._claim.key)
+        state = app.status.operation_state if app is not None else None
+        same = app is not None and app.metadata.uid == self._claim.uid
+        return same and state is not None and state.started_at == self._claim.state.started_at
+
+    @property
+    def since(self) -> str:
+        """When the last of those that run was created (RFC 3339); "" where none runs."""
+        running = [key_of(one) for one in self.results if one.hook_phase == RUNNING]
+        lives = [live for key, live in self.lives.items() if key in running and live.body is not None]
+        return max((live.body["metadata"]["creationTimestamp"] for live in lives if live.body), default="")
+
+
+def still_busy(engine: Engine, hooks: Hooks) -> str:
+    """What a new sync has to wait for: hooks of the one before it that have not come to their end, since no
+    two syncs of an app ever run hooks at once. "" for nothing; those that have ended are let go of.
+
+    Raises ClusterUnavailable or ClusterRefused when any request fails.
+    """
+    waits: list[tuple[str, Live]] = []
+    for key in {key_of(one) for one in hooks.before.values()}:
+        live = hooks.lives.get(key)
+        if live is None or why_not_our_hook(live, hooks.by):
+            continue
+        ended, _ = outcome(live)
+        if ended != RUNNING:
+            live = _let_go(engine, live, ended)
+        if live is not None and live.deletion_timestamp:
+            waits.append(("deletion", live))
+        elif live is not None and ended == RUNNING:
+            waits.append(("completion", live))
+    if not waits:
+        return ""
+    what, live = waits[0]
+    name = f"{live.key.group}/{live.key.kind}/{live.key.name}"
+    return f"waiting for {what} of hook {name} of an earlier sync: end that, or delete the hook, to go on"
+
+
+def end_hooks(engine: Engine, state: OperationState, hooks: Hooks) -> OperationState:
+    """End the hooks of an operation that somebody asked to end, as Argo CD does; its state then.
+
+    One that has just ended by itself counts as that. Raises ClusterUnavailable or ClusterRefused when any
+    request fails: it is then done once more.
+    """
+    told = dict(hooks.before)
+    for id_, one in hooks.before.items():
+        live = hooks.lives.get(id_[1])
+        ended, message = FAILED, "Terminated"
+        if live is not None and not why_not_our_hook(live, hooks.by):
+            now, said = outcome(live)
+            if now == RUNNING:
+                deleted(engine.api, live)
+            else:
+                ended, message = now, said
+                _let_go(engine, live, ended)
+        if one.hook_phase == RUNNING:
+            told[id_] = one.model_copy(update={"hook_phase": ended, "message": message})
+    return report.with_hooks(state, told.values())
+
+
+def _let_go(engine: Engine, live: Live, ended: str) -> Live | None:
+    """What is there of a hook that has ended, once it may be deleted by others, or was by its policy."""
+    hook = hook_of(live.annotations)
+    if hook is not None and _POLICIES[ended] in hook.delete:
+        return deleted(engine.api, live)
+    return released(engine.api, live)
