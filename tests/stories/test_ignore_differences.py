@@ -10,7 +10,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from tests.stories.ship import Ship, configmap
-from tests.stories.test_kinds import _value as under
+from tests.stories.test_kinds import stored
 
 pytestmark = pytest.mark.cluster
 
@@ -161,7 +161,7 @@ def test_the_data_of_a_secret_can_be_left_to_another_and_is_shown_nowhere(
     told = "".join([json.dumps(ship.app("secretive")), *(ship.log(name) for name in ship.children)])
     told += json.dumps(ship.ask(f"/api/v1/namespaces/{ship.home}/events"))
     with ship.redis() as client:
-        told += "".join(under(client, key).decode("latin-1") for key in client.scan_iter())
+        told += "".join(stored(client, key).decode("latin-1") for key in client.scan_iter())
     assert "secretive" in told
     assert [value for value in (*values.values(), "hunter2", "HUNTER2", "coffee") if value in told] == []
 

@@ -279,11 +279,11 @@ def test_a_secrets_value_is_nowhere_but_in_git_and_in_the_secret(
     assert found == []
     with ship.redis() as client:
         kept = [key for key in client.scan_iter() if any(n in client.dump(key) + key for n in needles)]
-        kept += [key for key in client.scan_iter() if any(n in _value(client, key) for n in needles)]
+        kept += [key for key in client.scan_iter() if any(n in stored(client, key) for n in needles)]
     assert kept == []
 
 
-def _value(client: Any, key: bytes) -> bytes:
+def stored(client: Any, key: bytes) -> bytes:
     """Everything under one key, as one run of bytes."""
     read = {
         b"string": client.get,

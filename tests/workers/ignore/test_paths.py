@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mooring.errors import Refused
 from mooring.keys import ObjectKey
 from mooring.model.spec import IgnoreDifference
+from workers.ignore.keep import NOBODY, kept
 from workers.ignore.paths import Paths, put, put_owned, without
 from workers.ignore.rules import rules_of
 
@@ -26,11 +27,15 @@ POD = {
 }
 
 
-def rest(body: Any, *places: list[Any]) -> Any:
+def tree(body: Any, *places: list[Any]) -> Paths:
     paths: Paths = {}
     for place in places:
         put(paths, body, place)
-    return without(body, paths)
+    return paths
+
+
+def rest(body: Any, *places: list[Any]) -> Any:
+    return without(body, tree(body, *places))
 
 
 def owned(body: Any, fields: dict[str, Any]) -> Any:
@@ -197,6 +202,21 @@ def at(body: Any, place: tuple[Any, ...]) -> Any:
     for step in place:
         body = body[step]
     return body
+
+
+@given(st.data())
+def test_what_is_sent_of_an_object_that_differs_only_in_what_is_ignored_is_that_object(
+    data: st.DataObject,
+) -> None:
+    git = data.draw(st.dictionaries(_names, _bodies, min_size=1, max_size=4))
+    ignored = [
+        [*place] for place in data.draw(st.lists(st.sampled_from(places(git)), min_size=1, max_size=3))
+    ]
+    live = git
+    for place in sorted(ignored, key=len, reverse=True):
+        live = changed(live, tuple(place), data.draw(_bodies))
+    assert kept(git, live, tree(git, *ignored), tree(live, *ignored), NOBODY) == live
+    assert kept(git, git, tree(git, *ignored), tree(git, *ignored), NOBODY) == git
 
 
 @given(st.data())
