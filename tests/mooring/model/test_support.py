@@ -103,6 +103,7 @@ def test_a_skipped_application_is_not_touched() -> None:
     [
         ("hook", "PreSync,PostSync", []),
         ("hook", "Skip", []),
+        ("hook", "PreDelete,PostDelete", [False, False]),
         ("hook", "PreSynch", [True]),
         ("hook-delete-policy", "HookSucceeded", []),
         ("sync-wave", "0", []),
