@@ -197,6 +197,7 @@ def test_a_sync_that_began_before_a_window_of_overrun_is_resumed_within_it() -> 
     st.booleans(),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
 )
 def test_nothing_is_written_or_deleted_that_nobody_allowed(
     policy: dict[str, Any] | None,
@@ -206,18 +207,27 @@ def test_nothing_is_written_or_deleted_that_nobody_allowed(
     automated: bool,
     new: bool,
     failed: bool,
+    bad: bool,
     may_sync: bool,
     approved: bool,
     shut: bool,
 ) -> None:
     of = app(policy, operation, phase, automated=automated)
     windows = denied() if shut else ()
-    found = decided(of, commit, new=new, failed=failed, may_sync=may_sync, approved=approved, windows=windows)
+    found = decided(
+        of, commit, new=new, failed=failed, bad=bad, may_sync=may_sync, approved=approved, windows=windows
+    )
     rules = of.spec.automated
     if found.mode is not Mode.COMPARE:
         assert may_sync
         assert rules is not None or asked(of) is not None
         assert (found.held is not None) == (shut and of.operation is None)
+    if asked(of) is None and (bad or (failed and not new and not approved)):
+        begun = of.status.operation_state
+        running = begun is not None and begun.phase == "Running"
+        assert found.mode is Mode.COMPARE or (found.resumes and running and not bad)
+    if asked(of) is None and rules is not None and new and may_sync and not bad:
+        assert found.mode is Mode.SYNC, "what is new, and nobody rolled back from, is always deployed"
     if found.mode is Mode.HEAL:
         assert rules is not None
         assert rules.self_heal
