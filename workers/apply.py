@@ -73,6 +73,7 @@ class Applied:
     outcomes: tuple[Outcome, ...]
     waiting: tuple[ObjectKey, ...] = ()
     hooks: tuple[Ran, ...] = ()
+    begun: bool = True  # False: refused by its trial, so that nothing was written
 
     @property
     def failures(self) -> tuple[Outcome, ...]:

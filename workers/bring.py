@@ -35,7 +35,7 @@ from workers.engine import Engine
 from workers.hooks.ran import Ran
 from workers.hooks.results import FAILED, SUCCEEDED
 from workers.hooks.seen import see
-from workers.hooks.sync import HooksOfSync, end_hooks, still_busy
+from workers.hooks.sync import HooksOfSync, end_hooks, still_busy, to_run
 from workers.ignore.ahead import ahead
 from workers.look import Checked, Scene, alive, check, look, options
 from workers.plan import Extra, Notice, Plan, Verb, without_prunes
@@ -178,7 +178,7 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
             message = f"{report.RETRYING} {wait:.0f} s (attempt {retries + 2}): {finished.message}"
             finished = report.tried_again(finished, message)
             retried = Ending(message, wait, _retry(decision.operation))
-        elif hooks.waves(Phase.SYNC_FAIL):
+        elif applied.begun and hooks.waves(Phase.SYNC_FAIL):
             finished, after = _after_failure(hooks, finished)
             applied = replace(applied, hooks=(*applied.hooks, *after))
     if not applied.waits:
@@ -300,9 +300,10 @@ def _tried(engine: Engine, scene: Scene) -> Applied | None:
     """Dry run first, when an operation begins: the outcomes where that speaks against it."""
     state = scene.app.status.operation_state if scene.decision.resumes else None
     missing = _missing(engine, scene)
-    if trial.begun(state) or not trial.needed(scene.plan, alone=not missing):
+    hooks = to_run(scene.hooks, scene.decision.operation)
+    if trial.begun(state) or not trial.needed(scene.plan, alone=not (missing or hooks)):
         return None
-    tried = trial.trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing)
+    tried = trial.trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing, hooks)
     return trial.spared(scene.plan, tried)
 
 

@@ -13,6 +13,7 @@ from workers import report, tell
 from workers.apply import Applied, Outcome, Result, refused, unchanged
 from workers.compare import compare
 from workers.engine import Engine
+from workers.hooks.sync import to_run
 from workers.look import Scene
 from workers.plan import Step
 from workers.tell import Ending, concluded, gave_way_to_less, now
@@ -31,7 +32,8 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
     begun = report.running(scene.decision.operation, scene.pinned, report.later(now(), before))
     claim = engine.applications.claim(scene.app, begun, gave_way_to_less(engine, scene))
-    tried = trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing)
+    hooks = to_run(scene.hooks, scene.decision.operation)
+    tried = trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing, hooks)
     stay = [(one, one.step) for one in tried if one.step is not None]
     alike = {seen.desired.key for seen in found.seen if seen.synced}
     outcomes = [

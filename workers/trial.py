@@ -25,6 +25,7 @@ from workers.schema.check import Schema, of_definition
 from workers.schema.openapi import Schemas
 from workers.write import Unchangeable, Written, write
 
+_UNPREPARED = (403, 404)
 _SHOWN = 5  # problems of one object
 _SPARED = "not written, since other objects of this sync were refused"
 
@@ -76,13 +77,15 @@ def trial(
     hooks: Collection[Wanted] = (),
 ) -> tuple[Tried, ...]:
     """Try all that `plan` would write and all `hooks`, in parallel. `missing` are namespaces that will be
-    there by then. Hooks are new objects each time, whatever is there of them.
+    there by then. Hooks are new objects each time, whatever is there of them; and what they do when they run
+    may be what an object waits for, so none is refused that merely is not permitted or misses something.
 
     What is in these, or of a kind that the plan itself defines, the server cannot judge yet: it is held
     against the schema of its kind, which says less.
     """
     steps = [step for group in plan.writes for step in group]
     written = {step.key for step in steps} | {ObjectKey("", "Namespace", "", name) for name in missing}
+    written |= {hook.key for hook in hooks}
     absent = {*missing, *_coming(steps)}
     defined = _defined(steps)
 
@@ -107,7 +110,7 @@ def trial(
                 return write(step, api, view, lambda: True, dry_run=True)
             return None
 
-        return _tried(step, item, live, attempt, written)
+        return _tried(step, item, live, attempt, written, prepared=bool(hooks))
 
     return tuple(executor.map(one, given))
 
@@ -122,7 +125,7 @@ def spared(plan: Plan, tried: Collection[Tried]) -> Applied | None:
         for step in plan.steps
     ]
     hooks = failures.keys() - {step.key for step in plan.steps}
-    return Applied((*outcomes, *(failures[key] for key in sorted(hooks))))
+    return Applied((*outcomes, *(failures[key] for key in sorted(hooks))), begun=False)
 
 
 def _tried(
@@ -131,6 +134,8 @@ def _tried(
     live: Live | None,
     attempt: Callable[[], Written | None],
     written: Collection[ObjectKey],
+    *,
+    prepared: bool,
 ) -> Tried:
     def failed(message: str, *, retry: bool = False) -> Tried:
         outcome = Outcome(item.key, item.kind.version, Result.FAILED, message, live, retry=retry)
@@ -143,7 +148,9 @@ def _tried(
     except Unchangeable as error:
         return failed(f"{item.where}: {error}")
     except MooringError as error:
-        if untried(error) or (isinstance(error, ClusterRefused) and awaits(error, item.key, written)):
+        refusal = error if isinstance(error, ClusterRefused) else None
+        waits = refusal is not None and awaits(refusal, item.key, written)
+        if waits or untried(error) or (prepared and refusal is not None and refusal.code in _UNPREPARED):
             return Tried(step)
         if isinstance(error, Retryable):
             return failed(str(error), retry=True)

@@ -9,7 +9,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from tests.stories.ship import Ship, configmap
-from tests.stories.test_kinds import deployment
+from tests.stories.test_kinds import deployment, job
 from tests.stories.test_operations import invalid
 
 pytestmark = pytest.mark.cluster
@@ -92,6 +92,27 @@ def test_what_comes_into_a_new_namespace_is_held_against_its_schema(
     assert "web.json:1: spec.replicas: must be an integer, not a string" in state["message"]
     assert "spec.selector: is missing" in state["message"]
     assert ship.find(f"/api/v1/namespaces/{fresh}") is None
+
+
+def test_a_bad_hook_leaves_the_cluster_untouched_and_no_hook_runs_for_that(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    def hook(name: str, phase: str, image: str = "example.org/work:1") -> str:
+        body = job(name)
+        body["metadata"]["annotations"] = {"argocd.argoproj.io/hook": phase}
+        body["spec"]["template"]["spec"]["containers"][0]["image"] = image
+        return json.dumps(body)
+
+    files = {"before.json": hook("before", "PreSync"), "fail.json": hook("fail", "SyncFail")}
+    git_repo.commit({**files, "a.yaml": configmap("a"), "after.json": hook("after", "PostSync", "")})
+    ship.create_app("hooked", git_repo, namespace, auto=False)
+
+    state = ship.operate("hooked")["status"]["operationState"]
+
+    assert state["phase"] == "Failed"
+    assert "after.json:1: " in state["message"]
+    assert ship.configmap(namespace, "a") is None
+    assert ship.ask(f"/apis/batch/v1/namespaces/{namespace}/jobs")["items"] == []
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(

@@ -254,6 +254,14 @@ def test_hooks_are_tried_as_new_objects_and_their_failure_spares_the_rest(app: A
     assert "image: Required value" in applied.failures[0].message
 
 
+def test_what_hooks_may_bring_is_not_refused_for_want_of_it(app: App) -> None:
+    plan = app.plans(pod("web", serviceAccountName="runner"))
+    hooks = app.wants(job("prepare", "example.org/a:1"))
+    for given, refused in (((), True), (hooks, False)):
+        tried = trial(plan, app.api, app.executor, app.view, Schemas(), (), given)
+        assert (spared(plan, tried) is not None) is refused
+
+
 def test_the_only_write_of_a_sync_is_its_own_trial(app: App) -> None:
     app.syncs(config_map("a"), config_map("old"))
     one = app.plans(config_map("b"), config_map("old"))

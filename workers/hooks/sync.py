@@ -4,6 +4,7 @@ begins, and how the hooks of one that is to end are ended."""
 from __future__ import annotations
 
 from mooring.model.hooks import DeletePolicy, Phase, hook_of
+from mooring.model.spec import Operation
 from mooring.model.status import OperationState
 from workers import report
 from workers.apply import Fence
@@ -15,10 +16,17 @@ from workers.hooks.judge import outcome, why_not_our_hook
 from workers.hooks.results import FAILED, RUNNING, SUCCEEDED, Results, hook_results, key_of
 from workers.hooks.runner import Grounds, HookRunner, deleted, released
 from workers.hooks.seen import Hooks
-from workers.hooks.wanted import occasion, runs, runs_hooks
+from workers.hooks.wanted import WantedHook, occasion, runs, runs_hooks
 
 _OF_A_SYNC = (Phase.PRE_SYNC, Phase.SYNC, Phase.POST_SYNC, Phase.SYNC_FAIL)
 _POLICIES = {SUCCEEDED: DeletePolicy.SUCCEEDED, FAILED: DeletePolicy.FAILED}
+
+
+def to_run(hooks: Hooks, operation: Operation) -> tuple[WantedHook, ...]:
+    """The hooks that a sync by `operation` may run, those for its failure included."""
+    if not runs_hooks(operation):
+        return ()
+    return tuple(one for one in hooks.wanted if not set(_OF_A_SYNC).isdisjoint(one.hook.phases))
 
 
 class HooksOfSync(HookRunner):
