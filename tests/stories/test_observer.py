@@ -176,6 +176,9 @@ def test_one_of_several_acts_and_the_next_takes_over_when_it_dies(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     with ship.redis() as client:
+        ship.end("observer")
+        client.delete(OBSERVER_LEASE)
+        ship.start("observer")
         until("one to hold the lease", lambda: client.get(OBSERVER_LEASE))
         ship.start("observer-2")
         until("the other to be well", lambda: ship.health("observer-2")[0] == 200)
