@@ -19,6 +19,7 @@ from devcluster.gitserver import Repository
 from mooring.names import OBSERVER_LEASE
 from tests.stories.line import Line
 from tests.stories.ship import Ship, configmap, until
+from tests.stories.test_hooks import RUN, ends, job, results
 from tests.stories.test_waves import DEPLOYMENT, DOOR, FILES, opened, status, waits, waved
 
 pytestmark = pytest.mark.cluster
@@ -103,6 +104,23 @@ def test_five_waves_of_deployments_go_through(ship: Ship, git_repo: Repository, 
 
     ship.synced("through", commit)
     assert ship.ended("through")["status"]["operationState"]["phase"] == "Succeeded"
+
+
+def test_a_sync_goes_on_with_the_event_that_its_hook_has_ended(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    files = {"before.yaml": job("before", RUN, hook="PreSync"), "after.yaml": job("after", hook="PostSync")}
+    commit = git_repo.commit({**files, "a.yaml": configmap("a", v="1")})
+    ship.create_app("hooked", git_repo, namespace)
+    waits(ship, "hooked", "waiting for completion of hook")
+    assert ship.configmap(namespace, "a") is None
+    ship.quiet_but("hooked")
+
+    ends(ship, namespace, "before")
+
+    ship.synced("hooked", commit)
+    assert ship.ended("hooked")["status"]["operationState"]["phase"] == "Succeeded"
+    assert results(ship, "hooked") == {"before": ("PreSync", "Succeeded"), "after": ("PostSync", "Succeeded")}
 
 
 def test_an_application_becomes_healthy_with_its_objects(
