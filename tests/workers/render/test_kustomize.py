@@ -243,6 +243,25 @@ def test_a_remote_base_is_fetched_and_so_is_what_that_one_names(workshop: Worksh
     )
 
 
+def test_the_origin_of_what_was_fetched_is_told_by_where_it_lay_to_be_built(workshop: Workshop) -> None:
+    files = {"base/kustomization.yaml": kustomization("map.yaml"), "base/map.yaml": configmap("theirs")}
+    workshop.remote("https://git.example/org/base", files)
+    resources = kustomization("https://git.example/org/base//base", "map.yaml")
+    rendered = workshop.rendered(
+        {
+            "app/kustomization.yaml": f"{resources}buildMetadata: [originAnnotations]\n",
+            "app/map.yaml": configmap("ours"),
+        }
+    )
+    told = {
+        manifest.key.name: manifest.body["metadata"]["annotations"]["config.kubernetes.io/origin"]
+        for manifest in rendered.manifests
+    }
+    assert told["ours"] == "path: map.yaml\n"
+    assert told["theirs"].endswith("/base/map.yaml\n")
+    assert "git.example" not in told["theirs"]
+
+
 def test_a_remote_base_sees_its_own_repository_only(workshop: Workshop) -> None:
     workshop.remote(
         "https://git.example/org/evil", {"base/kustomization.yaml": kustomization("../../../repo/app")}
