@@ -18,12 +18,12 @@ from mooring.model.sync_options import sync_options
 from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.store.due import Step
 from mooring.store.turns import Turn
-from workers import aim, checkout, managed_namespace, report, tell, trial
+from workers import aim, checkout, managed_namespace, report, tell, trial, upstream
 from workers.apply import Applied, Fence, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
 from workers.applyset.parent import Parent
-from workers.apps.conditions import SYNC_ERROR, SYNC_WINDOW
+from workers.apps.conditions import DEPENDENCY_WAITING, SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.store import Claim
 from workers.cluster.api import NAMESPACE
@@ -44,6 +44,7 @@ from workers.push import PUSH
 from workers.retry import next_try, still_waits
 from workers.successor import Successor
 from workers.tell import (
+    DEPENDS,
     RETRY,
     RETRY_NEWEST,
     TERMINATED,
@@ -64,6 +65,8 @@ from workers.windows import Held, verdict
 # How long after objects were written it is worth looking whether they are healthy, in seconds.
 _HEALTHY_YET_S = (0.5, 15.0)
 _NEXT_SYNC = "left Git; it is pruned with the next sync"
+# How long after the others were not ready they are asked again, should nobody have told, in seconds.
+_OTHERS_READY_S = 15.0
 _WRITTEN = (Result.CREATED, Result.CONFIGURED, Result.UNCHANGED)
 
 
@@ -142,6 +145,8 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     scene = replace(scene, plan=ahead(scene.plan, engine.api, engine.executor, to_write=True))
     if decision.operation.sync is not None and decision.operation.sync.dry_run:
         return dry_run(engine, scene, line, _missing(engine, scene))
+    if waits := _unready(engine, scene):
+        return _wait_for_others(engine, scene, line, waits)
     # Only for a turn that is lost. Giving way to whatever is newer would be fewer syncs, but where wishes
     # come faster than one look takes, there would never be any.
     if not engine.turns.renew(turn):
@@ -205,6 +210,34 @@ def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
             checkout.origin_of(engine, source, app.spec.project_name).keep(revision)
     _tell_end(engine, scene, finished, failed=applied.failed)
     return ended
+
+
+def _unready(engine: Engine, scene: Scene) -> str:
+    """What this sync waits for because the app depends on it; "" for nothing. One that has begun goes on."""
+    state = scene.app.status.operation_state if scene.decision.resumes else None
+    if state is not None and state.sync_result is not None and state.sync_result.resources:
+        return ""
+    return upstream.waits(engine, scene.app)
+
+
+def _wait_for_others(engine: Engine, scene: Scene, line: Timeline, why: str) -> Ending:
+    """Say what is waited for, if anything is to be written at all. What somebody asked for is taken up, and
+    waits as an operation that runs."""
+    app, decision = scene.app, scene.decision
+    found = compare(scene.plan, engine.api, engine.executor, scene.schema)
+    engine.proofs.save(engine.api.cluster, app.key, found.proofs)
+    extras = without_prunes(scene.plan, _NEXT_SYNC).extras
+    state, claim = app.status.operation_state, None
+    in_order = not scene.plan.prunes and all(seen.synced for seen in found.seen)
+    if in_order and not decision.by_hand:
+        return concluded(engine, scene, line, state, found.seen, extras)
+    if decision.by_hand and not (decision.resumes and state is not None and state.message == why):
+        begun = report.running(decision.operation, scene.pinned, now(), state if decision.resumes else None)
+        claim = engine.applications.claim(app, begun.model_copy(update={"message": why}))
+        scene, state = replace(scene, app=claim.app), claim.state
+    scene = replace(scene, notices=(*scene.notices, Notice(DEPENDENCY_WAITING, why)))
+    concluded(engine, scene, line, state, found.seen, extras, claim=claim)
+    return Ending(why, _OTHERS_READY_S, DEPENDS)
 
 
 def _back_off(engine: Engine, scene: Scene, line: Timeline, state: OperationState, wait: float) -> Ending:

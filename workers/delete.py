@@ -38,6 +38,7 @@ from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, moment, owner
 from workers.plan import Notice, Plan, Viewpoint
 from workers.tell import DELETION, Ending, in_proportion, now
+from workers.upstream import dependents
 from workers.viewpoint import viewpoint
 
 _log = logging.getLogger(__name__)
@@ -79,9 +80,13 @@ def _delete(engine: Engine, app: Application) -> Ending:
     if other := [name for name in obeyed(app.metadata.finalizers) if name not in CASCADES]:
         raise Refused(f"hooks are not run yet: take the finalizer {other[0]} off to go on without")
     assert how is not None
+    wait, stay = dependents(engine, app)
+    if wait:
+        _say(engine, app, [Notice(DELETING, wait)])
+        return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
     site = _site(engine, app)
     if not site.parent.inventory.entries:
-        return _let_go(engine, site, ())
+        return _let_go(engine, site, (), stay)
     found, failures, passes = _carry_out(engine, site, how)
     if found.gone:
         site = replace(site, parent=parents.shrink(engine.api, site.parent, found.gone))
@@ -89,7 +94,7 @@ def _delete(engine: Engine, app: Application) -> Ending:
     if failures and not passes:
         return _stuck(engine, app, _joined(failures), found)
     if found.done and not failures:
-        return _let_go(engine, site, [f"{extra.key.title}: {extra.reason}" for extra in found.stays])
+        return _let_go(engine, site, [f"{extra.key.title}: {extra.reason}" for extra in found.stays], stay)
     if late := _late(found.going, datetime.fromtimestamp(engine.clock(), UTC)):
         return _stuck(engine, app, late, found)
     message = _joined(failures) or waiting(found)
@@ -176,8 +181,9 @@ def _after(engine: Engine, observed: Observed, applied: Applied) -> Observed:
     return Observed(objects, frozenset(absent))
 
 
-def _let_go(engine: Engine, site: _Site, stays: Sequence[str]) -> Ending:
-    """Nothing is left to be deleted: close the books, and take the finalizer off."""
+def _let_go(engine: Engine, site: _Site, stays: Sequence[str], dependents: Sequence[str]) -> Ending:
+    """Nothing is left to be deleted: close the books, and take the finalizer off. `dependents` are without it
+    from now on."""
     app = site.app
     claims = engine.shared.exchange(engine.api.cluster, app.key, {}).claims
     if not site.parent.inventory.entries:
@@ -186,7 +192,9 @@ def _let_go(engine: Engine, site: _Site, stays: Sequence[str]) -> Ending:
         engine.bundles.keep_only(app.key, "")
     engine.proofs.forget(engine.api.cluster, app.key)
     told = f"deleted; stays: {'; '.join(stays)}" if stays else "deleted with all that it had"
-    engine.applications.event(app, "Normal", "ResourceDeleted", told)
+    if dependents:
+        told += f"; {', '.join(dependents)} depends on it, and waits from now on"
+    engine.applications.event(app, "Warning" if dependents else "Normal", "ResourceDeleted", told)
     engine.applications.unbind(app, CASCADES)
     _log.info("application %s: %s", app.key, told)
     for other in claims:

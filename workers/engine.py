@@ -24,6 +24,7 @@ from mooring.store.proofs import Proofs
 from mooring.store.shared import Shared
 from mooring.store.turns import Turns
 from mooring.store.views import Views
+from mooring.store.waiters import Waiters
 from workers.apps.directory import DirectoryApplications
 from workers.apps.home import HomeApplications
 from workers.apps.store import Applications
@@ -61,6 +62,7 @@ class Engine:
     proofs: Proofs
     views: Views
     shared: Shared
+    waiters: Waiters
     api: Api
     applications: Applications
     installation: Installation
@@ -105,6 +107,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         proofs=Proofs(client),
         views=Views(client),
         shared=Shared(client),
+        waiters=Waiters(client),
         api=api,
         applications=applications,
         installation=installation,

@@ -25,7 +25,7 @@ from mooring.model.support import (
 )
 from mooring.store.shared import Words
 from mooring.store.turns import Turn
-from workers import aim, managed_namespace
+from workers import aim, managed_namespace, upstream
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.conditions import RENDER_NOT_REPRODUCIBLE, SHARED_RESOURCE
@@ -140,6 +140,9 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
     except Refused as error:  # that does not keep anybody from seeing what differs
         blocking.append(str(error))
         notices.append(Notice(error.condition, str(error)))
+    if round_about := upstream.cycle(engine, app):
+        blocking.append(round_about.message)
+        notices.append(round_about)
     unrenderable = [text for text in blocking if text.startswith(("spec.source", "spec.destination"))]
     if unrenderable:
         raise Refused(unrenderable[0], condition="InvalidSpecError")

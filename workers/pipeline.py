@@ -34,7 +34,7 @@ from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from mooring.store.ledger import Waiting
 from mooring.store.turns import Turn
-from workers import follow, tell
+from workers import follow, tell, upstream
 from workers.about import about
 from workers.apps.store import Listing
 from workers.apps.wishes import APP, turn_of
@@ -225,6 +225,7 @@ def _push(engine: Engine, name: str) -> None:
         at_once = engine.turns.leave(turn, following.left(ahead), until) or not ready
     else:
         at_once = engine.turns.release(turn, done=True)
+        upstream.ended(engine, name)
     if at_once:
         engine.send(_task(name))
     wished = dict(touched)
@@ -322,7 +323,7 @@ def _sync(engine: Engine, key: AppKey) -> None:
     if ending.look_again_s:
         until = engine.clock() + _wait(engine, ending)
         retries = ending.why in (tell.RETRY, tell.RETRY_NEWEST)
-        goes_on = retries or ending.why == tell.WAVE  # the deliveries wait for how it ends
+        goes_on = retries or ending.why in (tell.WAVE, tell.DEPENDS)  # the deliveries wait for how it ends
         engine.due.put(_again_for(key, ending.why), until)
         if goes_on:
             if retries or not turn.waits:
@@ -335,6 +336,7 @@ def _sync(engine: Engine, key: AppKey) -> None:
         line.ended("failed", ending.failure)
     _close(engine, turn, turn.name, ending.failure)
     _again(engine, turn, step)
+    upstream.ended(engine, turn.name)
 
 
 def reconcile(engine: Engine, name: str, why: str) -> None:

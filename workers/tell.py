@@ -43,7 +43,7 @@ _ASK_GIT_AGAIN = (2.0, 180.0)
 TERMINATED = "operation terminated"
 HEALTH, LOOK, RETRY, WAVE, WINDOW = "health", "look", "retry", "wave", "window"  # why to look again
 RETRY_NEWEST = "retry with what is newest"
-DELETION = "deletion"
+DELETION, DEPENDS = "deletion", "depends"
 
 
 @dataclass(frozen=True, slots=True)

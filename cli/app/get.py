@@ -16,6 +16,8 @@ from cli.home import Home, connect, home_options
 from cli.named import app_argument
 from mooring.errors import Refused
 from mooring.model.application import Application
+from mooring.model.depends import depends_on
+from mooring.model.finalizers import cascade
 from mooring.names import REFRESH
 from mooring.repourl import masked
 from mooring.settings import Settings
@@ -122,6 +124,13 @@ def _summary(app: Application, window: str) -> Iterator[tuple[str, str]]:
         words = [("Prune", rules.prune), ("SelfHeal", rules.self_heal), ("AllowEmpty", rules.allow_empty)]
         chosen = ", ".join(word for word, on in words if on)
         yield "Sync Policy", f"Automated ({chosen})" if chosen else "Automated"
+    if others := depends_on(app):
+        yield "Depends On", ", ".join(key.title for key in others)
+    if app.metadata.deletion_timestamp:
+        how = (
+            "with what it has deployed" if cascade(app.metadata.finalizers) else "what it has deployed stays"
+        )
+        yield "Deleted", f"{app.metadata.deletion_timestamp}, {how}"
     if window:
         yield "Sync Window", show.one_line(window)
     commit = revision(app.status.sync)

@@ -14,6 +14,7 @@ from typing import Any
 from mooring.keys import IN_CLUSTER
 from mooring.model.annotations import annotations_of
 from mooring.model.application import Application, unknown_fields
+from mooring.model.depends import not_names
 from mooring.model.finalizers import CASCADES, obeyed
 from mooring.model.hooks import Phase, hook_of
 from mooring.model.project import AppProject
@@ -61,6 +62,7 @@ _ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
     "sync-options": None,  # judged option by option
     "compare-options": None,  # judged option by option
     "deletion-approved": None,  # obeyed
+    "depends-on": None,  # of an Application, as somebody's object
     "ignore-default-links": None,  # obeyed
     "tracking-id": None,  # who Argo CD thinks owns it
     "installation-id": None,
@@ -266,6 +268,9 @@ def _app_metadata(app: Application) -> Iterator[Unsupported]:
         verdict = _APP_ANNOTATIONS.get(name, (_UNKNOWN_ANNOTATION, WARNS))
         if verdict:
             yield Unsupported(path, *verdict)
+    for text in not_names(app):
+        why = f"{text!r} names no Application: give names, or namespace/name, with commas between them"
+        yield Unsupported("metadata.annotations[mooring.dev/depends-on]", why, BLOCKS)
     for name in app.metadata.finalizers:
         if name in CASCADES or not name.partition("/")[0].endswith(f".{ARGO}"):
             continue

@@ -241,6 +241,11 @@ class Turns:
         }
         return fields, tuple(delivery.decode(errors="replace") for delivery in told)
 
+    def any_open(self, names: Sequence[str]) -> bool:
+        """Whether anything is wanted of one of these, and not done yet."""
+        found = healed(self._redis, [OPEN], lambda: self._redis.smismember(OPEN, list(names)))
+        return any(cast("list[int]", found))
+
     def orphans(self, *, idle: bool = True, patience_s: float = 10.0) -> tuple[str, ...]:
         """Turns that nobody holds or waits for although work is wanted; each is to be enqueued once.
 

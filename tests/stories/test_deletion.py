@@ -148,7 +148,9 @@ def test_the_highest_wave_goes_first_and_the_next_once_that_is_gone(
     assert ship.configmap(namespace, "third-too") is None
     assert not going(ship, namespace, "second")
     assert not going(ship, namespace, "first")
-    assert "waits for ConfigMap" in ship.mooring("app", "get", "waves").stdout
+    shown = ship.mooring("app", "get", "waves").stdout
+    assert "Deleting: waits for ConfigMap" in shown
+    assert "Z, with what it has deployed\n" in shown
 
     unheld(ship, namespace, "third")
     gone(ship, "waves")

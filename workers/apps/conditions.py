@@ -15,6 +15,8 @@ SHARED_RESOURCE: Final = "SharedResourceWarning"
 RENDER_NOT_REPRODUCIBLE: Final = "RenderNotReproducible"  # ours
 SYNC_WINDOW: Final = "SyncWindow"  # ours
 REPEATED_RESOURCE: Final = "RepeatedResourceWarning"
+DEPENDENCY_CYCLE: Final = "DependencyCycle"  # ours
+DEPENDENCY_WAITING: Final = "DependencyWaiting"  # ours
 DELETION_ERROR: Final = "DeletionError"
 DELETING: Final = "Deleting"  # ours: what a deletion waits for
 

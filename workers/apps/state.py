@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from mooring.model.annotations import annotation
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
 from mooring.names import ARGO, DELETION_APPROVED, OURS
@@ -87,7 +88,8 @@ def spec_digest(app: Application, project: Any) -> str:
     approval = [text for name in (*APPROVALS, *_SKIP) if (text := annotations.get(name))]
     deleted = app.metadata.deletion_timestamp
     going = [deleted, *app.metadata.finalizers] if deleted else []
-    return _digest([app.spec.to_dict(), project, *approval, *going])
+    needs = [text] if (text := annotation(annotations, "depends-on")) else []
+    return _digest([app.spec.to_dict(), project, *approval, *going, *needs])
 
 
 def content_digest(app: Application, pinned: Pinned, inputs: str) -> str:
