@@ -11,15 +11,17 @@ import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final
 
-from mooring.errors import Refused, Retryable
+from mooring.errors import Refused, Retryable, Superseded
 from mooring.keys import IN_CLUSTER, ObjectKey
 from mooring.model.application import Application
 from mooring.model.finalizers import CASCADES, Cascade, cascade, obeyed
 from mooring.model.pinned import Pinned, revisions_of
-from mooring.model.status import TERMINATING
+from mooring.model.status import TERMINATING, SyncResult
 from mooring.model.support import unsupported_spec
+from mooring.model.sync_options import Consent, sync_options
 from mooring.names import DELETION_APPROVED, DEPLOY, TASK_TURN
 from mooring.store.due import Step as Due
 from workers import report, tell
@@ -31,6 +33,7 @@ from workers.apps.patches import had
 from workers.cluster.live import Live
 from workers.deletion import Deletion, deletion
 from workers.engine import Engine
+from workers.hooks.runner import deleted
 from workers.hooks.seen import see
 from workers.hooks.sync import end_hooks
 from workers.look import places
@@ -68,8 +71,8 @@ def delete(engine: Engine, app: Application) -> Ending:
     """
     if not obeyed(app.metadata.finalizers) or not engine.applications.to_go(app):
         return Ending()  # its objects stay; whoever has a finalizer there takes it off
-    app = _called_off(engine, app)
     try:
+        app = _called_off(engine, app)
         return _delete(engine, app)
     except (Refused, Retryable) as error:
         return _stuck(engine, app, str(error))
@@ -83,6 +86,9 @@ def _delete(engine: Engine, app: Application) -> Ending:
     wait, stay = dependents(engine, app)
     if wait:
         _say(engine, app, [Notice(DELETING, wait)])
+        return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
+    if hooks := _hooks_left(engine, app):
+        _say(engine, app, [Notice(DELETING, f"waits for {_some(hooks)} to be gone")])
         return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
     site = _site(engine, app)
     if not site.parent.inventory.entries:
@@ -203,16 +209,36 @@ def _let_go(engine: Engine, site: _Site, stays: Sequence[str], dependents: Seque
     return Ending()
 
 
+def _hooks_left(engine: Engine, app: Application) -> list[Live]:
+    """What hooks of the last operation have left, and is not gone yet: it is told to go."""
+    lives = [
+        live
+        for live in see(engine, app).shown
+        if sync_options(app.spec.sync_options, live.annotations).delete is not Consent.NO
+    ]
+    if not lives:
+        return []
+    if not engine.applications.to_go(app):
+        raise Superseded(f"application {app.key} is not to be deleted any more")
+    left = engine.executor.map(partial(deleted, engine.api), lives)
+    # Another object may have its name by now.
+    return [live for live, before in zip(left, lives, strict=True) if live and live.uid == before.uid]
+
+
 def _called_off(engine: Engine, app: Application) -> Application:
     """End the operation of `app` that runs or waits: what is being deleted is not synced any more."""
     state, waits = app.status.operation_state, app.operation
+    if waits is None and (state is None or state.phase not in ("Running", TERMINATING)):
+        return app
+    if state is not None:  # nobody would wait any more for what still runs of it
+        state = end_hooks(engine, state, see(engine, app))
     if waits is not None:
+        # What hooks have left is found by what is told of them.
+        known = state.sync_result.resources if state is not None and state.sync_result is not None else ()
         named, several = revisions_of(waits.sync), bool(waits.sync and waits.sync.revisions)
         state = report.running(waits, Pinned((), named, several), now())
-    elif state is None or state.phase not in ("Running", TERMINATING):
-        return app
-    if app.status.operation_state is not None:  # nobody would wait any more for what still runs of it
-        end_hooks(engine, app.status.operation_state, see(engine, app))
+        state = state.model_copy(update={"sync_result": SyncResult(revision="", resources=known)})
+    assert state is not None
     claim = engine.applications.claim(app, state)
     ended = report.ended(state, "Error", _CALLED_OFF, now())
     tell.synced(claim.app, ended)

@@ -12,7 +12,8 @@ import pytest
 
 from devcluster.gitserver import GitServer, Repository
 from mooring.names import DELETION_APPROVED, ID
-from tests.stories.ship import APPS, Ship, until
+from tests.stories.ship import APPS, Ship, configmap, until
+from tests.stories.test_hooks import HOOK, RUN, job, jobs
 
 pytestmark = pytest.mark.cluster
 
@@ -475,6 +476,29 @@ def test_a_sync_that_waits_for_a_wave_ends_and_deploys_nothing_more(
     gone(ship, "waits")
     path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/never"
     until("the claim to be gone", lambda: ship.find(path) is None)
+    assert ship.configmap(namespace, "next") is None
+
+
+def test_the_hooks_of_a_sync_that_runs_are_ended_and_what_hooks_have_left_goes(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    done = configmap("done", v="1").replace("name: done", f"name: done\n  annotations: {{{HOOK}: PreSync}}")
+    git_repo.commit(
+        {
+            "done.yaml": done,
+            "never.yaml": job("never", RUN, hook="PreSync", sync_wave="1"),
+            **manifest("next"),
+        }
+    )
+    ship.create_app("hooks", git_repo, namespace)
+    until("the hook to run", lambda: "never" in jobs(ship, namespace))
+    ship.patch_app("hooks", {"metadata": {"finalizers": [CASCADE]}})
+
+    delete(ship, "hooks")
+
+    gone(ship, "hooks")
+    assert jobs(ship, namespace) == {}
+    assert ship.configmap(namespace, "done") is None
     assert ship.configmap(namespace, "next") is None
 
 
