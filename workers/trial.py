@@ -26,6 +26,8 @@ from workers.schema.openapi import Schemas
 from workers.write import Unchangeable, Written, write
 
 _UNPREPARED = (403, 404)
+# What these define says what they are called: as new objects of another name they would be refused.
+_NAMED = (CRD, ("apiregistration.k8s.io", "APIService"))
 _SHOWN = 5  # problems of one object
 _SPARED = "not written, since other objects of this sync were refused"
 
@@ -87,7 +89,7 @@ def trial(
     written = {step.key for step in steps} | {ObjectKey("", "Namespace", "", name) for name in missing}
     written |= {hook.key for hook in hooks}
     absent = {*missing, *_coming(steps)}
-    defined = _defined(steps)
+    defined = _defined([*(step.desired for step in steps if step.desired is not None), *hooks])
 
     def early(item: Wanted, live: Live | None) -> bool:
         return (live is None and item.key.namespace in absent) or _named(item) in defined
@@ -105,7 +107,8 @@ def trial(
             if early(item, live):
                 _read(item, known.get(_named(item)))
             elif step is None:
-                tried_as_new(item, api)
+                if (item.key.group, item.key.kind) not in _NAMED:
+                    tried_as_new(item, api)
             else:
                 return write(step, api, view, lambda: True, dry_run=True)
             return None
@@ -184,12 +187,12 @@ def _coming(steps: Collection[Step]) -> set[str]:
     }
 
 
-def _defined(steps: Collection[Step]) -> dict[tuple[str, str], Schema | None]:
-    """API version and kind of what the CRDs among these steps define, with the schema that they will have:
+def _defined(items: Collection[Wanted]) -> dict[tuple[str, str], Schema | None]:
+    """API version and kind of what the CRDs among these items define, with the schema that they will have:
     the server knows only how they were."""
     return {
-        (kind.api_version, kind.kind): of_definition(step.desired.body, kind.version)
-        for step in steps
-        if (step.key.group, step.key.kind) == CRD and step.desired is not None
-        for kind in kinds_of_crd(step.desired.body)
+        (kind.api_version, kind.kind): of_definition(item.body, kind.version)
+        for item in items
+        if (item.key.group, item.key.kind) == CRD
+        for kind in kinds_of_crd(item.body)
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from typing import Any
 
 import pytest
@@ -404,3 +405,32 @@ def test_one_job_may_run_before_and_after_a_sync(ship: Ship, git_repo: Repositor
     assert told == ["ADDED", "DELETED", "ADDED"]
     phases = [one["hookType"] for one in state["syncResult"]["resources"] if one.get("hookType")]
     assert phases == ["PreSync", "PostSync"]
+
+
+def test_a_definition_may_come_as_a_hook_before_what_it_defines(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    group = f"t{secrets.token_hex(4)}.mooring.test"
+    definition = f"""apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {{name: buoys.{group}, annotations: {{helm.sh/hook: "pre-install,pre-upgrade"}}}}
+spec:
+  group: {group}
+  scope: Namespaced
+  names: {{plural: buoys, singular: buoy, kind: Buoy}}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {{openAPIV3Schema: {{type: object, x-kubernetes-preserve-unknown-fields: true}}}}
+"""
+    buoy = f"apiVersion: {group}/v1\nkind: Buoy\nmetadata: {{name: north}}\n"
+    commit = git_repo.commit({"a.yaml": definition, "b.yaml": buoy, "c.yaml": configmap("settings", v="1")})
+    ship.create_app("defined", git_repo, namespace)
+    try:
+        ship.synced("defined", commit)
+        state = ship.ended("defined")["status"]["operationState"]
+        assert state["phase"] == "Succeeded", state["message"]
+        assert ship.find(f"/apis/{group}/v1/namespaces/{namespace}/buoys/north")
+    finally:
+        ship.ask(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/buoys.{group}", method="DELETE")

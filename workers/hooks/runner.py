@@ -17,6 +17,7 @@ from mooring.keys import ObjectKey
 from mooring.model.hooks import DeletePolicy, Phase
 from mooring.model.status import ResourceResult
 from mooring.names import OPERATION
+from workers.anew import validation
 from workers.apply import TAKEN_OVER, Fence
 from workers.applyset.inventory import Inventory
 from workers.cluster.api import Api, Create, Propagation, Update
@@ -172,7 +173,7 @@ class HookRunner:
         guard = Create() if live is None else Update(live.uid, live.resource_version)
         try:
             try:
-                return api.apply(run.kind, run.body, guard=guard)
+                return api.apply(run.kind, run.body, guard=guard, validation=validation(run))
             except SchemaRefused:
                 if run.options.server_side_apply or live is not None:
                     raise
