@@ -89,7 +89,7 @@ def _rolled_back(
 ) -> Aim:
     """What is deployed, in the place of what Git has and somebody rolled back from."""
     notices: list[Notice] = []
-    for there in _deployed(app):
+    for there in deployed(app):
         wish = Operation(sync=SyncOperation(**there.revision_fields, **there.source_fields))
         try:
             made = rendered(engine, app, project, wish, turn)
@@ -103,7 +103,7 @@ def _rolled_back(
     return Aim(git, None, memory.bad, git.given, stays=True, notices=tuple(notices))
 
 
-def _deployed(app: Application) -> list[Pinned]:
+def deployed(app: Application) -> list[Pinned]:
     """What may be deployed now, the likeliest first."""
     state = app.status.operation_state
     told: list[RevisionHistory | SyncResult] = [*app.status.history[-1:]]

@@ -32,6 +32,7 @@ from workers.decide import Mode, healing
 from workers.delete import delete
 from workers.dry_run import dry_run
 from workers.engine import Engine
+from workers.hooks.deletion import bound
 from workers.hooks.ran import Ran
 from workers.hooks.results import FAILED, SUCCEEDED
 from workers.hooks.seen import see
@@ -81,7 +82,7 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
     if app is None:
         return Ending()  # deleted: nothing is wanted any more
     if app.metadata.deletion_timestamp:
-        return delete(engine, app)
+        return delete(engine, app, turn)
     edition = ""
     try:
         edition = engine.applications.edition(app)
@@ -105,6 +106,8 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
             app = tell.gave_way(engine, app, newer)
             checked = replace(checked, app=app)
         scene = look(engine, checked, turn, line)
+        # From before they are deployed: an app that is deleted then has them run.
+        scene = replace(scene, app=bound(engine, scene.app, scene.hooks.wanted, whole=False))
         now_sync = scene.decision.mode is Mode.SYNC and scene.decision.held is None
         go = _sync if now_sync else _compare
         ending = go(engine, scene, turn, line)

@@ -14,16 +14,18 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from mooring.errors import Refused, Retryable, Superseded
+from mooring.errors import Refused, Retryable, Superseded, TooSlow
 from mooring.keys import IN_CLUSTER, ObjectKey
 from mooring.model.application import Application
 from mooring.model.finalizers import CASCADES, Cascade, cascade, obeyed
+from mooring.model.hooks import Phase
 from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.status import TERMINATING, SyncResult
 from mooring.model.support import unsupported_spec
 from mooring.model.sync_options import Consent, sync_options
-from mooring.names import DELETION_APPROVED, DEPLOY, TASK_TURN
+from mooring.names import DELETION_APPROVED, DEPLOY, OPERATION, TASK_TURN
 from mooring.store.due import Step as Due
+from mooring.store.turns import Turn
 from workers import report, tell
 from workers.apply import Applied, Fence, Result, apply
 from workers.applyset import store as parents
@@ -33,6 +35,8 @@ from workers.apps.patches import had
 from workers.cluster.live import Live
 from workers.deletion import Deletion, deletion
 from workers.engine import Engine
+from workers.hooks import deletion as hooks
+from workers.hooks.deletion import Around
 from workers.hooks.runner import deleted
 from workers.hooks.seen import see
 from workers.hooks.sync import end_hooks
@@ -63,36 +67,41 @@ class _Site:
     observed: Observed
 
 
-def delete(engine: Engine, app: Application) -> Ending:
+def delete(engine: Engine, app: Application, turn: Turn) -> Ending:
     """Delete what `app`, which is being deleted, has deployed, as far as that goes now; then let it go.
 
     What keeps it is a condition and, where that is somebody's to mend, the ending's failure. Raises
-    Superseded or Conflict when something was changed meanwhile.
+    Superseded or Conflict when something was changed meanwhile, and TooSlow when hooks are not rendered
+    within this process's patience.
     """
     if not obeyed(app.metadata.finalizers) or not engine.applications.to_go(app):
         return Ending()  # its objects stay; whoever has a finalizer there takes it off
     try:
         app = _called_off(engine, app)
-        return _delete(engine, app)
+        return _delete(engine, app, turn)
+    except TooSlow:
+        raise
     except (Refused, Retryable) as error:
         return _stuck(engine, app, str(error))
 
 
-def _delete(engine: Engine, app: Application) -> Ending:
+def _delete(engine: Engine, app: Application, turn: Turn) -> Ending:
     how = cascade(app.metadata.finalizers)
-    if other := [name for name in obeyed(app.metadata.finalizers) if name not in CASCADES]:
-        raise Refused(f"hooks are not run yet: take the finalizer {other[0]} off to go on without")
-    assert how is not None
+    if how is None:
+        for phase in hooks.FINALIZERS:
+            if not_yet := _hooks(engine, app, turn, phase):
+                return not_yet
+        return Ending()
     wait, stay = dependents(engine, app)
     if wait:
-        _say(engine, app, [Notice(DELETING, wait)])
-        return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
-    if hooks := _hooks_left(engine, app):
-        _say(engine, app, [Notice(DELETING, f"waits for {_some(hooks)} to be gone")])
-        return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
+        return _waits(engine, app, wait)
+    if not_yet := _hooks(engine, app, turn, Phase.PRE_DELETE):
+        return not_yet
+    if left := _hooks_left(engine, app):
+        return _waits(engine, app, f"waits for {_some(left)} to be gone")
     site = _site(engine, app)
     if not site.parent.inventory.entries:
-        return _let_go(engine, site, (), stay)
+        return _hooks(engine, app, turn, Phase.POST_DELETE) or _let_go(engine, site, (), stay)
     found, failures, passes = _carry_out(engine, site, how)
     if found.gone:
         site = replace(site, parent=parents.shrink(engine.api, site.parent, found.gone))
@@ -100,11 +109,35 @@ def _delete(engine: Engine, app: Application) -> Ending:
     if failures and not passes:
         return _stuck(engine, app, _joined(failures), found)
     if found.done and not failures:
+        if not_yet := _hooks(engine, app, turn, Phase.POST_DELETE):
+            return not_yet
         return _let_go(engine, site, [f"{extra.key.title}: {extra.reason}" for extra in found.stays], stay)
     if late := _late(found.going, datetime.fromtimestamp(engine.clock(), UTC)):
         return _stuck(engine, app, late, found)
     message = _joined(failures) or waiting(found)
     _say(engine, app, [Notice(DELETING, message)], found)
+    return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
+
+
+def _hooks(engine: Engine, app: Application, turn: Turn, phase: Around) -> Ending | None:
+    """Take the hooks of `phase` a step further; None where the app waits for none of them."""
+    if not hooks.due(app.metadata.finalizers, phase):
+        return None
+    try:
+        waits = hooks.advance(engine, app, turn, phase)
+    except TooSlow:
+        raise  # it goes on where there is more time
+    except (Refused, Retryable) as error:
+        names = [name for name in app.metadata.finalizers if name.startswith(hooks.FINALIZERS[phase])]
+        way_out = f"to go on without {phase} hooks, take {' and '.join(names)} off the app's finalizers"
+        return _stuck(engine, app, str(error), way_out=way_out)
+    if waits:
+        return _waits(engine, app, waits)
+    return Ending(look_again_s=_GONE_YET_S[0], why=DELETION)  # the app has changed by that
+
+
+def _waits(engine: Engine, app: Application, why: str) -> Ending:
+    _say(engine, app, [Notice(DELETING, why)])
     return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
 
 
@@ -211,10 +244,12 @@ def _let_go(engine: Engine, site: _Site, stays: Sequence[str], dependents: Seque
 
 def _hooks_left(engine: Engine, app: Application) -> list[Live]:
     """What hooks of the last operation have left, and is not gone yet: it is told to go."""
+    after = hooks.began(app, engine.installation.id, Phase.POST_DELETE).id  # may have the name of one of them
     lives = [
         live
         for live in see(engine, app).shown
         if sync_options(app.spec.sync_options, live.annotations).delete is not Consent.NO
+        and live.labels.get(OPERATION) != after
     ]
     if not lives:
         return []
@@ -246,9 +281,11 @@ def _called_off(engine: Engine, app: Application) -> Application:
     return engine.applications.report(claim.app, status, engine.applications.state(claim.app), claim)
 
 
-def _stuck(engine: Engine, app: Application, why: str, found: Deletion | None = None) -> Ending:
+def _stuck(
+    engine: Engine, app: Application, why: str, found: Deletion | None = None, way_out: str = ""
+) -> Ending:
     """Say why it does not go on, and how it would without; it is tried again by itself."""
-    way_out = f"`mooring app delete {app.key.name} --no-cascade` lets it go and leaves what it has"
+    way_out = way_out or f"`mooring app delete {app.key.name} --no-cascade` lets it go and leaves what it has"
     message = f"cannot be deleted: {why}; {way_out}"
     news = not any(condition.message == message for condition in app.status.conditions)
     after = _say(engine, app, [Notice(DELETION_ERROR, message)], found)

@@ -195,7 +195,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     find, namespace = engine.api.discovery.find, app.spec.destination.namespace
     wanted, twice = desired(stay, find, namespace, options(app, operation), stamping, checked.ignore, coming)
     hooks = hooks_of(hooked, find, coming, namespace, options(app, operation))
-    _check_permitted(engine, checked, (*wanted, *hooks))
+    check_permitted(engine, checked, (*wanted, *hooks))
     asks = unsupported_manifests((*(item.body for item in wanted), *(hook.body for hook in hooks)))
     twofold = managed_namespace.told(app, {item.key for item in wanted})
     notices = [
@@ -395,7 +395,8 @@ def _lost_inventory(engine: Engine, app: Application, parent: Parent, observed: 
     )
 
 
-def _check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired | WantedHook]) -> None:
+def check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired | WantedHook]) -> None:
+    """Raises Refused for what the project does not permit."""
     project = checked.project
     server, name = places(engine, checked.app)
     for item in wanted:

@@ -27,6 +27,7 @@ from workers.apps.store import Claim
 from workers.compare import compare
 from workers.decide import asked
 from workers.engine import Engine
+from workers.hooks.deletion import bound
 from workers.hooks.results import RUNNING, hook_results
 from workers.look import Scene
 from workers.metrics import SYNCS
@@ -127,6 +128,8 @@ def concluded(
         # Off the way of any push: is it really another one each time?
         step = Step(TASK_RECONCILE, (str(app.key), "reconcile"), RECONCILE)
         engine.due.put(step, engine.clock() + 2.0)
+    if in_sync:
+        bound(engine, app, scene.hooks.wanted, whole=True)
     if status.health.status == "Progressing":
         return Ending(look_again_s=in_proportion(status.health.last_transition_time, *_LOOK_AGAIN))
     return Ending()

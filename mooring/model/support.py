@@ -15,8 +15,8 @@ from mooring.keys import IN_CLUSTER
 from mooring.model.annotations import annotations_of
 from mooring.model.application import Application, unknown_fields
 from mooring.model.depends import not_names
-from mooring.model.finalizers import CASCADES, obeyed
-from mooring.model.hooks import Phase, hook_of
+from mooring.model.finalizers import obeyed
+from mooring.model.hooks import hook_of
 from mooring.model.project import AppProject
 from mooring.model.spec import ApplicationSpec, Destination, Operation, SyncOperation
 from mooring.model.sync_options import SyncOptions, sync_options
@@ -185,9 +185,6 @@ def _hook(annotations: Mapping[str, str]) -> Iterator[Unsupported]:
     for text in hook.not_understood:
         path = next((key for key in own if text in annotations[key]), "hook")
         yield Unsupported(f"metadata.annotations[{path}]", f"{text}: {_NOT_UNDERSTOOD}", BLOCKS)
-    for phase in hook.phases:
-        if phase in (Phase.PRE_DELETE, Phase.POST_DELETE):
-            yield Unsupported("metadata.annotations[hook]", f"{phase}: is not run yet", WARNS)
 
 
 def unsupported_manifests(bodies: Iterable[Mapping[str, Any]]) -> tuple[Unsupported, ...]:
@@ -272,11 +269,9 @@ def _app_metadata(app: Application) -> Iterator[Unsupported]:
         why = f"{text!r} names no Application: give names, or namespace/name, with commas between them"
         yield Unsupported("metadata.annotations[mooring.dev/depends-on]", why, BLOCKS)
     for name in app.metadata.finalizers:
-        if name in CASCADES or not name.partition("/")[0].endswith(f".{ARGO}"):
-            continue
-        known = bool(obeyed([name]))
-        why = "hooks are not run yet" if known else "this finalizer is not known: nobody takes it off"
-        yield Unsupported("metadata.finalizers", f"{name}: {why}", WARNS)
+        if not obeyed([name]) and name.partition("/")[0].endswith(f".{ARGO}"):
+            why = "this finalizer is not known: nobody takes it off"
+            yield Unsupported("metadata.finalizers", f"{name}: {why}", WARNS)
 
 
 def _own_name(key: str) -> str:

@@ -397,7 +397,7 @@ def test_an_application_that_has_nothing_here_goes_wherever_it_was_to_be_deploye
     gone(ship, "nowhere")
 
 
-def test_a_finalizer_for_hooks_keeps_all_until_it_is_taken_off(
+def test_a_finalizer_for_hooks_that_nobody_has_keeps_nothing(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     deployed(ship, "hooked", git_repo, namespace, manifest("a"))
@@ -406,10 +406,6 @@ def test_a_finalizer_for_hooks_keeps_all_until_it_is_taken_off(
 
     delete(ship, "hooked")
 
-    said = ship.condition("hooked", f"take the finalizer {hooks} off")
-    assert said["type"] == "DeletionError"
-    assert ship.configmap(namespace, "a") and not going(ship, namespace, "a")
-    ship.patch_app("hooked", {"metadata": {"finalizers": [CASCADE]}})
     gone(ship, "hooked")
     assert ship.configmap(namespace, "a") is None
 

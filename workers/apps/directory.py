@@ -8,7 +8,7 @@ Application object, so that nobody else need know.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -98,6 +98,9 @@ class DirectoryApplications(RecordedApplications):
             parent = Parent(app.key, self._installation.id, self._namespace)
             live = self._api.create(CONFIG_MAP, manifest(parent, body))
         return composed(app.raw, live.body)
+
+    def bind(self, app: Application, finalizers: Collection[str]) -> Application:
+        return app
 
     def _reference(self, app: Application) -> Mapping[str, str]:
         # An Event lies beside what it is about, and the app's own namespace may exist in no cluster.

@@ -162,6 +162,9 @@ class RecordedApplications(ABC):
             and bool(obeyed(live.finalizers))
         )
 
+    def bind(self, app: Application, finalizers: Collection[str]) -> Application:
+        return self._write(app, {"metadata": {"finalizers": [*finalizers]}})
+
     def unbind(self, app: Application, finalizers: Collection[str]) -> None:
         def patch(current: Application) -> Patch:
             rest = [name for name in current.metadata.finalizers if name not in finalizers]

@@ -137,6 +137,11 @@ class Applications(Protocol):
         run, right now."""
         ...
 
+    def bind(self, app: Application, finalizers: Collection[str]) -> Application:
+        """`app` with these finalizers and no others. One that is a file stays as it is: nothing waits for
+        its finalizers. Raises Conflict when it is not as it was read."""
+        ...
+
     def unbind(self, app: Application, finalizers: Collection[str]) -> None:
         """Takes these finalizers off `app`, which is being deleted: with the last one it is gone. Raises
         Superseded when it is gone already, or another."""

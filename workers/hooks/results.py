@@ -17,6 +17,7 @@ from workers.hooks.wanted import HookRun
 RUNNING: Final = "Running"
 SUCCEEDED: Final = "Succeeded"
 FAILED: Final = "Failed"
+UNWRITTEN: Final = "SyncFailed"  # the `status` of one whose object could not be written
 
 RunId = tuple[str, ObjectKey]  # the phase, and the hook's object
 Results = Mapping[RunId, ResourceResult]
@@ -58,7 +59,7 @@ def ended(run: HookRun, phase: str, message: str) -> ResourceResult:
 
 def refused(run: HookRun, message: str) -> ResourceResult:
     """Its object could not be written."""
-    return _result(run, "SyncFailed", FAILED, message)
+    return _result(run, UNWRITTEN, FAILED, message)
 
 
 def _result(run: HookRun, status: str, phase: str, message: str) -> ResourceResult:

@@ -10,6 +10,7 @@ from workers import report
 from workers.apply import Fence
 from workers.applyset.parent import Parent
 from workers.apps.store import Claim
+from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.engine import Engine
 from workers.hooks.judge import outcome, why_not_our_hook
@@ -78,7 +79,7 @@ def still_busy(engine: Engine, hooks: Hooks) -> str:
             continue
         ended, _ = outcome(live)
         if ended != RUNNING:
-            live = _let_go(engine, live, ended)
+            live = let_go(engine.api, live, ended)
         if live is not None and live.deletion_timestamp:
             waits.append(("deletion", live))
         elif live is not None and ended == RUNNING:
@@ -106,15 +107,15 @@ def end_hooks(engine: Engine, state: OperationState, hooks: Hooks) -> OperationS
                 deleted(engine.api, live)
             else:
                 ended, message = now, said
-                _let_go(engine, live, ended)
+                let_go(engine.api, live, ended)
         if one.hook_phase == RUNNING:
             told[id_] = one.model_copy(update={"hook_phase": ended, "message": message})
     return report.with_hooks(state, told.values())
 
 
-def _let_go(engine: Engine, live: Live, ended: str) -> Live | None:
+def let_go(api: Api, live: Live, ended: str) -> Live | None:
     """What is there of a hook that has ended, once it may be deleted by others, or was by its policy."""
     hook = hook_of(live.annotations)
-    if hook is not None and _POLICIES[ended] in hook.delete:
-        return deleted(engine.api, live)
-    return released(engine.api, live)
+    if hook is not None and _POLICIES.get(ended) in hook.delete:
+        return deleted(api, live)
+    return released(api, live)

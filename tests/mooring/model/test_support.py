@@ -86,6 +86,7 @@ def test_a_skipped_application_is_not_touched() -> None:
     }
     raw["metadata"]["finalizers"] = [
         "resources-finalizer.argocd.argoproj.io/background",
+        "pre-delete-finalizer.argocd.argoproj.io/cleanup",
         "example.org/anything",
         "resources-finalizer.argocd.argoproj.io/orphan",
     ]
@@ -103,7 +104,7 @@ def test_a_skipped_application_is_not_touched() -> None:
     [
         ("hook", "PreSync,PostSync", []),
         ("hook", "Skip", []),
-        ("hook", "PreDelete,PostDelete", [False, False]),
+        ("hook", "PreDelete,PostDelete", []),
         ("hook", "PreSynch", [True]),
         ("hook-delete-policy", "HookSucceeded", []),
         ("sync-wave", "0", []),
