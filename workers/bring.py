@@ -1,74 +1,43 @@
-"""Brings one application to what is wanted of it: look, decide, and where allowed, write and tell."""
+"""Brings one application to what is wanted of it: look, decide, compare, or sync where that is allowed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
-from typing import Literal
 
-from mooring.errors import Refused, Superseded
-from mooring.keys import AppKey, ObjectKey
-from mooring.model.hooks import Phase
+from mooring.errors import Refused
+from mooring.keys import AppKey
 from mooring.model.pinned import Pinned, revisions_of
-from mooring.model.spec import Operation
-from mooring.model.status import TERMINATING, OperationState
-from mooring.model.sync_options import sync_options
+from mooring.model.status import TERMINATING
 from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.store.due import Step
 from mooring.store.turns import Turn
-from workers import aim, checkout, managed_namespace, report, tell, trial, upstream
-from workers.apply import Applied, Fence, Result, apply
-from workers.applyset import store as parents
-from workers.applyset.inventory import Entry
-from workers.applyset.parent import Parent
-from workers.apps.conditions import DEPENDENCY_WAITING, SYNC_ERROR, SYNC_WINDOW
+from workers import aim, report, tell
+from workers.apps.conditions import SYNC_WINDOW
 from workers.apps.patches import refresh_asked
-from workers.apps.store import Claim
-from workers.cluster.api import NAMESPACE
 from workers.compare import Compared, compare
 from workers.decide import Mode, healing
 from workers.delete import delete
-from workers.dry_run import dry_run
 from workers.engine import Engine
 from workers.hooks.deletion import bound
-from workers.hooks.ran import Ran
-from workers.hooks.results import FAILED, SUCCEEDED
 from workers.hooks.seen import see
-from workers.hooks.sync import HooksOfSync, end_hooks, still_busy, to_run
-from workers.ignore.ahead import ahead
-from workers.look import Checked, Scene, alive, check, look, options
-from workers.plan import Extra, Notice, Plan, Verb, without_prunes
-from workers.proof import record
+from workers.hooks.sync import end_hooks
+from workers.look import Checked, Scene, check, look
+from workers.plan import Extra, Notice, Plan, without_prunes
 from workers.push import PUSH
-from workers.retry import next_try, still_waits
-from workers.successor import Successor
+from workers.sync import NEXT_SYNC, busy, sync
 from workers.tell import (
-    DEPENDS,
-    RETRY,
-    RETRY_NEWEST,
     TERMINATED,
-    WAVE,
     WINDOW,
     Ending,
     concluded,
-    gave_way_to_less,
-    in_proportion,
     now,
     refused,
     terminated,
 )
 from workers.timeline import Timeline
-from workers.waves import after_failure, in_waves
 from workers.windows import Held, verdict
-
-# How long after objects were written it is worth looking whether they are healthy, in seconds.
-_HEALTHY_YET_S = (0.5, 15.0)
-_NEXT_SYNC = "left Git; it is pruned with the next sync"
-# How long after the others were not ready they are asked again, should nobody have told, in seconds.
-_OTHERS_READY_S = 15.0
-_WRITTEN = (Result.CREATED, Result.CONFIGURED, Result.UNCHANGED)
 
 
 def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
@@ -109,7 +78,7 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
         # From before they are deployed: an app that is deleted then has them run.
         scene = replace(scene, app=bound(engine, scene.app, scene.hooks.wanted, whole=False))
         now_sync = scene.decision.mode is Mode.SYNC and scene.decision.held is None
-        go = _sync if now_sync else _compare
+        go = sync if now_sync else _compare
         ending = go(engine, scene, turn, line)
     except Refused as error:
         return refused(engine, key, error, edition)
@@ -127,265 +96,6 @@ def _newer(engine: Engine, checked: Checked, turn: Turn) -> Pinned | None:
     return None if isinstance(held, Held) else newer
 
 
-def _sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
-    app, decision = scene.app, scene.decision
-    state = app.status.operation_state
-    running = state is not None and state.phase == "Running"
-    if state is not None and decision.resumes and scene.content == engine.applications.state(app).tried:
-        left = still_waits(state, datetime.fromtimestamp(engine.clock(), UTC))
-        if left:
-            return _back_off(engine, scene, line, state, left)
-    due = managed_namespace.due(app, state)
-    if not (decision.by_hand or running or due or _differs(engine, scene)):
-        found = compare(scene.plan, engine.api, engine.executor, scene.schema)
-        scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
-        _keep_bundle(engine, scene)  # deployed from now on is this render, although nothing had to be written
-        extras = without_prunes(scene.plan, _NEXT_SYNC).extras
-        return concluded(engine, scene, line, state, found.seen, extras, tried=True)
-    resumed = state if decision.resumes else None
-    if resumed is None and (busy := _busy(engine, scene)):
-        return busy
-    scene = replace(scene, plan=ahead(scene.plan, engine.api, engine.executor, to_write=True))
-    if decision.operation.sync is not None and decision.operation.sync.dry_run:
-        return dry_run(engine, scene, line, _missing(engine, scene))
-    if waits := _unready(engine, scene):
-        return _wait_for_others(engine, scene, line, waits)
-    # Only for a turn that is lost. Giving way to whatever is newer would be fewer syncs, but where wishes
-    # come faster than one look takes, there would never be any.
-    if not engine.turns.renew(turn):
-        raise Superseded("another worker has taken this turn")
-    _keep_bundle(engine, scene)
-    # From now on: should this worker die, what it has begun is neither new nor undone.
-    memory = gave_way_to_less(engine, scene)
-    if scene.rest is None:
-        memory = replace(memory, tried=scene.content, failed="", deployed=scene.given, bad=scene.bad)
-    begun = report.running(decision.operation, scene.pinned, report.later(now(), state), resumed)
-    claim = engine.applications.claim(app, begun, memory)
-    fence = Fence(lambda: engine.applications.holds(claim), Successor(engine, claim).wants)
-    hooks = HooksOfSync(engine, claim, scene.hooks, scene.parent, fence)
-    if hooks.begun(Phase.SYNC_FAIL):
-        return _go_on_failing(engine, scene, line, claim, hooks)
-    applied, parent = _write(engine, scene, fence, hooks)
-    line.ended("applied")
-    if not applied.failed and not applied.waits:
-        line.landed()
-    finished = report.finished(
-        claim.state,
-        scene.pinned,
-        scene.plan,
-        applied,
-        now(),
-        managed_namespace.managed(app),
-        hooks.results,
-    )
-    retried: Ending | None = None
-    if applied.failed and not applied.waits:
-        retries = finished.retry_count
-        wait = next_try(decision.operation.retry, retries, any(f.retry for f in applied.failures))
-        if wait is not None:
-            message = f"{report.RETRYING} {wait:.0f} s (attempt {retries + 2}): {finished.message}"
-            finished = report.tried_again(finished, message)
-            retried = Ending(message, wait, _retry(decision.operation))
-        elif applied.begun and hooks.waves(Phase.SYNC_FAIL):
-            finished, after = _after_failure(hooks, finished)
-            applied = replace(applied, hooks=(*applied.hooks, *after))
-    if not applied.waits:
-        hooks.clean_up((FAILED,) if retried else (SUCCEEDED, FAILED))
-        tell.synced(app, finished)
-    after_all = concluded(
-        engine,
-        replace(scene, app=hooks.app, parent=parent, hooks=replace(scene.hooks, lives=hooks.lives)),
-        line,
-        finished,
-        report.seen_after_apply(scene.plan, applied),
-        report.left_over(scene.plan, applied),
-        applied=applied,
-        claim=claim,
-        tried=scene.rest is None,
-    )
-    if applied.waits:
-        return _waits(finished, hooks)
-    if applied.failed:
-        ended = retried or Ending(failure=finished.message)
-    else:
-        ended = after_all
-        for source, revision in zip(scene.pinned.sources, scene.pinned.revisions, strict=True):
-            checkout.origin_of(engine, source, app.spec.project_name).keep(revision)
-    _tell_end(engine, scene, finished, failed=applied.failed)
-    return ended
-
-
-def _unready(engine: Engine, scene: Scene) -> str:
-    """What this sync waits for because the app depends on it; "" for nothing. One that has begun goes on."""
-    state = scene.app.status.operation_state if scene.decision.resumes else None
-    if state is not None and state.sync_result is not None and state.sync_result.resources:
-        return ""
-    return upstream.waits(engine, scene.app)
-
-
-def _wait_for_others(engine: Engine, scene: Scene, line: Timeline, why: str) -> Ending:
-    """Say what is waited for, if anything is to be written at all. What somebody asked for is taken up, and
-    waits as an operation that runs."""
-    app, decision = scene.app, scene.decision
-    found = compare(scene.plan, engine.api, engine.executor, scene.schema)
-    engine.proofs.save(engine.api.cluster, app.key, found.proofs)
-    extras = without_prunes(scene.plan, _NEXT_SYNC).extras
-    state, claim = app.status.operation_state, None
-    in_order = not scene.plan.prunes and all(seen.synced for seen in found.seen)
-    if in_order and not decision.by_hand:
-        return concluded(engine, scene, line, state, found.seen, extras)
-    if decision.by_hand and not (decision.resumes and state is not None and state.message == why):
-        begun = report.running(decision.operation, scene.pinned, now(), state if decision.resumes else None)
-        claim = engine.applications.claim(app, begun.model_copy(update={"message": why}))
-        scene, state = replace(scene, app=claim.app), claim.state
-    scene = replace(scene, notices=(*scene.notices, Notice(DEPENDENCY_WAITING, why)))
-    concluded(engine, scene, line, state, found.seen, extras, claim=claim)
-    return Ending(why, _OTHERS_READY_S, DEPENDS)
-
-
-def _back_off(engine: Engine, scene: Scene, line: Timeline, state: OperationState, wait: float) -> Ending:
-    """Leave an operation alone whose next try has not come yet: what woke us is nothing new to it."""
-    found = compare(scene.plan, engine.api, engine.executor, scene.schema)
-    extras = without_prunes(scene.plan, "left Git; it is pruned with the next try").extras
-    scene = replace(scene, notices=(*scene.notices, Notice(SYNC_ERROR, state.message)))
-    concluded(engine, scene, line, state, found.seen, extras)
-    return Ending(state.message, wait, _retry(state.operation))
-
-
-def _retry(operation: Operation) -> str:
-    return RETRY_NEWEST if operation.retry.refresh else RETRY
-
-
-def _after_failure(hooks: HooksOfSync, failed: OperationState) -> tuple[OperationState, tuple[Ran, ...]]:
-    """Take the SyncFail hooks one step further: the operation's state then, and how they stand."""
-    hooks.state = failed.model_copy(update={"phase": "Running", "finished_at": ""})
-    ran = after_failure(hooks)
-    return report.failed(report.with_hooks(failed, hooks.results), ran, now()), ran
-
-
-def _go_on_failing(engine: Engine, scene: Scene, line: Timeline, claim: Claim, hooks: HooksOfSync) -> Ending:
-    """Of a sync that has failed, only the SyncFail hooks go on: nothing else is written any more."""
-    finished, ran = _after_failure(hooks, claim.state)
-    applied = Applied((), hooks=ran)
-    if not applied.waits:
-        hooks.clean_up((SUCCEEDED, FAILED))
-        tell.synced(scene.app, finished)
-        scene = replace(scene, notices=(*scene.notices, Notice(SYNC_ERROR, finished.message)))
-    found = compare(scene.plan, engine.api, engine.executor, scene.schema)
-    extras = without_prunes(scene.plan).extras
-    scene = replace(scene, app=hooks.app, hooks=replace(scene.hooks, lives=hooks.lives))
-    concluded(engine, scene, line, finished, found.seen, extras, claim=claim, tried=scene.rest is None)
-    if applied.waits:
-        return _waits(finished, hooks)
-    _tell_end(engine, scene, finished, failed=True)
-    return Ending(failure=finished.message)
-
-
-def _waits(state: OperationState, hooks: HooksOfSync) -> Ending:
-    """What is waited for is looked at again, the less often the longer it takes."""
-    return Ending(state.message, in_proportion(hooks.since or state.started_at, *_HEALTHY_YET_S), WAVE)
-
-
-def _tell_end(engine: Engine, scene: Scene, state: OperationState, *, failed: bool) -> None:
-    message = f"sync to {scene.pinned}: {state.message}"
-    kind: Literal["Normal", "Warning"] = "Warning" if failed else "Normal"
-    engine.applications.event(scene.app, kind, "OperationCompleted", message)
-
-
-def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tuple[Applied, Parent]:
-    """Try what is to be written, grow the inventory, apply with the hooks around it, and let go of what was
-    seen gone."""
-    api = engine.api
-    if (refused := _tried(engine, scene)) is not None:
-        return refused, scene.parent
-    namespace = scene.app.spec.destination.namespace
-    asked = sync_options(options(scene.app, scene.decision.operation))
-    if namespace and asked.create_namespace:
-        wanted, absent = {item.key for item in scene.wanted}, namespace in scene.nowhere
-        exists = partial(alive, engine)
-        managed_namespace.ensure(api, scene.app, engine.installation.id, wanted, exists, absent=absent)
-    parent = _keep_books(engine, scene)
-    applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence), hooks)
-    # Known only now: written by a merge, since their schema refused an apply. Their marks are told by it.
-    merged = {
-        outcome.key: Entry(parent.inventory.entries[outcome.key].origin, "merge")
-        for outcome in applied.outcomes
-        if outcome.merged and outcome.key in parent.inventory.entries
-    }
-    if merged:
-        parent = parents.grow(api, parent, merged)
-    gone = set(scene.plan.gone)
-    for outcome in applied.outcomes:
-        live = outcome.live if outcome.result is Result.PRUNED else None
-        if live is not None and api.get(live.kind, live.key.namespace, live.key.name, True) is None:
-            gone.add(outcome.key)
-    if gone:
-        parent = parents.shrink(api, parent, gone)
-    proofs = {
-        outcome.key: record(item.digest, scene.schema(item), live)
-        for outcome in applied.outcomes
-        if outcome.result in _WRITTEN
-        and (item := outcome.desired) is not None
-        and (live := outcome.live) is not None
-    }
-    engine.proofs.save(engine.api.cluster, scene.app.key, proofs, gone)
-    return applied, parent
-
-
-def _tried(engine: Engine, scene: Scene) -> Applied | None:
-    """Dry run first, when an operation begins: the outcomes where that speaks against it."""
-    state = scene.app.status.operation_state if scene.decision.resumes else None
-    missing = _missing(engine, scene)
-    hooks = to_run(scene.hooks, scene.decision.operation)
-    if trial.begun(state) or not trial.needed(scene.plan, alone=not (missing or hooks)):
-        return None
-    tried = trial.trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing, hooks)
-    return trial.spared(scene.plan, tried)
-
-
-def _missing(engine: Engine, scene: Scene) -> frozenset[str]:
-    """The namespace that is created before anything else, by the sync option CreateNamespace; or none."""
-    name = scene.app.spec.destination.namespace
-    asked = sync_options(options(scene.app, scene.decision.operation))
-    known = any(step.live is not None and step.key.namespace == name for step in scene.plan.steps)
-    if not name or not asked.create_namespace or known:
-        return frozenset()
-    if name in scene.nowhere or engine.api.get(NAMESPACE, "", name, metadata_only=True) is None:
-        return frozenset((name,))
-    return frozenset()
-
-
-def _busy(engine: Engine, scene: Scene) -> Ending | None:
-    """What a sync that is about to begin or to end waits for: hooks of the one before it; None for
-    nothing."""
-    state, why = scene.app.status.operation_state, still_busy(engine, scene.hooks)
-    if not why:
-        return None
-    return Ending(why, in_proportion(state.started_at if state else now(), *_HEALTHY_YET_S), WAVE)
-
-
-def _differs(engine: Engine, scene: Scene) -> bool:
-    """Whether a sync would change anything. Hooks are not run in vain: where proof is missing, the API server
-    is asked before they are."""
-    found = scene.plan
-    if found.refused or not found.changes or not scene.hooks.wanted:
-        return bool(found.refused or found.changes)
-    if found.must_prune or any(step.verb is Verb.CREATE for group in found.writes for step in group):
-        return True
-    compared = compare(found, engine.api, engine.executor, scene.schema)
-    return not all(seen.synced for seen in compared.seen)
-
-
-def _keep_books(engine: Engine, scene: Scene, gone: frozenset[ObjectKey] = frozenset()) -> Parent:
-    """The inventory with what the plan adds, and without what is `gone`."""
-    parent = scene.parent
-    if scene.plan.grow:
-        parent = parents.grow(engine.api, parent, scene.plan.grow)
-    if gone:
-        parent = parents.shrink(engine.api, parent, gone)
-    return parent
-
-
 def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
     engine.proofs.save(engine.api.cluster, scene.app.key, found.proofs)
@@ -394,17 +104,17 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
     if scene.decision.mode is Mode.HEAL and held is None and (found.drifted or scene.plan.must_prune):
         decision = replace(scene.decision, operation=healing(scene.decision.operation))
         healed = replace(scene, plan=_only(scene.plan, found), decision=decision)
-        return _sync(engine, healed, turn, line)
+        return sync(engine, healed, turn, line)
     # What would be pruned by a sync is merely told.
-    extras = without_prunes(scene.plan, _NEXT_SYNC).extras
+    extras = without_prunes(scene.plan, NEXT_SYNC).extras
     state, claim = scene.app.status.operation_state, None
     running = state is not None and state.phase == "Running"
     if held is not None and (running or scene.plan.must_prune or not all(seen.synced for seen in found.seen)):
         return _wait(engine, scene, line, held, found, extras)
     if state is not None and running:
         # An automated one that was cut short, and automation has been turned off since.
-        if busy := _busy(engine, scene):
-            return busy
+        if waits := busy(engine, scene):
+            return waits
         memory = replace(engine.applications.state(scene.app), tried="")
         claim = engine.applications.claim(scene.app, state, memory)
         state = report.ended(state, "Error", "ended: syncs are not automated any more", now())
@@ -424,12 +134,6 @@ def _wait(
         step = Step(TASK_RECONCILE, (str(scene.app.key), WINDOW), RECONCILE)
         engine.due.put(step, held.until.timestamp())
     return replace(ending, failure=why)
-
-
-def _keep_bundle(engine: Engine, scene: Scene) -> None:
-    """Keep what cannot surely be rendered again, unless it is kept already."""
-    if scene.bundle is not None and not scene.bundle.known:
-        engine.bundles.write(scene.app.key, scene.bundle.content, scene.bundle.drawn)
 
 
 def _only(found: Plan, compared: Compared) -> Plan:
