@@ -40,6 +40,7 @@ from benchmarks import push_fleet as fleet
 from benchmarks.processes import redis_with_aof, until
 from benchmarks.processes import workers as group_of
 from benchmarks.push_account import account
+from benchmarks.push_watch import Watch
 from benchmarks.report import report
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
@@ -136,12 +137,12 @@ def _mooring(
         until(lambda: len(_family(group)) >= 12, "the workers do not start", 60)
         time.sleep(5.0)  # what beat asks for at its start is done
         git.requests.clear()
-        requests, cpu, began = acts_as.requests(), _cpu(group), time.monotonic()
+        watch = stack.enter_context(Watch(cluster, fleet.APPLICATIONS.format(home), _settled))
+        requests, cpu, began = acts_as.requests(), _cpu(group), time.time()
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(lambda n: _create(cluster, home, repo, n), range(apps)))
-        created_s = time.monotonic() - began
-        _until_settled(cluster, home, apps)
-        took_s = time.monotonic() - began
+        created_s = time.time() - began
+        took_s = max(watch.when(fleet.app_name(number), 900) for number in range(apps)) - began
         figures = {
             "all_healthy_s": round(took_s, 1),
             "applications_created_s": round(created_s, 1),
@@ -157,19 +158,11 @@ def _create(cluster: Cluster, home: str, repo: Repository, number: int) -> None:
     devcluster.ask(cluster, fleet.APPLICATIONS.format(home), made)
 
 
-def _until_settled(cluster: Cluster, home: str, apps: int) -> None:
-    def settled() -> bool:
-        time.sleep(0.5)  # to ask is dear
-        items = devcluster.ask(cluster, fleet.APPLICATIONS.format(home) + "?resourceVersion=0")["items"]
-        states = Counter(
-            (status.get("sync", {}).get("status"), status.get("health", {}).get("status"))
-            for item in items
-            for status in [item.get("status", {})]
-        )
-        print(dict(states), file=sys.stderr)
-        return states["Synced", "Healthy"] == apps
-
-    until(settled, "the applications do not become Synced and Healthy: see the logs above", 900)
+def _settled(app: dict[str, Any]) -> str | None:
+    """The Application's name once it is Synced and Healthy."""
+    status = app.get("status", {})
+    told = status.get("sync", {}).get("status"), status.get("health", {}).get("status")
+    return str(app["metadata"]["name"]) if told == ("Synced", "Healthy") else None
 
 
 def _family(group: psutil.Process) -> list[psutil.Process]:

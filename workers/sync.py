@@ -226,7 +226,8 @@ def _waits(state: OperationState, hooks: HooksOfSync) -> Ending:
 def _tell_end(engine: Engine, scene: Scene, state: OperationState, *, failed: bool) -> None:
     message = f"sync to {scene.pinned}: {state.message}"
     kind: Literal["Normal", "Warning"] = "Warning" if failed else "Normal"
-    engine.applications.event(scene.app, kind, "OperationCompleted", message)
+    # Nobody waits for it: it would be a tenth of a sync.
+    engine.executor.submit(engine.applications.event, scene.app, kind, "OperationCompleted", message)
 
 
 def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tuple[Applied, Parent]:
@@ -235,13 +236,9 @@ def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tu
     api = engine.api
     if (refused := _tried(engine, scene)) is not None:
         return refused, scene.parent
-    namespace = scene.app.spec.destination.namespace
-    asked = sync_options(options(scene.app, scene.decision.operation))
-    if namespace and asked.create_namespace:
-        wanted, absent = {item.key for item in scene.wanted}, namespace in scene.nowhere
-        exists = partial(alive, engine)
-        managed_namespace.ensure(api, scene.app, engine.installation.id, wanted, exists, absent=absent)
+    making = engine.executor.submit(_namespace, engine, scene)  # meanwhile, in the home namespace:
     parent = _keep_books(engine, scene)
+    making.result()
     applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence), hooks)
     # Known only now: written by a merge, since their schema refused an apply. Their marks are told by it.
     merged = {
@@ -267,6 +264,16 @@ def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tu
     }
     engine.proofs.save(engine.api.cluster, scene.app.key, proofs, gone)
     return applied, parent
+
+
+def _namespace(engine: Engine, scene: Scene) -> None:
+    """Make sure of the namespace that the sync option CreateNamespace asks for."""
+    namespace = scene.app.spec.destination.namespace
+    asked = sync_options(options(scene.app, scene.decision.operation))
+    if namespace and asked.create_namespace:
+        wanted, absent = {item.key for item in scene.wanted}, namespace in scene.nowhere
+        exists = partial(alive, engine)
+        managed_namespace.ensure(engine.api, scene.app, engine.installation.id, wanted, exists, absent=absent)
 
 
 def _tried(engine: Engine, scene: Scene) -> Applied | None:

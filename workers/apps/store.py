@@ -65,7 +65,8 @@ class Applications(Protocol):
         ...
 
     def recent(self) -> Listing:
-        """`list`, up to a second old: for finding out whom a push concerns, never for deciding or writing."""
+        """`list`, up to a second old: for finding out whom a push or a wish concerns, never for deciding or
+        writing."""
         ...
 
     def known(self) -> Listing:
