@@ -360,10 +360,10 @@ def _shared(engine: Engine, app: Application, found: Plan) -> Words:
         if said and said.whose is Whose.OTHER_APP and "_" in said.app:
             wants.setdefault(AppKey.parse(said.app), []).append(step.key)
     words = engine.shared.exchange(engine.api.cluster, app.key, wants)
-    alive = {other: keys for other, keys in words.claims.items() if alive(engine, other)}
-    for other in words.claims.keys() - alive.keys():
+    living = {other: keys for other, keys in words.claims.items() if alive(engine, other)}
+    for other in words.claims.keys() - living.keys():
         engine.shared.forget(engine.api.cluster, app.key, other)
-    return replace(words, claims=alive)
+    return replace(words, claims=living)
 
 
 def alive(engine: Engine, key: AppKey) -> bool:
