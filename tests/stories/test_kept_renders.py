@@ -131,7 +131,10 @@ def told(ship: Ship, name: str, word: str) -> None:
 @pytest.fixture
 def charted(ship: Ship, git_repo: Repository, namespace: str) -> str:
     commit = git_repo.commit(CHART)
-    ship.create_app("charted", git_repo, namespace, path="chart", selfHeal=True)
+    # Else a kind that another story brings meanwhile would make another render of it.
+    pinned = {"kubeVersion": "1.33.0", "apiVersions": ["v1"]}
+    source = {"repoURL": git_repo.url, "path": "chart", "targetRevision": "main", "helm": pinned}
+    ship.create_app("charted", git_repo, namespace, spec={"source": source}, selfHeal=True)
     ship.synced("charted", commit)
     told(ship, "charted", "differs")
     return commit
