@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, Refused
 from mooring.keys import ObjectKey
 from mooring.model.annotations import annotations_of
 from mooring.model.sync_options import Consent, SyncOptions, sync_options
 from workers.applyset.inventory import Entry
-from workers.cluster.api import Api, Propagation, Validation
+from workers.cluster.api import Api, Validation
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import Desired
@@ -31,11 +31,6 @@ _INVALID = 422
 _POLICIES = ("ValidatingAdmissionPolicy", "admission webhook")
 # All that is in one of these goes with it.
 _NEVER = (("", "Namespace"), ("apiextensions.k8s.io", "CustomResourceDefinition"))
-_PROPAGATIONS: Final[Mapping[str, Propagation]] = {
-    "foreground": "foreground",
-    "background": "background",
-    "orphan": "orphan",
-}
 
 
 def why_not(step: Step, view: Viewpoint) -> str:
@@ -137,7 +132,7 @@ def recreate(step: Step, api: Api, holds: Callable[[], bool], create: Callable[[
         raise Conflict(f"{item.key.title} has changed")
     if not holds():
         raise Conflict("the operation is not ours any more")
-    api.delete(item.kind, live, _PROPAGATIONS[item.options.prune_propagation_policy])
+    api.delete(item.kind, live, item.options.prune_propagation_policy)
     _await_gone(item, live, api)
     try:
         return create(item)

@@ -13,10 +13,9 @@ from enum import StrEnum
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.annotations import ignores_extraneous
 from mooring.model.hooks import wave_of
-from mooring.model.sync_options import Consent, sync_options
+from mooring.model.sync_options import Consent, Propagation, sync_options
 from mooring.store.proofs import Proof
 from workers.applyset.inventory import Entry, Inventory, Writer
-from workers.cluster.api import Propagation
 from workers.cluster.live import Live
 from workers.cluster.order import Groups, apply_order, prune_order
 from workers.desired import Desired
@@ -258,7 +257,7 @@ def _prunes(
             extras.append(Extra(key, live, _HANDED_OVER))
         else:
             own = sync_options(options, live.annotations)
-            how = _PROPAGATIONS[own.prune_propagation_policy]
+            how = own.prune_propagation_policy
             candidates.append(Step(Verb.PRUNE, key, None, live, propagation=how, last=own.prune_last))
     for key, live in sorted(observed.objects.items()):
         ours = owner(live, view.app, view.installation).whose is Whose.OURS
@@ -285,11 +284,6 @@ _GOING = "is being deleted"
 _HANDED_OVER = "another app has it in Git: it is handed over to that one"
 _TO_STAY = "its sync option Prune=false keeps it"
 _TO_CONFIRM = "its sync option Prune=confirm asks for a confirmation"
-_PROPAGATIONS: Mapping[str, Propagation] = {
-    "foreground": "foreground",
-    "background": "background",
-    "orphan": "orphan",
-}
 
 
 def _why_none(

@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal, get_args
 
 from mooring.model.annotations import annotation
+
+Propagation = Literal["foreground", "background", "orphan"]
 
 
 class Consent(StrEnum):
@@ -31,7 +34,7 @@ class SyncOptions:
     validate: bool = True
     apply_out_of_sync_only: bool = False
     prune_last: bool = False
-    prune_propagation_policy: str = "foreground"
+    prune_propagation_policy: Propagation = "foreground"
     replace: bool = False
     force: bool = False
     skip_dry_run_on_missing_resource: bool = False
@@ -54,7 +57,7 @@ _KNOWN: dict[str, tuple[str, Mapping[str, object]]] = {
     "PruneLast": ("prune_last", _BOOLEAN),
     "PrunePropagationPolicy": (
         "prune_propagation_policy",
-        {policy: policy for policy in ("foreground", "background", "orphan")},
+        {policy: policy for policy in get_args(Propagation)},
     ),
     "Replace": ("replace", _BOOLEAN),
     "Force": ("force", _BOOLEAN),

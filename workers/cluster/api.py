@@ -12,6 +12,7 @@ from typing import Any, Final, Literal
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError
 from mooring.keys import ClusterRef
+from mooring.model.sync_options import Propagation
 from mooring.names import FIELD_MANAGER
 from workers.cluster.identity import Identity
 from workers.cluster.kinds import Discovery, Kind
@@ -30,7 +31,6 @@ LIST_TRIES: Final = 3
 
 # https://kubernetes.io/docs/reference/using-api/api-concepts/#validation-for-unrecognized-or-duplicate-fields
 Validation = Literal["Strict", "Warn", "Ignore"]
-Propagation = Literal["foreground", "background", "orphan"]
 
 # Fields of metadata that only the server sets; manifests exported from a cluster still carry them.
 _SERVER_SIDE = frozenset(

@@ -16,11 +16,12 @@ from mooring.errors import ClusterUnavailable, Conflict, MooringError, SchemaRef
 from mooring.keys import ObjectKey
 from mooring.model.hooks import DeletePolicy, Phase
 from mooring.model.status import ResourceResult
+from mooring.model.sync_options import Propagation
 from mooring.names import OPERATION
 from workers.anew import validation
 from workers.apply import TAKEN_OVER, Fence
 from workers.applyset.inventory import Inventory
-from workers.cluster.api import Api, Create, Propagation, Update
+from workers.cluster.api import Api, Create, Update
 from workers.cluster.live import Live
 from workers.desired import CRD, kinds_of_crd
 from workers.health import HOOK_FINALIZER
