@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from mooring.keys import ObjectKey
+from mooring.model.hooks import DeletePolicy
 from mooring.model.status import OperationState, ResourceResult
 from mooring.text import printable
 from workers.hooks.wanted import HookRun
@@ -18,6 +19,9 @@ RUNNING: Final = "Running"
 SUCCEEDED: Final = "Succeeded"
 FAILED: Final = "Failed"
 UNWRITTEN: Final = "SyncFailed"  # the `status` of one whose object could not be written
+
+# What deletes a hook that has ended so.
+POLICIES: Final = {SUCCEEDED: DeletePolicy.SUCCEEDED, FAILED: DeletePolicy.FAILED}
 
 RunId = tuple[str, ObjectKey]  # the phase, and the hook's object
 Results = Mapping[RunId, ResourceResult]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from mooring.errors import ClusterUnavailable, Conflict, MooringError, SchemaRefused, Superseded
 from mooring.keys import ObjectKey
-from mooring.model.hooks import DeletePolicy, Phase
+from mooring.model.hooks import Phase
 from mooring.model.status import ResourceResult
 from mooring.model.sync_options import Propagation
 from mooring.names import OPERATION
@@ -28,7 +28,7 @@ from workers.health import HOOK_FINALIZER
 from workers.hooks import results
 from workers.hooks.judge import Deed, Judged, Owning, judge, why_not_our_hook
 from workers.hooks.ran import Ran
-from workers.hooks.results import FAILED, RUNNING, SUCCEEDED, Results, RunId, run_id
+from workers.hooks.results import FAILED, POLICIES, RUNNING, SUCCEEDED, Results, RunId, run_id
 from workers.hooks.wanted import HookRun
 
 _TRIES = 5
@@ -108,13 +108,12 @@ class HookRunner:
 
         https://argo-cd.readthedocs.io/en/stable/user-guide/sync-waves/#hook-lifecycle-and-cleanup
         """
-        policies = {SUCCEEDED: DeletePolicy.SUCCEEDED, FAILED: DeletePolicy.FAILED}
         # Of an object that ran in several phases, the last one counts.
         last = {run.key: run for run in self._runs if run_id(run) in self._results}
         for run in last.values():
             live = self._lives.get(run.key)
             phase = self._results[run_id(run)].hook_phase
-            if live is None or phase not in ended or policies.get(phase) not in run.delete:
+            if live is None or phase not in ended or POLICIES.get(phase) not in run.delete:
                 continue
             if self._is_of(run, live):
                 self._on.fence.check([], self._on.api)

@@ -3,7 +3,7 @@ begins, and how the hooks of one that is to end are ended."""
 
 from __future__ import annotations
 
-from mooring.model.hooks import DeletePolicy, Phase, hook_of
+from mooring.model.hooks import Phase, hook_of
 from mooring.model.spec import Operation
 from mooring.model.status import OperationState
 from workers import report
@@ -14,13 +14,12 @@ from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.engine import Engine
 from workers.hooks.judge import outcome, why_not_our_hook
-from workers.hooks.results import FAILED, RUNNING, SUCCEEDED, Results, hook_results, key_of
+from workers.hooks.results import FAILED, POLICIES, RUNNING, Results, hook_results, key_of
 from workers.hooks.runner import Grounds, HookRunner, deleted, released
 from workers.hooks.seen import Hooks
 from workers.hooks.wanted import WantedHook, occasion, runs, runs_hooks
 
 _OF_A_SYNC = (Phase.PRE_SYNC, Phase.SYNC, Phase.POST_SYNC, Phase.SYNC_FAIL)
-_POLICIES = {SUCCEEDED: DeletePolicy.SUCCEEDED, FAILED: DeletePolicy.FAILED}
 
 
 def to_run(hooks: Hooks, operation: Operation) -> tuple[WantedHook, ...]:
@@ -116,6 +115,6 @@ def end_hooks(engine: Engine, state: OperationState, hooks: Hooks) -> OperationS
 def let_go(api: Api, live: Live, ended: str) -> Live | None:
     """What is there of a hook that has ended, once it may be deleted by others, or was by its policy."""
     hook = hook_of(live.annotations)
-    if hook is not None and _POLICIES.get(ended) in hook.delete:
+    if hook is not None and POLICIES.get(ended) in hook.delete:
         return deleted(api, live)
     return released(api, live)
