@@ -43,8 +43,7 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
         *(one.failure for one in tried if one.step is None and one.failure is not None),
         *(_pruned(step) for group in scene.plan.prunes for step in group),
     ]
-    last = scene.app.status.operation_state
-    known = last.sync_result.managed_namespace_metadata if last and last.sync_result else None
+    known = before.sync_result.managed_namespace_metadata if before and before.sync_result else None
     ended = report.finished(claim.state, scene.pinned, scene.plan, Applied(tuple(outcomes)), now(), known)
     if ended.phase == "Succeeded":
         ended = ended.model_copy(update={"message": "successfully synced (dry run)"})

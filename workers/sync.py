@@ -236,9 +236,10 @@ def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tu
     api = engine.api
     if (refused := _tried(engine, scene)) is not None:
         return refused, scene.parent
-    making = engine.executor.submit(_namespace, engine, scene)  # meanwhile, in the home namespace:
-    parent = _keep_books(engine, scene)
-    making.result()
+    making = engine.executor.submit(_make_namespace, engine, scene) if _made(scene) else None
+    parent = _keep_books(engine, scene)  # meanwhile, in the home namespace
+    if making is not None:
+        making.result()
     applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence), hooks)
     # Known only now: written by a merge, since their schema refused an apply. Their marks are told by it.
     merged = {
@@ -266,33 +267,36 @@ def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tu
     return applied, parent
 
 
-def _namespace(engine: Engine, scene: Scene) -> None:
-    """Make sure of the namespace that the sync option CreateNamespace asks for."""
-    namespace = scene.app.spec.destination.namespace
+def _made(scene: Scene) -> str:
+    """The namespace that the sync option CreateNamespace has a sync make sure of; "" for none."""
     asked = sync_options(options(scene.app, scene.decision.operation))
-    if namespace and asked.create_namespace:
-        wanted, absent = {item.key for item in scene.wanted}, namespace in scene.nowhere
-        exists = partial(alive, engine)
-        managed_namespace.ensure(engine.api, scene.app, engine.installation.id, wanted, exists, absent=absent)
+    return scene.app.spec.destination.namespace if asked.create_namespace else ""
+
+
+def _make_namespace(engine: Engine, scene: Scene) -> None:
+    wanted, absent = {item.key for item in scene.wanted}, _made(scene) in scene.nowhere
+    exists = partial(alive, engine)
+    managed_namespace.ensure(engine.api, scene.app, engine.installation.id, wanted, exists, absent=absent)
 
 
 def _tried(engine: Engine, scene: Scene) -> Applied | None:
     """Dry run first, when an operation begins: the outcomes where that speaks against it."""
     state = scene.app.status.operation_state if scene.decision.resumes else None
+    if trial.begun(state) or not scene.plan.writes:
+        return None
     missing = _missing(engine, scene)
     hooks = to_run(scene.hooks, scene.decision.operation)
-    if trial.begun(state) or not trial.needed(scene.plan, alone=not (missing or hooks)):
+    if not trial.needed(scene.plan, alone=not (missing or hooks)):
         return None
     tried = trial.trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing, hooks)
     return trial.spared(scene.plan, tried)
 
 
 def _missing(engine: Engine, scene: Scene) -> frozenset[str]:
-    """The namespace that is created before anything else, by the sync option CreateNamespace; or none."""
-    name = scene.app.spec.destination.namespace
-    asked = sync_options(options(scene.app, scene.decision.operation))
+    """The namespace that is not there yet and is created before anything else; or none."""
+    name = _made(scene)
     known = any(step.live is not None and step.key.namespace == name for step in scene.plan.steps)
-    if not name or not asked.create_namespace or known:
+    if not name or known:
         return frozenset()
     if name in scene.nowhere or engine.api.get(NAMESPACE, "", name, metadata_only=True) is None:
         return frozenset((name,))
