@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from mooring import exporter, logs
 from mooring.errors import MooringError
-from mooring.metrics import pulse
+from mooring.loop import Loop
 from mooring.names import (
     BEAT_LEASE,
     CONTROL,
@@ -38,6 +37,9 @@ _TICK_S = 1.0
 _WATCH_S = 2.0
 _MAINTAIN_S = 86_400.0
 _SETTLED_S = 300.0  # after a start there is more urgent work than upkeep
+
+
+_loop = Loop(BEAT, exporter.STUCK_AFTER_S)
 
 
 def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
@@ -67,9 +69,9 @@ def main() -> None:
         logs.configure(settings.log_format, BEAT)
         logging.getLogger("celery.beat").setLevel(logging.WARNING)  # it says every second what it sends
         if settings.metrics_address:
-            exporter.serve(exporter.address(settings.metrics_address), REGISTRY, _unwell)
+            exporter.serve(exporter.address(settings.metrics_address), REGISTRY, _loop.unwell)
         client = connect(settings.redis_url)
-        hold(client, BEAT_LEASE, BEAT, _pulse)
+        hold(client, BEAT_LEASE, BEAT, _loop.turned)
     except MooringError as error:
         sys.exit(f"mooring beat: {error}")
     if settings.metrics_address:
@@ -89,22 +91,8 @@ class _Lively(Scheduler):  # type: ignore[misc]
     """Says that beat's loop turns."""
 
     def tick(self, *args: Any, **options: Any) -> Any:
-        _pulse()
+        _loop.turned()
         return super().tick(*args, **options)
-
-
-_turned_at = 0.0
-
-
-def _pulse() -> None:
-    global _turned_at
-    _turned_at = time.time()
-    pulse(BEAT)
-
-
-def _unwell() -> list[str]:
-    line = exporter.still(BEAT, _turned_at, exporter.STUCK_AFTER_S)
-    return [line] if line else []
 
 
 if __name__ == "__main__":

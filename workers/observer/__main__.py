@@ -12,7 +12,8 @@ from prometheus_client import REGISTRY
 
 from mooring import exporter, logs
 from mooring.errors import ClusterUnavailable, MooringError
-from mooring.metrics import PULSE_EVERY_S, pulse
+from mooring.loop import Loop
+from mooring.metrics import PULSE_EVERY_S
 from mooring.names import OBSERVER_LEASE
 from mooring.settings import Settings
 from mooring.store.connection import connect
@@ -30,22 +31,25 @@ from workers.observer.observer import Observer
 OBSERVER: Final = "observer"
 
 
+_loop = Loop(OBSERVER, exporter.WORKS_IN_ITS_LOOP_S)
+
+
 def main() -> None:
     """Wait for the lease, then watch until the process is ended or the lease is lost."""
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings.log_format, OBSERVER)
         if settings.metrics_address:
-            exporter.serve(exporter.address(settings.metrics_address), REGISTRY, _unwell)
+            exporter.serve(exporter.address(settings.metrics_address), REGISTRY, _loop.unwell)
         client = connect(settings.redis_url)
-        hold(client, OBSERVER_LEASE, OBSERVER, _pulse)
+        hold(client, OBSERVER_LEASE, OBSERVER, _loop.turned)
         api = _reach(settings)
         app = make("mooring-observer", settings.redis_url)
         turns = Turns(client, time.time, settings.lease_s)
         observer = Observer(
             api, _applications(settings, api), settings.namespace, turns, lambda step: send(app, step)
         )
-        observer.run(_pulse)
+        observer.run(_loop.turned)
     except MooringError as error:
         sys.exit(f"mooring observer: {error}")
 
@@ -56,7 +60,7 @@ def _reach(settings: Settings) -> Api:
         try:
             return connect_cluster(settings.kubeconfig or None, settings.context or None).api()
         except ClusterUnavailable:
-            _pulse()
+            _loop.turned()
             time.sleep(PULSE_EVERY_S)
 
 
@@ -66,20 +70,6 @@ def _applications(settings: Settings, api: Api) -> Applications:
         found = ensure(api, settings.namespace)
         return DirectoryApplications(Path(settings.apps_dir), api, settings.namespace, found)
     return HomeApplications(api, settings.namespace)
-
-
-_turned_at = 0.0
-
-
-def _pulse() -> None:
-    global _turned_at
-    _turned_at = time.time()
-    pulse(OBSERVER)
-
-
-def _unwell() -> list[str]:
-    line = exporter.still(OBSERVER, _turned_at, exporter.WORKS_IN_ITS_LOOP_S)
-    return [line] if line else []
 
 
 if __name__ == "__main__":
