@@ -7,6 +7,7 @@ import secrets
 import urllib.error
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,6 +15,7 @@ from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.redis import RedisServer
 from mooring.model.crd import crds
+from tests.stories.line import Line
 from tests.stories.ship import APPS, Ship, until
 
 
@@ -69,6 +71,13 @@ def ship(
     finally:  # also when it did not come up
         found.stop()
         devcluster.ask(cluster, f"/api/v1/namespaces/{home}", method="DELETE")
+
+
+@pytest.fixture(scope="module")
+def api_line(cluster: Cluster) -> Iterator[Line]:
+    """The processes' line to the API server; the stories have one of their own."""
+    with Line(urlsplit(cluster.server).port or 443) as line:
+        yield line
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,19 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from devcluster.cluster import Cluster
+
+
+def kubeconfig_by(cluster: Cluster, port: int, directory: Path) -> Path:
+    """A kubeconfig of the cluster's administrator in `directory`, whose way there is `port` of 127.0.0.1."""
+    made = directory / "kubeconfig"
+    made.write_text(cluster.kubeconfig.read_text().replace(cluster.server, f"https://127.0.0.1:{port}"))
+    made.chmod(0o600)
+    return made
 
 
 class Line:

@@ -6,7 +6,6 @@ import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -18,7 +17,7 @@ from mooring.names import DEPLOY, TASK_POLL
 from mooring.store.connection import LEDGER, connect
 from mooring.store.ledger import Ledger, Recorded
 from tests.stories.gate import Gate
-from tests.stories.line import Line
+from tests.stories.line import Line, kubeconfig_by
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_interrupted import gated
 
@@ -26,20 +25,10 @@ pytestmark = pytest.mark.cluster
 
 
 @pytest.fixture(scope="module")
-def api_line(cluster: Cluster) -> Iterator[Line]:
-    """The workers' line to the API server; the stories have one of their own."""
-    with Line(urlsplit(cluster.server).port or 443) as line:
-        yield line
-
-
-@pytest.fixture(scope="module")
 def ship_settings(
     cluster: Cluster, api_line: Line, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    kubeconfig: Path = tmp_path_factory.mktemp("kube") / "config"
-    text = cluster.kubeconfig.read_text()
-    kubeconfig.write_text(text.replace(cluster.server, f"https://127.0.0.1:{api_line.port}"))
-    kubeconfig.chmod(0o600)
+    kubeconfig = kubeconfig_by(cluster, api_line.port, tmp_path_factory.mktemp("kube"))
     return {"MOORING_KUBECONFIG": str(kubeconfig), "MOORING_GIT_TIMEOUT": "10"}
 
 

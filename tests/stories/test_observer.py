@@ -7,17 +7,14 @@ woken.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from mooring.names import OBSERVER_LEASE
-from tests.stories.line import Line
+from tests.stories.line import Line, kubeconfig_by
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_hooks import RUN, ends, job, results
 from tests.stories.test_waves import DEPLOYMENT, DOOR, FILES, opened, status, waits, waved
@@ -32,20 +29,10 @@ def ship_processes() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def api_line(cluster: Cluster) -> Iterator[Line]:
-    """The processes' line to the API server; the stories have one of their own."""
-    with Line(urlsplit(cluster.server).port or 443) as line:
-        yield line
-
-
-@pytest.fixture(scope="module")
 def ship_settings(
     cluster: Cluster, api_line: Line, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    kubeconfig: Path = tmp_path_factory.mktemp("kube") / "config"
-    text = cluster.kubeconfig.read_text()
-    kubeconfig.write_text(text.replace(cluster.server, f"https://127.0.0.1:{api_line.port}"))
-    kubeconfig.chmod(0o600)
+    kubeconfig = kubeconfig_by(cluster, api_line.port, tmp_path_factory.mktemp("kube"))
     return {"MOORING_KUBECONFIG": str(kubeconfig)}
 
 

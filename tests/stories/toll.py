@@ -13,9 +13,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-import yaml
-
 from devcluster.cluster import Cluster
+from tests.stories.line import kubeconfig_by
 
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 _CHUNK = 65536
@@ -116,11 +115,7 @@ class Toll:
         self._server.socket = context.wrap_socket(
             self._server.socket, server_side=True, do_handshake_on_connect=False
         )
-        self.kubeconfig = directory / "kubeconfig"
-        config = yaml.safe_load(cluster.kubeconfig.read_text())
-        config["clusters"][0]["cluster"]["server"] = f"https://127.0.0.1:{self._server.server_address[1]}"
-        self.kubeconfig.write_text(yaml.safe_dump(config))
-        self.kubeconfig.chmod(0o600)
+        self.kubeconfig = kubeconfig_by(cluster, int(self._server.server_address[1]), directory)
 
     def count(self, about: str) -> None:
         """From now on, count what names `about`, from 0."""

@@ -15,6 +15,7 @@ from devcluster.cluster import Cluster as ControlPlane
 from mooring.errors import ClusterUnavailable, Superseded
 from mooring.keys import AppKey, ObjectKey
 from mooring.names import APPLYSET_PART_OF, LAST_APPLIED, TRACKING_ID
+from tests.definitions import definition
 from workers.apply import Applied, Fence, Result, apply
 from workers.applyset.identity import applyset_id
 from workers.applyset.inventory import Entry, Inventory
@@ -366,31 +367,8 @@ def test_a_field_dropped_from_git_that_somebody_keeps_is_told_with_its_keeper(ap
 
 def test_a_definition_and_its_resources_come_and_go_in_one_sync(app: App) -> None:
     group = f"x{secrets.token_hex(5)}.example.com"
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"anchors.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": "anchors", "singular": "anchor", "kind": "Anchor", "listKind": "AnchorList"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {
-                        "openAPIV3Schema": {
-                            "type": "object",
-                            "properties": {
-                                "spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                            },
-                        }
-                    },
-                }
-            ],
-        },
-    }
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    crd = definition(group, "Anchor", free)
     anchor = {
         "apiVersion": f"{group}/v1",
         "kind": "Anchor",
@@ -398,8 +376,8 @@ def test_a_definition_and_its_resources_come_and_go_in_one_sync(app: App) -> Non
         "spec": {"depth": 3},
     }
     try:
-        assert set(results(app.syncs(anchor, definition)).values()) == {Result.CREATED}
-        assert set(results(app.syncs(anchor, definition)).values()) == {Result.UNCHANGED}
+        assert set(results(app.syncs(anchor, crd)).values()) == {Result.CREATED}
+        assert set(results(app.syncs(anchor, crd)).values()) == {Result.UNCHANGED}
         # A server that has just started does not know the kind yet: that does not make the object gone.
         bow = ObjectKey(group, "Anchor", app.namespace, "bow")
         seen = observe(app.api, app.executor, (), [bow], lambda *_: None, app.stamping.applyset)

@@ -14,6 +14,7 @@ import pytest
 from mooring.errors import ClusterRefused
 from mooring.keys import AppKey
 from mooring.model.status import OperationState
+from tests.definitions import definition
 from tests.workers.test_apply import CONFIG_MAP, App, config_map, deployment, replace_key
 from tests.workers.test_write import OPTIONS, claim, job
 from workers.apply import Applied
@@ -94,29 +95,7 @@ def test_a_trial_that_speaks_against_some_says_of_the_others_that_they_are_spare
 
 def test_what_is_in_a_namespace_or_of_a_kind_that_the_sync_brings_is_not_refused(app: App) -> None:
     group = f"x{secrets.token_hex(5)}.example.com"
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"anchors.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": "anchors", "singular": "anchor", "kind": "Anchor", "listKind": "AnchorList"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {
-                        "openAPIV3Schema": {
-                            "type": "object",
-                            "properties": {"spec": {"type": "object", "properties": {}}},
-                        }
-                    },
-                }
-            ],
-        },
-    }
+    crd = definition(group, "Anchor", {"type": "object", "properties": {}})
     anchor = simple("Anchor", "bow", f"{group}/v1", spec={})
     more = f"{app.namespace}-more"
     inside = config_map("inside")
@@ -124,7 +103,7 @@ def test_what_is_in_a_namespace_or_of_a_kind_that_the_sync_brings_is_not_refused
     definitions = Kind(
         "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions", False
     )
-    assert refusals(app, definition, anchor, simple("Namespace", more), inside) == {}
+    assert refusals(app, crd, anchor, simple("Namespace", more), inside) == {}
     assert "does not exist" in refusals(app, inside)["inside"]
     assert refusals(app, inside, missing=(more,)) == {}
     # What their schemas certainly refuse is refused all the same.
@@ -133,18 +112,18 @@ def test_what_is_in_a_namespace_or_of_a_kind_that_the_sync_brings_is_not_refused
     assert refusals(app, simple("Namespace", more), wrong) == {
         "wrong": "app.yaml:1: spec.replicas: must be an integer, not a string; spec.selector: is missing"
     }
-    assert refusals(app, definition, anchor | {"spec": "deep"}) == {
+    assert refusals(app, crd, anchor | {"spec": "deep"}) == {
         "bow": "app.yaml:1: spec: must be a mapping, not a string"
     }
     try:
-        app.syncs(definition, anchor)
+        app.syncs(crd, anchor)
         # The definition learns a field, and its object has it: the server does not know it yet.
-        grown = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]  # type: ignore[index]
+        grown = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
         grown["properties"] = {"depth": {"type": "integer"}}
         anchor["spec"] = {"depth": 3}
-        assert refusals(app, definition, anchor) == {}
+        assert refusals(app, crd, anchor) == {}
         anchor["spec"] = {"depth": "deep"}
-        assert "spec.depth: must be an integer" in refusals(app, definition, anchor)["bow"]
+        assert "spec.depth: must be an integer" in refusals(app, crd, anchor)["bow"]
     finally:
         left = app.has(definitions, f"anchors.{group}")
         app.api.delete(definitions, left, "background", any_version=True)

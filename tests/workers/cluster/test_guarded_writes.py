@@ -10,6 +10,7 @@ import pytest
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, SchemaRefused
 from mooring.names import LAST_APPLIED
+from tests.definitions import definition
 from workers.cluster.api import Api, Create, Update, Validation
 from workers.cluster.connect import Cluster
 from workers.cluster.kinds import Kind
@@ -145,31 +146,9 @@ def test_a_definition_and_its_resources_are_applied_one_after_the_other_and_guar
     connection: Cluster, api: Api, namespace: str, definitions: Kind
 ) -> None:
     group = f"x{random.token_hex(5)}.example.com"
-    definition = {
-        "metadata": {"name": f"anchors.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"plural": "anchors", "singular": "anchor", "kind": "Anchor", "listKind": "AnchorList"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {
-                        "openAPIV3Schema": {
-                            "type": "object",
-                            "properties": {
-                                "spec": {"type": "object", "properties": {"depth": {"type": "integer"}}}
-                            },
-                        }
-                    },
-                }
-            ],
-        },
-    }
+    crd = definition(group, "Anchor", {"type": "object", "properties": {"depth": {"type": "integer"}}})
     assert connection.discovery.find(f"{group}/v1", "Anchor") is None
-    created = api.apply(definitions, definition, guard=Create())
+    created = api.apply(definitions, crd, guard=Create())
     try:
         anchors = connection.discovery.await_kind(f"{group}/v1", "Anchor")
         assert anchors.plural == "anchors"
