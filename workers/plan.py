@@ -15,6 +15,7 @@ from mooring.model.annotations import ignores_extraneous
 from mooring.model.hooks import wave_of
 from mooring.model.sync_options import Consent, Propagation, sync_options
 from mooring.store.proofs import Proof
+from mooring.text import few
 from workers.applyset.inventory import Entry, Inventory, Writer
 from workers.cluster.live import Live
 from workers.cluster.order import Groups, apply_order, prune_order
@@ -330,16 +331,11 @@ def _prune_notices(extras: Sequence[Extra]) -> list[Notice]:
     return [
         Notice(
             PRUNE_SKIPPED,
-            f"{_some(titles)} left Git and stays: {reason}; to delete it, "
+            f"{few(titles, 5)} left Git and stays: {reason}; to delete it, "
             + (approve if reason == _TO_CONFIRM else f"sync with prune, or {approve}"),
         )
         for reason, titles in sorted(by_reason.items())
     ]
-
-
-def _some(titles: Sequence[str]) -> str:
-    shown = ", ".join(titles[:5])
-    return shown if len(titles) <= 5 else f"{shown} and {len(titles) - 5} more"
 
 
 def groups(

@@ -25,7 +25,7 @@ from mooring.model.status import (
     SyncResult,
     SyncStatus,
 )
-from mooring.text import printable
+from mooring.text import few_reasons, printable
 from workers.apply import Applied, Outcome, Result
 from workers.apps.conditions import SYNC_ERROR, is_error, merge_conditions
 from workers.cluster.live import Live
@@ -298,8 +298,7 @@ def _failed(result: ResourceResult) -> bool:
 
 
 def _reasons(failures: Sequence[tuple[ObjectKey, str]]) -> str:
-    message = "; ".join(f"{key.title}: {why}" for key, why in failures[:3])
-    return message if len(failures) <= 3 else f"{message}; and {len(failures) - 3} more"
+    return few_reasons([f"{key.title}: {why}" for key, why in failures], 3)
 
 
 def tried_again(state: OperationState, message: str) -> OperationState:

@@ -14,6 +14,7 @@ from typing import Protocol
 from mooring.errors import ClusterRefused, Conflict, MooringError, Refused, Retryable
 from mooring.keys import ObjectKey
 from mooring.model.status import OperationState
+from mooring.text import few_reasons
 from workers.anew import Manifested, tried_as_new
 from workers.apply import Applied, Outcome, Result, held_back, refused
 from workers.awaits import awaits, untried
@@ -170,8 +171,7 @@ def _read(item: Wanted, schema: Schema | None) -> None:
     applied = options.server_side_apply is None and not (options.replace and not options.force)
     told = [str(one) for one in found if not (one.unknown and (applied or not options.validate))]
     if told:
-        more = [f"and {len(told) - _SHOWN} more"] if len(told) > _SHOWN else []
-        raise Refused("; ".join([*told[:_SHOWN], *more]))
+        raise Refused(few_reasons(told, _SHOWN))
 
 
 def _named(item: Wanted) -> tuple[str, str]:
