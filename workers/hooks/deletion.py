@@ -22,16 +22,17 @@ from mooring.model.spec import Operation, SyncOperation
 from mooring.model.support import unsupported_manifests
 from mooring.model.sync_options import Consent
 from mooring.store.turns import Turn
+from mooring.text import few
 from workers import aim
 from workers.apply import Fence
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.state import content_digest
 from workers.cluster.live import Live
-from workers.desired import kinds_of_crds
+from workers.desired import Stamp, kinds_of_crds
 from workers.engine import Engine
 from workers.hooks import results
-from workers.hooks.judge import Owning, outcome
+from workers.hooks.judge import outcome
 from workers.hooks.ran import Ran
 from workers.hooks.results import FAILED, run_id
 from workers.hooks.runner import Grounds, HookRunner, deleted, released
@@ -82,7 +83,7 @@ class _HooksOfDeletion(HookRunner):
         self, engine: Engine, app: Application, phase: Around, wanted: Sequence[WantedHook], parent: Parent
     ) -> None:
         self._engine, self._app, self._phase = engine, app, phase
-        by = Owning(app.key, engine.installation.id, parent.applyset)
+        by = Stamp(engine.installation.id, app.key, parent.applyset)
 
         def goes_on() -> bool:
             return engine.applications.to_go(app)
@@ -120,7 +121,7 @@ class _HooksOfDeletion(HookRunner):
                     )
             if waits := [one for one in stand if one.running]:
                 what = "be gone" if waits[0].clearing else "end"
-                return f"waits for {self._phase} hook {_counted([one.run for one in waits])} to {what}"
+                return f"waits for {self._phase} hook {_titles([one.run for one in waits])} to {what}"
         if failed:  # what it was to come after is gone: nothing is kept by it
             told = f"{failed[0].run.key.title}: {failed[0].message}"
             self._engine.applications.event(self._app, "Warning", "HookFailed", f"PostDelete hook {told}")
@@ -142,15 +143,14 @@ class _HooksOfDeletion(HookRunner):
                 left = let_go(api, live, outcome(live)[0]) if policies else released(api, live)
             if left is not None and left.uid == live.uid and left.deletion_timestamp:
                 going.append(run)
-        return f"waits for {self._phase} hook {_counted(going)} to be gone" if going else ""
+        return f"waits for {self._phase} hook {_titles(going)} to be gone" if going else ""
 
     def _let_go(self, ran: Ran) -> None:
         """Not before all have ended: by its object it is known that it ran."""
 
 
-def _counted(waited: Sequence[HookRun]) -> str:
-    more = len(waited) - 1
-    return f"{waited[0].key.title} and {more} more" if more else waited[0].key.title
+def _titles(waited: Sequence[HookRun]) -> str:
+    return few([run.key.title for run in waited], 1)
 
 
 def _deployed(

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mooring.keys import AppKey
 from mooring.model.hooks import DeletePolicy, hook_of
 from mooring.model.status import ResourceResult
 from mooring.names import ID, OPERATION
 from workers.applyset.inventory import Entry
 from workers.cluster.live import Live
+from workers.desired import Stamp
 from workers.health import HOOK_FINALIZER, HealthStatus, assess
 from workers.hooks.results import FAILED, RUNNING, SUCCEEDED
 from workers.hooks.wanted import HookRun
@@ -39,16 +39,7 @@ class Judged:
     phase: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Owning:
-    """From where hooks are judged: this app of this installation, and what is in its inventory."""
-
-    app: AppKey
-    installation: str
-    applyset: str
-
-
-def why_not_our_hook(live: Live, by: Owning) -> str:
+def why_not_our_hook(live: Live, by: Stamp) -> str:
     """Why `live` is no object that a hook of this app has left; "" when it is one."""
     said = owner(live, by.app, by.installation)
     if live.annotations.get(ID) is None:
@@ -64,7 +55,7 @@ def why_not_our_hook(live: Live, by: Owning) -> str:
     return ""
 
 
-def why_not_cleared(live: Live, by: Owning, entry: Entry | None) -> str:
+def why_not_cleared(live: Live, by: Stamp, entry: Entry | None) -> str:
     """Why `live` must not be deleted to make room for a hook of this app; "" when it may be.
 
     Besides what a hook of ours has left, it may be what this app had in Git as an object that stays, or what
@@ -79,7 +70,7 @@ def why_not_cleared(live: Live, by: Owning, entry: Entry | None) -> str:
 
 
 def judge(
-    run: HookRun, live: Live | None, known: ResourceResult | None, by: Owning, entry: Entry | None = None
+    run: HookRun, live: Live | None, known: ResourceResult | None, by: Stamp, entry: Entry | None = None
 ) -> Judged:
     """What is to be done about `run`, whose object is `live`. `known` is what is written down about it in
     this operation, `entry` what the inventory says of an object of that name."""
@@ -112,7 +103,7 @@ def outcome(live: Live) -> tuple[str, str]:
     return FAILED, health.message or "has failed"
 
 
-def _before(run: HookRun, live: Live | None, by: Owning, entry: Entry | None) -> Judged:
+def _before(run: HookRun, live: Live | None, by: Stamp, entry: Entry | None) -> Judged:
     """Nothing has been written for the run."""
     if live is None:
         return Judged(Deed.CREATE)

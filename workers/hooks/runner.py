@@ -23,10 +23,10 @@ from workers.apply import TAKEN_OVER, Fence
 from workers.applyset.inventory import Inventory
 from workers.cluster.api import Api, Create, Update
 from workers.cluster.live import Live
-from workers.desired import CRD, kinds_of_crd
+from workers.desired import CRD, Stamp, kinds_of_crd
 from workers.health import HOOK_FINALIZER
 from workers.hooks import results
-from workers.hooks.judge import Deed, Judged, Owning, judge, why_not_our_hook
+from workers.hooks.judge import Deed, Judged, judge, why_not_our_hook
 from workers.hooks.ran import Ran
 from workers.hooks.results import FAILED, POLICIES, RUNNING, SUCCEEDED, Results, RunId, run_id
 from workers.hooks.wanted import HookRun
@@ -42,7 +42,7 @@ class Grounds:
     api: Api
     executor: Executor
     fence: Fence
-    by: Owning
+    by: Stamp
     inventory: Inventory
     record: Callable[[Results], None]
     goes_on: Callable[[], bool]

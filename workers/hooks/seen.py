@@ -10,8 +10,9 @@ from mooring.model.application import Application
 from mooring.model.status import ResourceResult
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
+from workers.desired import Stamp
 from workers.engine import Engine
-from workers.hooks.judge import Owning, why_not_our_hook
+from workers.hooks.judge import why_not_our_hook
 from workers.hooks.results import RunId, hook_results, key_of
 from workers.hooks.wanted import WantedHook
 
@@ -24,7 +25,7 @@ class Hooks:
     wanted: tuple[WantedHook, ...]
     before: Mapping[RunId, ResourceResult]
     lives: Mapping[ObjectKey, Live | None]
-    by: Owning
+    by: Stamp
 
     @property
     def shown(self) -> tuple[Live, ...]:
@@ -52,4 +53,4 @@ def see(engine: Engine, app: Application, wanted: tuple[WantedHook, ...] = (), a
         return engine.api.get(kind, key.namespace, key.name) if kind is not None else None
 
     lives = dict(zip(kinds, engine.executor.map(read, kinds), strict=True))
-    return Hooks(wanted, before, lives, Owning(app.key, engine.installation.id, applyset))
+    return Hooks(wanted, before, lives, Stamp(engine.installation.id, app.key, applyset))

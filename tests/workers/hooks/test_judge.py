@@ -17,12 +17,13 @@ from tests.workers.objects import APP, APPLYSET, HERE, OTHER_APP, key, managed, 
 from workers.applyset.identity import object_id
 from workers.applyset.inventory import Entry
 from workers.cluster.live import Live
+from workers.desired import Stamp
 from workers.health import HOOK_FINALIZER
 from workers.hooks import results
-from workers.hooks.judge import Deed, Judged, Owning, judge, outcome
+from workers.hooks.judge import Deed, Judged, judge, outcome
 from workers.hooks.results import FAILED, RUNNING, SUCCEEDED
 
-BY = Owning(APP, HERE, APPLYSET)
+BY = Stamp(HERE, APP, APPLYSET)
 RUN = run_of(manifest())
 MIGRATE = key("migrate", "Job", "batch")
 NEVER = replace(RUN, delete=(DeletePolicy.SUCCEEDED,))
