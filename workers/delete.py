@@ -23,15 +23,16 @@ from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.status import TERMINATING, SyncResult
 from mooring.model.support import unsupported_spec
 from mooring.model.sync_options import Consent, sync_options
-from mooring.names import DELETION_APPROVED, DEPLOY, OPERATION, TASK_TURN
-from mooring.store.due import Step as Due
+from mooring.names import DELETION_APPROVED, OPERATION
 from mooring.store.turns import Turn
+from mooring.text import few, few_reasons
 from workers import report, tell
 from workers.apply import Applied, Fence, Result, apply
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.conditions import DELETING, DELETION_ERROR
 from workers.apps.patches import had
+from workers.apps.wishes import turn_of
 from workers.cluster.live import Live
 from workers.deletion import Deletion, deletion
 from workers.engine import Engine
@@ -54,6 +55,7 @@ _GONE_YET_S = (0.5, 30.0)
 _STUCK_S = (2.0, 180.0)
 # What takes longer to go than any grace period that people give is waiting for somebody.
 _LONG: Final = timedelta(minutes=10)
+_SHOWN: Final = 3  # objects in one message
 _CALLED_OFF: Final = "ended: the application is being deleted"
 
 
@@ -107,14 +109,14 @@ def _delete(engine: Engine, app: Application, turn: Turn) -> Ending:
         site = replace(site, parent=parents.shrink(engine.api, site.parent, found.gone))
         engine.proofs.save(engine.api.cluster, app.key, {}, found.gone)
     if failures and not passes:
-        return _stuck(engine, app, _joined(failures), found)
+        return _stuck(engine, app, few_reasons(failures, _SHOWN), found)
     if found.done and not failures:
         if not_yet := _hooks(engine, app, turn, Phase.POST_DELETE):
             return not_yet
         return _let_go(engine, site, [f"{extra.key.title}: {extra.reason}" for extra in found.stays], stay)
     if late := _late(found.going, datetime.fromtimestamp(engine.clock(), UTC)):
         return _stuck(engine, app, late, found)
-    message = _joined(failures) or waiting(found)
+    message = few_reasons(failures, _SHOWN) or waiting(found)
     _say(engine, app, [Notice(DELETING, message)], found)
     return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
 
@@ -237,8 +239,7 @@ def _let_go(engine: Engine, site: _Site, stays: Sequence[str], dependents: Seque
     engine.applications.unbind(app, CASCADES)
     _log.info("application %s: %s", app.key, told)
     for other in claims:
-        if engine.turns.want(f"app:{other}", {"shared": "1"}):
-            engine.send(Due(TASK_TURN, (f"app:{other}",), DEPLOY))
+        engine.wake(turn_of(other), {"shared": "1"})
     return Ending()
 
 
@@ -274,11 +275,7 @@ def _called_off(engine: Engine, app: Application) -> Application:
         state = report.running(waits, Pinned((), named, several), now())
         state = state.model_copy(update={"sync_result": SyncResult(revision="", resources=known)})
     assert state is not None
-    claim = engine.applications.claim(app, state)
-    ended = report.ended(state, "Error", _CALLED_OFF, now())
-    tell.synced(claim.app, ended)
-    status = claim.app.status.model_copy(update={"operation_state": ended})
-    return engine.applications.report(claim.app, status, engine.applications.state(claim.app), claim)
+    return tell.cut_short(engine, app, state, "Error", _CALLED_OFF)
 
 
 def _stuck(
@@ -346,18 +343,8 @@ def _some(lives: Sequence[Live]) -> str:
         title, keeps = live.key.title, ", ".join(live.finalizers)
         return f"{title} (finalizers: {keeps})" if keeps else title
 
-    return _counted([told(live) for live in lives])
+    return few([told(live) for live in lives], _SHOWN)
 
 
 def _titles(keys: Sequence[ObjectKey]) -> str:
-    return _counted([key.title for key in keys])
-
-
-def _counted(titles: Sequence[str]) -> str:
-    shown = ", ".join(titles[:3])
-    return shown if len(titles) <= 3 else f"{shown} and {len(titles) - 3} more"
-
-
-def _joined(failures: Sequence[str]) -> str:
-    shown = "; ".join(failures[:3])
-    return shown if len(failures) <= 3 else f"{shown}; and {len(failures) - 3} more"
+    return few([key.title for key in keys], _SHOWN)

@@ -6,7 +6,7 @@ import contextvars
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import redis
 
+from mooring.names import DEPLOY, TASK_TURN
 from mooring.settings import Settings
 from mooring.store.connection import connect as connect_redis
 from mooring.store.due import DueSteps, Step
@@ -75,6 +76,11 @@ class Engine:
     git_patience_s: float  # how long this process waits for a Git host
     render_patience_s: float  # and for a render, before that goes on elsewhere; 0: until its end
     clock: Callable[[], float] = time.time
+
+    def wake(self, turn: str, wishes: Mapping[str, str], *, standing: bool = False) -> None:
+        """Have somebody work on the turn for `wishes`, unless somebody is to already (Turns.want)."""
+        if self.turns.want(turn, wishes, standing=standing):
+            self.send(Step(TASK_TURN, (turn,), DEPLOY))
 
 
 def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 0.0) -> Engine:

@@ -179,7 +179,7 @@ def push(engine: Engine, repo: str, revision: str) -> None:
 
 def sync(engine: Engine, name: str) -> None:
     """Fetch and look at the application `name`, and sync it where its rules say so."""
-    part = _part(_named(engine, name))
+    part = turn_of(_named(engine, name))
     if engine.turns.want(part, {"look": "1"}):
         work(engine, part)
 
@@ -211,8 +211,8 @@ def _push(engine: Engine, name: str) -> None:
             # Each follower looks for itself, so that each shows the reason as its own condition.
             touched = [(app.key, {"look": "1"}) for app in follow.followers(engine, name)]
             untouched = []
-        engine.outstanding.add(turn.deliveries, [_part(key) for key, _ in touched])
-        ready = [key for key, wishes in touched if engine.turns.want(_part(key), wishes, turn.deliveries)]
+        engine.outstanding.add(turn.deliveries, [turn_of(key) for key, _ in touched])
+        ready = [key for key, wishes in touched if engine.turns.want(turn_of(key), wishes, turn.deliveries)]
         if untouched:
             # Pushes in quick succession share these patches, which take about 10 ms each: with many
             # apps they are waited for longer, so that they never keep the API server busy.
@@ -230,7 +230,7 @@ def _push(engine: Engine, name: str) -> None:
         engine.send(_task(name))
     wished = dict(touched)
     for key in ready[1:]:
-        engine.send(_task(_part(key), shown=about(_part(key), wished[key], turn.deliveries)))
+        engine.send(_task(turn_of(key), shown=about(turn_of(key), wished[key], turn.deliveries)))
     if ready:
         # Here and now: a queue's hop is a tenth of the whole journey. Then somebody looks for the others.
         with _afterwards(engine, _task(name)) if ahead and not at_once else contextlib.nullcontext():
@@ -273,18 +273,18 @@ def _ask(engine: Engine, name: str) -> None:
             line = Timeline(engine.ledger, turn.deliveries, engine.clock)
             _later(engine, turn, _task(name), error, line)
             return
-        engine.outstanding.add(turn.deliveries, [_part(key) for key in found])
+        engine.outstanding.add(turn.deliveries, [turn_of(key) for key in found])
         wishes = {"look": "1"}
-        ready = [key for key in found if engine.turns.want(_part(key), wishes, turn.deliveries)]
+        ready = [key for key in found if engine.turns.want(turn_of(key), wishes, turn.deliveries)]
         _close(engine, turn, name)
     _again(engine, turn, _task(name))
     for key in ready:
-        engine.send(_task(_part(key), shown=about(_part(key), wishes, turn.deliveries)))
+        engine.send(_task(turn_of(key), shown=about(turn_of(key), wishes, turn.deliveries)))
 
 
 def _sync(engine: Engine, key: AppKey) -> None:
     """Bring the application `key` to what is wanted of it now."""
-    turn = engine.turns.take(_part(key))
+    turn = engine.turns.take(turn_of(key))
     if turn is None:
         return
     step = _task(turn.name)
@@ -347,11 +347,11 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
         engine.views.keep_only({app.key for app in listing.apps})
         engine.ledger.mend()
         for app in listing.apps:
-            if engine.turns.want(_part(app.key), wishes, background=True):
-                engine.send(_task(_part(app.key), RECONCILE))
+            if engine.turns.want(turn_of(app.key), wishes, background=True):
+                engine.send(_task(turn_of(app.key), RECONCILE))
         let_go(engine, listing)
         return
-    part = _part(_named(engine, name))
+    part = turn_of(_named(engine, name))
     if engine.turns.want(part, wishes):
         work(engine, part)
 
@@ -362,10 +362,6 @@ def _named(engine: Engine, text: str) -> AppKey:
     if not name or (separator and not namespace) or len(text) > 320:
         raise Refused(f"{text[:80]!r} names no Application: give its name, or namespace/name")
     return AppKey(namespace or engine.settings.namespace, name)
-
-
-def _part(key: AppKey) -> str:
-    return turn_of(key)
 
 
 def _wait(engine: Engine, ending: tell.Ending) -> float:

@@ -14,7 +14,7 @@ from mooring.model.application import Application
 from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.spec import Operation
 from mooring.model.status import OperationState
-from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE, TASK_TURN
+from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.repourl import masked
 from mooring.store.due import Step
 from mooring.store.views import AppView
@@ -24,6 +24,7 @@ from workers.apps.conditions import SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.state import State
 from workers.apps.store import Claim
+from workers.apps.wishes import turn_of
 from workers.compare import compare
 from workers.decide import asked
 from workers.engine import Engine
@@ -173,8 +174,7 @@ def _wake(engine: Engine, scene: Scene) -> None:
     wanted = {item.key for item in scene.wanted}
     freed = {other for other, keys in scene.words.claims.items() if not keys <= wanted}
     for other in scene.words.news | freed:
-        if engine.turns.want(f"app:{other}", {"shared": "1"}):
-            engine.send(Step(TASK_TURN, (f"app:{other}",), DEPLOY))
+        engine.wake(turn_of(other), {"shared": "1"})
 
 
 def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> Ending:
@@ -214,8 +214,7 @@ def turned_down(engine: Engine, app: Application, wanted: Operation, why: str) -
     if before is not None and before.phase == "Running":
         state = replace(state, tried="")
     claim, ended = _end_unbegun(engine, app, wanted, why)
-    status = claim.app.status.model_copy(update={"operation_state": ended})
-    after = engine.applications.report(claim.app, status, state, claim)
+    after = _ended(engine, claim, ended, state)
     engine.applications.event(after, "Warning", SYNC_WINDOW, why)
     show(engine, after)
     return after
@@ -265,14 +264,23 @@ def gave_way(engine: Engine, app: Application, to: Pinned) -> Application:
     """End the operation that somebody asked for, and that waits, for Git has what is newer; the app then."""
     state = app.status.operation_state
     assert state is not None
-    claim = engine.applications.claim(app, state)
     why = f"gave way to {to}, which Git has now"
-    ended = report.ended(state, "Failed", why, now())
-    synced(app, ended)
-    status = claim.app.status.model_copy(update={"operation_state": ended})
-    after = engine.applications.report(claim.app, status, engine.applications.state(claim.app), claim)
+    after = cut_short(engine, app, state, "Failed", why)
     engine.applications.event(after, "Warning", "OperationCompleted", why)
     return after
+
+
+def cut_short(engine: Engine, app: Application, state: OperationState, phase: str, why: str) -> Application:
+    """End the operation `state` as it stands; nothing else changes. The app then."""
+    claim = engine.applications.claim(app, state)
+    ended = report.ended(state, phase, why, now())
+    synced(claim.app, ended)
+    return _ended(engine, claim, ended, engine.applications.state(claim.app))
+
+
+def _ended(engine: Engine, claim: Claim, operation: OperationState, memory: State) -> Application:
+    status = claim.app.status.model_copy(update={"operation_state": operation})
+    return engine.applications.report(claim.app, status, memory, claim)
 
 
 def moved(engine: Engine, app: Application, to: Pinned) -> None:

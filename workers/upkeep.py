@@ -64,8 +64,7 @@ def poll(engine: Engine) -> None:
     for wanted in dict.fromkeys(wanted for app in apps for wanted in groups(app)):
         if wanted.settled:
             continue
-        if engine.turns.want(wanted.name, wanted.wishes):
-            engine.send(Step(TASK_TURN, (wanted.name,), DEPLOY))
+        engine.wake(wanted.name, wanted.wishes)
     for place, readers in places(apps).items():
         if engine.turns.want(place.name, place.wishes, background=True):
             shown = about(place.name, place.wishes, apps=readers)
@@ -76,6 +75,5 @@ def watch(engine: Engine) -> None:
     """Take up what was asked for on the objects themselves, and applications never looked at."""
     # Every two seconds: from the API server's cache, for it is the dearest of all lists.
     for app in engine.applications.recent().apps:
-        wishes = standing(engine.applications, app)
-        if wishes and engine.turns.want(turn_of(app.key), wishes, standing=True):
-            engine.send(Step(TASK_TURN, (turn_of(app.key),), DEPLOY))
+        if wishes := standing(engine.applications, app):
+            engine.wake(turn_of(app.key), wishes, standing=True)

@@ -15,14 +15,14 @@ from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.depends import depends_on
 from mooring.model.finalizers import cascade
-from mooring.names import DEPLOY, TASK_TURN
-from mooring.store.due import Step
 from workers.apps.conditions import DEPENDENCY_CYCLE
+from workers.apps.wishes import turn_of
 from workers.depends import circle, unready
 from workers.engine import Engine
 from workers.plan import Notice
 from workers.push import groups
 
+_DEPENDS: Final = {"depends": "1"}
 # Whoever is deleted together is so within this time.
 _TOGETHER: Final = timedelta(seconds=5)
 
@@ -45,7 +45,7 @@ def cycle(engine: Engine, app: Application) -> Notice | None:
     for key in way[1:-1]:
         other = read[key]
         if other and not any(one.type == DEPENDENCY_CYCLE for one in other.status.conditions):
-            _want(engine, _turn(key))
+            engine.wake(turn_of(key), _DEPENDS)
     told = " → ".join(_named(key, app) for key in way)
     why = f"depends on itself: {told}: take one of them out of mooring.dev/depends-on"
     return Notice(DEPENDENCY_CYCLE, why)
@@ -59,7 +59,7 @@ def waits(engine: Engine, app: Application) -> str:
     # What becomes ready before we have left word is seen by looking once more.
     others = [_get(engine, key) for key in keys]
     pushes = {group.name for other in others if other is not None for group in groups(other)}
-    engine.waiters.add([*map(_turn, keys), *sorted(pushes)], _turn(app.key))
+    engine.waiters.add([*map(turn_of, keys), *sorted(pushes)], turn_of(app.key))
     found = _unready(engine, app, keys)
     return f"waits for {'; '.join(found)}" if found else ""
 
@@ -74,7 +74,7 @@ def dependents(engine: Engine, app: Application) -> tuple[str, tuple[str, ...]]:
     going = [one for one in needing if one.metadata.deletion_timestamp and cascade(one.metadata.finalizers)]
     staying = [one for one in needing if not one.metadata.deletion_timestamp]
     if going:
-        engine.waiters.add([_turn(one.key) for one in going], _turn(app.key))
+        engine.waiters.add([turn_of(one.key) for one in going], turn_of(app.key))
         them = ", ".join(_named(one.key, app) for one in going)
         return f"waits for {them}, which depends on it and is being deleted too, to be gone", ()
     deleted = datetime.fromisoformat(app.metadata.deletion_timestamp).timestamp()
@@ -96,7 +96,7 @@ def ended(engine: Engine, turn: str) -> None:
             return
     engine.waiters.forget(turn, who)
     for one in who:
-        _want(engine, one)
+        engine.wake(one, _DEPENDS)
 
 
 def _unready(engine: Engine, app: Application, keys: Iterable[AppKey]) -> list[str]:
@@ -117,7 +117,7 @@ def _unready(engine: Engine, app: Application, keys: Iterable[AppKey]) -> list[s
 
 def _why(engine: Engine, app: Application) -> str:
     looked_at = engine.applications.state(app).spec == engine.applications.edition(app)
-    wanted = [_turn(app.key), *(group.name for group in groups(app))]
+    wanted = [turn_of(app.key), *(group.name for group in groups(app))]
     return unready(app, current=looked_at and not engine.turns.any_open(wanted))
 
 
@@ -136,15 +136,6 @@ def _get(engine: Engine, key: AppKey) -> Application | None:
         return engine.applications.get(key)
     except Refused:
         return None
-
-
-def _want(engine: Engine, turn: str) -> None:
-    if engine.turns.want(turn, {"depends": "1"}):
-        engine.send(Step(TASK_TURN, (turn,), DEPLOY))
-
-
-def _turn(key: AppKey) -> str:
-    return f"app:{key}"
 
 
 def _named(key: AppKey, app: Application) -> str:
