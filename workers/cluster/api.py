@@ -6,6 +6,7 @@ transaction that writes, so a worker that wakes up late gets a Conflict instead 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -28,6 +29,10 @@ METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s
 NAMESPACE: Final = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
 PAGE: Final = 500  # objects
 LIST_TRIES: Final = 3
+# Answered with 429 to lists of a kind until the server has it in its cache: for a while after its definition
+# has come or changed, or the server was started.
+_FILLS_CACHE: Final = "storage is (re)initializing"
+_ONE_LABEL: Final = re.compile(r"([\w./-]+)(?:=([\w.-]*))?")  # a selector: there, or there with this value
 
 # https://kubernetes.io/docs/reference/using-api/api-concepts/#validation-for-unrecognized-or-duplicate-fields
 Validation = Literal["Strict", "Warn", "Ignore"]
@@ -123,7 +128,15 @@ class Api:
     ) -> tuple[tuple[Live, ...], str]:
         """As `list`, with the version of the whole list: what changes after it is what a watch tells."""
         for _ in range(LIST_TRIES):
-            found = self._pages(kind, namespace, label_selector, metadata_only, page, cached)
+            try:
+                found = self._pages(kind, namespace, label_selector, metadata_only, page, cached)
+            except ClusterUnavailable as error:
+                chosen = _ONE_LABEL.fullmatch(label_selector)
+                if not chosen or _FILLS_CACHE not in str(error):
+                    raise
+                # Without a selector the server reads past its cache: https://kep.k8s.io/4568
+                everything = self._pages(kind, namespace, "", metadata_only, page, cached)
+                found = everything and (_labelled(everything[0], *chosen.groups()), everything[1])
             if found is not None:
                 items, version = found
                 return tuple(Live.read(kind, item, metadata_only=metadata_only) for item in items), version
@@ -404,6 +417,12 @@ def _sendable(kind: Kind, body: Mapping[str, Any], guarded: dict[str, str]) -> d
             f"{kind.kind} {metadata.get('name', '')} needs a namespace: give it metadata.namespace"
         )
     return {**body, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata | guarded}
+
+
+def _labelled(items: Items, name: str, value: str | None) -> Items:
+    """Those of `items` that have the label, with this value if one is given."""
+    labels = ((item, item["metadata"].get("labels") or {}) for item in items)
+    return [item for item, has in labels if name in has and value in (None, has[name])]
 
 
 def _query(dry_run: bool, validation: Validation) -> list[tuple[str, str]]:

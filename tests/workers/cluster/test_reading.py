@@ -83,6 +83,41 @@ def test_a_list_forgotten_half_way_is_begun_anew_and_never_cut_short(
         api.list(config_maps, namespace, "set=seven", page=3)
 
 
+class Filling(Transport):
+    """A connection whose server has no cache yet of what is listed: it selects nothing until it has."""
+
+    ANSWER = orjson.dumps(
+        {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "message": "storage is (re)initializing",
+            "reason": "TooManyRequests",
+            "details": {"retryAfterSeconds": 1},
+            "code": 429,
+        }
+    )
+
+    def request(self, method: str, path: str, **options: Any) -> Response:
+        if any(key == "labelSelector" for key, _ in options.get("query", ())):
+            raise refusal(method, path, 429, self.ANSWER, "1")
+        return super().request(method, path, **options)
+
+
+@pytest.mark.parametrize("metadata_only", [False, True])
+def test_a_kind_that_has_just_come_is_listed_although_the_server_cannot_select_yet(
+    connection: Cluster, api: Api, namespace: str, config_maps: Kind, seven: set[str], metadata_only: bool
+) -> None:
+    metadata = {"name": "other", "namespace": namespace, "labels": {"set": "eight"}}
+    api.apply(config_maps, {"metadata": metadata}, guard=Create())
+    filling = Api(connection.ref, Filling(connection.transport._load), connection.discovery, Identity())
+    for selector, names in (("set=seven", seven), ("set", {*seven, "other"}), ("set=nine", set())):
+        listed = filling.list(config_maps, namespace, selector, metadata_only, page=3, cached=True)
+        assert {live.key.name for live in listed} == names
+    with pytest.raises(ClusterUnavailable, match="asks to come back"):
+        filling.list(config_maps, namespace, "set in (seven,eight)")
+
+
 def test_a_kind_that_is_not_served_says_nothing_of_its_objects(api: Api, namespace: str) -> None:
     for unserved in (
         Kind("apps", "v1", "Boat", "boats", namespaced=True),
