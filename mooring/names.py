@@ -16,6 +16,8 @@ ID: Final = "mooring.dev/id"
 STATE: Final = "mooring.dev/state"
 NAMESPACE_OF: Final = "mooring.dev/namespace-of"  # whose managedNamespaceMetadata it has
 OPERATION: Final = "mooring.dev/operation"  # a label of hooks: the operation that they are of
+HOOK_OF: Final = "mooring.dev/hook-of"  # a label of hooks: the ApplySet of their app, without being in it
+HOOKS: Final = "mooring.dev/hooks"  # on inventories: where hooks of the app have been
 
 ARGO_GROUP: Final = "argoproj.io"
 ARGO_VERSION: Final = "v1alpha1"

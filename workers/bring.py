@@ -21,8 +21,9 @@ from workers.decide import Mode, healing
 from workers.delete import delete
 from workers.engine import Engine
 from workers.hooks.deletion import bound
+from workers.hooks.leave import leave
 from workers.hooks.seen import see
-from workers.hooks.sync import end_hooks
+from workers.hooks.sync import end_hooks, let_strays_go
 from workers.look import Checked, Scene, check, look
 from workers.plan import Extra, Notice, Plan, without_prunes
 from workers.push import PUSH
@@ -49,6 +50,7 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
     """
     app = engine.applications.get(key)
     if app is None:
+        leave(engine, key)
         return Ending()  # deleted: nothing is wanted any more
     if app.metadata.deletion_timestamp:
         return delete(engine, app, turn)
@@ -75,6 +77,7 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
             app = tell.gave_way(engine, app, newer)
             checked = replace(checked, app=app)
         scene = look(engine, checked, turn, line)
+        let_strays_go(engine, scene.app, scene.hooks)
         # From before they are deployed: an app that is deleted then has them run.
         scene = replace(scene, app=bound(engine, scene.app, scene.hooks.wanted, whole=False))
         now_sync = scene.decision.mode is Mode.SYNC and scene.decision.held is None

@@ -8,13 +8,13 @@ finalizer is taken off last. What cannot go on is said on the app, and tried aga
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
 
-from mooring.errors import Refused, Retryable, Superseded, TooSlow
+from mooring.errors import ClusterUnavailable, Refused, Retryable, Superseded, TooSlow
 from mooring.keys import IN_CLUSTER, ObjectKey
 from mooring.model.application import Application
 from mooring.model.finalizers import CASCADES, Cascade, cascade, obeyed
@@ -35,9 +35,12 @@ from workers.apps.patches import had
 from workers.apps.wishes import turn_of
 from workers.cluster.live import Live
 from workers.deletion import Deletion, deletion
+from workers.desired import Stamp
 from workers.engine import Engine
 from workers.hooks import deletion as hooks
 from workers.hooks.deletion import Around
+from workers.hooks.leave import leave
+from workers.hooks.left import left, why_it_stays
 from workers.hooks.runner import deleted
 from workers.hooks.seen import see
 from workers.hooks.sync import end_hooks
@@ -77,6 +80,7 @@ def delete(engine: Engine, app: Application, turn: Turn) -> Ending:
     within this process's patience.
     """
     if not obeyed(app.metadata.finalizers) or not engine.applications.to_go(app):
+        leave(engine, app.key)
         return Ending()  # its objects stay; whoever has a finalizer there takes it off
     try:
         app = _called_off(engine, app)
@@ -99,11 +103,12 @@ def _delete(engine: Engine, app: Application, turn: Turn) -> Ending:
         return _waits(engine, app, wait)
     if not_yet := _hooks(engine, app, turn, Phase.PRE_DELETE):
         return not_yet
-    if left := _hooks_left(engine, app):
-        return _waits(engine, app, f"waits for {_some(left)} to be gone")
+    waits, kept = _hooks_left(engine, app)
+    if waits:
+        return _waits(engine, app, waits)
     site = _site(engine, app)
     if not site.parent.inventory.entries:
-        return _hooks(engine, app, turn, Phase.POST_DELETE) or _let_go(engine, site, (), stay)
+        return _hooks(engine, app, turn, Phase.POST_DELETE) or _let_go(engine, site, kept, stay)
     found, failures, passes = _carry_out(engine, site, how)
     if found.gone:
         site = replace(site, parent=parents.shrink(engine.api, site.parent, found.gone))
@@ -113,7 +118,8 @@ def _delete(engine: Engine, app: Application, turn: Turn) -> Ending:
     if found.done and not failures:
         if not_yet := _hooks(engine, app, turn, Phase.POST_DELETE):
             return not_yet
-        return _let_go(engine, site, [f"{extra.key.title}: {extra.reason}" for extra in found.stays], stay)
+        kept += [f"{extra.key.title}: {extra.reason}" for extra in found.stays]
+        return _let_go(engine, site, kept, stay)
     if late := _late(found.going, datetime.fromtimestamp(engine.clock(), UTC)):
         return _stuck(engine, app, late, found)
     message = few_reasons(failures, _SHOWN) or waiting(found)
@@ -174,16 +180,8 @@ def _carry_out(engine: Engine, site: _Site, how: Cascade) -> tuple[Deletion, Seq
     """Delete wave after wave, as long as each is gone at once. What is left then, what failed, and whether
     all of that may pass by itself."""
     app, observed = site.app, site.observed
-    project = engine.applications.project(app.spec.project_name)
-    server, name = places(engine, app)
+    permits = _permits(engine, app)
     fence = Fence(lambda: engine.applications.to_go(app))
-
-    def permits(live: Live) -> bool:
-        key = live.key
-        return project.permits_resource(key.group, key.kind, live.kind.namespaced, key.name) and (
-            not key.namespace or project.permits_destination(server, name, key.namespace)
-        )
-
     while True:
         found = deletion(
             observed,
@@ -203,6 +201,20 @@ def _carry_out(engine: Engine, site: _Site, how: Cascade) -> tuple[Deletion, Seq
         if failed:
             told = [f"{one.key.title}: {one.message}" for one in failed]
             return found, told, all(one.retry for one in failed)
+
+
+def _permits(engine: Engine, app: Application) -> Callable[[Live], bool]:
+    """Whether the app's project lets it touch an object. Raises Refused where there is no project to ask."""
+    project = engine.applications.project(app.spec.project_name)
+    server, name = places(engine, app)
+
+    def permits(live: Live) -> bool:
+        key = live.key
+        return project.permits_resource(key.group, key.kind, live.kind.namespaced, key.name) and (
+            not key.namespace or project.permits_destination(server, name, key.namespace)
+        )
+
+    return permits
 
 
 def _after(engine: Engine, observed: Observed, applied: Applied) -> Observed:
@@ -243,22 +255,35 @@ def _let_go(engine: Engine, site: _Site, stays: Sequence[str], dependents: Seque
     return Ending()
 
 
-def _hooks_left(engine: Engine, app: Application) -> list[Live]:
-    """What hooks of the last operation have left, and is not gone yet: it is told to go."""
-    after = hooks.began(app, engine.installation.id, Phase.POST_DELETE).id  # may have the name of one of them
-    lives = [
-        live
-        for live in see(engine, app).shown
-        if sync_options(app.spec.sync_options, live.annotations).delete is not Consent.NO
-        and live.labels.get(OPERATION) != after
-    ]
+def _hooks_left(engine: Engine, app: Application) -> tuple[str, list[str]]:
+    """Have all gone that hooks have left, of whichever operation. What is waited for ("" for nothing), and
+    what stays for which reason. Raises ClusterUnavailable when nobody can tell what they have left."""
+    parent = parents.read(engine.api, engine.settings.namespace, app.key, engine.installation)
+    by = Stamp(engine.installation.id, app.key, parent.applyset)
+    found = left(engine.api, engine.executor, by, parent.inventory.hooks)()
+    if found.unseen:
+        raise ClusterUnavailable(f"what hooks of the app have left cannot be told: {found.unseen[0]}")
+    after = hooks.began(app, by, Phase.POST_DELETE).id  # may have the name of one of an earlier operation
+    # Those of the last operation are told by the status, too: nothing of it hangs on the inventory alone.
+    there = {live.key: live for live in (*found.lives, *see(engine, app).shown)}
+    lives = [live for live in there.values() if live.labels.get(OPERATION) != after]
     if not lives:
-        return []
+        return "", []
+    permits, options = _permits(engine, app), app.spec.sync_options
+    why = {live.key: why_it_stays(live, app.key, by.installation, options, permits) for live in lives}
+    goes = [live for live in lives if not why[live.key]]
+    stays = [f"{live.key.title}: {why[live.key]}" for live in lives if why[live.key]]
+    asked = [live.key for live in goes if sync_options(options, live.annotations).delete is Consent.CONFIRM]
+    if asked and not approved(app.metadata.annotations, app.metadata.deletion_timestamp):
+        return _asks(asked), stays
+    if not goes:
+        return "", stays
     if not engine.applications.to_go(app):
         raise Superseded(f"application {app.key} is not to be deleted any more")
-    left = engine.executor.map(partial(deleted, engine.api), lives)
+    after_all = engine.executor.map(partial(deleted, engine.api), goes)
     # Another object may have its name by now.
-    return [live for live, before in zip(left, lives, strict=True) if live and live.uid == before.uid]
+    going = [live for live, before in zip(after_all, goes, strict=True) if live and live.uid == before.uid]
+    return f"waits for {_some(going)} to be gone" if going else "", stays
 
 
 def _called_off(engine: Engine, app: Application) -> Application:
@@ -320,14 +345,18 @@ def _say(
 def waiting(found: Deletion) -> str:
     """What the deletion waits for, for people."""
     if found.asked:
-        return (
-            f"waits for a confirmation: {_titles(found.asked)} asks for one by Delete=confirm; to delete all "
-            f"that the app has, set {DELETION_APPROVED} on the Application to the time of now"
-        )
+        return _asks(found.asked)
     if found.unseen:
         return f"waits until {_titles(found.unseen)} can be seen: the cluster does not serve its kind now"
     after = f", then for {len(found.later)} more of lower waves" if found.later else ""
     return f"waits for {_some(found.going)} to be gone{after}"
+
+
+def _asks(asked: Sequence[ObjectKey]) -> str:
+    return (
+        f"waits for a confirmation: {_titles(asked)} asks for one by Delete=confirm; to delete all that the "
+        f"app has, set {DELETION_APPROVED} on the Application to the time of now"
+    )
 
 
 def _late(going: Sequence[Live], now: datetime) -> str:

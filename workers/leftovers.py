@@ -1,4 +1,4 @@
-"""What applications that are gone leave behind in Mooring's own namespace, and nobody can need any more."""
+"""What applications that are gone leave behind, and nobody can need any more."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from workers.applyset.parent import parent_name
 from workers.applyset.store import CONFIG_MAP
 from workers.apps.store import Listing
 from workers.engine import Engine
+from workers.hooks.leave import sweep
 
 _log = logging.getLogger(__name__)
 
 
 def let_go(engine: Engine, listing: Listing) -> None:
-    """Let go of what is kept of renders (workers/bundles.py) of apps that are gone, as `listing`, a complete
-    one, has it. Never raises for the cluster.
+    """Let go of what is kept of renders (workers/bundles.py) and hooks (workers/hooks/leave.py) of apps that
+    are gone, as `listing`, a complete one, has it. Never raises for the cluster.
 
     Where an app's inventory is still there, so may be what it has deployed: under the same name the app would
     find its passwords again, so they are kept. Where one that cannot be read has no name, it may be any.
     """
     if any(one.key is None for one in listing.broken):
         return
+    sweep(engine, listing)
     there = {app.key for app in listing.apps} | {one.key for one in listing.broken}
 
     def gone(key: AppKey) -> bool:

@@ -292,7 +292,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         rest=rest,
         nowhere=observed.nowhere,
         ahead=_ahead(engine, app, aimed.ahead, stamping) if aimed.ahead else None,
-        hooks=see(engine, app, hooks, parent.applyset),
+        hooks=see(engine, app, hooks, parent),
     )
 
 

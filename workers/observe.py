@@ -50,7 +50,7 @@ def observe(
     kinds: dict[tuple[str, str], Kind] = {}
     keys: dict[tuple[str, str], set[ObjectKey]] = {}
     absent: set[ObjectKey] = set()
-    defined: frozenset[tuple[str, str]] | None = None  # asked only when a kind is not served
+    serves: frozenset[tuple[str, str]] | None = None  # asked only when a kind is not served
     for item in wanted:
         if item.served and item.key.namespace not in nowhere:
             kinds[(item.key.group, item.key.kind)] = item.kind
@@ -66,8 +66,8 @@ def observe(
             if kind is None:
                 # A server that has just started answers before it serves its custom resources: their
                 # objects are gone only when their definition is.
-                defined = _defined(api) if defined is None else defined
-                if name not in defined:
+                serves = defined(api) if serves is None else serves
+                if name not in serves:
                     absent.add(key)
                 continue
             kinds[name] = kind
@@ -112,7 +112,7 @@ def _nowhere(api: Api, executor: Executor, namespaces: set[str]) -> frozenset[st
     return frozenset(name for name, found in zip(names, executor.map(there, names), strict=True) if not found)
 
 
-def _defined(api: Api) -> frozenset[tuple[str, str]]:
+def defined(api: Api) -> frozenset[tuple[str, str]]:
     """Group and kind of every CustomResourceDefinition, served or not yet."""
     bodies = [live.body or {} for live in api.list(_DEFINITIONS)]
     return frozenset((body["spec"]["group"], body["spec"]["names"]["kind"]) for body in bodies)

@@ -6,6 +6,7 @@ cluster, so it makes no difference who takes the next one, or who died in the la
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -32,6 +33,7 @@ from workers.engine import Engine
 from workers.hooks.ran import Ran
 from workers.hooks.results import FAILED, SUCCEEDED
 from workers.hooks.sync import HooksOfSync, still_busy, to_run
+from workers.hooks.wanted import WantedHook, places
 from workers.ignore.ahead import ahead
 from workers.look import Scene, alive, options
 from workers.plan import Notice, Verb, without_prunes
@@ -75,12 +77,14 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     due = managed_namespace.due(app, state)
     if not (decision.by_hand or running or due or _differs(engine, scene)):
         found = compare(scene.plan, engine.api, engine.executor, scene.schema)
-        scene = replace(scene, parent=_keep_books(engine, scene, scene.plan.gone))
+        scene = replace(scene, parent=_keep_books(engine, scene, gone=scene.plan.gone))
         _keep_bundle(engine, scene)  # deployed from now on is this render, although nothing had to be written
         extras = without_prunes(scene.plan, NEXT_SYNC).extras
         return concluded(engine, scene, line, state, found.seen, extras, tried=True)
     resumed = state if decision.resumes else None
     if resumed is None and (until_idle := busy(engine, scene)):
+        if not running:  # else the operation that runs says what is waited for
+            _say(engine, scene, line, until_idle.failure)
         return until_idle
     scene = replace(scene, plan=ahead(scene.plan, engine.api, engine.executor, to_write=True))
     if decision.operation.sync is not None and decision.operation.sync.dry_run:
@@ -100,7 +104,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     claim = engine.applications.claim(app, begun, memory)
     fence = Fence(lambda: engine.applications.holds(claim), Successor(engine, claim).wants)
     hooks = HooksOfSync(engine, claim, scene.hooks, scene.parent, fence)
-    if hooks.begun(Phase.SYNC_FAIL):
+    if hooks.begun(Phase.SYNC_FAIL):  # where they run was written down when the first of them began
         return _go_on_failing(engine, scene, line, claim, hooks)
     applied, parent = _write(engine, scene, fence, hooks)
     line.ended("applied")
@@ -158,6 +162,15 @@ def _unready(engine: Engine, scene: Scene) -> str:
     if state is not None and state.sync_result is not None and state.sync_result.resources:
         return ""
     return upstream.waits(engine, scene.app)
+
+
+def _say(engine: Engine, scene: Scene, line: Timeline, why: str) -> None:
+    """Show what differs, and why nothing is done about that yet."""
+    found = compare(scene.plan, engine.api, engine.executor, scene.schema)
+    engine.proofs.save(engine.api.cluster, scene.app.key, found.proofs)
+    extras = without_prunes(scene.plan, NEXT_SYNC).extras
+    scene = replace(scene, notices=(*scene.notices, Notice(SYNC_ERROR, why)))
+    concluded(engine, scene, line, scene.app.status.operation_state, found.seen, extras)
 
 
 def _wait_for_others(engine: Engine, scene: Scene, line: Timeline, why: str) -> Ending:
@@ -237,7 +250,7 @@ def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tu
     if (refused := _tried(engine, scene)) is not None:
         return refused, scene.parent
     making = engine.executor.submit(_make_namespace, engine, scene) if _made(scene) else None
-    parent = _keep_books(engine, scene)  # meanwhile, in the home namespace
+    parent = _keep_books(engine, scene, to_run(scene.hooks, scene.decision.operation))  # meanwhile, at home
     if making is not None:
         making.result()
     applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence), hooks)
@@ -324,11 +337,13 @@ def _differs(engine: Engine, scene: Scene) -> bool:
     return not all(seen.synced for seen in compared.seen)
 
 
-def _keep_books(engine: Engine, scene: Scene, gone: frozenset[ObjectKey] = frozenset()) -> Parent:
-    """The inventory with what the plan adds, and without what is `gone`."""
+def _keep_books(
+    engine: Engine, scene: Scene, hooks: Sequence[WantedHook] = (), gone: Collection[ObjectKey] = ()
+) -> Parent:
+    """The inventory with what the plan adds and where `hooks` may run, and without what is `gone`."""
     parent = scene.parent
-    if scene.plan.grow:
-        parent = parents.grow(engine.api, parent, scene.plan.grow)
+    if scene.plan.grow or hooks:
+        parent = parents.grow(engine.api, parent, scene.plan.grow, places(hooks))
     if gone:
         parent = parents.shrink(engine.api, parent, gone)
     return parent

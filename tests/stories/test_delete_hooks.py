@@ -234,3 +234,26 @@ def test_a_hook_whose_namespace_has_gone_is_told_and_can_be_given_up(
     assert ship.configmap(namespace, "a") is None
     ship.patch_app("homeless", {"metadata": {"finalizers": [CASCADE]}})
     gone(ship, "homeless")
+
+
+def test_who_gives_up_a_hook_that_runs_does_not_leave_it_held(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({f"{name}/hook.yaml": job(name, RUN, hook="PreDelete") for name in ("along", "stays")})
+    for name in ("along", "stays"):
+        ship.create_app(name, git_repo, namespace, path=name)
+        until("the finalizers", lambda name=name: finalizers(ship, name) == BEFORE)
+        until("its end", lambda name=name: not ship.works_on(name))
+    ship.patch_app("along", {"metadata": {"finalizers": [*BEFORE, CASCADE]}})
+    for name in ("along", "stays"):
+        delete(ship, name)
+        runs(ship, namespace, name)
+
+    ship.patch_app("along", {"metadata": {"finalizers": [CASCADE]}})
+    gone(ship, "along")
+    assert set(jobs(ship, namespace)) == {"stays"}
+
+    ship.patch_app("stays", {"metadata": {"finalizers": None}})
+    gone(ship, "stays")
+    until("nobody to keep it", lambda: held(ship, namespace) == {"stays": False})
+    assert "deletionTimestamp" not in jobs(ship, namespace)["stays"]["metadata"]

@@ -13,7 +13,7 @@ import pytest
 from devcluster.gitserver import GitServer, Repository
 from mooring.names import DELETION_APPROVED, ID
 from tests.stories.ship import APPS, Ship, configmap, until
-from tests.stories.test_hooks import HOOK, RUN, job, jobs
+from tests.stories.test_hooks import FINALIZER, HOOK, RUN, ends, job, jobs
 
 pytestmark = pytest.mark.cluster
 
@@ -496,6 +496,115 @@ def test_the_hooks_of_a_sync_that_runs_are_ended_and_what_hooks_have_left_goes(
     assert jobs(ship, namespace) == {}
     assert ship.configmap(namespace, "done") is None
     assert ship.configmap(namespace, "next") is None
+
+
+def test_what_hooks_of_all_its_syncs_have_left_is_shown_and_goes_with_it(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    note = configmap("note", v="1").replace("name: note", f"name: note\n  annotations: {{{HOOK}: PreSync}}")
+    once = job("once-", named="generateName", hook="PostSync")
+    theirs = {"other/hook.yaml": job("theirs", hook="PreSync"), "other/d.yaml": manifest("d")["d.yaml"]}
+    files = {"once.yaml": once, "note.yaml": note, **manifest("a"), **theirs}
+    deployed(ship, "hooked", git_repo, namespace, files)
+    ship.create_app("neighbour", git_repo, namespace, path="other")
+    until("its hook", lambda: "theirs" in jobs(ship, namespace))
+    ship.synced("hooked", ship.pushed(git_repo, {"note.yaml": "", **manifest("b")}))
+    ship.synced("hooked", ship.pushed(git_repo, {"once.yaml": "", **manifest("c")}))
+    ship.ended("hooked")
+    left = jobs(ship, namespace)
+    generated = {name for name in left if name.startswith("once-")}
+    assert len(generated) == 2
+    assert set(left) == {*generated, "theirs"}
+
+    app = ship.reconcile("hooked")
+
+    assert app["status"]["sync"]["status"] == "Synced"
+    shown = {one["name"] for one in app["status"]["resources"] if one.get("hook")}
+    assert shown == {*generated, "note"}
+    copied = {"name": "lookalike", "labels": left[generated.pop()]["metadata"]["labels"]}
+    spec = {"suspend": True, "template": {"spec": left["theirs"]["spec"]["template"]["spec"]}}
+    ship.ask(f"/apis/batch/v1/namespaces/{namespace}/jobs", {"metadata": copied, "spec": spec})
+
+    delete(ship, "hooked")
+
+    gone(ship, "hooked")
+    assert set(jobs(ship, namespace)) == {"theirs", "lookalike"}
+    assert ship.configmap(namespace, "note") is None
+    assert inventory(ship, "hooked") is None
+    assert "deleted with all that it had" in told(ship, "hooked")
+
+
+def test_a_hook_may_ask_for_a_confirmation_or_to_stay(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    files = {
+        "asks.yaml": job("asks", hook="PreSync", sync_options="Delete=confirm"),
+        "kept.yaml": job("kept", hook="PreSync", sync_options="Delete=false"),
+        "goes.yaml": job("goes", hook="PreSync"),
+    }
+    deployed(ship, "careful", git_repo, namespace, {**files, **manifest("a")})
+
+    delete(ship, "careful")
+
+    said = ship.condition("careful", f"waits for a confirmation: batch/Job {namespace}/asks")
+    assert said["type"] == "Deleting"
+    assert set(jobs(ship, namespace)) == {"asks", "goes", "kept"}
+    assert ship.configmap(namespace, "a") and not going(ship, namespace, "a")
+
+    deleted = datetime.datetime.fromisoformat(ship.app("careful")["metadata"]["deletionTimestamp"])
+    approve(ship, "careful", deleted + datetime.timedelta(seconds=1))
+    gone(ship, "careful")
+    assert set(jobs(ship, namespace)) == {"kept"}
+    assert ship.configmap(namespace, "a") is None
+    assert f"stays: batch/Job {namespace}/kept" in told(ship, "careful")
+
+
+def test_a_hook_that_runs_when_its_application_goes_without_it_runs_on_and_is_kept_by_nobody(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({"runs.yaml": job("runs", RUN, hook="PreSync"), **manifest("next")})
+    ship.create_app("leaves-it", git_repo, namespace)
+    until("the hook to run", lambda: "runs" in jobs(ship, namespace))
+    assert FINALIZER in jobs(ship, namespace)["runs"]["metadata"]["finalizers"]
+
+    delete(ship, "leaves-it")
+
+    gone(ship, "leaves-it")
+    until("nobody to keep it", lambda: "finalizers" not in jobs(ship, namespace)["runs"]["metadata"])
+    runs = jobs(ship, namespace)["runs"]
+    assert "deletionTimestamp" not in runs["metadata"]
+    assert runs["status"]["active"] == 1
+    assert ship.configmap(namespace, "next") is None
+    assert f"its hooks stay and are not waited for: batch/Job {namespace}/runs" in "".join(
+        ship.log(pool) for pool in ("deploy", "reconcile")
+    )
+
+
+def test_an_application_made_anew_waits_for_the_hook_that_the_one_before_it_has_left_running(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({"hook.yaml": job("before", RUN, hook="PreSync"), **manifest("a")})
+    ship.create_app("anew", git_repo, namespace)
+    until("the hook to run", lambda: "before" in jobs(ship, namespace))
+    for pool in ("deploy", "reconcile"):
+        ship.end(pool)
+    delete(ship, "anew")
+    commit = git_repo.commit({"hook.yaml": job("after", hook="PreSync"), **manifest("a")})
+    ship.create_app("anew", git_repo, namespace)
+    ship.start("deploy", "reconcile")
+
+    ship.condition("anew", "waiting for completion of hook batch/Job/before of an earlier sync")
+    assert set(jobs(ship, namespace)) == {"before"}
+    assert ship.configmap(namespace, "a") is None
+    ends(ship, namespace, "before")
+
+    ship.synced("anew", commit)
+    assert ship.configmap(namespace, "a")
+    assert not ship.app("anew")["status"].get("conditions")
+    until(
+        "nobody to keep it",
+        lambda: "finalizers" not in jobs(ship, namespace)["before"]["metadata"],
+    )
 
 
 def test_an_application_that_has_itself_in_git_goes_like_any_other(

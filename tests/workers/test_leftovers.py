@@ -1,5 +1,5 @@
 """What was kept of a deleted app's renders goes, once nothing can need it: never for want of a list, and not
-while the app's inventory says that what it had deployed may still be there."""
+while the app's inventory says that what it had deployed may still be there. Its hooks are kept by nobody."""
 
 from __future__ import annotations
 
@@ -9,20 +9,28 @@ import pytest
 
 from devcluster.cluster import Cluster as ControlPlane
 from mooring.keys import AppKey, ObjectKey
+from mooring.model.hooks import Phase
 from mooring.settings import Settings
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
 from workers.apps.home import APPLICATION
 from workers.apps.store import Broken, Listing
+from workers.cluster.api import Create
+from workers.cluster.kinds import Kind
+from workers.desired import Stamp
 from workers.engine import Engine, start
+from workers.health import HOOK_FINALIZER
+from workers.hooks.wanted import hooks_of, occasion, places, runs
 from workers.leftovers import let_go
 from workers.pipeline import reconcile
-from workers.render.manifest import Manifest
+from workers.render.manifest import Manifest, manifests_of
+from workers.render.yaml_reader import Document
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
 
 CONTENT = "c" * 32
 SECRET = ObjectKey("", "Secret", "", "drawn")
+JOB = Kind("batch", "v1", "Job", "jobs", namespaced=True)
 
 
 @pytest.fixture
@@ -89,3 +97,55 @@ def test_nothing_goes_on_doubt(engine: Engine) -> None:
     create(engine, "doubtful")
     let_go(engine, Listing(()))
     assert kept(engine, key), "it came after the list"
+
+
+def held(engine: Engine, name: str) -> AppKey:
+    """A hook of the app runs, and keeps our finalizer."""
+    key, namespace = AppKey(engine.settings.namespace, name), engine.settings.namespace
+    parent = parents.read(engine.api, namespace, key, engine.installation)
+    annotations = {"argocd.argoproj.io/hook": "PreSync"}
+    container = {"name": "main", "image": "example.org/tool"}
+    body = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "annotations": annotations},
+        "spec": {
+            "suspend": True,
+            "template": {"spec": {"restartPolicy": "Never", "containers": [container]}},
+        },
+    }
+    manifests, _ = manifests_of([Document(body, 1)], "job.yaml")
+    wanted = hooks_of(manifests, engine.api.discovery.find, {}, namespace, ())
+    of = occasion(Stamp(engine.installation.id, key, parent.applyset), "uid", "2026-11-25T12:00:00Z")
+    (run,) = runs(wanted, of, [Phase.PRE_SYNC])
+    parents.grow(engine.api, parent, {}, places(wanted))
+    engine.api.apply(run.kind, run.body, guard=Create())
+    return key
+
+
+def finalizers(engine: Engine, key: AppKey) -> tuple[str, ...]:
+    live = engine.api.get(JOB, key.namespace, key.name)
+    assert live is not None
+    assert live.deletion_timestamp is None
+    return live.finalizers
+
+
+def test_a_hook_that_ran_when_its_app_went_stays_and_nothing_keeps_it(engine: Engine) -> None:
+    gone, there = held(engine, "gone"), held(engine, "there")
+    create(engine, "there")
+
+    reconcile(engine, "", "reconcile")
+
+    assert finalizers(engine, gone) == ()
+    assert finalizers(engine, there) == (HOOK_FINALIZER,)
+
+
+def test_a_hook_is_waited_for_on_doubt(engine: Engine) -> None:
+    key = held(engine, "doubtful")
+    let_go(engine, Listing((), (Broken(None, "a file that is no YAML"),)))
+    assert finalizers(engine, key) == (HOOK_FINALIZER,), "the broken one may be it"
+    let_go(engine, Listing((), (Broken(key, "no destination"),)))
+    assert finalizers(engine, key) == (HOOK_FINALIZER,), "it is there, and broken"
+    create(engine, "doubtful")
+    let_go(engine, Listing(()))
+    assert finalizers(engine, key) == (HOOK_FINALIZER,), "it came after the list"

@@ -7,7 +7,7 @@ all that the app has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
 from mooring.errors import Refused
@@ -16,6 +16,26 @@ from mooring.keys import ObjectKey
 Origin = Literal["created", "adopted"]
 Writer = Literal["apply", "merge", "replace"]
 VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Where objects of one kind are. `namespace` is "" for those that are in none."""
+
+    group: str
+    kind: str
+    namespace: str
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.kind}/{self.namespace}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """Inverse of `str`. Raises ValueError for anything else."""
+        group, kind, namespace = text.split("/")
+        if not kind:
+            raise ValueError(f"no kind in {text!r}")
+        return cls(group, kind, namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +49,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """The objects of one app in one cluster."""
+    """The objects of one app in one cluster, and where its hooks have ever been: those are none of them."""
 
     entries: Mapping[ObjectKey, Entry] = field(default_factory=dict)
+    hooks: frozenset[Place] = frozenset()
 
-    def with_(self, entries: Mapping[ObjectKey, Entry]) -> Inventory:
-        """With `entries` added; where a key is there already, the new entry counts."""
-        return Inventory({**self.entries, **entries})
+    def with_(self, entries: Mapping[ObjectKey, Entry], hooks: Iterable[Place] = ()) -> Inventory:
+        """With `entries` and `hooks` added; where a key is there already, the new entry counts."""
+        return Inventory({**self.entries, **entries}, self.hooks.union(hooks))
 
     def without(self, keys: Iterable[ObjectKey]) -> Inventory:
         """Without `keys`; those that are not there are no error."""
         gone = set(keys)
-        return Inventory({key: entry for key, entry in self.entries.items() if key not in gone})
+        return replace(self, entries={key: one for key, one in self.entries.items() if key not in gone})
 
     @property
     def group_kinds(self) -> tuple[str, ...]:
@@ -53,7 +74,8 @@ class Inventory:
         return tuple(sorted({key.namespace for key in self.entries if key.namespace}))
 
     def to_json(self) -> dict[str, Any]:
-        """`{"version": 1, "objects": {"<group>/<kind>": {"<namespace>/<name>": "created apply"}}}`."""
+        """`{"version": 1, "objects": {"<group>/<kind>": {"<namespace>/<name>": "created apply"}}}`: the
+        entries alone."""
         objects: dict[str, dict[str, str]] = {}
         for key, entry in self.entries.items():
             names = objects.setdefault(f"{key.group}/{key.kind}", {})

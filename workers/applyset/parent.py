@@ -21,10 +21,11 @@ from mooring.names import (
     APPLYSET_ID,
     APPLYSET_NAMESPACES,
     APPLYSET_TOOLING,
+    HOOKS,
     ID,
 )
 from workers.applyset.identity import applyset_id
-from workers.applyset.inventory import Inventory
+from workers.applyset.inventory import Inventory, Place
 from workers.applyset.packing import pack, unpack
 from workers.mergepatch import merge
 
@@ -80,6 +81,7 @@ def fields(parent: Parent) -> dict[str, Any]:
                 APPLYSET_GROUP_KINDS: ",".join(parent.inventory.group_kinds),
                 APPLYSET_NAMESPACES: ",".join(elsewhere) or None,
                 ID: f"{parent.installation}/{parent.app}",
+                HOOKS: ",".join(map(str, sorted(parent.inventory.hooks))) or None,
             },
         },
         **pack(INVENTORY, parent.inventory.to_json()),
@@ -114,7 +116,7 @@ def read(parent: Parent, body: Mapping[str, Any]) -> Parent:
         data = unpack(INVENTORY, body)
         if data is None:
             raise ValueError("it has no inventory")
-        inventory = Inventory.from_json(data)
+        inventory = Inventory.from_json(data).with_({}, _places(annotations.get(HOOKS, "")))
     except (ValueError, Refused) as error:
         raise Refused(f"{title}: {error}; restore it from a backup") from error
     return replace(
@@ -123,3 +125,21 @@ def read(parent: Parent, body: Mapping[str, Any]) -> Parent:
         uid=metadata.get("uid", ""),
         resource_version=metadata.get("resourceVersion", ""),
     )
+
+
+def _places(text: str) -> frozenset[Place]:
+    try:
+        return frozenset(Place.parse(one) for one in text.split(",") if text)
+    except ValueError as error:
+        raise ValueError(f"its annotation {HOOKS} does not say where hooks have been: {error}") from error
+
+
+def app_of(annotations: Mapping[str, str], installation: str) -> AppKey | None:
+    """Whose inventory a parent with these `annotations` holds; None for none of `installation`."""
+    whose, _, app = annotations.get(ID, "").partition("/")
+    if whose != installation or not app:
+        return None
+    try:
+        return AppKey.parse(app)
+    except ValueError:
+        return None

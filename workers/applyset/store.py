@@ -8,7 +8,7 @@ from typing import Final
 from mooring.errors import Conflict
 from mooring.keys import AppKey, ObjectKey
 from workers.applyset import parent as parents
-from workers.applyset.inventory import Entry, Inventory
+from workers.applyset.inventory import Entry, Inventory, Place
 from workers.applyset.parent import Parent
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
@@ -27,13 +27,14 @@ def read(api: Api, namespace: str, app: AppKey, installation: Installation) -> P
     return _read(api, Parent(app, installation.id, namespace))
 
 
-def grow(api: Api, parent: Parent, entries: Mapping[ObjectKey, Entry]) -> Parent:
-    """Adds `entries`, with their kinds and namespaces, in one write, before the first of them is created.
+def grow(api: Api, parent: Parent, entries: Mapping[ObjectKey, Entry], hooks: Iterable[Place] = ()) -> Parent:
+    """Adds `entries`, with their kinds and namespaces, and where `hooks` are to be, in one write, before the
+    first of them is created.
 
     No request when all of them are there. Raises Conflict when the inventory was changed by somebody
     else since `parent` was read.
     """
-    return _write(api, parent, parent.inventory.with_(entries))
+    return _write(api, parent, parent.inventory.with_(entries, hooks))
 
 
 def shrink(api: Api, parent: Parent, gone: Iterable[ObjectKey]) -> Parent:

@@ -29,7 +29,7 @@ from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.state import content_digest
 from workers.cluster.live import Live
-from workers.desired import Stamp, kinds_of_crds
+from workers.desired import CRD, Stamp, kinds_of_crds
 from workers.engine import Engine
 from workers.hooks import results
 from workers.hooks.judge import outcome
@@ -37,7 +37,7 @@ from workers.hooks.ran import Ran
 from workers.hooks.results import FAILED, run_id
 from workers.hooks.runner import Grounds, HookRunner, deleted, released
 from workers.hooks.sync import let_go
-from workers.hooks.wanted import HookRun, Occasion, WantedHook, apart, hooks_of, occasion, runs
+from workers.hooks.wanted import HookRun, Occasion, WantedHook, apart, hooks_of, occasion, places, runs
 from workers.look import check, check_permitted
 from workers.report import SYNCED
 
@@ -51,9 +51,9 @@ def due(finalizers: Sequence[str], phase: Around) -> bool:
     return own in finalizers or own + CLEANUP in finalizers
 
 
-def began(app: Application, installation: str, phase: Around) -> Occasion:
+def began(app: Application, by: Stamp, phase: Around) -> Occasion:
     """The run of the hooks of `phase` in the deletion of `app`."""
-    return occasion(app.key, f"{app.metadata.uid} {phase}", installation, app.metadata.deletion_timestamp)
+    return occasion(by, f"{app.metadata.uid} {phase}", app.metadata.deletion_timestamp)
 
 
 def advance(engine: Engine, app: Application, turn: Turn, phase: Around) -> str:
@@ -66,6 +66,8 @@ def advance(engine: Engine, app: Application, turn: Turn, phase: Around) -> str:
     own, there = FINALIZERS[phase], app.metadata.finalizers
     parent = parents.read(engine.api, engine.settings.namespace, app.key, engine.installation)
     wanted = _deployed(engine, app, turn, phase, parent)
+    if own in there:  # what they leave is found by that, whoever takes the finalizers off
+        parent = parents.grow(engine.api, parent, {}, places(wanted))
     hooks = _HooksOfDeletion(engine, app, phase, wanted, parent)
     if own in there:
         if waits := hooks.run():
@@ -91,7 +93,7 @@ class _HooksOfDeletion(HookRunner):
         grounds = Grounds(
             engine.api, engine.executor, Fence(goes_on), by, parent.inventory, lambda _: None, goes_on
         )
-        todo = runs(wanted, began(app, engine.installation.id, phase), (phase,))
+        todo = runs(wanted, began(app, by, phase), (phase,))
         super().__init__(grounds, todo, {}, {})
         self._lives = {
             run.key: live for run, live in zip(todo, engine.executor.map(self._read, todo), strict=True)
@@ -137,7 +139,8 @@ class _HooksOfDeletion(HookRunner):
             if live is None or not self._is_of(run, live):
                 continue
             left: Live | None
-            if goes_along and run.options.delete is not Consent.NO:
+            definition = (run.key.group, run.key.kind) == CRD  # all objects of its kind would go with it
+            if goes_along and run.options.delete is not Consent.NO and not definition:
                 left = deleted(api, live)
             else:
                 left = let_go(api, live, outcome(live)[0]) if policies else released(api, live)

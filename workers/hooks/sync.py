@@ -3,6 +3,7 @@ begins, and how the hooks of one that is to end are ended."""
 
 from __future__ import annotations
 
+from mooring.model.application import Application
 from mooring.model.hooks import Phase, hook_of
 from mooring.model.spec import Operation
 from mooring.model.status import OperationState
@@ -38,7 +39,7 @@ class HooksOfSync(HookRunner):
         self._engine = engine
         self._claim = claim
         self.state = state = claim.state
-        of = occasion(claim.key, claim.uid, engine.installation.id, state.started_at)
+        of = occasion(hooks.by, claim.uid, state.started_at)
         grounds = Grounds(
             engine.api, engine.executor, fence, hooks.by, parent.inventory, self._record, self._goes_on
         )
@@ -72,22 +73,41 @@ def still_busy(engine: Engine, hooks: Hooks) -> str:
     Raises ClusterUnavailable or ClusterRefused when any request fails.
     """
     waits: list[tuple[str, Live]] = []
-    for key in {key_of(one) for one in hooks.before.values()}:
-        live = hooks.lives.get(key)
-        if live is None or why_not_our_hook(live, hooks.by):
-            continue
+    known = (hooks.lives.get(key) for key in {key_of(one) for one in hooks.before.values()})
+    ours = [live for live in known if live is not None and not why_not_our_hook(live, hooks.by)]
+    for live in (*ours, *hooks.strays):
         ended, _ = outcome(live)
         if ended != RUNNING:
-            live = let_go(engine.api, live, ended)
-        if live is not None and live.deletion_timestamp:
+            left = let_go(engine.api, live, ended)
+            if left is not None and left.deletion_timestamp:
+                waits.append(("deletion", left))
+        elif live.deletion_timestamp:
             waits.append(("deletion", live))
-        elif live is not None and ended == RUNNING:
+        else:
             waits.append(("completion", live))
     if not waits:
         return ""
     what, live = waits[0]
     name = f"{live.key.group}/{live.key.kind}/{live.key.name}"
     return f"waiting for {what} of hook {name} of an earlier sync: end that, or delete the hook, to go on"
+
+
+def let_strays_go(engine: Engine, app: Application, hooks: Hooks) -> None:
+    """Let go of hooks that have ended and that nothing is written down about: of an app of this name that is
+    gone, or whose status was lost.
+
+    Raises ClusterUnavailable or ClusterRefused when any request fails.
+    """
+    state = app.status.operation_state
+    ended = [(live, how) for live in hooks.strays if (how := outcome(live)[0]) != RUNNING]
+    if not ended or (state is not None and state.phase == "Running"):
+        return
+    # Asked after they were seen: those of an operation that began since are not ours to judge.
+    now = engine.applications.get(app.key)
+    if now is None or now.metadata.uid != app.metadata.uid or now.status.operation_state != state:
+        return
+    for live, how in ended:
+        let_go(engine.api, live, how)
 
 
 def end_hooks(engine: Engine, state: OperationState, hooks: Hooks) -> OperationState:

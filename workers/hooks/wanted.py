@@ -7,21 +7,22 @@ takes the operation up after somebody has died finds what is there instead of ru
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from mooring.errors import Refused
-from mooring.keys import AppKey, ObjectKey
+from mooring.keys import ObjectKey
 from mooring.model.annotations import annotations_of
 from mooring.model.hooks import DeletePolicy, Hook, Phase, hook_of, wave_of
 from mooring.model.spec import Operation
 from mooring.model.sync_options import SyncOptions, sync_options
-from mooring.names import APPLYSET_PART_OF, ID, OPERATION
+from mooring.names import APPLYSET_PART_OF, HOOK_OF, ID, OPERATION
 from workers.applyset.identity import object_id
+from workers.applyset.inventory import Place
 from workers.cluster.kinds import Kind
-from workers.desired import FindKind
+from workers.desired import FindKind, Stamp
 from workers.health import HOOK_FINALIZER, KINDS_WITH_HEALTH
 from workers.render.manifest import Manifest, with_namespace
 
@@ -61,22 +62,21 @@ class HookRun:
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What runs are of: an operation of an app. `id` is on each of their objects, `suffix` in the names that
-    are generated."""
+    """What runs are of: an operation of an app. `by` and `id` are on each of their objects, `suffix` in the
+    names that are generated."""
 
-    app: AppKey
-    installation: str
+    by: Stamp
     id: str
     suffix: str
 
 
-def occasion(app: AppKey, uid: str, installation: str, started_at: str) -> Occasion:
+def occasion(by: Stamp, uid: str, started_at: str) -> Occasion:
     """The operation of the app `uid` that began at `started_at` (RFC 3339): no two of an app begin at the
     same second. Names are generated as Argo CD does it, but for the revision: that may move on, where what is
     deployed is the same, and the operation goes on."""
     began = int(datetime.fromisoformat(started_at).timestamp())
     id_ = hashlib.sha256(f"{uid} {started_at}".encode()).hexdigest()[:16]
-    return Occasion(app, installation, id_, f"{id_[:7]}-{{phase}}-{began}")
+    return Occasion(by, id_, f"{id_[:7]}-{{phase}}-{began}")
 
 
 def runs_hooks(operation: Operation) -> bool:
@@ -146,6 +146,11 @@ def hooks_of(
     return tuple(sorted((*named.values(), *(h for h in found if h.generates)), key=lambda h: h.key))
 
 
+def places(hooks: Iterable[WantedHook]) -> frozenset[Place]:
+    """Where the objects of `hooks` are to be."""
+    return frozenset(Place(one.key.group, one.key.kind, one.key.namespace) for one in hooks)
+
+
 def runs(hooks: Sequence[WantedHook], of: Occasion, phases: Collection[Phase]) -> tuple[HookRun, ...]:
     """The runs of those `hooks` that have one of `phases`."""
     found: dict[tuple[Phase, ObjectKey], HookRun] = {}
@@ -182,9 +187,9 @@ def _stamped(body: Mapping[str, Any], key: ObjectKey, of: Occasion) -> dict[str,
     """A copy of the manifest that says whose it is and of which operation, and that stays, whoever deletes
     it, until it was seen how it ended."""
     metadata: Mapping[str, Any] = body["metadata"]
-    labels = {**(metadata.get("labels") or {}), OPERATION: of.id}
+    labels = {**(metadata.get("labels") or {}), OPERATION: of.id, HOOK_OF: of.by.applyset}
     labels.pop(APPLYSET_PART_OF, None)
-    annotations = {**(metadata.get("annotations") or {}), ID: object_id(of.installation, of.app, key)}
+    annotations = {**(metadata.get("annotations") or {}), ID: object_id(of.by.installation, of.by.app, key)}
     stamped = {**metadata, "name": key.name, "labels": labels, "annotations": annotations}
     stamped.pop("generateName", None)
     if (key.group, key.kind) in KINDS_WITH_HEALTH:

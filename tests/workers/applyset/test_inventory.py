@@ -13,16 +13,28 @@ from hypothesis import strategies as st
 
 from mooring.errors import Refused
 from mooring.keys import AppKey, ObjectKey
-from mooring.names import APPLYSET_GROUP_KINDS, APPLYSET_ID, APPLYSET_NAMESPACES, APPLYSET_TOOLING
-from workers.applyset.inventory import Entry, Inventory
+from mooring.names import (
+    APPLYSET_GROUP_KINDS,
+    APPLYSET_ID,
+    APPLYSET_NAMESPACES,
+    APPLYSET_TOOLING,
+    HOOKS,
+    ID,
+)
+from workers.applyset.inventory import Entry, Inventory, Place
 from workers.applyset.packing import COMPRESS_ABOVE, LARGEST, pack, unpack
-from workers.applyset.parent import Parent, manifest, read
+from workers.applyset.parent import Parent, app_of, manifest, read
 
 PART = st.text(st.characters(exclude_characters="/", codec="utf-8"), max_size=12)
 NAME = PART.filter(bool)
 KEYS = st.builds(ObjectKey, group=PART, kind=NAME, namespace=PART, name=NAME)
 ENTRIES = st.builds(Entry, st.sampled_from(("created", "adopted")), st.sampled_from(("apply", "merge")))
-INVENTORIES = st.builds(Inventory, st.dictionaries(KEYS, ENTRIES, max_size=8))
+# As Kubernetes has names: no comma in them.
+WORD = st.text("abcXYZ.-9", max_size=8)
+PLACES = st.builds(Place, group=WORD, kind=WORD.filter(bool), namespace=WORD)
+INVENTORIES = st.builds(
+    Inventory, st.dictionaries(KEYS, ENTRIES, max_size=8), st.frozensets(PLACES, max_size=4)
+)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
@@ -45,6 +57,7 @@ def test_what_is_added_and_taken_away_again_leaves_the_rest(one: Inventory, othe
     both = one.with_(other.entries)
     assert both.entries == {**one.entries, **other.entries}
     assert both.without(other.entries) == one.without(other.entries)
+    assert one.with_({}, other.hooks).without(one.entries).hooks == one.hooks | other.hooks
 
 
 def test_the_parent_tells_other_tools_kinds_and_namespaces_as_the_kep_has_it() -> None:
@@ -56,6 +69,18 @@ def test_the_parent_tells_other_tools_kinds_and_namespaces_as_the_kep_has_it() -
     assert annotations[APPLYSET_NAMESPACES] == "shop"  # not the parent's own, nor the cluster scope
     assert annotations[APPLYSET_TOOLING].startswith("mooring/v")
     assert body["metadata"]["labels"][APPLYSET_ID] == ABSENT.applyset
+
+
+def test_a_parent_tells_where_hooks_have_been_and_whose_it_is() -> None:
+    places = Place("batch", "Job", "shop"), Place("", "Namespace", "")
+    body = manifest(ABSENT.with_inventory(Inventory(hooks=frozenset(places))))
+    annotations = body["metadata"]["annotations"]
+    assert annotations[HOOKS] == "/Namespace/,batch/Job/shop"
+    assert APPLYSET_NAMESPACES not in annotations  # hooks are no part of the set
+    assert HOOKS not in manifest(ABSENT)["metadata"]["annotations"]
+    assert app_of(annotations, ABSENT.installation) == ABSENT.app
+    assert app_of(annotations, "another") is None
+    assert app_of({ID: ABSENT.installation}, ABSENT.installation) is None
 
 
 def test_ten_thousand_objects_fit_into_a_config_map() -> None:
@@ -111,6 +136,8 @@ def test_an_inventory_of_a_later_form_is_refused() -> None:
         lambda body: body["metadata"]["labels"].clear(),
         lambda body: body["metadata"]["annotations"].update({APPLYSET_TOOLING: "kubectl/v1.37.2"}),
         lambda body: body["metadata"]["annotations"].clear(),
+        lambda body: body["metadata"]["annotations"].update({HOOKS: "batch/Job"}),
+        lambda body: body["metadata"]["annotations"].update({HOOKS: "batch/Job/shop,batch//shop"}),
     ],
 )
 def test_a_damaged_or_foreign_parent_is_refused_by_name(spoil: Any) -> None:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from mooring.errors import Refused
 from mooring.model.hooks import DeletePolicy, Phase
 from mooring.model.spec import ApplyStrategy, Operation, OperationResource, SyncOperation, SyncStrategy
-from mooring.names import APPLYSET_PART_OF, ID, OPERATION
-from tests.workers.objects import APP, HERE, key
+from mooring.names import APPLYSET_PART_OF, HOOK_OF, ID, OPERATION
+from tests.workers.objects import APP, APPLYSET, HERE, key
 from workers.cluster.kinds import Kind
 from workers.decide import healing
+from workers.desired import Stamp
 from workers.health import HOOK_FINALIZER
 from workers.hooks.wanted import HookRun, WantedHook, apart, hooks_of, occasion, runs, runs_hooks
 from workers.render.manifest import Manifest, manifests_of
@@ -24,7 +25,8 @@ JOB = Kind("batch", "v1", "Job", "jobs", namespaced=True)
 CONFIGMAP = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
 KINDS = {(kind.api_version, kind.kind): kind for kind in (JOB, CONFIGMAP)}
 OF_A_SYNC = (Phase.PRE_SYNC, Phase.SYNC, Phase.POST_SYNC, Phase.SYNC_FAIL)
-BEGAN = occasion(APP, "uid", HERE, "2026-11-25T12:00:00Z")
+BY = Stamp(HERE, APP, APPLYSET)
+BEGAN = occasion(BY, "uid", "2026-11-25T12:00:00Z")
 
 
 def manifest(hook: str = "PreSync", kind: Kind = JOB, name: str = "migrate", **metadata: Any) -> Manifest:
@@ -53,7 +55,7 @@ def test_a_hook_says_whose_it_is_and_of_which_operation_and_is_in_no_inventory()
     run = run_of(manifest(labels={APPLYSET_PART_OF: "exported", "app": "shop"}))
     metadata = run.body["metadata"]
     assert run.key == key("migrate", "Job", "batch")
-    assert metadata["labels"] == {"app": "shop", OPERATION: BEGAN.id}
+    assert metadata["labels"] == {"app": "shop", OPERATION: BEGAN.id, HOOK_OF: APPLYSET}
     assert metadata["annotations"][ID] == f"{HERE}/{APP}/batch/Job/shop/migrate"
     assert metadata["namespace"] == "shop"
     assert metadata["finalizers"] == [HOOK_FINALIZER]
@@ -85,7 +87,7 @@ def test_a_generated_name_is_the_same_however_often_it_is_asked_for_and_another_
     assert after.key.name == f"migrate-{BEGAN.id[:7]}-postsync-1795608000"
     assert before.body["metadata"]["name"] == before.key.name
     assert "generateName" not in before.body["metadata"]
-    later = occasion(APP, "uid", HERE, "2026-11-25T12:00:01Z")
+    later = occasion(BY, "uid", "2026-11-25T12:00:01Z")
     assert runs(hook, later, OF_A_SYNC)[0].key != before.key
 
 
