@@ -118,7 +118,8 @@ def apply(
             outcomes += [_unknown(step, error) for step in group]
             failed = True
             continue
-        done = list(executor.map(lambda step: _write(step, api, view, fence), group))
+        each = map if len(group) == 1 else executor.map  # what is alone waits for no other thread
+        done = list(each(lambda step: _write(step, api, view, fence), group))
         outcomes += done
         created += [outcome for outcome in done if outcome.result is Result.CREATED]
         if fence.lost:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from mooring.errors import Refused
 from mooring.keys import AppKey
+from mooring.model.application import Application
 from mooring.model.pinned import Pinned, revisions_of
 from mooring.model.status import TERMINATING
 from mooring.names import RECONCILE, TASK_RECONCILE
@@ -41,14 +42,14 @@ from workers.timeline import Timeline
 from workers.windows import Held, verdict
 
 
-def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline) -> Ending:
-    """Bring the application `key` to what `turn` wishes.
+def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline, read: Application | None = None) -> Ending:
+    """Bring the application `key` to what `turn` wishes. `read` is what it was a moment ago, None to read it.
 
     What is the user's to fix becomes a condition and the ending's failure. Raises Retryable when it is to
     be tried again, Conflict when something was changed meanwhile, Superseded when somebody else has taken
     over.
     """
-    app = engine.applications.get(key)
+    app = read or engine.applications.get(key)
     if app is None:
         leave(engine, key)
         return Ending()  # deleted: nothing is wanted any more

@@ -61,6 +61,9 @@ class Following:
         self._before = _told_before(turn)
         # Believed only of just this wish: nobody has wished for anything in between.
         self._told = self._before if self._before.get("seq") == turn.seq else {}
+        self.read: dict[AppKey, Application] = {}  # those that `ahead` has told, as it has just read them
+        # Asked for beside the projects: no host is asked before both are there.
+        engine.executor.submit(engine.applications.repo_secrets)
         self._fetched = _Fetched(engine, turn.wishes.get("hint", ""), line, self._told.get("commit", ""))
 
     def ahead(self) -> list[tuple[AppKey, Wishes]]:
@@ -73,8 +76,11 @@ class Following:
         if not 0 < len(guessed) <= _FEW:
             return []
         current = self._engine.executor.map(self._engine.applications.get, [key for key, _ in guessed])
-        touched, _ = self._sorted([app for app in current if app is not None])
-        return [(key, wishes) for key, wishes in touched if "commit" in wishes]
+        read = {app.key: app for app in current if app is not None}
+        touched, _ = self._sorted([*read.values()])
+        told = [(key, wishes) for key, wishes in touched if "commit" in wishes]
+        self.read = {key: read[key] for key, _ in told}
+        return told
 
     def left(self, ahead: Sequence[tuple[AppKey, Wishes]]) -> Wishes:
         """What to leave with the turn, after these were told, for who goes on where this ends."""

@@ -38,7 +38,7 @@ from workers.engine import Engine
 from workers.hooks.seen import Hooks, see
 from workers.hooks.wanted import WantedHook, apart, hooks_of
 from workers.ignore.ignored import Ignore, ignoring
-from workers.observe import Observed, observe
+from workers.observe import Observed, begin, observe
 from workers.ownership import Whose, approved, owner
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan, without_keys
 from workers.proof import due_again
@@ -174,6 +174,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     reading_kept: Future[Sequence[Live]] | None = None
     if engine.applications.state(app).bundle:
         reading_kept = engine.executor.submit(engine.bundles.parts, app.key)
+    applyset = Parent(app.key, engine.installation.id, engine.settings.namespace).applyset
+    begun = begin(engine.api, engine.executor, app.status.resources, applyset)
     known = {} if refresh_asked(app) == "hard" else engine.proofs.load(engine.api.cluster, app.key)
     if "compare" in turn.wishes:
         moment, every = engine.clock(), engine.settings.reconcile_s
@@ -213,6 +215,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         parent.inventory.entries,
         engine.api.discovery.preferred,
         parent.applyset,
+        begun,
     )
     blocking = next((str(one) for one in asks if one.blocks), checked.blocking)
     lost = _lost_inventory(engine, app, parent, observed)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
-from mooring.errors import ClusterRefused
+from mooring.errors import ClusterRefused, MooringError
 from mooring.keys import ObjectKey
+from mooring.model.status import ResourceStatus
 from mooring.names import APPLYSET_PART_OF
+from workers.apps.fresh import MAX_AGE
 from workers.cluster.api import NAMESPACE, Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import CRD, Desired
-from workers.health import KINDS_WITH_HEALTH
+from workers.health import KINDS_WITH_HEALTH, HealthStatus
 
 _DEFINITIONS: Final = Kind(CRD[0], "v1", CRD[1], "customresourcedefinitions", namespaced=False)
 FindPreferred = Callable[[str, str], Kind | None]
+Place = tuple[Kind, str]  # a kind in one namespace or (empty) in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,37 @@ class Observed:
     nowhere: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A LIST that was begun at `at`, before it was known what Git wants."""
+
+    found: Future[tuple[Live, ...]]
+    at: float
+
+    @property
+    def fresh(self) -> bool:
+        return monotonic() - self.at <= MAX_AGE
+
+
+def begin(
+    api: Api, executor: Executor, had: Iterable[ResourceStatus], applyset: str
+) -> Mapping[Place, Begun]:
+    """Ask for the kinds of what an app `had` when it was last looked at, for these seldom change: so the API
+    server answers while Git does. Raises nothing: whoever observes finds out what is wrong."""
+    namespaces: dict[tuple[str, str], set[str]] = {}
+    for one in had:
+        if not one.hook and not (one.health and one.health.status == HealthStatus.MISSING):
+            version = f"{one.group}/{one.version}" if one.group else one.version
+            namespaces.setdefault((version, one.kind), set()).add(one.namespace)
+    begun: dict[Place, Begun] = {}
+    with contextlib.suppress(MooringError):
+        for name, spread in namespaces.items():
+            if (kind := api.discovery.find(*name)) is not None:
+                place = kind, _only(spread)
+                begun[place] = Begun(executor.submit(_listed, api, place, applyset), monotonic())
+    return begun
+
+
 def observe(
     api: Api,
     executor: Executor,
@@ -37,11 +73,13 @@ def observe(
     inventory: Iterable[ObjectKey],
     find: FindPreferred,
     applyset: str,
+    begun: Mapping[Place, Begun] | None = None,
 ) -> Observed:
     """Everything the cluster has of the objects `wanted`, those in `inventory`, and others with our label.
 
-    `find(group, kind)` gives the version to read a kind in. Raises ClusterUnavailable or ClusterRefused
-    when any request fails: a list cut short must never look like objects that are gone.
+    `find(group, kind)` gives the version to read a kind in; what was `begun` and is not a second old yet is
+    not asked again. Raises ClusterUnavailable or ClusterRefused when any request fails: a list cut short must
+    never look like objects that are gone.
     """
     inventory = tuple(inventory)
     nowhere = frozenset[str]()
@@ -73,17 +111,14 @@ def observe(
             kinds[name] = kind
         keys.setdefault(name, set()).add(key)
 
-    def listed(name: tuple[str, str]) -> tuple[Live, ...]:
-        namespaces = {key.namespace for key in keys[name]}
-        only = namespaces.pop() if len(namespaces) == 1 else ""
-        selector = f"{APPLYSET_PART_OF}={applyset}"
-        # What has changed since the cache saw it is found out by the guard of the write.
-        small = name not in KINDS_WITH_HEALTH
-        return api.list(kinds[name], only, selector, metadata_only=small, cached=True)
+    def listing(name: tuple[str, str]) -> Future[tuple[Live, ...]]:
+        place = kinds[name], _only({key.namespace for key in keys[name]})
+        known = (begun or {}).get(place)
+        return known.found if known and known.fresh else executor.submit(_listed, api, place, applyset)
 
     objects: dict[ObjectKey, Live] = {}
-    for found in executor.map(listed, kinds):
-        objects.update((live.key, live) for live in found)
+    for found in [listing(name) for name in kinds]:
+        objects.update((live.key, live) for live in found.result())
 
     def got(key: ObjectKey) -> Live | None:
         name = (key.group, key.kind)
@@ -97,6 +132,19 @@ def observe(
         else:
             objects[key] = live
     return Observed(objects, frozenset(absent), nowhere)
+
+
+def _only(namespaces: set[str]) -> str:
+    """The namespace to list in; "" (all) where there are several."""
+    return next(iter(namespaces)) if len(namespaces) == 1 else ""
+
+
+def _listed(api: Api, place: Place, applyset: str) -> tuple[Live, ...]:
+    kind, namespace = place
+    # What has changed since the cache saw it is found out by the guard of the write.
+    small = (kind.group, kind.kind) not in KINDS_WITH_HEALTH
+    selector = f"{APPLYSET_PART_OF}={applyset}"
+    return api.list(kind, namespace, selector, metadata_only=small, cached=True)
 
 
 def _nowhere(api: Api, executor: Executor, namespaces: set[str]) -> frozenset[str]:

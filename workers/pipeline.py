@@ -20,6 +20,7 @@ from mooring import logs
 from mooring.delivery import EventKind
 from mooring.errors import Conflict, MooringError, Refused, Retryable, Superseded, TooSlow
 from mooring.keys import AppKey
+from mooring.model.application import Application
 from mooring.names import (
     DEPLOY,
     INTAKE,
@@ -234,7 +235,7 @@ def _push(engine: Engine, name: str) -> None:
     if ready:
         # Here and now: a queue's hop is a tenth of the whole journey. Then somebody looks for the others.
         with _afterwards(engine, _task(name)) if ahead and not at_once else contextlib.nullcontext():
-            _sync(engine, ready[0])
+            _sync(engine, ready[0], following.read.get(ready[0]), wished[ready[0]])
 
 
 @contextlib.contextmanager
@@ -282,8 +283,11 @@ def _ask(engine: Engine, name: str) -> None:
         engine.send(_task(turn_of(key), shown=about(turn_of(key), wishes, turn.deliveries)))
 
 
-def _sync(engine: Engine, key: AppKey) -> None:
-    """Bring the application `key` to what is wanted of it now."""
+def _sync(
+    engine: Engine, key: AppKey, read: Application | None = None, wishes: Mapping[str, str] | None = None
+) -> None:
+    """Bring the application `key` to what is wanted of it now. `read` is what it was a moment ago, which will
+    do where nothing but `wishes` is wanted: what was written in between fails the guard of the next write."""
     turn = engine.turns.take(turn_of(key))
     if turn is None:
         return
@@ -300,7 +304,8 @@ def _sync(engine: Engine, key: AppKey) -> None:
         Holding(engine.turns, turn, engine.settings.lease_s),
     ):
         try:
-            ending = bring(engine, key, turn, line)
+            known = read if turn.tries == 1 and turn.wishes == wishes else None
+            ending = bring(engine, key, turn, line, known)
         except Superseded as error:
             _log.info("%s: %s", key, error)
             # The next turn answers this one's deliveries too.

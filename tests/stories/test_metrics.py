@@ -7,6 +7,7 @@ import signal
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from contextlib import suppress
 
 import psutil
@@ -14,6 +15,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from mooring.keys import AppKey
+from mooring.store.turns import Turns
 from tests.stories.ship import Ship, configmap, until
 
 pytestmark = pytest.mark.cluster
@@ -75,6 +77,54 @@ def test_a_push_is_measured_from_its_receipt_to_the_cluster(
     assert ship.counted("web", "mooring_stage_duration_seconds_count", stage="received") >= 1
     asked = {(s.labels["verb"], s.labels["group"]) for s in now["mooring_kubernetes_requests_total"]}
     assert {("discover", ""), ("list", "argoproj.io"), ("patch", "argoproj.io")} <= asked
+
+
+def asked(ship: Ship) -> Counter[tuple[str, str]]:
+    """How often the API server was asked, by verb and group, once there is nothing more to do; but for lists,
+    which beat has made, too, and events, which are told on the side."""
+    ship.quiet()
+    found = Counter[tuple[str, str]]()
+    for sample in ship.measured("worker")["mooring_kubernetes_requests_total"]:
+        if sample.labels["verb"] not in ("list", "discover", "create"):
+            found[sample.labels["verb"], sample.labels["group"]] += int(sample.value)
+    return found
+
+
+def test_what_a_push_of_one_object_asks_of_the_api_server(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    files = {"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b")}
+    ship.create_app("cheap", git_repo, namespace)
+    ship.synced("cheap", git_repo.commit(files))
+    ship.finished(ship.deliver(git_repo, git_repo.commit({"a.yaml": configmap("a", v="2")})))
+
+    before = asked(ship)
+    ship.finished(ship.deliver(git_repo, git_repo.commit({"a.yaml": configmap("a", v="3")})))
+
+    assert asked(ship) - before == {
+        ("get", "argoproj.io"): 1,  # the Application
+        ("get", "core"): 1,  # its inventory
+        ("patch", "argoproj.io"): 2,  # the claim, the status
+        ("apply", "core"): 1,  # what has changed, without a trial
+    }
+
+
+def test_an_app_of_which_more_is_wanted_than_a_push_is_read_once_its_turn_has_come(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    ship.create_app("twofold", git_repo, namespace)
+    ship.synced("twofold", git_repo.commit({"a.yaml": configmap("a", v="1")}))
+    ship.finished(ship.deliver(git_repo, git_repo.commit({"a.yaml": configmap("a", v="2")})))
+    before = asked(ship)
+    with ship.redis() as client:
+        Turns(client, time.time).want(
+            f"app:{AppKey(ship.home, 'twofold')}", {"observed": "1"}, background=True
+        )
+
+    ship.finished(ship.deliver(git_repo, git_repo.commit({"a.yaml": configmap("a", v="3")})))
+
+    # What was wished may be an operation that came since the push has read the app.
+    assert asked(ship)["get", "argoproj.io"] == before["get", "argoproj.io"] + 2
 
 
 def test_counts_outlive_the_processes_that_counted(ship: Ship, git_repo: Repository, namespace: str) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -14,17 +15,18 @@ import pytest
 from devcluster.cluster import Cluster as ControlPlane
 from mooring.errors import ClusterUnavailable, Superseded
 from mooring.keys import AppKey, ObjectKey
+from mooring.model.status import HealthStatus, ResourceStatus
 from mooring.names import APPLYSET_PART_OF, LAST_APPLIED, TRACKING_ID
 from tests.definitions import definition
 from workers.apply import Applied, Fence, Result, apply
 from workers.applyset.identity import applyset_id
 from workers.applyset.inventory import Entry, Inventory
-from workers.cluster.api import Api, Update
+from workers.cluster.api import Api, Create, Update
 from workers.cluster.connect import connect
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import Desired, Stamp, desired
-from workers.observe import Observed, observe
+from workers.observe import Begun, Observed, Place, begin, observe
 from workers.ownership import Whose, owner, why_not_ours
 from workers.plan import Permission, Plan, Viewpoint, plan
 from workers.render.manifest import Manifest
@@ -67,9 +69,9 @@ class App:
         found, _ = desired(manifests, self.api.discovery.find, self.namespace, options, self.stamping)
         return found
 
-    def observes(self, wanted: Sequence[Desired]) -> Observed:
-        find = self.api.discovery.preferred
-        return observe(self.api, self.executor, wanted, self.inventory.entries, find, self.stamping.applyset)
+    def observes(self, wanted: Sequence[Desired], begun: Mapping[Place, Begun] | None = None) -> Observed:
+        find, entries = self.api.discovery.preferred, self.inventory.entries
+        return observe(self.api, self.executor, wanted, entries, find, self.stamping.applyset, begun)
 
     def plans(self, *bodies: dict[str, Any], options: Sequence[str] = ()) -> Plan:
         wanted = self.wants(*bodies, options=options)
@@ -262,6 +264,66 @@ def test_nobody_asks_for_each_object_of_a_namespace_that_does_not_exist(app: App
     assert app.api.transport.count["GET"] == before + 1
     assert (found.objects, found.absent) == ({}, {item.key for item in wanted})
     assert found.nowhere == {app.namespace}
+
+
+def had(*kinds: tuple[str, str, str], namespace: str, health: str = "") -> tuple[ResourceStatus, ...]:
+    """What a status says that an app had: group, kind and name of each."""
+    told = HealthStatus(status=health) if health else None
+    return tuple(
+        ResourceStatus(group=group, version="v1", kind=kind, namespace=namespace, name=name, health=told)
+        for group, kind, name in kinds
+    )
+
+
+def test_what_was_asked_while_git_was_read_is_not_asked_again(app: App) -> None:
+    app.syncs(config_map("a"), deployment("web"))
+    wanted = app.wants(config_map("a"), config_map("new"), deployment("web"))
+    told = had(("", "ConfigMap", "a"), ("apps", "Deployment", "web"), namespace=app.namespace)
+    begun = begin(app.api, app.executor, told, app.stamping.applyset)
+    wait([one.found for one in begun.values()])
+    (new,) = app.wants(config_map("new"))
+    app.api.apply(CONFIG_MAP, new.body, guard=Create())
+    before = app.api.transport.count["GET"]
+
+    found = app.observes(wanted, begun)
+
+    assert app.api.transport.count["GET"] == before + 1, "only for what those lists did not show"
+    assert found.objects.keys() == {item.key for item in wanted}
+
+
+def test_what_was_asked_long_before_git_answered_is_asked_again(app: App) -> None:
+    app.syncs(config_map("a"))
+    begun = begin(app.api, app.executor, had(("", "ConfigMap", "a"), namespace=app.namespace), "other")
+    wait([one.found for one in begun.values()])
+    old = {place: replace(one, at=one.at - 2.0) for place, one in begun.items()}
+    assert all(one.found.result() == () for one in old.values())
+    before = app.api.transport.count["GET"]
+
+    found = app.observes(app.wants(config_map("a")), old)
+
+    assert app.api.transport.count["GET"] == before + 1
+    assert [key.name for key in found.objects] == ["a"]
+
+
+def test_a_list_that_failed_while_git_was_read_is_no_list_of_nothing(app: App) -> None:
+    app.syncs(config_map("a"))
+    failed = Future[tuple[Live, ...]]()
+    failed.set_exception(ClusterUnavailable("the API server went away"))
+    kind = app.api.discovery.find("v1", "ConfigMap")
+    assert kind is not None
+
+    with pytest.raises(ClusterUnavailable, match="went away"):
+        app.observes((), {(kind, app.namespace): Begun(failed, time.monotonic())})
+
+
+def test_nothing_is_asked_ahead_of_what_was_missing_or_is_not_served(app: App) -> None:
+    asked = app.api.transport.count["GET"]
+    missing = had(("", "ConfigMap", "a"), namespace="nowhere", health="Missing")
+    unserved = had(("", "Unheard", "b"), namespace="nowhere")
+
+    assert begin(app.api, app.executor, missing, app.stamping.applyset) == {}
+    assert app.api.transport.count["GET"] == asked
+    assert begin(app.api, app.executor, unserved, app.stamping.applyset) == {}
 
 
 def test_a_prune_spares_what_somebody_changed_and_goes_through_a_moved_status(app: App) -> None:
