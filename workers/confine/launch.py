@@ -175,7 +175,7 @@ def _watch(tool: int, orders: dict[str, Any]) -> str:
     ended, poll = os.pidfd_open(tool), select.poll()
     poll.register(ended, select.POLLIN)
     poll.register(0, 0)  # hears when the other end is closed
-    tick, disk_at = _TICK_S, time.monotonic() + _DISK_TICK_S
+    tick, disk_at = _TICK_S, now + _DISK_TICK_S
     while True:
         before, now = now, time.monotonic()
         left -= min(now - before, 2 * tick)
@@ -186,18 +186,20 @@ def _watch(tool: int, orders: dict[str, Any]) -> str:
             return ""
         if 0 in events:
             return "unwanted"
-        began = time.monotonic()
+        # What looking costs is what we computed: with what we waited for others, a tick would grow so long
+        # that all of it were the tool's time again.
+        began = time.process_time()
         family = _family()
         _reap(family, tool)
         if len(family) > orders["processes"] or sum(one[2] for one in family.values()) > orders["threads"]:
             return "processes"
         if sum(one[3] for one in family.values()) * _PAGE > orders["memory"]:
             return "memory"
-        if began >= disk_at:
+        if now >= disk_at:
             if _disk(orders, family):
                 return "disk"
-            disk_at = time.monotonic() + max(_DISK_TICK_S, _RARELY * (time.monotonic() - began))
-        tick = max(_TICK_S, _RARELY * (time.monotonic() - began))
+            disk_at = time.monotonic() + max(_DISK_TICK_S, _RARELY * (time.process_time() - began))
+        tick = max(_TICK_S, _RARELY * (time.process_time() - began))
 
 
 def _family() -> dict[int, _One]:

@@ -271,6 +271,8 @@ _REFUSED: Final = re.compile(
     r"|transport '.*' not allowed",
     re.IGNORECASE,
 )
+# What a name or a fingerprint happens to spell says nothing of what went wrong.
+_NAMES: Final = re.compile(r"'[^'\s]+://[^'\s]*'|SHA256:\S+")
 _TOO_LARGE: Final = re.compile(r"died of signal 25|file (size limit exceeded|too large)", re.IGNORECASE)
 _FULL: Final = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _DAMAGE: Final = re.compile(
@@ -287,9 +289,10 @@ def explain(stderr: str, credential: Credential | None = None) -> MooringError:
     lines = [line.strip() for line in tidy(stderr, credential).splitlines() if line.strip()]
     telling = [line for line in lines if line.startswith(("fatal:", "error:", "ERROR:", "remote:"))] or lines
     # ssh explains itself first, and git's last word is then the general "Could not read from remote".
-    reason = next((line for line in lines if _REFUSED.search(line)), telling[0] if telling else "no reason")
+    refusals = (line for line in lines if _REFUSED.search(_NAMES.sub("", line)))
+    reason = next(refusals, telling[0] if telling else "no reason")
     reason = reason.removeprefix("fatal: ").removeprefix("error: ")[:300]
-    text = "\n".join(lines)
+    text = _NAMES.sub("", "\n".join(lines))
     if _FULL.search(text):
         return GitFailed(FULL, after=30)
     if _TOO_LARGE.search(text):

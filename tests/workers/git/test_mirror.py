@@ -426,6 +426,36 @@ def test_a_full_disk_is_named_and_tried_again_later() -> None:
         assert "MOORING_STATE_DIR" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("said", "kind", "told"),
+    [
+        (
+            "fatal: unable to access 'https://git.example.com/team/ssl-certificates.git/': "
+            "Could not resolve host: git.example.com",
+            GitFailed,
+            "Could not resolve host",
+        ),
+        (
+            "The fingerprint for the ED25519 key sent by the remote host is\n"
+            "SHA256:q2Q+eD6aRVZph35+08k3RBLpgqExhsSlG60ipUv31OY.\nHost key verification failed.",
+            GitRefused,
+            "Host key verification failed.; compare its key",
+        ),
+        (
+            "remote: no\nfatal: repository 'https://git.example.com/none.git/' not found",
+            GitRefused,
+            "none.git/' not found",
+        ),
+    ],
+)
+def test_what_a_name_or_a_fingerprint_spells_is_no_reason(
+    said: str, kind: type[Exception], told: str
+) -> None:
+    error = explain(said)
+    assert type(error) is kind
+    assert told in str(error)
+
+
 def test_a_mirror_that_is_removed_is_made_anew(repo: Repository, mirror_of: MirrorOf) -> None:
     mirror = mirror_of(repo)
     main = checkout(mirror, "main").commit
