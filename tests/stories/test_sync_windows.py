@@ -12,6 +12,7 @@ from devcluster.gitserver import Repository
 from tests.stories.ship import APPS, Ship, configmap, until
 from tests.stories.test_operations import events, invalid, state
 from tests.stories.test_permissions import MERGE, project
+from tests.stories.test_pruning import gone
 
 pytestmark = pytest.mark.cluster
 
@@ -134,7 +135,7 @@ def test_drift_and_what_left_git_stay_as_they_are_until_the_window_opens(
 
     ship.synced("drifting", commit)
     assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
-    assert ship.configmap(namespace, "b") is None
+    gone(ship, namespace, "b")
 
 
 def test_a_sync_by_hand_is_answered_with_the_reason_and_what_waits_goes_on_waiting(
