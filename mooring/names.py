@@ -54,3 +54,4 @@ TASK_WATCH: Final = "mooring.watch"  # beat: operations and refreshes asked for 
 # In Redis, held by the one that acts.
 BEAT_LEASE: Final = "mooring:lease:beat"
 OBSERVER_LEASE: Final = "mooring:lease:observer"
+WATCHED: Final = "mooring:watched"  # while it is there, beat need not look at all Applications

@@ -39,6 +39,7 @@ from workers.tell import (
     terminated,
 )
 from workers.timeline import Timeline
+from workers.vitals import vitals
 from workers.windows import Held, verdict
 
 
@@ -66,6 +67,8 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline, read: Applica
             if all(pushed in told for name, pushed in turn.wishes.items() if name.startswith(PUSH)):
                 return Ending(failure=TERMINATED)
             # A commit that was pushed since is another matter.
+        if (ending := vitals(engine, app, edition, turn)) is not None:
+            return ending
         checked = check(engine, app, edition)
         if app.operation is not None:
             by_hand = not app.operation.initiated_by.automated

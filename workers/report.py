@@ -147,6 +147,17 @@ def status(
     )
 
 
+def with_health(app: Application, seen: Mapping[ObjectKey, Health | None], now: str) -> ApplicationStatus:
+    """The status of `app` where the objects `seen` have this health, and all else stands; `now` RFC 3339."""
+
+    def told(resource: ResourceStatus) -> ResourceStatus:
+        key = ObjectKey(resource.group, resource.kind, resource.namespace, resource.name)
+        return resource.model_copy(update={"health": _told(seen[key])}) if key in seen else resource
+
+    resources = tuple(told(resource) for resource in app.status.resources)
+    return app.status.model_copy(update={"resources": resources, "health": _health(app, resources, now)})
+
+
 def failed_status(
     app: Application, notices: Iterable[Notice], operation: OperationState | None, now: str
 ) -> ApplicationStatus:
@@ -373,7 +384,7 @@ def _resource(item: Seen) -> ResourceStatus:
         name=key.name,
         status=SYNCED if item.synced else OUT_OF_SYNC,
         sync_wave=item.desired.wave,
-        health=HealthStatus(status=found.status, message=found.message) if found else None,
+        health=_told(found),
     )
 
 
@@ -388,7 +399,7 @@ def _hook(live: Live) -> ResourceStatus:
         name=key.name,
         hook=True,
         sync_wave=wave_of(live.annotations),
-        health=HealthStatus(status=found.status, message=found.message) if found else None,
+        health=_told(found),
     )
 
 
@@ -403,8 +414,12 @@ def _extra(extra: Extra) -> ResourceStatus:
         name=key.name,
         status=OUT_OF_SYNC,
         requires_pruning=True,
-        health=HealthStatus(status=found.status, message=found.message) if found else None,
+        health=_told(found),
     )
+
+
+def _told(found: Health | None) -> HealthStatus | None:
+    return HealthStatus(status=found.status, message=found.message) if found else None
 
 
 def _health(app: Application, resources: Iterable[ResourceStatus], now: str) -> HealthStatus:

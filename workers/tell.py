@@ -131,8 +131,14 @@ def concluded(
         engine.due.put(step, engine.clock() + 2.0)
     if in_sync:
         bound(engine, app, scene.hooks.wanted, whole=True)
-    if status.health.status == "Progressing":
-        return Ending(look_again_s=in_proportion(status.health.last_transition_time, *_LOOK_AGAIN))
+    return look_again(app)
+
+
+def look_again(app: Application) -> Ending:
+    """The ending of a look after which `app` waits for nothing but its health, if for anything."""
+    health = app.status.health
+    if health.status == "Progressing":
+        return Ending(look_again_s=in_proportion(health.last_transition_time, *_LOOK_AGAIN))
     return Ending()
 
 

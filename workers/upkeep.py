@@ -9,10 +9,12 @@ from mooring.errors import StoreGarbled
 from mooring.names import (
     DEPLOY,
     INTAKE,
+    OBSERVER_LEASE,
     RECONCILE,
     SLOW,
     TASK_DELIVER,
     TASK_TURN,
+    WATCHED,
 )
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
@@ -23,6 +25,7 @@ from workers.engine import Engine
 from workers.push import groups
 
 _STRANDED_S = 10.0
+_OBSERVED_S = 10  # between two looks at all Applications, where an observer hears of their changes
 _log = logging.getLogger(__name__)
 
 
@@ -73,7 +76,10 @@ def poll(engine: Engine) -> None:
 
 def watch(engine: Engine) -> None:
     """Take up what was asked for on the objects themselves, and applications never looked at."""
-    # Every two seconds: from the API server's cache, for it is the dearest of all lists.
+    # Every two seconds: from the API server's cache, for it is the dearest of all lists. An observer has
+    # heard of all of it by then, so this is only to find what it may have missed.
+    if engine.redis.exists(OBSERVER_LEASE) and not engine.redis.set(WATCHED, 1, nx=True, ex=_OBSERVED_S):
+        return
     for app in engine.applications.recent().apps:
         if wishes := standing(engine.applications, app):
             engine.wake(turn_of(app.key), wishes, standing=True)

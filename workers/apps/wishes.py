@@ -15,6 +15,7 @@ from workers.apps.patches import refresh_asked
 from workers.apps.store import Applications
 
 APP: Final = "app:"  # turns on applications
+OBSERVED: Final = "observed"  # wished by the observer: something that the app waits for has come
 
 
 def turn_of(key: AppKey) -> str:

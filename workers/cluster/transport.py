@@ -43,6 +43,7 @@ READ_TIMEOUT: Final = 30.0  # seconds
 LONGEST_WAIT: Final = 60.0  # seconds; a server that asks for more is asked again anyway
 RELOAD_EVERY: Final = 5.0  # seconds between two reloads of credentials that the server refused
 LONGEST_MESSAGE: Final = 1000  # characters
+_ASKED_EVERY: Final = 1.0  # seconds between two looks at whether the credential has to be renewed
 
 _SECRETS = re.compile(r"/api/v1/(namespaces/[^/]+/)?secrets(/|$)")
 _RBAC = re.compile(r'secrets( "[^"]*")? is forbidden: User "')
@@ -108,6 +109,7 @@ class Transport:
         self._loaded_at = monotonic()
         self._host: str = configuration.host.rstrip("/")
         self._pool = _pool(configuration)
+        self._authorization, self._asked_at = "", -_ASKED_EVERY
 
     @property
     def host(self) -> str:
@@ -191,11 +193,15 @@ class Transport:
 
     def _credentials(self) -> tuple[urllib3.PoolManager, str, str]:
         with self._lock:  # refreshing may run an exec plugin, once
-            try:
-                settings = self._configuration.auth_settings()
-            except (ConfigException, OSError, ValueError) as error:
-                raise ClusterUnavailable(f"cannot refresh the credential for {self.host}: {error}") from error
-            return self._pool, self._host, settings.get("BearerToken", {}).get("value") or ""
+            if monotonic() - self._asked_at >= _ASKED_EVERY:
+                try:
+                    settings = self._configuration.auth_settings()
+                except (ConfigException, OSError, ValueError) as error:
+                    message = f"cannot refresh the credential for {self.host}: {error}"
+                    raise ClusterUnavailable(message) from error
+                self._authorization = settings.get("BearerToken", {}).get("value") or ""
+                self._asked_at = monotonic()
+            return self._pool, self._host, self._authorization
 
     def _reload(self, refused: urllib3.PoolManager) -> bool:
         """True when another credential may be tried than the one `refused` used."""

@@ -20,7 +20,7 @@ from mooring.names import APPLYSET_PART_OF, DEPLOY, OPERATION, RECONCILE, TASK_T
 from mooring.store.due import Step
 from mooring.store.turns import Turns
 from workers.apps.store import Applications
-from workers.apps.wishes import standing, turn_of
+from workers.apps.wishes import OBSERVED, standing, turn_of
 from workers.cluster.api import Api
 from workers.cluster.watch import Change, Changed, Gone, Listed, watch
 from workers.health import KINDS_WITH_HEALTH
@@ -32,7 +32,7 @@ _BACKLOG: Final = 1000  # changes that a watch may be ahead of the loop
 _LINGERS_S: Final = 60.0  # how long a kind is watched on when nobody waits for it: the next one comes soon
 _ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
 _TURNS_S: Final = 1.0
-_MINE: Final = {"observed": "1"}  # a wish that says nothing but: look
+_MINE: Final = {OBSERVED: "1"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,77 @@
+"""An app of which nothing but the health has moved: its objects are asked how they are, and that is all.
+
+Nothing is fetched, rendered or compared. That is right only where all else stands as it was looked at, and
+where the objects in question are proved to be as Git wants them; wherever there is doubt, the whole is looked
+at instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from mooring.keys import ObjectKey
+from mooring.model.application import Application
+from mooring.names import APPLYSET_PART_OF
+from mooring.store.turns import Turn
+from workers import report, tell
+from workers.applyset.parent import Parent
+from workers.apps.patches import refresh_asked
+from workers.apps.wishes import OBSERVED
+from workers.cluster.live import Live
+from workers.decide import asked
+from workers.engine import Engine
+from workers.health import HealthStatus, assess
+from workers.proof import proves
+
+_LINKED: Final = ("networking.k8s.io", "Ingress")  # what people are told of it changes with its status
+
+
+def vitals(engine: Engine, app: Application, edition: str, turn: Turn) -> tell.Ending | None:
+    """Tell how the objects are that were Progressing, when `turn` wishes no more than that; None where the
+    whole is to be looked at. `edition` is that of `app` (`Applications.edition`).
+
+    Costs a LIST for each of their kinds, and one patch. Raises as `Api.list` and `Applications.report`.
+    """
+    keys = _progressing(app)
+    stands = engine.applications.state(app).spec == edition and not turn.waits and not turn.deliveries
+    if turn.wishes.keys() != {OBSERVED} or not stands or not keys:
+        return None
+    seen = _seen(engine, app, keys)
+    if seen is None:
+        return None
+    health = {key: assess(live.body or {}) for key, live in seen.items()}
+    status = report.with_health(app, health, tell.now())
+    after = engine.applications.report(app, status, engine.applications.state(app))
+    tell.show(engine, after)
+    return tell.look_again(after)
+
+
+def _progressing(app: Application) -> frozenset[ObjectKey]:
+    """The objects whose health the app waits for; none where it waits for anything else, or differs."""
+    status, state = app.status, app.status.operation_state
+    busy = asked(app) is not None or (state is not None and not state.finished_at)
+    synced = status.sync is not None and status.sync.status == report.SYNCED
+    if busy or not synced or refresh_asked(app) or status.health.status != HealthStatus.PROGRESSING:
+        return frozenset()
+    found = [one for one in status.resources if one.health and one.health.status == HealthStatus.PROGRESSING]
+    if any(one.hook or one.requires_pruning or (one.group, one.kind) == _LINKED for one in found):
+        return frozenset()
+    return frozenset(ObjectKey(one.group, one.kind, one.namespace, one.name) for one in found)
+
+
+def _seen(engine: Engine, app: Application, keys: frozenset[ObjectKey]) -> Mapping[ObjectKey, Live] | None:
+    """The objects of `keys` as they are; None unless all are there, and just what was applied last."""
+    proofs = engine.proofs.load(engine.api.cluster, app.key)
+    parent = Parent(app.key, engine.installation.id, engine.settings.namespace)
+    selector = f"{APPLYSET_PART_OF}={parent.applyset}"
+    found: dict[ObjectKey, Live] = {}
+    for group, name, namespace in sorted({(key.group, key.kind, key.namespace) for key in keys}):
+        kind = engine.api.discovery.preferred(group, name)
+        if kind is None:
+            return None
+        for live in engine.api.list(kind, namespace, selector, cached=True):
+            proof = proofs.get(live.key)
+            if live.key in keys and proof and proves(proof, proof.body, proof.schema, live):
+                found[live.key] = live
+    return found if found.keys() == keys else None
