@@ -15,7 +15,7 @@ from mooring.model.spec import Operation, Source, SyncOperation
 from mooring.model.status import RevisionHistory, SyncResult
 from mooring.revision import shortened
 from mooring.store.turns import Turn
-from workers import checkout, rollback
+from workers import checkout, ownership, rollback
 from workers.apps.patches import refresh_asked
 from workers.apps.state import State
 from workers.decide import asked
@@ -177,6 +177,10 @@ def rendered(
     failed = app.status.sync is not None and app.status.sync.status == UNKNOWN
     stay = operation is None and not refreshed and not failed and "look" not in turn.wishes
     stay = stay and bool(engine.applications.state(app).inputs)  # else what was compared was not Git's newest
+    # Whoever has just created it means what Git has had since then: of many that came together, one asks.
+    new = before is None and operation is None and not refreshed and not turn.deliveries
+    created = ownership.moment(app.metadata.creation_timestamp) if new else None
+    since = created.timestamp() + 1.0 if created else None  # which has whole seconds
     revisions: dict[int, str] = {}
     trees: list[Tree] = []
     answers: dict[tuple[str, str], str] = {}  # two sources may differ by their paths alone
@@ -193,7 +197,7 @@ def rendered(
             if question not in answers:
                 # What was pushed may be in the mirror of another machine: this one asks the host itself.
                 hint = "" if asked_for[number] else pushed
-                answers[question] = checkout.resolve(engine, origin, question[1], hint)
+                answers[question] = checkout.resolve(engine, origin, question[1], hint, since)
             found = answers[question]
         revisions[number] = found
         trees.append(origin.tree(found))

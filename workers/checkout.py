@@ -144,13 +144,21 @@ def is_git(source: Source) -> bool:
     return not source.chart and not is_oci(source.repo_url)
 
 
-def resolve(engine: Engine, origin: Origin, revision: str, hint: str = "") -> str:
-    """What the host says that `revision` is now; its files are here after that.
+def resolve(engine: Engine, origin: Origin, revision: str, hint: str = "", since: float | None = None) -> str:
+    """What the host says that `revision` is now; its files are here after that. What it has said in answer to
+    a question asked at `since` (seconds since the epoch) or later, and just now, is as good.
 
     Raises as `Origin.resolve`, and TooSlow when only this worker's patience was at its end.
     """
+    if since is not None:
+        known = engine.answers.since(since, origin.place, revision)
+        if known and origin.has(known):
+            return known
+    asked_at = engine.clock()
     with patiently(engine.git_patience_s, engine.settings):
-        return origin.resolve(revision, hint, engine.git_patience_s)
+        found = origin.resolve(revision, hint, engine.git_patience_s)
+    engine.answers.note(origin.place, revision, found, asked_at)
+    return found
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from mooring.store.shared import Shared
 from mooring.store.turns import Turns
 from mooring.store.views import Views
 from mooring.store.waiters import Waiters
+from workers.answers import Answers
 from workers.apps.directory import DirectoryApplications
 from workers.apps.home import HomeApplications
 from workers.apps.store import Applications
@@ -73,6 +74,7 @@ class Engine:
     renders: Cache
     bundles: Bundles
     schemas: Schemas
+    answers: Answers
     git_patience_s: float  # how long this process waits for a Git host
     render_patience_s: float  # and for a render, before that goes on elsewhere; 0: until its end
     clock: Callable[[], float] = time.time
@@ -121,6 +123,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         mirrors=mirrors,
         bundles=Bundles(api, settings.namespace, installation),
         schemas=Schemas(),
+        answers=Answers(time.time),
         renders=Cache(renders, installation.key, settings.render_cache_mb << 20),
         git_patience_s=min(patience_s or settings.git_timeout_s, settings.git_timeout_s),
         render_patience_s=patience_s,

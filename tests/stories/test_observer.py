@@ -123,6 +123,37 @@ def test_an_application_becomes_healthy_with_its_objects(
     healthy(ship, "progressing")
 
 
+SLOWLY = DEPLOYMENT.replace("spec:\n", "spec:\n  minReadySeconds: 3\n", 1)
+
+
+def test_where_only_the_health_has_moved_nothing_else_is_looked_at(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": SLOWLY, "b.yaml": configmap("b", v="1")})
+    ship.create_app("mending", git_repo, namespace)
+    looked_at = ship.synced("mending", commit)["status"]["reconciledAt"]
+
+    status = healthy(ship, "mending")["status"]
+
+    assert status["reconciledAt"] == looked_at
+    assert status["health"]["lastTransitionTime"] > looked_at
+    assert ship.resource("mending", "web", "Deployment")["health"]["status"] == "Healthy"
+    assert status["sync"]["status"] == "Synced"
+
+
+def test_what_was_changed_meanwhile_is_found_when_the_health_is_looked_at(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": SLOWLY})
+    ship.create_app("changed", git_repo, namespace)
+    ship.synced("changed", commit)
+    image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.org/x"}]
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/web"
+    ship.ask(path, image, method="PATCH", content_type="application/json-patch+json")
+
+    ship.synced("changed", commit, status="OutOfSync")
+
+
 def test_what_changes_nothing_wakes_nobody(ship: Ship, git_repo: Repository, namespace: str) -> None:
     commit = git_repo.commit(FILES)
     ship.create_app("calm", git_repo, namespace)

@@ -17,6 +17,8 @@ from mooring.model.status import ApplicationStatus, HealthStatus, OperationState
 from tests.workers.objects import desired, key, ours
 from workers import report
 from workers.apply import Applied, Outcome, Result
+from workers.health import Health
+from workers.health import HealthStatus as HealthWord
 from workers.plan import Extra, Notice, Plan, Step, Verb
 from workers.report import Seen
 
@@ -111,6 +113,17 @@ def test_a_health_that_stays_keeps_its_time() -> None:
     assert after.health.last_transition_time == NOW
     missing = report.status(app(before), AT, KINDS, [Seen(desired(WEB), None, False)], (), (), None, LATER)
     assert missing.health.last_transition_time == LATER
+
+
+def test_where_only_a_health_has_moved_all_else_stands() -> None:
+    seen = [Seen(desired(WEB), ours(WEB), True), Seen(desired(SETTINGS), ours(SETTINGS), True)]
+    before = report.status(app(), AT, KINDS, seen, (), [Notice("SyncWarning", "old")], None, NOW)
+    moved = report.with_health(app(before), {WEB: Health(HealthWord.DEGRADED, "no image")}, LATER)
+    assert (moved.health.status, moved.health.last_transition_time) == ("Degraded", LATER)
+    told = {one.name: one.health.message for one in moved.resources if one.health}
+    assert told == {"web": "no image"}
+    same = {"health": before.health, "resources": before.resources}
+    assert moved.model_copy(update=same) == before
 
 
 def test_what_could_not_be_compared_is_unknown_and_nothing_is_forgotten() -> None:
