@@ -17,6 +17,7 @@ from mooring.store.turns import Turn
 from workers import aim, report, tell
 from workers.apps.conditions import SYNC_WINDOW
 from workers.apps.patches import refresh_asked
+from workers.apps.wishes import catch_up
 from workers.compare import Compared, compare
 from workers.decide import Mode, healing
 from workers.delete import delete
@@ -58,6 +59,7 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline, read: Applica
         return delete(engine, app, turn)
     edition = ""
     try:
+        catch_up(engine.applications, app, turn.wishes)
         edition = engine.applications.edition(app)
         state = app.status.operation_state
         if state is not None and state.phase == TERMINATING:

@@ -32,9 +32,9 @@ from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.conditions import DELETING, DELETION_ERROR
 from workers.apps.patches import had
-from workers.apps.wishes import turn_of
+from workers.apps.wishes import catch_up, turn_of
 from workers.cluster.live import Live
-from workers.deletion import Deletion, deletion
+from workers.deletion import Deletion, Waits, deletion
 from workers.desired import Stamp
 from workers.engine import Engine
 from workers.hooks import deletion as hooks
@@ -59,6 +59,7 @@ _STUCK_S = (2.0, 180.0)
 # What takes longer to go than any grace period that people give is waiting for somebody.
 _LONG: Final = timedelta(minutes=10)
 _SHOWN: Final = 3  # objects in one message
+_TOLD: Final = 100  # objects that are waited for, in the app's annotation; once they are gone, the next
 _CALLED_OFF: Final = "ended: the application is being deleted"
 
 
@@ -83,6 +84,7 @@ def delete(engine: Engine, app: Application, turn: Turn) -> Ending:
         leave(engine, app.key)
         return Ending()  # its objects stay; whoever has a finalizer there takes it off
     try:
+        catch_up(engine.applications, app, turn.wishes)
         app = _called_off(engine, app)
         return _delete(engine, app, turn)
     except TooSlow:
@@ -144,8 +146,8 @@ def _hooks(engine: Engine, app: Application, turn: Turn, phase: Around) -> Endin
     return Ending(look_again_s=_GONE_YET_S[0], why=DELETION)  # the app has changed by that
 
 
-def _waits(engine: Engine, app: Application, why: str) -> Ending:
-    _say(engine, app, [Notice(DELETING, why)])
+def _waits(engine: Engine, app: Application, waits: Waits) -> Ending:
+    _say(engine, app, [Notice(DELETING, waits.why)], waits=waits)
     return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
 
 
@@ -255,8 +257,8 @@ def _let_go(engine: Engine, site: _Site, stays: Sequence[str], dependents: Seque
     return Ending()
 
 
-def _hooks_left(engine: Engine, app: Application) -> tuple[str, list[str]]:
-    """Have all gone that hooks have left, of whichever operation. What is waited for ("" for nothing), and
+def _hooks_left(engine: Engine, app: Application) -> tuple[Waits | None, list[str]]:
+    """Have all gone that hooks have left, of whichever operation. What is waited for, if anything, and
     what stays for which reason. Raises ClusterUnavailable when nobody can tell what they have left."""
     parent = parents.read(engine.api, engine.settings.namespace, app.key, engine.installation)
     by = Stamp(engine.installation.id, app.key, parent.applyset)
@@ -268,22 +270,24 @@ def _hooks_left(engine: Engine, app: Application) -> tuple[str, list[str]]:
     there = {live.key: live for live in (*found.lives, *see(engine, app).shown)}
     lives = [live for live in there.values() if live.labels.get(OPERATION) != after]
     if not lives:
-        return "", []
+        return None, []
     permits, options = _permits(engine, app), app.spec.sync_options
     why = {live.key: why_it_stays(live, app.key, by.installation, options, permits) for live in lives}
     goes = [live for live in lives if not why[live.key]]
     stays = [f"{live.key.title}: {why[live.key]}" for live in lives if why[live.key]]
     asked = [live.key for live in goes if sync_options(options, live.annotations).delete is Consent.CONFIRM]
     if asked and not approved(app.metadata.annotations, app.metadata.deletion_timestamp):
-        return _asks(asked), stays
+        return Waits(_asks(asked)), stays
     if not goes:
-        return "", stays
+        return None, stays
     if not engine.applications.to_go(app):
         raise Superseded(f"application {app.key} is not to be deleted any more")
     after_all = engine.executor.map(partial(deleted, engine.api), goes)
     # Another object may have its name by now.
     going = [live for live, before in zip(after_all, goes, strict=True) if live and live.uid == before.uid]
-    return f"waits for {_some(going)} to be gone" if going else "", stays
+    if not going:
+        return None, stays
+    return Waits(f"waits for {_some(going)} to be gone", hooks=tuple(live.key for live in going)), stays
 
 
 def _called_off(engine: Engine, app: Application) -> Application:
@@ -319,9 +323,15 @@ def _stuck(
 
 
 def _say(
-    engine: Engine, app: Application, notices: Sequence[Notice], found: Deletion | None = None
+    engine: Engine,
+    app: Application,
+    notices: Sequence[Notice],
+    found: Deletion | None = None,
+    waits: Waits | None = None,
 ) -> Application:
-    """Make `notices` the app's conditions, with what stays and should not; what is gone leaves its status."""
+    """Make `notices` the app's conditions, with what stays and should not; what is gone leaves its status.
+    Whoever watches is told the objects that it waits for: those of `waits`, or what is going."""
+    leaving = waits.leaving if waits else tuple(live.key for live in found.going) if found else ()
     gone: Collection[ObjectKey] = found.gone if found is not None else ()
     stays = found.stays if found is not None else ()
     notices = [
@@ -336,10 +346,20 @@ def _say(
     status = app.status.model_copy(
         update={"conditions": report.conditions(app, notices, now()), "resources": there}
     )
-    state = replace(engine.applications.state(app), spec=engine.applications.edition(app))
+    state = replace(
+        engine.applications.state(app),
+        spec=engine.applications.edition(app),
+        leaving=_keys(leaving),
+        hooks=_keys(waits.hooks if waits else ()),
+    )
     after = engine.applications.report(app, status, state)
     tell.show(engine, after)
     return after
+
+
+def _keys(keys: Sequence[ObjectKey]) -> str:
+    # From the end: ConfigMaps and Secrets, for which no observer looks, are at the beginning.
+    return " ".join(map(str, sorted(keys, reverse=True)[:_TOLD]))
 
 
 def waiting(found: Deletion) -> str:

@@ -29,6 +29,16 @@ _FOREIGN = "OrphanedResourceWarning"
 
 
 @dataclass(frozen=True, slots=True)
+class Waits:
+    """What a deletion waits for, for people, and the objects whose events may be what it waits for: all of
+    `leaving` are to be gone, any of `hooks` to end or to be gone."""
+
+    why: str
+    leaving: tuple[ObjectKey, ...] = ()
+    hooks: tuple[ObjectKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Deletion:
     """How far it has come. Where `asked` names objects, nothing is deleted until somebody has approved it."""
 

@@ -11,12 +11,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from mooring.errors import Refused
-from mooring.keys import AppKey
+from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
 from mooring.model.depends import depends_on
 from mooring.model.finalizers import cascade
+from mooring.names import ARGO_GROUP
 from workers.apps.conditions import DEPENDENCY_CYCLE
 from workers.apps.wishes import turn_of
+from workers.deletion import Waits
 from workers.depends import circle, unready
 from workers.engine import Engine
 from workers.plan import Notice
@@ -64,8 +66,8 @@ def waits(engine: Engine, app: Application) -> str:
     return f"waits for {'; '.join(found)}" if found else ""
 
 
-def dependents(engine: Engine, app: Application) -> tuple[str, tuple[str, ...]]:
-    """Of `app`, which is being deleted: what it waits for, since they depend on it and go first, or ""; and
+def dependents(engine: Engine, app: Application) -> tuple[Waits | None, tuple[str, ...]]:
+    """Of `app`, which is being deleted: what it waits for, since they depend on it and go first, or None; and
     which of them stay without it."""
     apps = {one.key: one for one in engine.applications.list().apps}
     apps[app.key] = app
@@ -76,12 +78,16 @@ def dependents(engine: Engine, app: Application) -> tuple[str, tuple[str, ...]]:
     if going:
         engine.waiters.add([turn_of(one.key) for one in going], turn_of(app.key))
         them = ", ".join(_named(one.key, app) for one in going)
-        return f"waits for {them}, which depends on it and is being deleted too, to be gone", ()
+        leaving = tuple(
+            ObjectKey(ARGO_GROUP, "Application", one.metadata.namespace, one.metadata.name) for one in going
+        )
+        why = f"waits for {them}, which depends on it and is being deleted too, to be gone"
+        return Waits(why, leaving), ()
     deleted = datetime.fromisoformat(app.metadata.deletion_timestamp).timestamp()
     names = tuple(_named(one.key, app) for one in staying)
     if staying and engine.clock() < deleted + _TOGETHER.total_seconds():
-        return f"waits for a moment: {', '.join(names)} depends on it, and may be deleted too", ()
-    return "", names
+        return Waits(f"waits for a moment: {', '.join(names)} depends on it, and may be deleted too"), ()
+    return None, names
 
 
 def ended(engine: Engine, turn: str) -> None:

@@ -343,7 +343,7 @@ def test_the_observer_reads_and_sees_neither_secrets_nor_configmaps(name: str) -
     assert not {"*"} & {text for rule in rules for text in rule["apiGroups"]}
 
 
-def test_the_observer_may_see_every_kind_that_has_a_health() -> None:
+def test_the_observer_may_see_every_kind_that_has_a_health_and_namespaces_go() -> None:
     (role,) = [
         item
         for item in of_kind(objects(golden("default")), "ClusterRole")
@@ -352,7 +352,8 @@ def test_the_observer_may_see_every_kind_that_has_a_health() -> None:
     given = {(group, plural) for r in role["rules"] for group in r["apiGroups"] for plural in r["resources"]}
     kinds = KINDS_WITH_HEALTH - {("extensions", "Ingress")}  # no Kubernetes that we need serves it
     irregular = {"Ingress": "ingresses"}
-    assert given == {(group, irregular.get(kind, f"{kind.lower()}s")) for group, kind in kinds}
+    healthy = {(group, irregular.get(kind, f"{kind.lower()}s")) for group, kind in kinds}
+    assert given == healthy | {("", "namespaces")}
 
 
 def test_nothing_of_the_namespaced_mode_reaches_beyond_the_namespaces() -> None:

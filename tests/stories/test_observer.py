@@ -7,16 +7,22 @@ woken.
 from __future__ import annotations
 
 import json
+import secrets
 from typing import Any
 
 import pytest
 
 from devcluster.cluster import Cluster
-from devcluster.gitserver import Repository
+from devcluster.gitserver import GitServer, Repository
+from mooring.keys import AppKey
 from mooring.names import OBSERVER_LEASE
 from tests.stories.line import Line, kubeconfig_by
-from tests.stories.ship import Ship, configmap, until
-from tests.stories.test_hooks import RUN, ends, job, results
+from tests.stories.ship import APPS, Ship, configmap, until
+from tests.stories.test_delete_hooks import AFTER, BEFORE, finalizers
+from tests.stories.test_deletion import CASCADE, HOLD, delete, deployed, gone, in_wave, manifest
+from tests.stories.test_hooks import RUN, ends, job, jobs, results
+from tests.stories.test_permissions import MERGE, project
+from tests.stories.test_sync_windows import FREEZE, held, windows
 from tests.stories.test_waves import DEPLOYMENT, DOOR, FILES, opened, status, waits, waved
 
 pytestmark = pytest.mark.cluster
@@ -38,6 +44,21 @@ def ship_settings(
 
 def woken(ship: Ship, why: str) -> float:
     return ship.counted("observer", "mooring_wakes_total", why=why)
+
+
+def service(name: str, wave: int, *finalizers: str) -> dict[str, str]:
+    return manifest(name, in_wave(wave), finalizers, kind="Service", spec={"ports": [{"port": 80}]})
+
+
+def let_go(ship: Ship, path: str) -> None:
+    """Takes off the finalizers of an object that is being deleted."""
+    ship.ask(f"/api/v1/namespaces/{path}", {"metadata": {"finalizers": None}}, **MERGE)
+
+
+def wishes(ship: Ship, name: str) -> int:
+    """How often anything was wanted of the app."""
+    with ship.redis() as client:
+        return int(client.hget(f"mooring:turn:app:{AppKey(ship.home, name)}", "wanted") or 0)
 
 
 def healthy(ship: Ship, name: str) -> Any:
@@ -152,6 +173,166 @@ def test_what_was_changed_meanwhile_is_found_when_the_health_is_looked_at(
     ship.ask(path, image, method="PATCH", content_type="application/json-patch+json")
 
     ship.synced("changed", commit, status="OutOfSync")
+
+
+def test_what_a_window_holds_goes_on_with_the_edit_of_the_project(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    project(ship, "thaws", syncWindows=[FREEZE])
+    commit = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("thaws", git_repo, namespace, spec={"project": "thaws"})
+    held(ship, "thaws")
+    ship.quiet_but("thaws")
+
+    windows(ship, "thaws")
+
+    ship.synced("thaws", commit)
+    assert ship.configmap(namespace, "a")
+    ship.unsaid("thaws", "held")
+
+
+def test_what_a_project_does_not_permit_goes_on_once_it_does(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    path = f"/apis/argoproj.io/v1alpha1/namespaces/{ship.home}/appprojects/opens"
+    commit = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("opens", git_repo, namespace, spec={"project": "opens"})
+    ship.condition("opens", "project opens does not exist")
+    ship.quiet_but("opens")
+
+    project(ship, "opens", destinations=[{"server": "*", "namespace": "elsewhere"}])
+    ship.condition("opens", "does not permit the destination")
+    ship.quiet_but("opens")
+    ship.ask(path, {"spec": {"destinations": [{"server": "*", "namespace": namespace}]}}, **MERGE)
+
+    ship.synced("opens", commit)
+    assert ship.configmap(namespace, "a")
+
+
+def test_the_edit_of_a_project_wakes_its_own_apps_and_what_is_not_of_its_spec_wakes_nobody(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({f"{name}/a.yaml": configmap(name, v="1") for name in ("edited", "annotated")})
+    for name in ("edited", "annotated"):
+        project(ship, name, syncWindows=[FREEZE])
+        ship.create_app(name, git_repo, namespace, path=name, spec={"project": name})
+        held(ship, name)
+    ship.quiet_but("edited", "annotated")
+    before = wishes(ship, "annotated")
+
+    path = APPS.format(ship.home).replace("/applications", "/appprojects/annotated")
+    ship.ask(path, {"metadata": {"annotations": {"example.org/by": "somebody"}}}, **MERGE)
+    windows(ship, "edited")
+
+    ship.synced("edited", commit)
+    assert wishes(ship, "annotated") == before
+    held(ship, "annotated")
+
+
+def test_a_deletion_goes_on_with_the_event_that_what_it_waits_for_is_gone(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    files = {
+        **manifest("config", in_wave(2)),
+        **service("third", 2, HOLD),
+        **service("third-too", 2, HOLD),
+        **manifest("second", in_wave(1), [HOLD], kind="ServiceAccount"),  # of a kind that has no health
+        **service("first", 0),
+    }
+    deployed(ship, "leaves", git_repo, namespace, files)
+    ship.quiet_but("leaves")
+
+    delete(ship, "leaves")
+    ship.condition("leaves", f"Service {namespace}/third")
+    ship.quiet_but("leaves")
+    let_go(ship, f"{namespace}/services/third")
+    let_go(ship, f"{namespace}/services/third-too")
+
+    ship.condition("leaves", f"ServiceAccount {namespace}/second")
+    assert ship.configmap(namespace, "config") is None
+    ship.quiet_but("leaves")
+    let_go(ship, f"{namespace}/serviceaccounts/second")
+
+    gone(ship, "leaves")
+    assert ship.find(f"/api/v1/namespaces/{namespace}/services/first") is None
+
+
+def test_a_deletion_goes_on_with_the_event_that_its_hook_has_ended(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    files = {
+        **service("door", 0),
+        "before.yaml": job("before", RUN, hook="PreDelete"),
+        "after.yaml": job("after", RUN, hook="PostDelete", hook_delete_policy="HookSucceeded"),
+    }
+    ship.create_app("around", git_repo, namespace)
+    ship.synced("around", git_repo.commit(files))
+    ship.ended("around")
+    until("its hooks' finalizers", lambda: finalizers(ship, "around") == [*BEFORE, *AFTER])
+    ship.quiet_but("around")
+    ship.patch_app("around", {"metadata": {"finalizers": [*BEFORE, *AFTER, CASCADE]}})
+
+    delete(ship, "around")
+    ship.condition("around", "waits for PreDelete hook batch/Job")
+    ship.quiet_but("around")
+    ends(ship, namespace, "before")
+
+    ship.condition("around", "waits for PostDelete hook batch/Job")
+    assert ship.find(f"/api/v1/namespaces/{namespace}/services/door") is None
+    ship.quiet_but("around")
+    ends(ship, namespace, "after")
+
+    gone(ship, "around")
+    assert jobs(ship, namespace) == {}
+
+
+def test_an_application_of_applications_goes_on_with_the_event_that_the_last_of_them_is_gone(
+    ship: Ship, git_server: GitServer, git_repo: Repository, namespace: str
+) -> None:
+    inner = git_server.create(f"repo-{secrets.token_hex(5)}")
+    commit = inner.commit(service("inner", 0, HOLD))
+    child = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": "child", "namespace": ship.home, "finalizers": [CASCADE]},
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": inner.url, "path": ".", "targetRevision": "main"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
+            "syncPolicy": {"automated": {}},
+        },
+    }
+    deployed(ship, "parent", git_repo, namespace, {"child.yaml": json.dumps(child)})
+    ship.synced("child", commit)
+
+    delete(ship, "parent")
+    ship.condition("child", "waits for Service")
+    ship.condition("parent", f"{ship.home}/child")
+    ship.quiet_but("parent", "child")
+    let_go(ship, f"{namespace}/services/inner")
+
+    gone(ship, "parent")
+    assert ship.app("child") is None
+
+
+def test_an_application_that_others_depend_on_goes_with_the_event_that_they_are_gone(
+    ship: Ship, git_server: GitServer, git_repo: Repository, namespace: str
+) -> None:
+    other = git_server.create(f"repo-{secrets.token_hex(5)}")
+    deployed(ship, "lower", other, namespace, service("under", 0))
+    annotations = {"mooring.dev/depends-on": "lower"}
+    deployed(ship, "upper", git_repo, namespace, service("over", 0, HOLD), annotations=annotations)
+    delete(ship, "upper")
+    ship.condition("upper", "waits for Service")
+    delete(ship, "lower")
+    ship.condition("lower", "waits for upper, which depends on it")
+    ship.quiet_but("lower", "upper")
+
+    ship.patch_app("upper", {"metadata": {"finalizers": None}})  # by hand: no worker sees it go
+
+    gone(ship, "lower")
+    assert ship.find(f"/api/v1/namespaces/{namespace}/services/under") is None
+    let_go(ship, f"{namespace}/services/over")
 
 
 def test_what_changes_nothing_wakes_nobody(ship: Ship, git_repo: Repository, namespace: str) -> None:

@@ -69,6 +69,9 @@ class DirectoryApplications(RecordedApplications):
     def records(self) -> tuple[Kind, str]:
         return CONFIG_MAP, APPLYSET_ID
 
+    def project_records(self) -> Kind | None:
+        return None
+
     def told(self, record: Live) -> Application | None:
         installation, _, name = record.annotations.get(ID, "").partition("/")
         if installation != self._installation.id or "_" not in name:

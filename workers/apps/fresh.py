@@ -29,3 +29,8 @@ class Fresh(Generic[T]):
                 asked = monotonic()
                 self._known = (asked, self._ask())
             return self._known[1]
+
+    def forget(self) -> None:
+        """Ask again the next time: somebody has seen a newer answer."""
+        with self._lock:
+            self._known = None

@@ -78,6 +78,9 @@ class HomeApplications(RecordedApplications):
     def records(self) -> tuple[Kind, str]:
         return APPLICATION, ""
 
+    def project_records(self) -> Kind | None:
+        return PROJECT
+
     def told(self, record: Live) -> Application | None:
         return _parse(record)
 

@@ -220,6 +220,9 @@ class RecordedApplications(ABC):
     def event(self, app: Application, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         events.write(self._api, self._reference(app), type_, reason, message)
 
+    def forget_projects(self) -> None:
+        self._fresh_projects.forget()
+
     def projects(self) -> Mapping[str, AppProject]:
         found = dict(self._fresh_projects.get().good)
         found.setdefault("default", default_project(self._namespace))

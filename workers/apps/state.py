@@ -23,6 +23,7 @@ _SKIP: Final = (f"{ARGO}/skip-reconcile", f"{OURS}/skip-reconcile")
 _OWN: Final = (
     *("claim", "inputs", "commit", "spec", "tried", "failed", "bundle", "again"),
     *("deployed", "seen", "bad"),
+    *("leaving", "hooks"),
 )
 LONGEST: Final = 64 * 1024  # characters; all annotations of an object together may have 256 KiB
 
@@ -38,8 +39,9 @@ class State:
     where its render cannot be made again (workers/bundles.py), `again` that of the one that was rendered
     twice, with what came of it. `deployed` is the digest of what was given for the last sync that was begun
     (workers/rollback.py), `seen` that of what Git had when last looked at, `bad` are those that somebody
-    rolled back from, with spaces between them. `others` are fields of other versions of Mooring: they are
-    kept."""
+    rolled back from, with spaces between them. `leaving` are the objects that its deletion waits for to be
+    gone, `hooks` those that are to end or to be gone: keys, with spaces between them. `others` are fields of
+    other versions of Mooring: they are kept."""
 
     claim: str = ""
     inputs: str = ""
@@ -52,6 +54,8 @@ class State:
     deployed: str = ""
     seen: str = ""
     bad: str = ""
+    leaving: str = ""
+    hooks: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> str:

@@ -171,6 +171,14 @@ class Applications(Protocol):
         """Writes a Kubernetes Event about the app. Never raises: an event is a comfort."""
         ...
 
+    def project_records(self) -> Kind | None:
+        """The kind of the objects of Mooring's namespace that are AppProjects; None where those are files."""
+        ...
+
+    def forget_projects(self) -> None:
+        """Has the projects read again when they are next asked for: somebody has seen newer ones."""
+        ...
+
     def projects(self) -> Mapping[str, AppProject]:
         """The projects that can be read, by name; always with `default`. Up to a second old."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Final
 
@@ -16,6 +17,9 @@ from workers.apps.store import Applications
 
 APP: Final = "app:"  # turns on applications
 OBSERVED: Final = "observed"  # wished by the observer: something that the app waits for has come
+
+
+EDITION: Final = "edition"
 
 
 def turn_of(key: AppKey) -> str:
@@ -37,5 +41,13 @@ def standing(applications: Applications, app: Application) -> dict[str, str]:
         wishes["refresh"] = refresh
     edition = applications.edition(app)
     if applications.state(app).spec != edition:
-        wishes["edition"] = edition
+        wishes[EDITION] = edition
     return wishes
+
+
+def catch_up(applications: Applications, app: Application, wishes: Mapping[str, str]) -> None:
+    """Have projects read again where `wishes` name an edition of `app` that is not the one known here: who
+    wished may have seen a project that was edited within the second for which projects are kept."""
+    seen = wishes.get(EDITION)
+    if seen is not None and seen != applications.edition(app):
+        applications.forget_projects()

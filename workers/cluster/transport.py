@@ -163,6 +163,7 @@ class Transport:
         *,
         identity: Identity,
         query: Iterable[tuple[str, str]] = (),
+        accept: str = "*/*",
         idle_s: float | None = None,
     ) -> Iterator[Iterator[bytes]]:
         """The body of a GET as it comes, for as long as the server has more of it: logs that are followed,
@@ -172,7 +173,7 @@ class Transport:
         """
         target = f"{path}?{urlencode(list(query))}" if query else path
         pool, host, authorization = self._credentials()
-        headers = urllib3.HTTPHeaderDict({"Accept": "*/*", "User-Agent": "mooring"})
+        headers = urllib3.HTTPHeaderDict({"Accept": accept, "User-Agent": "mooring"})
         if authorization:
             headers["Authorization"] = authorization
         for name, value in identity.headers:

@@ -14,10 +14,10 @@ from typing import Any, Final
 import orjson
 
 from mooring.errors import ClusterUnavailable
-from workers.cluster.api import Api
+from workers.cluster.api import METADATA, Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
-from workers.cluster.transport import Expired, refusal
+from workers.cluster.transport import JSON, Expired, refusal
 
 _log = logging.getLogger(__name__)
 # The server ends a watch after so long, so one of which nothing is heard for longer has lost its server.
@@ -50,7 +50,9 @@ class Gone:
 Change = Listed | Changed | Gone
 
 
-def watch(api: Api, kind: Kind, namespace: str = "", label_selector: str = "") -> Iterator[Change]:
+def watch(
+    api: Api, kind: Kind, namespace: str = "", label_selector: str = "", *, metadata_only: bool = False
+) -> Iterator[Change]:
     """Every change to the objects of a kind, in one namespace or (empty) in all.
 
     Begins with a `Listed`, and again wherever the server has forgotten what came in between. A server that
@@ -61,16 +63,16 @@ def watch(api: Api, kind: Kind, namespace: str = "", label_selector: str = "") -
     while True:
         try:
             if not version:
-                objects, version = api.snapshot(kind, namespace, label_selector, cached=True)
+                objects, version = api.snapshot(kind, namespace, label_selector, metadata_only, cached=True)
                 yield Listed(objects)
-            for event in _events(api, kind, namespace, label_selector, version):
+            for event in _events(api, kind, namespace, label_selector, version, metadata_only):
                 wait = _AGAIN_S[0]
                 item = event["object"]
                 version = item["metadata"]["resourceVersion"]
                 if event["type"] == "DELETED":
-                    yield Gone(Live.read(kind, item))
+                    yield Gone(Live.read(kind, item, metadata_only=metadata_only))
                 elif event["type"] != "BOOKMARK":
-                    yield Changed(Live.read(kind, item))
+                    yield Changed(Live.read(kind, item, metadata_only=metadata_only))
         except Expired:
             version = ""
         except ClusterUnavailable as error:
@@ -80,7 +82,7 @@ def watch(api: Api, kind: Kind, namespace: str = "", label_selector: str = "") -
 
 
 def _events(
-    api: Api, kind: Kind, namespace: str, label_selector: str, version: str
+    api: Api, kind: Kind, namespace: str, label_selector: str, version: str, metadata_only: bool
 ) -> Iterator[dict[str, Any]]:
     """What the server tells after `version`, until it ends that. Raises Expired when it has forgotten."""
     path = kind.path(namespace)
@@ -92,7 +94,10 @@ def _events(
     ]
     if label_selector:
         query.append(("labelSelector", label_selector))
-    with api.transport.stream(path, identity=api.identity, query=query, idle_s=_IDLE_S) as chunks:
+    accept = METADATA if metadata_only else JSON
+    with api.transport.stream(
+        path, identity=api.identity, query=query, accept=accept, idle_s=_IDLE_S
+    ) as chunks:
         for line in _lines(chunks):
             try:
                 event: dict[str, Any] = orjson.loads(line)

@@ -29,6 +29,7 @@ from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.state import content_digest
 from workers.cluster.live import Live
+from workers.deletion import Waits
 from workers.desired import CRD, Stamp, kinds_of_crds
 from workers.engine import Engine
 from workers.hooks import results
@@ -56,8 +57,8 @@ def began(app: Application, by: Stamp, phase: Around) -> Occasion:
     return occasion(by, f"{app.metadata.uid} {phase}", app.metadata.deletion_timestamp)
 
 
-def advance(engine: Engine, app: Application, turn: Turn, phase: Around) -> str:
-    """Take the hooks of `phase` of `app`, which is being deleted, one step further: what they wait for. ""
+def advance(engine: Engine, app: Application, turn: Turn, phase: Around) -> Waits | None:
+    """Take the hooks of `phase` of `app`, which is being deleted, one step further: what they wait for. None
     once all have ended and are cleaned up: then their finalizers are taken off.
 
     Raises Refused when one has failed before the deletion, cannot be written, or when nobody can tell which
@@ -77,7 +78,7 @@ def advance(engine: Engine, app: Application, turn: Turn, phase: Around) -> str:
     if waits := hooks.clean_up_after(policies=own + CLEANUP in there):
         return waits
     engine.applications.unbind(app, (own, own + CLEANUP))
-    return ""
+    return None
 
 
 class _HooksOfDeletion(HookRunner):
@@ -99,8 +100,8 @@ class _HooksOfDeletion(HookRunner):
             run.key: live for run, live in zip(todo, engine.executor.map(self._read, todo), strict=True)
         }
 
-    def run(self) -> str:
-        """What is waited for, wave by wave; "" once all have ended. Raises Refused as `advance` does."""
+    def run(self) -> Waits | None:
+        """What is waited for, wave by wave; None once all have ended. Raises Refused as `advance` does."""
         for run in self._runs:
             live = self._lives[run.key]
             if live is None or not self._is_of(run, live):
@@ -122,16 +123,15 @@ class _HooksOfDeletion(HookRunner):
                         "succeed, delete that object to have it run again"
                     )
             if waits := [one for one in stand if one.running]:
-                what = "be gone" if waits[0].clearing else "end"
-                return f"waits for {self._phase} hook {_titles([one.run for one in waits])} to {what}"
+                return self._waits([one.run for one in waits], "be gone" if waits[0].clearing else "end")
         if failed:  # what it was to come after is gone: nothing is kept by it
             told = f"{failed[0].run.key.title}: {failed[0].message}"
             self._engine.applications.event(self._app, "Warning", "HookFailed", f"PostDelete hook {told}")
-        return ""
+        return None
 
-    def clean_up_after(self, *, policies: bool) -> str:
+    def clean_up_after(self, *, policies: bool) -> Waits | None:
         """Delete what is to go by its delete `policies`, and what ran before all else goes with that. What
-        is waited for; "" once that is gone, and the others are not kept by us any more."""
+        is waited for; None once that is gone, and the others are not kept by us any more."""
         api, going = self._engine.api, list[HookRun]()
         goes_along = self._phase is Phase.PRE_DELETE and cascade(self._app.metadata.finalizers) is not None
         for run in self._runs:
@@ -146,14 +146,15 @@ class _HooksOfDeletion(HookRunner):
                 left = let_go(api, live, outcome(live)[0]) if policies else released(api, live)
             if left is not None and left.uid == live.uid and left.deletion_timestamp:
                 going.append(run)
-        return f"waits for {self._phase} hook {_titles(going)} to be gone" if going else ""
+        return self._waits(going, "be gone") if going else None
+
+    def _waits(self, runs: Sequence[HookRun], what: str) -> Waits:
+        keys = tuple(run.key for run in runs)
+        told = few([key.title for key in keys], 1)
+        return Waits(f"waits for {self._phase} hook {told} to {what}", hooks=keys)
 
     def _let_go(self, ran: Ran) -> None:
         """Not before all have ended: by its object it is known that it ran."""
-
-
-def _titles(waited: Sequence[HookRun]) -> str:
-    return few([run.key.title for run in waited], 1)
 
 
 def _deployed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -9,12 +10,15 @@ from typing import Final
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.model.finalizers import obeyed
+from workers.apps.patches import state_of
 from workers.cluster.live import Live
-from workers.health import HealthStatus, assess
+from workers.health import KINDS_WITH_HEALTH, HealthStatus, assess
 from workers.report import APPLYING, RETRYING
 
 # What these say may be another thing in a moment, and nobody need be told.
 _MOVING: Final = (HealthStatus.PROGRESSING, HealthStatus.UNKNOWN, HealthStatus.MISSING)
+# What they hold is no observer's business, not even where it is permitted.
+_UNSEEN: Final = (("", "Secret"), ("", "ConfigMap"))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,10 +36,10 @@ class Seen:
 
 
 def seen(live: Live, *, gone: bool = False) -> Seen:
-    """What `live`, with its body, shows; nothing is kept of it."""
+    """What `live` shows; nothing is kept of it. Without its body that is whether it is there to stay."""
     status = ""
     if not gone:
-        found = assess(live.body or {})
+        found = assess({"metadata": {"deletionTimestamp": live.deletion_timestamp}} | (live.body or {}))
         status = (found.status if found else HealthStatus.HEALTHY).value
     return Seen(live.key, live.uid, live.generation or 0, status)
 
@@ -45,17 +49,27 @@ class Awaits:
     """The objects that the next step of an application depends on.
 
     All of `healthy` are to settle, or one of them to go wrong; any of `hooks` to end; any of `leaving` to be
-    gone. `hurried`: an operation waits for that, not only what is shown of the app.
+    gone, and all of `going`. `hurried`: an operation waits for that, not only what is shown of the app.
     """
 
     healthy: frozenset[ObjectKey]
     hooks: frozenset[ObjectKey]
     leaving: frozenset[ObjectKey]
-    hurried: bool
+    going: frozenset[ObjectKey] = frozenset()
+    hurried: bool = True
 
     @property
     def keys(self) -> frozenset[ObjectKey]:
-        return self.healthy | self.hooks | self.leaving
+        return self.healthy | self.hooks | self.to_go
+
+    @property
+    def to_go(self) -> frozenset[ObjectKey]:
+        return self.leaving | self.going
+
+    def seeable(self, key: ObjectKey) -> bool:
+        """Whether an observer may look for it: of a kind that has no health only whether it is gone."""
+        kind = (key.group, key.kind)
+        return kind not in _UNSEEN and (kind in KINDS_WITH_HEALTH or key not in self.healthy)
 
 
 def worked_on(app: Application) -> bool:
@@ -74,7 +88,8 @@ def awaits(app: Application) -> Awaits | None:
     if app.metadata.deletion_timestamp:
         if not obeyed(app.metadata.finalizers):
             return None
-        return _any(Awaits(frozenset(), frozenset(), _keys(app), hurried=True))
+        told = state_of(app)  # what it waits for now; what it has besides has its turn later
+        return _any(Awaits(frozenset(), _parsed(told.hooks), frozenset(), _parsed(told.leaving)))
     running = state is not None and state.phase == "Running"
     if worked_on(app) or (state is not None and running and state.message.startswith(RETRYING)):
         return None
@@ -91,7 +106,7 @@ def awaits(app: Application) -> Awaits | None:
         for one in results
         if one.hook_type and one.hook_phase == "Running"
     )
-    leaving = _keys(app, pruned=True) if running else frozenset()
+    leaving = _pruned(app) if running else frozenset()
     return _any(Awaits(healthy - leaving, hooks, leaving, hurried=running))
 
 
@@ -99,12 +114,21 @@ def _any(found: Awaits) -> Awaits | None:
     return found if found.keys else None
 
 
-def _keys(app: Application, *, pruned: bool = False) -> frozenset[ObjectKey]:
+def _pruned(app: Application) -> frozenset[ObjectKey]:
     return frozenset(
         ObjectKey(one.group, one.kind, one.namespace, one.name)
         for one in app.status.resources
-        if one.requires_pruning or not pruned
+        if one.requires_pruning
     )
+
+
+def _parsed(keys: str) -> frozenset[ObjectKey]:
+    """What makes no sense is left out: anybody who may edit the Application may write there."""
+    found = set()
+    for text in keys.split():
+        with contextlib.suppress(ValueError):
+            found.add(ObjectKey.parse(text))
+    return frozenset(found)
 
 
 def news(wanted: Awaits, objects: Mapping[ObjectKey, Seen]) -> frozenset[Seen]:
@@ -116,5 +140,7 @@ def news(wanted: Awaits, objects: Mapping[ObjectKey, Seen]) -> frozenset[Seen]:
     if len(settled) < len(wanted.healthy):
         settled = {key: one for key, one in settled.items() if one.status != HealthStatus.HEALTHY}
     ended = {key: one for key in wanted.hooks if (one := objects.get(key)) and one.settled}
-    gone = {key: one for key in wanted.leaving if (one := objects.get(key)) and not one.status}
+    gone = {key: one for key in wanted.to_go if (one := objects.get(key)) and not one.status}
+    if not wanted.going <= gone.keys():
+        gone = {key: one for key, one in gone.items() if key in wanted.leaving}
     return frozenset((settled | ended | gone).values())

@@ -7,6 +7,7 @@ waits, what for; for each object of the kinds in question, how it was seen last.
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
@@ -14,18 +15,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from mooring.errors import ClusterRefused, MooringError, Refused, StoreUnavailable
+from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError, Refused, StoreUnavailable
 from mooring.keys import AppKey, ObjectKey
-from mooring.names import APPLYSET_PART_OF, DEPLOY, OPERATION, RECONCILE, TASK_TURN
+from mooring.names import APPLYSET_PART_OF, ARGO_GROUP, DEPLOY, OPERATION, RECONCILE, TASK_TURN
 from mooring.store.due import Step
 from mooring.store.turns import Turns
 from workers.apps.store import Applications
-from workers.apps.wishes import OBSERVED, standing, turn_of
+from workers.apps.wishes import EDITION, OBSERVED, standing, turn_of
 from workers.cluster.api import Api
 from workers.cluster.watch import Change, Changed, Gone, Listed, watch
 from workers.health import KINDS_WITH_HEALTH
 from workers.metrics import WAKES
 from workers.observer.awaits import Awaits, Seen, awaits, news, seen, worked_on
+from workers.observer.projects import Projects
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 1000  # changes that a watch may be ahead of the loop
@@ -43,6 +45,14 @@ class Place:
     kind: str
     label: str
     namespace: str = ""
+
+    @property
+    def has_health(self) -> bool:
+        """Whether more is to be seen of its objects than whether they are there."""
+        return (self.group, self.kind) in KINDS_WITH_HEALTH
+
+
+_PROJECTS: Final = Place(ARGO_GROUP, "AppProject", "")
 
 
 @dataclass(slots=True)
@@ -64,10 +74,15 @@ class Observer:
         self._api = api
         self._applications = applications
         self._namespace = namespace
+        self._records, selector = applications.records()
+        self._home = Place(self._records.group, self._records.kind, selector, namespace)
         self._turns = turns
         self._send = send
-        self._changes: queue.Queue[tuple[Place | None, Change | Exception]] = queue.Queue(_BACKLOG)
-        self._watches: dict[Place, _Watch] = {}
+        self._changes: queue.Queue[tuple[Place, Change | Exception]] = queue.Queue(_BACKLOG)
+        self._projects = Projects()
+        self._projects_from = 0.0  # when to begin to watch them; never while they are
+        self._edited = False  # a project says something else, and nobody was woken for that yet
+        self._watches = {self._home: _Watch(needed_at=math.inf)}
         self._refused: dict[tuple[str, str, str], float] = {}  # group, kind, namespace: when to ask again
         self._apps: dict[AppKey, Awaits] = {}
         self._waiting: dict[ObjectKey, set[AppKey]] = {}  # the same, by object
@@ -81,8 +96,8 @@ class Observer:
 
         Raises ClusterRefused when the applications may not be watched.
         """
-        kind, selector = self._applications.records()
-        self._begin(None, watch(self._api, kind, self._namespace, selector), threading.Event())
+        listing = watch(self._api, self._records, self._home.namespace, self._home.label)
+        self._begin(self._home, listing, self._watches[self._home].ends)
         while True:
             pulse()
             try:
@@ -93,17 +108,21 @@ class Observer:
                 found = []
             for place, change in found:
                 self._hear(place, change)
+            self._watch_projects()
             self._place_watches()
             try:
+                self._look_at_edited()
                 self._wake()
             except StoreUnavailable as error:
                 _log.warning("nobody is woken: %s", error)
                 time.sleep(_TURNS_S)
 
     # --- what is heard ------------------------------------------------------------------------------
-    def _hear(self, place: Place | None, change: Change | Exception) -> None:
-        if place is None:
+    def _hear(self, place: Place, change: Change | Exception) -> None:
+        if place == self._home:
             self._hear_of_applications(change)
+        if place == _PROJECTS:
+            self._hear_of_projects(change)
         elif place in self._watches:
             self._hear_of_objects(place, self._watches[place], change)
 
@@ -128,13 +147,39 @@ class Observer:
             self._note(app.key, waits)
             wishes = {} if isinstance(change, Gone) else standing(self._applications, app)
             if worked_on(app):  # it says in a moment what was looked at; where it does not, beat sees that
-                wishes.pop("edition", None)
+                wishes.pop(EDITION, None)
             if wishes:
                 self._wishes[app.key] = wishes
         except Refused:
             return  # one that cannot be read says so itself, and waits for nothing but time
         except MooringError as error:  # beat looks at all of them
             _log.warning("application %s: %s", change.live.key.name, error)
+
+    def _hear_of_projects(self, change: Change | Exception) -> None:
+        match change:
+            case ClusterRefused():
+                self._projects_from = time.monotonic() + _ASKED_AGAIN_S
+                _log.warning("AppProjects cannot be watched, edits of them are seen by time: %s", change)
+            case Exception():
+                raise change
+            case _:
+                self._edited |= self._projects.hear(change)
+
+    def _look_at_edited(self) -> None:
+        """Read all applications again: those that were last looked at under what a project said before have
+        another edition now, and no others."""
+        if not self._edited:
+            return
+        try:
+            self._applications.forget_projects()
+            # No older than what was heard of them.
+            records = self._api.list(self._records, self._home.namespace, self._home.label)
+        except ClusterUnavailable as error:
+            _log.debug("a project was edited, and nobody is woken yet: %s", error)
+            return
+        self._edited = False
+        for record in records:
+            self._read(Changed(record))
 
     def _note(self, app: AppKey, waits: Awaits | None) -> None:
         """`app` waits for this now."""
@@ -154,7 +199,8 @@ class Observer:
             case ClusterRefused():
                 del self._watches[place]
                 self._refused[place.group, place.kind, place.namespace] = time.monotonic() + _ASKED_AGAIN_S
-                if place.namespace:
+                self._open |= self._apps.keys()  # seen elsewhere now, or nowhere
+                if place.namespace and place.has_health:
                     _log.warning(
                         "%s in namespace %s cannot be watched, their health is looked at by time: %s",
                         place.kind,
@@ -180,7 +226,7 @@ class Observer:
             del self._wishes[key]
         for key in list(self._open):
             waits = self._apps.get(key)
-            found = news(waits, self._seen(waits)) if waits else frozenset()
+            found = news(self._seeable(waits), self._seen(waits)) if waits else frozenset()
             news_ = waits is not None and found and found != self._judged.get(key)
             if waits and news_ and self._turns.want(turn_of(key), _MINE, background=not waits.hurried):
                 self._call(key, DEPLOY if waits.hurried else RECONCILE, "object")
@@ -199,25 +245,39 @@ class Observer:
         gone."""
         found: dict[ObjectKey, Seen] = {}
         for key in waits.keys:
-            watches = [self._watches[place] for place in self._places(key, waits) if place in self._watches]
-            if one := next((w.objects[key] for w in watches if key in w.objects), None):
+            place = self._place(key, waits)
+            running = self._watches.get(place) if place else None
+            if running is None:
+                continue
+            if one := running.objects.get(key):
                 found[key] = one
-            elif key in waits.leaving and any(w.listed for w in watches):
+            elif key in waits.to_go and running.listed:
                 found[key] = Seen(key, "", 0, "")
         return found
 
+    def _seeable(self, waits: Awaits) -> Awaits:
+        """Nobody hears that the others are gone: they are looked for when those are that can be seen."""
+        return replace(waits, going=frozenset(key for key in waits.going if self._place(key, waits)))
+
     # --- what is watched ----------------------------------------------------------------------------
+    def _watch_projects(self) -> None:
+        kind = self._applications.project_records()
+        if kind is not None and self._projects_from <= time.monotonic():
+            self._projects_from = math.inf
+            self._begin(_PROJECTS, watch(self._api, kind, self._namespace), threading.Event())
+
     def _place_watches(self) -> None:
         """Begin watches of what is waited for, and end those that nobody has needed for a while."""
         now = time.monotonic()
         tidy = now - self._tidied > _LINGERS_S / 10
         for app in self._apps if tidy else self._open:
             if waits := self._apps.get(app):
-                for place in {place for key in waits.keys for place in self._places(key, waits)}:
+                for place in {place for key in waits.keys if (place := self._place(key, waits))}:
                     if place not in self._watches:
                         self._watch(place, now)
                     if place in self._watches:
-                        self._watches[place].needed_at = now
+                        running = self._watches[place]
+                        running.needed_at = max(running.needed_at, now)
         if tidy:
             self._tidied = now
             for place, running in list(self._watches.items()):
@@ -228,16 +288,19 @@ class Observer:
                     if key not in self._waiting:
                         del running.objects[key]
 
-    def _places(self, key: ObjectKey, waits: Awaits) -> Iterator[Place]:
+    def _place(self, key: ObjectKey, waits: Awaits) -> Place | None:
         """Where `key` is seen, if anywhere: all namespaces at once where that is permitted."""
-        if (key.group, key.kind) not in KINDS_WITH_HEALTH:
-            return
+        if not waits.seeable(key):
+            return None
+        kind = (key.group, key.kind)
+        if (*kind, key.namespace) == (self._home.group, self._home.kind, self._home.namespace):
+            return self._home
         label = OPERATION if key in waits.hooks else APPLYSET_PART_OF
         now = time.monotonic()
         for namespace in dict.fromkeys(("", key.namespace)):
-            if self._refused.get((key.group, key.kind, namespace), 0.0) <= now:
-                yield Place(key.group, key.kind, label, namespace)
-                return
+            if self._refused.get((*kind, namespace), 0.0) <= now:
+                return Place(*kind, label, namespace)
+        return None
 
     def _watch(self, place: Place, now: float) -> None:
         try:
@@ -249,9 +312,11 @@ class Observer:
             self._refused[place.group, place.kind, place.namespace] = now + _ASKED_AGAIN_S
             return
         running = self._watches[place] = _Watch(now)
-        self._begin(place, watch(self._api, kind, place.namespace, place.label), running.ends)
+        bare = not place.has_health
+        changes = watch(self._api, kind, place.namespace, place.label, metadata_only=bare)
+        self._begin(place, changes, running.ends)
 
-    def _begin(self, place: Place | None, changes: Iterator[Change], ends: threading.Event) -> None:
+    def _begin(self, place: Place, changes: Iterator[Change], ends: threading.Event) -> None:
         def listen() -> None:
             try:
                 for change in changes:
@@ -261,5 +326,4 @@ class Observer:
             except Exception as error:
                 self._changes.put((place, error))
 
-        name = f"watch {place.kind if place else 'applications'}"
-        threading.Thread(target=listen, daemon=True, name=name).start()
+        threading.Thread(target=listen, daemon=True, name=f"watch {place.kind}").start()

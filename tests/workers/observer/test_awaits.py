@@ -7,6 +7,8 @@ from typing import Any
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.model.finalizers import RESOURCES
+from mooring.names import STATE
+from workers.apps.state import State
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.observer.awaits import Awaits, Seen, awaits, news, seen
@@ -37,6 +39,7 @@ def app(
     health: str = "Healthy",
     deleted: bool = False,
     finalizer: str = RESOURCES,
+    state: State | None = None,
     **sync: Any,
 ) -> Application:
     """With `message`, an operation that runs and says so."""
@@ -51,6 +54,8 @@ def app(
             "syncResult": result,
         }
     metadata: dict[str, Any] = {"name": "app", "namespace": "mooring"}
+    if state is not None:
+        metadata["annotations"] = {STATE: state.to_json()}
     if deleted:
         metadata["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         metadata["finalizers"] = [finalizer]
@@ -117,13 +122,50 @@ def test_hooks_that_run_and_what_is_to_go_are_waited_for_too() -> None:
     assert found.leaving == {key("old")}
 
 
-def test_an_application_that_is_deleted_waits_for_everything_to_go() -> None:
-    found = awaits(app(resource("a", "Healthy"), resource("b"), deleted=True))
+def test_an_application_that_is_deleted_waits_for_all_of_what_it_has_written_down_to_go() -> None:
+    told = State(leaving=f"{key('a')} {key('b')}")
+    found = awaits(app(resource("a"), resource("b"), resource("later"), deleted=True, state=told))
     assert found is not None
-    assert found.leaving == {key("a"), key("b")}
-    assert news(found, {key("a"): at("a", "Healthy")}) == frozenset()
-    assert news(found, {key("a"): at("a", "")}) == {at("a", "")}
-    assert awaits(app(resource("a"), deleted=True, finalizer="example.org/another")) is None
+    assert found == Awaits(frozenset(), frozenset(), frozenset(), going=frozenset({key("a"), key("b")}))
+    assert news(found, {}) == frozenset()
+    assert news(found, {key("a"): at("a", "")}) == frozenset()
+    assert news(found, {key("a"): at("a", ""), key("b"): at("b", "Progressing")}) == frozenset()
+    gone = {key(name): at(name, "") for name in ("a", "b")}
+    assert news(found, gone) == set(gone.values())
+    assert awaits(app(deleted=True, finalizer="example.org/another", state=told)) is None
+    assert awaits(app(resource("a"), deleted=True)) is None
+
+
+def test_or_for_any_of_its_hooks_to_end_or_to_be_gone() -> None:
+    hooks = [key(name, "batch", "Job") for name in ("a", "b", "c")]
+    found = awaits(app(deleted=True, state=State(hooks=" ".join(map(str, hooks)))))
+    assert found is not None
+    seen_ = {
+        one: Seen(one, "uid", 1, status)
+        for one, status in zip(hooks, ("Degraded", "", "Progressing"), strict=True)
+    }
+    assert {one.key for one in news(found, seen_)} == set(hooks[:2])
+
+
+def test_what_somebody_has_written_there_that_names_nothing_is_passed_over() -> None:
+    found = awaits(app(deleted=True, state=State(leaving=f"a/b //// {key('a')}", hooks="?")))
+    assert found is not None
+    assert found.keys == {key("a")}
+
+
+def test_secrets_and_configmaps_are_never_looked_for_and_other_kinds_where_they_may_be_gone() -> None:
+    secret, config, account, door = (
+        ObjectKey("", kind, "shop", "a") for kind in ("Secret", "ConfigMap", "ServiceAccount", "Service")
+    )
+    every = frozenset({secret, config, account, door})
+    for waits in (
+        Awaits(frozenset(), every, frozenset()),
+        Awaits(frozenset(), frozenset(), every),
+        Awaits(frozenset(), frozenset(), frozenset(), every),
+    ):
+        assert {one for one in every if waits.seeable(one)} == {account, door}
+    health = Awaits(every, frozenset(), frozenset())
+    assert {one for one in every if health.seeable(one)} == {door}
 
 
 def test_a_wave_goes_on_once_all_of_it_is_healthy() -> None:
@@ -160,5 +202,9 @@ def test_of_an_object_its_health_is_kept_and_a_kind_that_has_none_is_healthy_whe
     assert seen(Live.read(DEPLOYMENT, body)) == at("a", "Healthy", 2)
     assert seen(behind, gone=True) == at("a", "", 2)
     config_map = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
-    there = {"metadata": {"name": "c", "namespace": "shop"}}
+    there: dict[str, Any] = {"metadata": {"name": "c", "namespace": "shop"}}
     assert seen(Live.read(config_map, there)).status == "Healthy"
+    assert seen(Live.read(config_map, there, metadata_only=True)).status == "Healthy"
+    there["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert seen(Live.read(config_map, there)).status == "Progressing"
+    assert seen(Live.read(config_map, there, metadata_only=True)).status == "Progressing"
