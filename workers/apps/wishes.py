@@ -17,9 +17,7 @@ from workers.apps.store import Applications
 
 APP: Final = "app:"  # turns on applications
 OBSERVED: Final = "observed"  # wished by the observer: something that the app waits for has come
-
-
-EDITION: Final = "edition"
+EDITION: Final = "edition"  # the app or its project was edited
 
 
 def turn_of(key: AppKey) -> str:

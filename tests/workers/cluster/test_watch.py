@@ -112,7 +112,7 @@ def test_a_version_that_the_server_has_forgotten_is_no_reason_to_miss_anything(
     api: Api, namespace: str
 ) -> None:
     with pytest.raises(Expired):  # after which everything is listed anew
-        next(_events(api, CONFIG_MAP, namespace, "", "1"))
+        next(_events(api, CONFIG_MAP, namespace, "", "1", False))
 
 
 def test_a_watch_that_is_not_permitted_says_so(api: Api, namespace: str) -> None:
@@ -129,6 +129,6 @@ def test_a_snapshot_has_the_version_from_which_a_watch_goes_on(api: Api, namespa
         {"metadata": {"name": "a", "namespace": namespace, "labels": {LABEL: "1"}}},
         guard=Create(),
     )
-    event = next(_events(api, CONFIG_MAP, namespace, LABEL, version))
+    event = next(_events(api, CONFIG_MAP, namespace, LABEL, version, False))
     assert event["type"] == "ADDED"
     assert event["object"]["metadata"]["uid"] == created.uid
