@@ -56,10 +56,12 @@ _Given = tuple[Step | None, Wanted, Live | None]
 
 
 def begun(state: OperationState | None) -> bool:
-    """Whether the operation has written something already: then it is too late for a trial."""
+    """Whether the operation has written something already: then it is too late for a trial. What it has found
+    in order was not written."""
     result = state.sync_result if state is not None else None
     return any(
-        one.status in ("Synced", "Pruned") or one.hook_type for one in (result.resources if result else ())
+        one.hook_type or (one.status in ("Synced", "Pruned") and one.message != Result.UNCHANGED)
+        for one in (result.resources if result else ())
     )
 
 

@@ -53,6 +53,26 @@ def test_one_bad_object_leaves_the_cluster_untouched_and_all_bad_ones_are_told(
     assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
 
 
+def test_each_retry_is_tried_first_too_whatever_was_in_order_before(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    same = {"same.yaml": configmap("same")}
+    first = git_repo.commit({**same, "a.yaml": configmap("a", v="1")})
+    retry = {"limit": 1, "backoff": {"duration": "1s"}}
+    ship.create_app("again", git_repo, namespace, policy={"retry": retry})
+    ship.synced("again", first)
+    ship.quiet()
+
+    ship.pushed(
+        git_repo, {"a.yaml": configmap("a", v="2"), "b.yaml": configmap("b"), "one.json": invalid("one")}
+    )
+
+    told = _state(ship, "again")
+    assert (told["phase"], told["retryCount"]) == ("Failed", 1)
+    assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
+    assert ship.configmap(namespace, "b") is None
+
+
 def test_no_namespace_is_created_for_a_sync_that_comes_to_nothing(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

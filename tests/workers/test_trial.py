@@ -254,9 +254,10 @@ def test_the_only_write_of_a_sync_is_its_own_trial(app: App) -> None:
 
 
 def test_an_operation_that_has_written_something_is_not_tried_again() -> None:
-    def state(*statuses: str, hook: str = "") -> OperationState:
+    def state(*statuses: str, hook: str = "", message: str = "") -> OperationState:
         one = {"group": "", "version": "v1", "kind": "ConfigMap", "namespace": "shop", "name": "a"}
-        resources = [{**one, "status": status, "hookType": hook} for status in statuses]
+        more = {"hookType": hook, "message": message}
+        resources = [{**one, "status": status, **more} for status in statuses]
         result = {"revision": "a", "resources": resources}
         raw = {
             "operation": {},
@@ -270,6 +271,7 @@ def test_an_operation_that_has_written_something_is_not_tried_again() -> None:
     assert not begun(state())
     assert not begun(state("SyncFailed"))
     assert begun(state("SyncFailed", "Synced"))
+    assert not begun(state("Synced", message="unchanged")), "it was in order before"
     assert begun(state("", hook="PreSync")), "what is written comes after its hooks"
 
 
