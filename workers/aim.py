@@ -96,7 +96,7 @@ def _rolled_back(
         except Refused as error:
             notices = [Notice("RenderWarning", f"{_NOT_RENDERED}: {error}")]
             continue
-        if made.given == memory.deployed:
+        if made.given == rollback.goes_back_to(memory):
             told = Notice(ROLLED_BACK, rollback.told(made.pinned, git.pinned))
             return Aim(made, wish, memory.bad, git.given, ahead=git, notices=(told,))
     notices.append(Notice(ROLLED_BACK, rollback.told(None, git.pinned)))

@@ -71,10 +71,16 @@ def goes_back(app: Application, pinned: Pinned, *, own: bool) -> bool:
     return not own and (app.spec.automated is not None or pinned.revisions in before)
 
 
+def goes_back_to(state: State) -> str:
+    """What an app is to be at while Git has what somebody rolled back from: what stands. Where that is what
+    he wanted to get away from, what he wanted instead, although that has failed."""
+    return state.deployed if not state.stands or is_bad(state, state.stands) else state.stands
+
+
 def bad_after(state: State, what: str, *, back: bool) -> str:
-    """`State.bad` once somebody has `what` synced; `back`: and by that leaves what is deployed, and what Git
-    was last seen to have."""
-    left = (state.deployed, state.seen) if back else ()
+    """`State.bad` once somebody has `what` synced; `back`: and by that leaves what stands, what was tried
+    since and has failed, and what Git was last seen to have."""
+    left = (state.stands, state.deployed, state.seen) if back else ()
     bad = dict.fromkeys(one for one in (*state.bad.split(), *left) if one and one != what)
     return " ".join([*bad][-_MOST:])
 

@@ -106,9 +106,13 @@ def concluded(
         seen=scene.seen,
     )
     if tried:
-        failed = claim is not None and operation is not None and operation.phase == "Failed"
+        phase = operation.phase if claim is not None and operation is not None else "Succeeded"
         state = replace(
-            state, tried=scene.content, failed=scene.content if failed else "", deployed=scene.given
+            state,
+            tried=scene.content,
+            failed=scene.content if phase == "Failed" else "",
+            deployed=scene.given,
+            stands=scene.given if phase == "Succeeded" else memory.stands,
         )
     before, state = state.bundle, replace(state, bundle=_bundle(scene, state.bundle, tried=tried))
     state = replace(state, again=_again(scene, state))

@@ -116,6 +116,38 @@ def test_an_unrelated_commit_does_not_bring_it_back_and_one_that_changes_the_app
     assert data(ship, namespace) == {"v": "fixed"}
 
 
+def test_what_stood_while_a_newer_commit_failed_is_left_by_a_rollback_too(
+    ship: Ship, shop: tuple[str, str], git_repo: Repository, namespace: str
+) -> None:
+    first, _ = shop
+    ship.pushed(git_repo, {"shop/svc.json": invalid("svc")})
+    assert data(ship, namespace) == {"v": "bad"}, "the commit that was to mend it has failed"
+    ship.operate("shop", revision=first, prune=True)
+    assert data(ship, namespace) == {"v": "good"}
+
+    reverted = ship.pushed(git_repo, {"shop/svc.json": None})
+
+    ship.synced("shop", reverted, status="OutOfSync")
+    ship.condition("shop", f"rolled back to {first[:12]}")
+    assert data(ship, namespace) == {"v": "good"}
+
+
+def test_a_commit_that_fails_in_between_does_not_hide_what_was_rolled_back_to(
+    ship: Ship, shop: tuple[str, str], git_repo: Repository, namespace: str
+) -> None:
+    first, bad = shop
+    rolled_back(ship, bad)
+    ship.pushed(git_repo, {"shop/svc.json": invalid("svc")})
+
+    reverted = ship.pushed(git_repo, {"shop/svc.json": None})
+
+    ship.synced("shop", reverted, status="OutOfSync")
+    ship.condition("shop", f"rolled back to {first[:12]}")
+    ship.ask(f"/api/v1/namespaces/{namespace}/configmaps/a", {"data": {"v": "drift"}}, **MERGE)
+    ship.reconcile("shop")
+    until("the drift to be mended", lambda: data(ship, namespace) == {"v": "good"})
+
+
 def test_drift_is_mended_by_what_was_rolled_back_to(
     ship: Ship, shop: tuple[str, str], namespace: str
 ) -> None:

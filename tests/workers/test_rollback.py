@@ -18,7 +18,7 @@ from workers.apps.state import State
 from workers.cluster.kinds import Kind
 from workers.desired import Desired
 from workers.render.readset import COMMIT, ReadSet
-from workers.rollback import Ahead, as_git_has_it, bad_after, given, goes_back, is_bad, told
+from workers.rollback import Ahead, as_git_has_it, bad_after, given, goes_back, goes_back_to, is_bad, told
 
 SOURCE = Source(repo_url="https://git.example.com/shop", path="shop", target_revision="main")
 OLD, NEW = Pinned((SOURCE,), ("a" * 40,)), Pinned((SOURCE,), ("b" * 40,))
@@ -80,12 +80,25 @@ def test_where_they_are_not_only_what_was_deployed_before_does() -> None:
 
 
 def test_what_is_left_is_what_is_deployed_and_what_git_was_seen_to_have() -> None:
+    failed = State(stands="two", deployed="three", seen="four")
+    assert bad_after(failed, "one", back=True) == "two three four", "that had failed, and two is still there"
     state = State(deployed="three", seen="four")
     assert bad_after(state, "two", back=True) == "three four"
     assert bad_after(state, "two", back=False) == ""
     assert bad_after(replace(state, bad="three four"), "four", back=False) == "three", "somebody wants it"
     assert bad_after(replace(state, bad="one two"), "two", back=True) == "one three four"
     assert bad_after(State(), "two", back=True) == ""
+
+
+def test_an_app_stays_at_what_stands_unless_that_is_what_was_to_be_left() -> None:
+    assert goes_back_to(State(stands="good", deployed="good", bad="bad")) == "good"
+    assert goes_back_to(State(stands="good", deployed="failed", bad="bad")) == "good"
+    assert goes_back_to(State(stands="bad", deployed="failed", bad="bad")) == "failed", (
+        "a rollback that failed"
+    )
+    assert goes_back_to(State(deployed="good", bad="bad")) == "good", (
+        "an earlier Mooring has remembered no more"
+    )
 
 
 WHAT = st.sampled_from("abcd")

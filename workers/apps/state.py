@@ -22,7 +22,7 @@ APPROVALS: Final = (DELETION_APPROVED, DELETION_APPROVED.replace(ARGO, OURS))
 _SKIP: Final = (f"{ARGO}/skip-reconcile", f"{OURS}/skip-reconcile")
 _OWN: Final = (
     *("claim", "inputs", "commit", "spec", "tried", "failed", "bundle", "again"),
-    *("deployed", "seen", "bad"),
+    *("deployed", "stands", "seen", "bad"),
     *("leaving", "hooks"),
 )
 LONGEST: Final = 64 * 1024  # characters; all annotations of an object together may have 256 KiB
@@ -38,10 +38,10 @@ class State:
     tried again by itself, whichever commit has it. `bundle` is the digest of the content that was deployed,
     where its render cannot be made again (workers/bundles.py), `again` that of the one that was rendered
     twice, with what came of it. `deployed` is the digest of what was given for the last sync that was begun
-    (workers/rollback.py), `seen` that of what Git had when last looked at, `bad` are those that somebody
-    rolled back from, with spaces between them. `leaving` are the objects that its deletion waits for to be
-    gone, `hooks` those that are to end or to be gone: keys, with spaces between them. `others` are fields of
-    other versions of Mooring: they are kept."""
+    (workers/rollback.py), `stands` that of the last that succeeded, `seen` that of what Git had when last
+    looked at, `bad` are those that somebody rolled back from, with spaces between them. `leaving` are the
+    objects that its deletion waits for to be gone, `hooks` those that are to end or to be gone: keys, with
+    spaces between them. `others` are fields of other versions of Mooring: they are kept."""
 
     claim: str = ""
     inputs: str = ""
@@ -52,6 +52,7 @@ class State:
     bundle: str = ""
     again: str = ""
     deployed: str = ""
+    stands: str = ""
     seen: str = ""
     bad: str = ""
     leaving: str = ""
