@@ -34,7 +34,6 @@ _PATH_BENEATH = 1
 _CAPABILITY_VERSION_3 = 0x20080522
 _CAPSET = {"x86_64": 126, "aarch64": 91}
 
-_TICK_S = 0.02
 _DISK_TICK_S = 0.25
 _RARELY = 10  # at most one part in so many of the time goes into looking
 
@@ -175,7 +174,7 @@ def _watch(tool: int, orders: dict[str, Any]) -> str:
     ended, poll = os.pidfd_open(tool), select.poll()
     poll.register(ended, select.POLLIN)
     poll.register(0, 0)  # hears when the other end is closed
-    tick, disk_at = _TICK_S, now + _DISK_TICK_S
+    tick, disk_at = orders["tick"], now + _DISK_TICK_S
     while True:
         before, now = now, time.monotonic()
         left -= min(now - before, 2 * tick)
@@ -199,7 +198,7 @@ def _watch(tool: int, orders: dict[str, Any]) -> str:
             if _disk(orders, family):
                 return "disk"
             disk_at = time.monotonic() + max(_DISK_TICK_S, _RARELY * (time.process_time() - began))
-        tick = max(_TICK_S, _RARELY * (time.process_time() - began))
+        tick = max(orders["tick"], _RARELY * (time.process_time() - began))
 
 
 def _family() -> dict[int, _One]:

@@ -60,8 +60,8 @@ class Command:
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """What a tool may use. `memory_bytes` is what all its processes have resident together, `disk_bytes` and
-    `files` what is in the directory, its sources among it. `unconfined` permits to run it even where
-    nothing holds it."""
+    `files` what is in the directory, its sources among it; how it does is looked at every `tick_s`.
+    `unconfined` permits to run it even where nothing holds it."""
 
     seconds: float = 60.0
     memory_bytes: int = 1 << 30
@@ -70,6 +70,7 @@ class Bounds:
     disk_bytes: int = 1 << 30
     files: int = 100_000
     processes: int = 64
+    tick_s: float = 0.02
     unconfined: bool = False
 
 
@@ -121,6 +122,25 @@ def run(command: Command, bounds: Bounds) -> Output:
     """What the tool prints. Raises ToolFailed when it fails, ToolTimedOut and ToolTooBig when it is ended at
     one of its bounds (with all its processes), ToolLost when it could not be started or somebody else
     ended it, NotConfined when it may not be started here at all."""
+    told, directory, own = prepared(command, bounds)
+    ended = _kept(told, command.stdin, bounds)
+
+    def shown(said: bytes) -> str:
+        text = said.decode(errors="replace")
+        if len(said) >= _STDERR_KEPT:  # of its first line, nobody knows what it was part of
+            text = text.partition("\n")[2] or "…"
+        for path in (own, directory):
+            text = text.replace(f"{path}/", "").replace(str(path), ".")
+        for path in (Path(command.argv[0]), *command.readable):
+            text = text.replace(str(path), path.name)
+        return hushed(text, directory, command.argv)
+
+    return judge(command, bounds, ended, shown)
+
+
+def prepared(command: Command, bounds: Bounds) -> tuple[dict[str, object], Path, Path]:
+    """What a keeper is told to run `command`, its directory, and what is the tool's own in there. Raises
+    NotConfined, and RenderFailed for a place out of the directory."""
     here = mode()
     if not here.strong and not bounds.unconfined:
         raise NotConfined(
@@ -133,23 +153,11 @@ def run(command: Command, bounds: Bounds) -> Output:
             f"{_name(command)} cannot be run in {command.cwd}: it is outside of the repository"
         )
     own = Path(tempfile.mkdtemp(prefix=".mooring-", dir=directory))
-    ended = _kept(_orders(command, bounds, here, directory, own), command.stdin, bounds)
-
-    def shown(said: bytes) -> str:
-        text = said.decode(errors="replace")
-        if len(said) >= _STDERR_KEPT:  # of its first line, nobody knows what it was part of
-            text = text.partition("\n")[2] or "…"
-        for path in (own, directory):
-            text = text.replace(f"{path}/", "").replace(str(path), ".")
-        for path in (Path(command.argv[0]), *command.readable):
-            text = text.replace(str(path), path.name)
-        return hushed(text, directory, command.argv)
-
-    return _judge(command, bounds, ended, shown)
+    return _orders(command, bounds, here, directory, own), directory, own
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class Ended:
     """`status` as `os.waitpid` has it, `why` the keeper ended the tool ("": it did not), `unable` why the
     tool could not even be started."""
 
@@ -192,6 +200,7 @@ def _orders(command: Command, bounds: Bounds, here: Mode, directory: Path, own: 
             (resource.RLIMIT_NOFILE, 512),
         ],
         "seconds": bounds.seconds,
+        "tick": bounds.tick_s,
         "memory": bounds.memory_bytes,
         "processes": bounds.processes,
         "threads": _THREADS_EACH * bounds.processes,
@@ -200,32 +209,37 @@ def _orders(command: Command, bounds: Bounds, here: Mode, directory: Path, own: 
     }
 
 
-def _kept(orders: dict[str, object], stdin: bytes, bounds: Bounds) -> _Ended:
+def _kept(orders: dict[str, object], stdin: bytes, bounds: Bounds) -> Ended:
     """Starts the keeper with its orders, and listens until nobody is left who could say anything."""
     with ExitStack() as stack:
-        given = stack.enter_context(_memory(stdin))
-        told = stack.enter_context(_memory(marshal.dumps({**orders, "stdin": given})))
-        report, reported = os.pipe()
-        stack.callback(os.close, report)
-        try:
-            keeper = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _KEEPER, str(told), str(reported)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={},
-                cwd="/",
-                start_new_session=True,
-                pass_fds=(given, told, reported),
-            )
-        finally:
-            os.close(reported)
-        # Closes its standard input whatever happens here, a time limit of Celery's too: then it ends all.
-        stack.enter_context(keeper)
+        keeper, report = start(orders, stack.enter_context(_memory(stdin)), stack)
         return _listen(keeper, report, bounds)
 
 
-def _listen(keeper: subprocess.Popen[bytes], report: int, bounds: Bounds) -> _Ended:
+def start(orders: dict[str, object], stdin: int, stack: ExitStack) -> tuple[subprocess.Popen[bytes], int]:
+    """The keeper of a tool that reads from `stdin`, and where it reports. With `stack` it ends, and all."""
+    told = stack.enter_context(_memory(marshal.dumps({**orders, "stdin": stdin})))
+    report, reported = os.pipe()
+    stack.callback(os.close, report)
+    try:
+        keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _KEEPER, str(told), str(reported)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={},
+            cwd="/",
+            start_new_session=True,
+            pass_fds=(stdin, told, reported),
+        )
+    finally:
+        os.close(reported)
+    # Closes its standard input whatever happens here, a time limit of Celery's too: then it ends all.
+    stack.enter_context(keeper)
+    return keeper, report
+
+
+def _listen(keeper: subprocess.Popen[bytes], report: int, bounds: Bounds) -> Ended:
     assert keeper.stdin is not None and keeper.stdout is not None and keeper.stderr is not None
     out, err = keeper.stdout.fileno(), keeper.stderr.fileno()
     heard = {out: bytearray(), err: bytearray(), report: bytearray()}
@@ -249,12 +263,13 @@ def _listen(keeper: subprocess.Popen[bytes], report: int, bounds: Bounds) -> _En
                     why = "output"
                     keeper.stdin.close()
             del heard[err][:-_STDERR_KEPT]
-    return _ended(keeper, heard[report], bytes(heard[out]), bytes(heard[err]), why)
+    return ended_by(keeper, heard[report], bytes(heard[out]), bytes(heard[err]), why)
 
 
-def _ended(
+def ended_by(
     keeper: subprocess.Popen[bytes], report: bytes | bytearray, out: bytes, err: bytes, why: str
-) -> _Ended:
+) -> Ended:
+    """How a tool ended: by the keeper's whole `report`, unless it was ended for `why`."""
     reports, tool = io.BytesIO(report), 0
     try:
         tool = marshal.load(reports)  # noqa: S302 - our own keeper says it, and no tool has this pipe
@@ -264,11 +279,12 @@ def _ended(
         if tool:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(tool, signal.SIGKILL)
-        return _Ended(out, err, why or "lost")
-    return _Ended(out, err, why or its_why, status, unable)
+        return Ended(out, err, why or "lost")
+    return Ended(out, err, why or its_why, status, unable)
 
 
-def _judge(command: Command, bounds: Bounds, ended: _Ended, shown: Callable[[bytes], str]) -> Output:
+def judge(command: Command, bounds: Bounds, ended: Ended, shown: Callable[[bytes], str]) -> Output:
+    """What it printed, of a tool that has ended well. Raises as `run` does."""
     name, stderr = _name(command), shown(ended.stderr)
     if ended.unable:
         raise ToolLost(f"{name} could not be started: {shown(ended.unable)}")
