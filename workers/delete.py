@@ -37,6 +37,7 @@ from workers.cluster.live import Live
 from workers.deletion import Deletion, Waits, deletion
 from workers.desired import Stamp
 from workers.engine import Engine
+from workers.health import BUILT_IN
 from workers.hooks import deletion as hooks
 from workers.hooks.deletion import Around
 from workers.hooks.leave import leave
@@ -267,7 +268,7 @@ def _hooks_left(engine: Engine, app: Application) -> tuple[Waits | None, list[st
         raise ClusterUnavailable(f"what hooks of the app have left cannot be told: {found.unseen[0]}")
     after = hooks.began(app, by, Phase.POST_DELETE).id  # may have the name of one of an earlier operation
     # Those of the last operation are told by the status, too: nothing of it hangs on the inventory alone.
-    there = {live.key: live for live in (*found.lives, *see(engine, app).shown)}
+    there = {live.key: live for live in (*found.lives, *see(engine, app, judge=BUILT_IN).shown)}
     lives = [live for live in there.values() if live.labels.get(OPERATION) != after]
     if not lives:
         return None, []

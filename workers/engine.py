@@ -33,6 +33,8 @@ from workers.apps.store import Applications
 from workers.bundles import Bundles
 from workers.cluster.api import Api
 from workers.cluster.connect import connect as connect_cluster
+from workers.health.custom import Judges
+from workers.health.sandbox import Sandbox
 from workers.installation import Installation, ensure
 from workers.render.cache import Cache
 from workers.schema.openapi import Schemas
@@ -75,6 +77,7 @@ class Engine:
     bundles: Bundles
     schemas: Schemas
     answers: Answers
+    judges: Judges
     git_patience_s: float  # how long this process waits for a Git host
     render_patience_s: float  # and for a render, before that goes on elsewhere; 0: until its end
     clock: Callable[[], float] = time.time
@@ -124,6 +127,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         bundles=Bundles(api, settings.namespace, installation),
         schemas=Schemas(),
         answers=Answers(time.time),
+        judges=Judges(applications.config, Sandbox(settings)),
         renders=Cache(renders, installation.key, settings.render_cache_mb << 20),
         git_patience_s=min(patience_s or settings.git_timeout_s, settings.git_timeout_s),
         render_patience_s=patience_s,

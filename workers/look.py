@@ -35,6 +35,7 @@ from workers.cluster.live import Live
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired, kinds_of_crds
 from workers.engine import Engine
+from workers.health import Judge
 from workers.hooks.seen import Hooks, see
 from workers.hooks.wanted import WantedHook, apart, hooks_of
 from workers.ignore.ignored import Ignore, ignoring
@@ -115,6 +116,7 @@ class Scene:
     given: str  # the digest of what was given for it (workers/rollback.py)
     bad: str  # to be remembered once it is synced, as is `seen` (State)
     seen: str
+    judge: Judge
     nowhere: frozenset[str] = frozenset()  # namespaces that do not exist
     ahead: Ahead | None = None  # what Git has, where somebody rolled back from that
     rest: Plan | None = None  # of objects that an operation does not select: only compared
@@ -175,7 +177,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     if engine.applications.state(app).bundle:
         reading_kept = engine.executor.submit(engine.bundles.parts, app.key)
     applyset = Parent(app.key, engine.installation.id, engine.settings.namespace).applyset
-    begun = begin(engine.api, engine.executor, app.status.resources, applyset)
+    judge = engine.judges.now()
+    begun = begin(engine.api, engine.executor, app.status.resources, applyset, judge)
     known = {} if refresh_asked(app) == "hard" else engine.proofs.load(engine.api.cluster, app.key)
     if "compare" in turn.wishes:
         moment, every = engine.clock(), engine.settings.reconcile_s
@@ -215,6 +218,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         parent.inventory.entries,
         engine.api.discovery.preferred,
         parent.applyset,
+        judge,
         begun,
     )
     blocking = next((str(one) for one in asks if one.blocks), checked.blocking)
@@ -295,7 +299,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         rest=rest,
         nowhere=observed.nowhere,
         ahead=_ahead(engine, app, aimed.ahead, stamping) if aimed.ahead else None,
-        hooks=see(engine, app, hooks, parent),
+        hooks=see(engine, app, hooks, parent, judge),
+        judge=judge,
     )
 
 

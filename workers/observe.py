@@ -18,7 +18,7 @@ from workers.cluster.api import NAMESPACE, Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import CRD, Desired
-from workers.health import KINDS_WITH_HEALTH, HealthStatus
+from workers.health import BUILT_IN, HealthStatus, Judge
 
 _DEFINITIONS: Final = Kind(CRD[0], "v1", CRD[1], "customresourcedefinitions", namespaced=False)
 FindPreferred = Callable[[str, str], Kind | None]
@@ -48,7 +48,7 @@ class Begun:
 
 
 def begin(
-    api: Api, executor: Executor, had: Iterable[ResourceStatus], applyset: str
+    api: Api, executor: Executor, had: Iterable[ResourceStatus], applyset: str, judge: Judge
 ) -> Mapping[Place, Begun]:
     """Ask for the kinds of what an app `had` when it was last looked at, for these seldom change: so the API
     server answers while Git does. Raises nothing: whoever observes finds out what is wrong."""
@@ -62,7 +62,7 @@ def begin(
         for name, spread in namespaces.items():
             if (kind := api.discovery.find(*name)) is not None:
                 place = kind, _only(spread)
-                begun[place] = Begun(executor.submit(_listed, api, place, applyset), monotonic())
+                begun[place] = Begun(executor.submit(_listed, api, place, applyset, judge), monotonic())
     return begun
 
 
@@ -73,13 +73,14 @@ def observe(
     inventory: Iterable[ObjectKey],
     find: FindPreferred,
     applyset: str,
+    judge: Judge = BUILT_IN,
     begun: Mapping[Place, Begun] | None = None,
 ) -> Observed:
     """Everything the cluster has of the objects `wanted`, those in `inventory`, and others with our label.
 
-    `find(group, kind)` gives the version to read a kind in; what was `begun` and is not a second old yet is
-    not asked again. Raises ClusterUnavailable or ClusterRefused when any request fails: a list cut short must
-    never look like objects that are gone.
+    `find(group, kind)` gives the version to read a kind in; objects of kinds that `judge` judges are read
+    whole; what was `begun` and is not a second old yet is not asked again. Raises ClusterUnavailable or
+    ClusterRefused when any request fails: a list cut short must never look like objects that are gone.
     """
     inventory = tuple(inventory)
     nowhere = frozenset[str]()
@@ -114,7 +115,7 @@ def observe(
     def listing(name: tuple[str, str]) -> Future[tuple[Live, ...]]:
         place = kinds[name], _only({key.namespace for key in keys[name]})
         known = (begun or {}).get(place)
-        return known.found if known and known.fresh else executor.submit(_listed, api, place, applyset)
+        return known.found if known and known.fresh else executor.submit(_listed, api, place, applyset, judge)
 
     objects: dict[ObjectKey, Live] = {}
     for found in [listing(name) for name in kinds]:
@@ -122,7 +123,7 @@ def observe(
 
     def got(key: ObjectKey) -> Live | None:
         name = (key.group, key.kind)
-        metadata_only = name not in KINDS_WITH_HEALTH
+        metadata_only = not judge.judges(*name)
         return api.get(kinds[name], key.namespace, key.name, metadata_only=metadata_only)
 
     unseen = [key for name in kinds for key in sorted(keys[name]) if key not in objects]
@@ -139,10 +140,10 @@ def _only(namespaces: set[str]) -> str:
     return next(iter(namespaces)) if len(namespaces) == 1 else ""
 
 
-def _listed(api: Api, place: Place, applyset: str) -> tuple[Live, ...]:
+def _listed(api: Api, place: Place, applyset: str, judge: Judge) -> tuple[Live, ...]:
     kind, namespace = place
     # What has changed since the cache saw it is found out by the guard of the write.
-    small = (kind.group, kind.kind) not in KINDS_WITH_HEALTH
+    small = not judge.judges(kind.group, kind.kind)
     selector = f"{APPLYSET_PART_OF}={applyset}"
     return api.list(kind, namespace, selector, metadata_only=small, cached=True)
 

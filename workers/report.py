@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mooring.keys import ObjectKey
-from mooring.model.annotations import ignores_extraneous
+from mooring.model.annotations import annotation, ignores_extraneous
 from mooring.model.application import Application
 from mooring.model.hooks import Phase, wave_of
 from mooring.model.pinned import Pinned, revisions_of
@@ -25,12 +25,13 @@ from mooring.model.status import (
     SyncResult,
     SyncStatus,
 )
+from mooring.names import ARGO_GROUP
 from mooring.text import few_reasons, printable
 from workers.apply import Applied, Outcome, Result
 from workers.apps.conditions import SYNC_ERROR, is_error, merge_conditions
 from workers.cluster.live import Live
 from workers.desired import Desired
-from workers.health import Health, assess, worst
+from workers.health import BUILT_IN, Health, Judge, worst
 from workers.health import HealthStatus as Word
 from workers.hooks.ran import Ran
 from workers.hooks.results import key_of, without_failed
@@ -103,14 +104,16 @@ def status(
     operation: OperationState | None,
     now: str,
     hooks: Iterable[Live] = (),
+    judge: Judge = BUILT_IN,
 ) -> ApplicationStatus:
     """The whole new status. `pinned` is what was compared, of these `kinds`; `now` RFC 3339; `hooks` are
-    those that are there: neither whether the app is in sync nor its health is told by them."""
+    those that are there: neither whether the app is in sync nor its health is told by them. `judge` says how
+    objects are."""
     resources = sorted(
         [
-            *(_resource(item) for item in seen),
-            *(_extra(extra) for extra in extras),
-            *(_hook(live) for live in hooks),
+            *(_resource(item, judge) for item in seen),
+            *(_extra(extra, judge) for extra in extras),
+            *(_hook(live, judge) for live in hooks),
         ],
         key=lambda r: (r.group, r.kind, r.namespace, r.name),
     )
@@ -369,13 +372,9 @@ def _result(outcome: Outcome, earlier: Mapping[ObjectKey, ResourceResult]) -> Re
     )
 
 
-def _resource(item: Seen) -> ResourceStatus:
+def _resource(item: Seen, judge: Judge) -> ResourceStatus:
     key = item.desired.key
-    found: Health | None
-    if item.live is None:
-        found = Health(Word.MISSING, "")
-    else:
-        found = assess(item.live.body) if item.live.body is not None else None
+    found = _assessed(item.live, judge) if item.live is not None else Health(Word.MISSING, "")
     return ResourceStatus(
         group=key.group,
         version=item.desired.kind.version,
@@ -388,9 +387,9 @@ def _resource(item: Seen) -> ResourceStatus:
     )
 
 
-def _hook(live: Live) -> ResourceStatus:
+def _hook(live: Live, judge: Judge) -> ResourceStatus:
     key = live.key
-    found = assess(live.body) if live.body is not None else None
+    found = judge.assess(live.body) if live.body is not None else None
     return ResourceStatus(
         group=key.group,
         version=live.kind.version,
@@ -403,9 +402,9 @@ def _hook(live: Live) -> ResourceStatus:
     )
 
 
-def _extra(extra: Extra) -> ResourceStatus:
+def _extra(extra: Extra, judge: Judge) -> ResourceStatus:
     key = extra.key
-    found = assess(extra.live.body) if extra.live.body is not None else None
+    found = _assessed(extra.live, judge)
     return ResourceStatus(
         group=key.group,
         version=extra.live.kind.version,
@@ -423,18 +422,45 @@ def _told(found: Health | None) -> HealthStatus | None:
 
 
 def _health(app: Application, resources: Iterable[ResourceStatus], now: str) -> HealthStatus:
-    """The worst of the objects that are there; Missing only when the app should have some and has none."""
-    wanted = [resource for resource in resources if not (resource.requires_pruning or resource.hook)]
-    healths = [resource.health for resource in wanted if resource.health and resource.health.status]
-    missing = [health for health in healths if health.status == Word.MISSING]
-    if wanted and len(missing) == len(wanted):
+    """The worst of the objects that are there, also where they have left Git; Missing only when the app
+    should have some and has none."""
+    counted = [one for one in resources if not one.hook]
+    if counted and all(_is_absent(one) for one in counted):
         word = Word.MISSING
     else:
-        there = [Health(Word(h.status), h.message) for h in healths if h.status != Word.MISSING]
-        word = worst(there).status
+        word = worst(
+            Health(Word(one.health.status))
+            for one in counted
+            if one.health and one.health.status and not _is_absent(one) and not _is_quiet(app, one)
+        ).status
     before = app.status.health
     since = before.last_transition_time if before.status == word and before.last_transition_time else now
     return HealthStatus(status=word, last_transition_time=since)
+
+
+def _is_absent(one: ResourceStatus) -> bool:
+    """Whether it is not there; a check of the installation may call one Missing that is."""
+    missing = one.health is not None and one.health.status == Word.MISSING
+    return missing and one.status != SYNCED and not one.requires_pruning
+
+
+def _assessed(live: Live, judge: Judge) -> Health | None:
+    """The health of an object, unless it says that it has none.
+
+    https://argo-cd.readthedocs.io/en/stable/operator-manual/health/#ignoring-child-resource-health-check-in-applications
+    """
+    if live.body is None or annotation(live.annotations, "ignore-healthcheck") == "true":
+        return None
+    return judge.assess(live.body)
+
+
+def _is_quiet(app: Application, one: ResourceStatus) -> bool:
+    """Whether it is an Application that says nothing of the one that has it: that itself, or one of which
+    nothing is known. Applications have a health only by a check of the installation."""
+    if (one.group, one.kind) != (ARGO_GROUP, "Application") or one.health is None:
+        return False
+    itself = (one.namespace, one.name) == (app.metadata.namespace, app.metadata.name)
+    return itself or one.health.status in (Word.MISSING, Word.UNKNOWN)
 
 
 def _history(app: Application, operation: OperationState | None, now: str) -> tuple[RevisionHistory, ...]:

@@ -253,7 +253,10 @@ def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tu
     parent = _keep_books(engine, scene, to_run(scene.hooks, scene.decision.operation))  # meanwhile, at home
     if making is not None:
         making.result()
-    applied = in_waves(scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence), hooks)
+    judge = scene.judge
+    applied = in_waves(
+        scene.plan, lambda wave: apply(wave, api, engine.executor, scene.view, fence), hooks, judge
+    )
     # Known only now: written by a merge, since their schema refused an apply. Their marks are told by it.
     merged = {
         outcome.key: Entry(parent.inventory.entries[outcome.key].origin, "merge")

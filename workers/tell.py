@@ -20,7 +20,7 @@ from mooring.store.due import Step
 from mooring.store.views import AppView
 from workers import report, rollback
 from workers.apply import Applied
-from workers.apps.conditions import SYNC_ERROR, SYNC_WINDOW
+from workers.apps.conditions import HEALTH_WARNING, SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.state import State
 from workers.apps.store import Claim
@@ -85,8 +85,20 @@ def concluded(
         if applied.failed and not applied.waits and operation is not None:
             notices.append(Notice(SYNC_ERROR, operation.message))
     status = report.status(
-        scene.app, scene.pinned, scene.kinds, seen, extras, notices, operation, now(), scene.hooks.shown
+        scene.app,
+        scene.pinned,
+        scene.kinds,
+        seen,
+        extras,
+        notices,
+        operation,
+        now(),
+        scene.hooks.shown,
+        scene.judge,
     )
+    if scene.judge.problems:  # known only now
+        notices += [Notice(HEALTH_WARNING, said) for said in scene.judge.problems.values()]
+        status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now())})
     if scene.ahead is not None:
         status = rollback.as_git_has_it(status, scene.app, scene.wanted, scene.ahead)
     in_sync = status.sync is not None and status.sync.status == report.SYNCED

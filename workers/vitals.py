@@ -21,7 +21,7 @@ from workers.apps.wishes import OBSERVED
 from workers.cluster.live import Live
 from workers.decide import asked
 from workers.engine import Engine
-from workers.health import HealthStatus, assess
+from workers.health import HealthStatus
 from workers.proof import proves
 
 _LINKED: Final = ("networking.k8s.io", "Ingress")  # what people are told of it changes with its status
@@ -40,7 +40,10 @@ def vitals(engine: Engine, app: Application, edition: str, turn: Turn) -> tell.E
     seen = _seen(engine, app, keys)
     if seen is None:
         return None
-    health = {key: assess(live.body or {}) for key, live in seen.items()}
+    judge = engine.judges.now()
+    health = {key: judge.assess(live.body or {}) for key, live in seen.items()}
+    if judge.problems:  # it is a condition, too
+        return None
     status = report.with_health(app, health, tell.now())
     after = engine.applications.report(app, status, engine.applications.state(app))
     tell.show(engine, after)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from mooring.keys import ObjectKey
 from mooring.model.hooks import Phase
 from workers.apply import Applied, Outcome, Result, held_back
-from workers.health import Health, HealthStatus, assess
+from workers.health import BUILT_IN, Health, HealthStatus, Judge
 from workers.hooks.ran import Ran
 from workers.plan import Plan, Step
 
@@ -50,12 +51,15 @@ class Stage:
     plan: Plan | None = None
 
 
-def in_waves(plan: Plan, write: Callable[[Plan], Applied], hooks: Hooks = NO_HOOKS) -> Applied:
+def in_waves(
+    plan: Plan, write: Callable[[Plan], Applied], hooks: Hooks = NO_HOOKS, judge: Judge = BUILT_IN
+) -> Applied:
     """What `write` makes of each wave of `plan`, and what becomes of the `hooks` around them, together.
 
-    What is unhealthy in a stage that others follow is waited for: `Applied.waiting`, and those others are
-    held back. What is degraded there has failed, though it was written. Hooks are waited for in any stage,
-    also where something beside them has failed: none runs on by itself. Raises what `write` and `hooks` do.
+    What is unhealthy, as `judge` has it, in a stage that others follow is waited for: `Applied.waiting`, and
+    those others are held back. What is degraded there has failed, though it was written. Hooks are waited for
+    in any stage, also where something beside them has failed: none runs on by itself. Raises what `write` and
+    `hooks` do.
     """
     outcomes: list[Outcome] = []
     ran: list[Ran] = []
@@ -64,19 +68,17 @@ def in_waves(plan: Plan, write: Callable[[Plan], Applied], hooks: Hooks = NO_HOO
         later = [one.plan for one in todo[number + 1 :] if one.plan is not None]
         last = number + 1 == len(todo)
         found = write(stage.plan).outcomes if stage.plan is not None else ()
+        unhealthy: dict[ObjectKey, Health] = {}
         if not last:
-            found = tuple(_judged(outcome) for outcome in found)
+            unhealthy = {one.key: how for one in found if (how := _unhealthy(one, judge)) is not None}
+            found = tuple(_judged(outcome, unhealthy.get(outcome.key)) for outcome in found)
         outcomes += found
         failed = any(outcome.result is Result.FAILED for outcome in found)
         beside = hooks.advance(stage.phase, stage.wave, start=not failed) if stage.wave is not None else ()
         ran += beside
         if failed or any(one.failed for one in beside):
             return Applied((*outcomes, *_held_back(later, "an earlier wave failed")), hooks=tuple(ran))
-        waiting = tuple(
-            outcome.key
-            for outcome in found
-            if not last and _health(outcome).status is not HealthStatus.HEALTHY
-        )
+        waiting = tuple(unhealthy)
         if waiting or any(one.running for one in beside):
             why = "an earlier wave is not healthy yet" if waiting else "an earlier hook has not ended yet"
             return Applied((*outcomes, *_held_back(later, why)), waiting, tuple(ran))
@@ -135,17 +137,19 @@ def _prunes(plan: Plan, *, last: bool) -> tuple[tuple[Step, ...], ...]:
     return tuple(group for group in groups if group)
 
 
-def _judged(outcome: Outcome) -> Outcome:
-    health = _health(outcome)
-    if health.status is not HealthStatus.DEGRADED or outcome.result is Result.FAILED:
+def _judged(outcome: Outcome, unhealthy: Health | None) -> Outcome:
+    degraded = unhealthy is not None and unhealthy.status is HealthStatus.DEGRADED
+    if unhealthy is None or not degraded or outcome.result is Result.FAILED:
         return outcome
-    return replace(outcome, result=Result.FAILED, message=health.message or "is degraded")
+    return replace(outcome, result=Result.FAILED, message=unhealthy.message or "is degraded")
 
 
-def _health(outcome: Outcome) -> Health:
-    """Of a kind that has no health of its own, to be there is to be healthy; of what left Git, to be gone."""
+def _unhealthy(outcome: Outcome, judge: Judge) -> Health | None:
+    """What is to be waited for. Of a kind that has no health of its own, to be there is to be healthy; of
+    what left Git, to be gone."""
     there = outcome.desired is not None and outcome.live is not None and outcome.live.body
-    return (assess(there) if there else None) or Health(HealthStatus.HEALTHY, "")
+    health = judge.assess(there) if there else None
+    return health if health is not None and health.status is not HealthStatus.HEALTHY else None
 
 
 def _held_back(waves: Sequence[Plan], why: str) -> list[Outcome]:

@@ -56,7 +56,7 @@ _ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
     "hook": None,  # judged name by name
     "hook-delete-policy": None,  # judged name by name
     "sync-wave": None,  # obeyed
-    "ignore-healthcheck": ("the object's health still counts", WARNS),
+    "ignore-healthcheck": None,  # obeyed
     "ignore-resource-updates": ("every change of the object is looked at", WARNS),
     "client-side-apply-migration-manager": None,  # obeyed
     "sync-options": None,  # judged option by option

@@ -52,17 +52,27 @@ def ship_processes() -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
+def ship_config() -> dict[str, str]:
+    """The data of ConfigMap argocd-cm in this module's home namespace: for a module to override."""
+    return {}
+
+
+@pytest.fixture(scope="module")
 def ship(
     cluster: Cluster,
     own_redis: RedisServer,
     ship_settings: dict[str, str],
     ship_processes: tuple[str, ...],
+    ship_config: dict[str, str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Ship]:
     """A running Mooring with a home namespace of its own."""
     home = f"home-{secrets.token_hex(4)}"
     devcluster.ask(cluster, "/api/v1/namespaces", {"metadata": {"name": home}})
     install_crds(cluster)
+    if ship_config:
+        config = {"metadata": {"name": "argocd-cm"}, "data": ship_config}
+        devcluster.ask(cluster, f"/api/v1/namespaces/{home}/configmaps", config)
     directory: Path = tmp_path_factory.mktemp("ship")
     found = Ship(cluster, home, own_redis.url, directory, settings=ship_settings)
     try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -17,8 +19,8 @@ from mooring.model.status import ApplicationStatus, HealthStatus, OperationState
 from tests.workers.objects import desired, key, ours
 from workers import report
 from workers.apply import Applied, Outcome, Result
-from workers.health import Health
-from workers.health import HealthStatus as HealthWord
+from workers.health import BUILT_IN, Health, Judge
+from workers.health import HealthStatus as Word
 from workers.plan import Extra, Notice, Plan, Step, Verb
 from workers.report import Seen
 
@@ -118,12 +120,76 @@ def test_a_health_that_stays_keeps_its_time() -> None:
 def test_where_only_a_health_has_moved_all_else_stands() -> None:
     seen = [Seen(desired(WEB), ours(WEB), True), Seen(desired(SETTINGS), ours(SETTINGS), True)]
     before = report.status(app(), AT, KINDS, seen, (), [Notice("SyncWarning", "old")], None, NOW)
-    moved = report.with_health(app(before), {WEB: Health(HealthWord.DEGRADED, "no image")}, LATER)
+    moved = report.with_health(app(before), {WEB: Health(Word.DEGRADED, "no image")}, LATER)
     assert (moved.health.status, moved.health.last_transition_time) == ("Degraded", LATER)
     told = {one.name: one.health.message for one in moved.resources if one.health}
     assert told == {"web": "no image"}
     same = {"health": before.health, "resources": before.resources}
     assert moved.model_copy(update=same) == before
+
+
+PAUSED = {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"paused": True}}
+DISK = key("disk", "PersistentVolumeClaim")
+LOST = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "status": {"phase": "Lost"}}
+CHILD = key("child", "Application", "argoproj.io")
+
+
+def health(*seen: Seen, extras: Sequence[Extra] = (), judge: Judge = BUILT_IN) -> str:
+    """That of an app with these objects, as their parts are told."""
+    return report.status(app(), AT, KINDS, seen, extras, (), None, NOW, (), judge).health.status
+
+
+def there(of: ObjectKey, body: dict[str, Any], **more: Any) -> Seen:
+    return Seen(desired(of), ours(of, body=body, **more), True)
+
+
+def test_an_app_is_as_healthy_as_the_worst_of_its_objects() -> None:
+    assert health() == "Healthy"
+    assert health(there(WEB, PAUSED)) == "Suspended"
+    assert health(there(WEB, PAUSED), there(DISK, LOST)) == "Degraded"
+    assert health(there(WEB, PAUSED), Seen(desired(DISK), None, False)) == "Suspended"  # OutOfSync says it
+    assert health(Seen(desired(WEB), None, False), Seen(desired(DISK), None, False)) == "Missing"
+
+
+def test_what_has_left_git_counts_while_it_is_there() -> None:
+    left = Extra(DISK, ours(DISK, body=LOST), "left Git")
+    assert health(there(WEB, PAUSED), extras=[left]) == "Degraded"
+    assert health(Seen(desired(WEB), None, False), extras=[left]) == "Degraded"
+
+
+@pytest.mark.parametrize("domain", ["argocd.argoproj.io", "mooring.dev"])
+def test_an_object_may_say_that_its_health_does_not_count(domain: str) -> None:
+    quiet = there(DISK, LOST, annotations={f"{domain}/ignore-healthcheck": "true"})
+    assert health(there(WEB, PAUSED), quiet) == "Suspended"
+    assert health(quiet) == "Healthy"
+    (told,) = report.status(app(), AT, KINDS, [quiet], (), (), None, NOW).resources
+    assert told.health is None
+    loud = there(DISK, LOST, annotations={f"{domain}/ignore-healthcheck": "false"})
+    assert health(loud) == "Degraded"
+
+
+class Says:
+    """An installation in which Applications have this health."""
+
+    problems: Mapping[str, str] = MappingProxyType({})
+
+    def __init__(self, status: Word) -> None:
+        self._health = Health(status)
+
+    def judges(self, group: str, kind: str) -> bool:
+        return kind == "Application"
+
+    def assess(self, body: dict[str, Any]) -> Health | None:
+        return self._health if self.judges("", body["kind"]) else None
+
+
+def test_an_application_among_the_objects_counts_where_it_is_known_and_another() -> None:
+    body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application"}
+    child, itself = there(CHILD, body), there(replace(CHILD, namespace="mooring", name="shop"), body)
+    assert health(child, judge=Says(Word.DEGRADED)) == "Degraded"
+    assert health(child, judge=Says(Word.UNKNOWN)) == "Healthy"
+    assert health(child, judge=Says(Word.MISSING)) == "Healthy"
+    assert health(itself, judge=Says(Word.DEGRADED)) == "Healthy"
 
 
 def test_what_could_not_be_compared_is_unknown_and_nothing_is_forgotten() -> None:

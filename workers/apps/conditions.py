@@ -14,6 +14,7 @@ SYNC_ERROR: Final = "SyncError"
 SHARED_RESOURCE: Final = "SharedResourceWarning"
 RENDER_NOT_REPRODUCIBLE: Final = "RenderNotReproducible"  # ours
 SYNC_WINDOW: Final = "SyncWindow"  # ours
+HEALTH_WARNING: Final = "HealthWarning"  # ours: a custom health check fails
 REPEATED_RESOURCE: Final = "RepeatedResourceWarning"
 DEPENDENCY_CYCLE: Final = "DependencyCycle"  # ours
 DEPENDENCY_WAITING: Final = "DependencyWaiting"  # ours

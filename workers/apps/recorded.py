@@ -34,15 +34,16 @@ from workers.apps.patches import (
     status_patch,
 )
 from workers.apps.projects import Projects
-from workers.apps.repositories import known_hosts, repo_secrets, tls_certificates
+from workers.apps.repositories import config, known_hosts, repo_secrets, tls_certificates
 from workers.apps.state import State, spec_digest
 from workers.apps.store import Claim, Listing
 from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.git.credentials import RepoSecret
+from workers.health import checks
 
 _TRIES: Final = 5
-_TRUST_AGE_S: Final = 10.0
+_TRUST_AGE_S: Final = 10.0  # as old may be what people seldom change
 
 
 class RecordedApplications(ABC):
@@ -55,6 +56,7 @@ class RecordedApplications(ABC):
         self._fresh_projects = Fresh(self._read_projects)
         self._fresh_secrets = Fresh(lambda: repo_secrets(api, namespace))
         self._fresh_known_hosts = Fresh(lambda: known_hosts(api, namespace), _TRUST_AGE_S)
+        self._fresh_config = Fresh(lambda: config(api, namespace), _TRUST_AGE_S)
         self._fresh_certificates = Fresh(lambda: tls_certificates(api, namespace), _TRUST_AGE_S)
 
     @abstractmethod
@@ -97,7 +99,8 @@ class RecordedApplications(ABC):
     def edition(self, app: Application) -> str:
         projects, name = self._fresh_projects.get(), app.spec.project_name
         project = projects.good.get(name)
-        return spec_digest(app, project.spec.to_dict() if project else projects.broken.get(name, ""))
+        asked = project.spec.to_dict() if project else projects.broken.get(name, "")
+        return spec_digest(app, asked, checks.edition(checks.written(self.config())))
 
     def claim(self, app: Application, state: OperationState, remember: State | None = None) -> Claim:
         id_ = uuid.uuid4().hex
@@ -246,6 +249,9 @@ class RecordedApplications(ABC):
 
     def known_hosts(self) -> str:
         return self._fresh_known_hosts.get()
+
+    def config(self) -> Mapping[str, str]:
+        return self._fresh_config.get()
 
     def tls_certificates(self) -> Mapping[str, str]:
         return self._fresh_certificates.get()

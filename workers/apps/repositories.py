@@ -1,4 +1,5 @@
-"""Where Argo CD's users keep the credentials of their repositories, and whom they trust to be the host."""
+"""Where Argo CD's users keep the credentials of their repositories, whom they trust to be the host, and
+settings."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from workers.installation import SECRET
 # https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#ssh-known-host-public-keys
 KNOWN_HOSTS: Final = "argocd-ssh-known-hosts-cm"
 TLS_CERTS: Final = "argocd-tls-certs-cm"
+CONFIG: Final = "argocd-cm"
 
 
 def repo_secrets(api: Api, namespace: str) -> tuple[RepoSecret, ...]:
@@ -43,6 +45,14 @@ def tls_certificates(api: Api, namespace: str) -> dict[str, str]:
     https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#repositories-using-self-signed-tls-certificates-or-are-signed-by-custom-ca
     """
     return {host.lower(): pem for host, pem in _config(api, namespace, TLS_CERTS).items()}
+
+
+def config(api: Api, namespace: str) -> dict[str, str]:
+    """What Argo CD's users set of Argo CD itself.
+
+    https://argo-cd.readthedocs.io/en/stable/operator-manual/argocd-cm-yaml/
+    """
+    return _config(api, namespace, CONFIG)
 
 
 def _config(api: Api, namespace: str, name: str) -> dict[str, str]:

@@ -94,8 +94,9 @@ class Applications(Protocol):
         ...
 
     def edition(self, app: Application) -> str:
-        """The digest of what `app` and its project ask for now: another one than `State.spec` was never
-        looked at. Taken before a look, it cannot cover an edit that the look did not see."""
+        """The digest of what `app`, its project and the health checks of argocd-cm ask for now: another one
+        than `State.spec` was never looked at. Taken before a look, it cannot cover an edit that the look did
+        not see."""
         ...
 
     def claim(self, app: Application, state: OperationState, remember: State | None = None) -> Claim:
@@ -193,6 +194,10 @@ class Applications(Protocol):
 
     def known_hosts(self) -> str:
         """The keys of ssh hosts from ConfigMap argocd-ssh-known-hosts-cm. Up to ten seconds old."""
+        ...
+
+    def config(self) -> Mapping[str, str]:
+        """The data of ConfigMap argocd-cm, empty where there is none. Up to ten seconds old."""
         ...
 
     def tls_certificates(self) -> Mapping[str, str]:

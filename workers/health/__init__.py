@@ -7,8 +7,9 @@ apps does not wait for its children. https://github.com/argoproj/argo-cd/issues/
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Protocol
 
 from workers.health import (
     api_service,
@@ -21,6 +22,7 @@ from workers.health import (
     job,
     persistent_volume_claim,
     pod,
+    pod_disruption_budget,
     replica_set,
     service,
     stateful_set,
@@ -29,7 +31,7 @@ from workers.health import (
 from workers.health.fields import Malformed, items, text
 from workers.health.status import Health, HealthStatus, progressing, unknown, worst
 
-__all__ = ["KINDS_WITH_HEALTH", "Health", "HealthStatus", "assess", "worst"]
+__all__ = ["BUILT_IN", "KINDS_WITH_HEALTH", "Health", "HealthStatus", "Judge", "assess", "kind_of", "worst"]
 
 # Keeps a hook's object until its phase is over: such an object ends on purpose, and how it ended counts.
 HOOK_FINALIZER: Final = "argocd.argoproj.io/hook-finalizer"
@@ -50,9 +52,27 @@ _ASSESS: Final[dict[tuple[str, str], Callable[[dict[str, Any]], Health]]] = {
     ("batch", "Job"): job.assess,
     ("extensions", "Ingress"): ingress.assess,
     ("networking.k8s.io", "Ingress"): ingress.assess,
+    ("policy", "PodDisruptionBudget"): pod_disruption_budget.assess,
 }
 
 KINDS_WITH_HEALTH: Final = frozenset(_ASSESS)
+
+
+class Judge(Protocol):
+    """Who says how objects are: custom.py, with the checks of an installation, or what is built in."""
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        """What is wrong with checks, by where they are written, as far as they were asked by now."""
+        ...
+
+    def judges(self, group: str, kind: str) -> bool:
+        """Whether objects of that kind have a health."""
+        ...
+
+    def assess(self, body: dict[str, Any]) -> Health | None:
+        """As the function of that name. Never raises."""
+        ...
 
 
 def assess(body: dict[str, Any]) -> Health | None:
@@ -61,12 +81,35 @@ def assess(body: dict[str, Any]) -> Health | None:
     Never raises: a field of the wrong type makes the health Unknown, and the message names the field.
     """
     try:
-        if text(body, "metadata", "deletionTimestamp") and HOOK_FINALIZER not in items(
-            body, "metadata", "finalizers"
-        ):
-            return progressing("Pending deletion")
-        group, slash, _ = text(body, "apiVersion").partition("/")
-        judge = _ASSESS.get((group if slash else "", text(body, "kind")))
-        return judge(body) if judge else None
+        judge = _ASSESS.get(kind_of(body))
+        return leaving(body) or (judge(body) if judge else None)
     except Malformed as error:
         return unknown(str(error))
+
+
+def leaving(body: dict[str, Any]) -> Health | None:
+    """The health of an object that is being deleted; None for others. Raises Malformed."""
+    if text(body, "metadata", "deletionTimestamp") and HOOK_FINALIZER not in items(
+        body, "metadata", "finalizers"
+    ):
+        return progressing("Pending deletion")
+    return None
+
+
+def kind_of(body: dict[str, Any]) -> tuple[str, str]:
+    """Group and kind. Raises Malformed."""
+    group, slash, _ = text(body, "apiVersion").partition("/")
+    return group if slash else "", text(body, "kind")
+
+
+class _BuiltIn:
+    problems: Mapping[str, str] = MappingProxyType({})
+
+    def judges(self, group: str, kind: str) -> bool:
+        return (group, kind) in KINDS_WITH_HEALTH
+
+    def assess(self, body: dict[str, Any]) -> Health | None:
+        return assess(body)
+
+
+BUILT_IN: Final[Judge] = _BuiltIn()

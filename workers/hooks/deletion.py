@@ -91,10 +91,11 @@ class _HooksOfDeletion(HookRunner):
         def goes_on() -> bool:
             return engine.applications.to_go(app)
 
+        judge = engine.judges.now()
         grounds = Grounds(
-            engine.api, engine.executor, Fence(goes_on), by, parent.inventory, lambda _: None, goes_on
+            engine.api, engine.executor, Fence(goes_on), by, parent.inventory, lambda _: None, goes_on, judge
         )
-        todo = runs(wanted, began(app, by, phase), (phase,))
+        todo = runs(wanted, began(app, by, phase), (phase,), judge)
         super().__init__(grounds, todo, {}, {})
         self._lives = {
             run.key: live for run, live in zip(todo, engine.executor.map(self._read, todo), strict=True)
@@ -106,7 +107,7 @@ class _HooksOfDeletion(HookRunner):
             live = self._lives[run.key]
             if live is None or not self._is_of(run, live):
                 continue
-            if live.deletion_timestamp and outcome(live)[0] == FAILED:
+            if live.deletion_timestamp and outcome(live, self._on.judge)[0] == FAILED:
                 self._lives[run.key] = released(self._engine.api, live)  # somebody wants it to run again
             else:
                 self._results[run_id(run)] = results.began(run, "")
@@ -143,7 +144,8 @@ class _HooksOfDeletion(HookRunner):
             if goes_along and run.options.delete is not Consent.NO and not definition:
                 left = deleted(api, live)
             else:
-                left = let_go(api, live, outcome(live)[0]) if policies else released(api, live)
+                ended, _ = outcome(live, self._on.judge)
+                left = let_go(api, live, ended) if policies else released(api, live)
             if left is not None and left.uid == live.uid and left.deletion_timestamp:
                 going.append(run)
         return self._waits(going, "be gone") if going else None

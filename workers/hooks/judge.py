@@ -14,7 +14,7 @@ from mooring.names import ID, OPERATION
 from workers.applyset.inventory import Entry
 from workers.cluster.live import Live
 from workers.desired import Stamp
-from workers.health import HOOK_FINALIZER, HealthStatus, assess
+from workers.health import BUILT_IN, HOOK_FINALIZER, HealthStatus, Judge
 from workers.hooks.results import FAILED, RUNNING, SUCCEEDED
 from workers.hooks.wanted import HookRun
 from workers.ownership import Whose, owner, tracked_by_argo, why_not_ours
@@ -70,10 +70,16 @@ def why_not_cleared(live: Live, by: Stamp, entry: Entry | None) -> str:
 
 
 def judge(
-    run: HookRun, live: Live | None, known: ResourceResult | None, by: Stamp, entry: Entry | None = None
+    run: HookRun,
+    live: Live | None,
+    known: ResourceResult | None,
+    by: Stamp,
+    entry: Entry | None = None,
+    of_health: Judge = BUILT_IN,
 ) -> Judged:
     """What is to be done about `run`, whose object is `live`. `known` is what is written down about it in
-    this operation, `entry` what the inventory says of an object of that name."""
+    this operation, `entry` what the inventory says of an object of that name; its health is judged by
+    `of_health`."""
     if known is not None and known.hook_phase in (SUCCEEDED, FAILED):
         return Judged(Deed.END, known.message, known.hook_phase)
     ours = live is not None and live.labels.get(OPERATION) == run.operation and not why_not_our_hook(live, by)
@@ -82,16 +88,16 @@ def judge(
     if live is None or not ours:
         message = f"{run.key.title} is missing, it might have been deleted"
         return Judged(Deed.END, message, FAILED)
-    phase, message = outcome(live)
+    phase, message = outcome(live, of_health)
     return Judged(Deed.WATCH if phase == RUNNING else Deed.END, message, phase)
 
 
-def outcome(live: Live) -> tuple[str, str]:
+def outcome(live: Live, judge: Judge = BUILT_IN) -> tuple[str, str]:
     """How the run of a hook whose object is `live` is or has ended, and what that says.
 
-    By its health, as Argo CD judges it: what has none has succeeded once it is there.
+    By its health, as `judge` has it: what has none has succeeded once it is there.
     """
-    health = assess(live.body) if live.body is not None else None
+    health = judge.assess(live.body) if live.body is not None else None
     if health is None:
         return SUCCEEDED, f"{live.key.name} created"
     if health.status is HealthStatus.HEALTHY:

@@ -20,7 +20,7 @@ from workers.applyset.inventory import Place
 from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.desired import CRD, Stamp
-from workers.health import HOOK_FINALIZER, KINDS_WITH_HEALTH
+from workers.health import BUILT_IN, HOOK_FINALIZER, Judge
 from workers.hooks.judge import why_not_our_hook
 from workers.observe import defined
 from workers.records import why_not_deleted
@@ -41,11 +41,17 @@ class Left:
 
 
 def left(
-    api: Api, executor: Executor, by: Stamp, places: Iterable[Place], *, cached: bool = False
+    api: Api,
+    executor: Executor,
+    by: Stamp,
+    places: Iterable[Place],
+    judge: Judge = BUILT_IN,
+    *,
+    cached: bool = False,
 ) -> Callable[[], Left]:
-    """Begin to look for what hooks of the app have left at `places`; what is returned waits for it. `cached`:
-    as the API server has seen it lately, for who only shows it. Neither raises for the cluster: see
-    `Left.unseen`."""
+    """Begin to look for what hooks of the app have left at `places`, whole where `judge` judges them; what is
+    returned waits for it. `cached`: as the API server has seen it lately, for who only shows it. Neither
+    raises for the cluster: see `Left.unseen`."""
     selector = f"{HOOK_OF}={by.applyset}"
 
     def listed(place: Place) -> tuple[Live, ...] | str:
@@ -55,7 +61,7 @@ def left(
             if kind is None:
                 gone = cached or name not in defined(api)  # with its definition its objects are
                 return () if gone else f"the cluster does not serve {place.group}/{place.kind} now"
-            small = name not in KINDS_WITH_HEALTH
+            small = not judge.judges(*name)
             return api.list(kind, place.namespace, selector, metadata_only=small, cached=cached)
         except MooringError as error:
             return f"{place.kind} in namespace {place.namespace or '(none)'}: {error}"

@@ -24,7 +24,7 @@ from workers.applyset.inventory import Inventory
 from workers.cluster.api import Api, Create, Update
 from workers.cluster.live import Live
 from workers.desired import CRD, Stamp, kinds_of_crd
-from workers.health import HOOK_FINALIZER
+from workers.health import HOOK_FINALIZER, Judge
 from workers.hooks import results
 from workers.hooks.judge import Deed, Judged, judge, why_not_our_hook
 from workers.hooks.ran import Ran
@@ -37,7 +37,8 @@ _TRIES = 5
 @dataclass(frozen=True, slots=True)
 class Grounds:
     """What a runner stands on. `record` writes down how its runs stand, in one guarded write; `goes_on` says,
-    once the claim is lost, whether whoever has it now carries out this same operation."""
+    once the claim is lost, whether whoever has it now carries out this same operation; `judge`, how a hook's
+    object is."""
 
     api: Api
     executor: Executor
@@ -46,6 +47,7 @@ class Grounds:
     inventory: Inventory
     record: Callable[[Results], None]
     goes_on: Callable[[], bool]
+    judge: Judge
 
 
 class HookRunner:
@@ -127,7 +129,12 @@ class HookRunner:
         entries = self._on.inventory.entries
         return {
             run: judge(
-                run, self._lives[run.key], self._results.get(run_id(run)), self._on.by, entries.get(run.key)
+                run,
+                self._lives[run.key],
+                self._results.get(run_id(run)),
+                self._on.by,
+                entries.get(run.key),
+                self._on.judge,
             )
             for run in runs
         }

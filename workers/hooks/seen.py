@@ -13,6 +13,7 @@ from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import Stamp
 from workers.engine import Engine
+from workers.health import Judge
 from workers.hooks.judge import why_not_our_hook
 from workers.hooks.left import Left, left
 from workers.hooks.results import RunId, hook_results, key_of
@@ -28,6 +29,7 @@ class Hooks:
     before: Mapping[RunId, ResourceResult]
     lives: Mapping[ObjectKey, Live | None]
     by: Stamp
+    judge: Judge
     others: Left = field(default_factory=Left)
 
     @property
@@ -44,16 +46,22 @@ class Hooks:
 
 
 def see(
-    engine: Engine, app: Application, wanted: tuple[WantedHook, ...] = (), parent: Parent | None = None
+    engine: Engine,
+    app: Application,
+    wanted: tuple[WantedHook, ...] = (),
+    parent: Parent | None = None,
+    judge: Judge | None = None,
 ) -> Hooks:
     """Look at the objects of the hooks `wanted`, and of those of the app's last operation; with its `parent`,
-    at what all of its hooks have left.
+    at what all of its hooks have left. `judge` tells their health (None: as it does now).
 
-    Raises ClusterUnavailable or ClusterRefused when any request for the first two fails.
+    Raises ClusterUnavailable or ClusterRefused when any request for the first two fails, Refused as
+    `Judges.now` does.
     """
     by = Stamp(engine.installation.id, app.key, parent.applyset if parent is not None else "")
     hooks = parent.inventory.hooks if parent is not None else ()
-    all_others = left(engine.api, engine.executor, by, hooks, cached=True)
+    judge = judge or engine.judges.now()
+    all_others = left(engine.api, engine.executor, by, hooks, judge, cached=True)
     before = hook_results(app.status.operation_state)
     kinds: dict[ObjectKey, Kind | None] = {
         hook.key: hook.kind if hook.served else None for hook in wanted if not hook.generates
@@ -71,4 +79,4 @@ def see(
     found = all_others()
     stay = parent.inventory.entries if parent is not None else {}
     others = tuple(live for live in found.lives if live.key not in lives and live.key not in stay)
-    return Hooks(wanted, before, lives, by, Left(others, found.unseen))
+    return Hooks(wanted, before, lives, by, judge, Left(others, found.unseen))

@@ -41,9 +41,16 @@ class HooksOfSync(HookRunner):
         self.state = state = claim.state
         of = occasion(hooks.by, claim.uid, state.started_at)
         grounds = Grounds(
-            engine.api, engine.executor, fence, hooks.by, parent.inventory, self._record, self._goes_on
+            engine.api,
+            engine.executor,
+            fence,
+            hooks.by,
+            parent.inventory,
+            self._record,
+            self._goes_on,
+            hooks.judge,
         )
-        wanted = runs(hooks.wanted, of, _OF_A_SYNC) if runs_hooks(state.operation) else ()
+        wanted = runs(hooks.wanted, of, _OF_A_SYNC, hooks.judge) if runs_hooks(state.operation) else ()
         super().__init__(grounds, wanted, hook_results(state), hooks.lives)
 
     def _record(self, results: Results) -> None:
@@ -76,7 +83,7 @@ def still_busy(engine: Engine, hooks: Hooks) -> str:
     known = (hooks.lives.get(key) for key in {key_of(one) for one in hooks.before.values()})
     ours = [live for live in known if live is not None and not why_not_our_hook(live, hooks.by)]
     for live in (*ours, *hooks.strays):
-        ended, _ = outcome(live)
+        ended, _ = outcome(live, hooks.judge)
         if ended != RUNNING:
             left = let_go(engine.api, live, ended)
             if left is not None and left.deletion_timestamp:
@@ -99,7 +106,7 @@ def let_strays_go(engine: Engine, app: Application, hooks: Hooks) -> None:
     Raises ClusterUnavailable or ClusterRefused when any request fails.
     """
     state = app.status.operation_state
-    ended = [(live, how) for live in hooks.strays if (how := outcome(live)[0]) != RUNNING]
+    ended = [(live, how) for live in hooks.strays if (how := outcome(live, hooks.judge)[0]) != RUNNING]
     if not ended or (state is not None and state.phase == "Running"):
         return
     # Asked after they were seen: those of an operation that began since are not ours to judge.
@@ -121,7 +128,7 @@ def end_hooks(engine: Engine, state: OperationState, hooks: Hooks) -> OperationS
         live = hooks.lives.get(id_[1])
         ended, message = FAILED, "Terminated"
         if live is not None and not why_not_our_hook(live, hooks.by):
-            now, said = outcome(live)
+            now, said = outcome(live, hooks.judge)
             if now == RUNNING:
                 deleted(engine.api, live)
             else:

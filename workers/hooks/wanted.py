@@ -23,7 +23,7 @@ from workers.applyset.identity import object_id
 from workers.applyset.inventory import Place
 from workers.cluster.kinds import Kind
 from workers.desired import FindKind, Stamp
-from workers.health import HOOK_FINALIZER, KINDS_WITH_HEALTH
+from workers.health import BUILT_IN, HOOK_FINALIZER, Judge
 from workers.render.manifest import Manifest, with_namespace
 
 # Of a Job, whose pods carry its name as a label; the API server cuts what it generates a name from likewise.
@@ -151,7 +151,9 @@ def places(hooks: Iterable[WantedHook]) -> frozenset[Place]:
     return frozenset(Place(one.key.group, one.key.kind, one.key.namespace) for one in hooks)
 
 
-def runs(hooks: Sequence[WantedHook], of: Occasion, phases: Collection[Phase]) -> tuple[HookRun, ...]:
+def runs(
+    hooks: Sequence[WantedHook], of: Occasion, phases: Collection[Phase], judge: Judge = BUILT_IN
+) -> tuple[HookRun, ...]:
     """The runs of those `hooks` that have one of `phases`."""
     found: dict[tuple[Phase, ObjectKey], HookRun] = {}
     for hook in hooks:
@@ -167,7 +169,7 @@ def runs(hooks: Sequence[WantedHook], of: Occasion, phases: Collection[Phase]) -
                 wave=hook.wave,
                 key=key,
                 kind=hook.kind,
-                body=_stamped(hook.body, key, of),
+                body=_stamped(hook.body, key, of, finalized=judge.judges(key.group, key.kind)),
                 delete=hook.hook.delete,
                 options=hook.options,
                 where=hook.where,
@@ -183,16 +185,16 @@ def _named(hook: WantedHook, of: Occasion, phase: Phase, twin: int) -> ObjectKey
     return replace(hook.key, name=hook.key.name[: _LONGEST_NAME - len(suffix)] + suffix)
 
 
-def _stamped(body: Mapping[str, Any], key: ObjectKey, of: Occasion) -> dict[str, Any]:
-    """A copy of the manifest that says whose it is and of which operation, and that stays, whoever deletes
-    it, until it was seen how it ended."""
+def _stamped(body: Mapping[str, Any], key: ObjectKey, of: Occasion, *, finalized: bool) -> dict[str, Any]:
+    """A copy of the manifest that says whose it is and of which operation. `finalized`: it stays, whoever
+    deletes it, until it was seen how it ended."""
     metadata: Mapping[str, Any] = body["metadata"]
     labels = {**(metadata.get("labels") or {}), OPERATION: of.id, HOOK_OF: of.by.applyset}
     labels.pop(APPLYSET_PART_OF, None)
     annotations = {**(metadata.get("annotations") or {}), ID: object_id(of.by.installation, of.by.app, key)}
     stamped = {**metadata, "name": key.name, "labels": labels, "annotations": annotations}
     stamped.pop("generateName", None)
-    if (key.group, key.kind) in KINDS_WITH_HEALTH:
+    if finalized:
         others = [one for one in metadata.get("finalizers") or () if one != HOOK_FINALIZER]
         stamped["finalizers"] = [*others, HOOK_FINALIZER]
     return {**body, "metadata": stamped}

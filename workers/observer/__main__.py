@@ -24,6 +24,8 @@ from workers.apps.store import Applications
 from workers.celery_app import make, send
 from workers.cluster.api import Api
 from workers.cluster.connect import connect as connect_cluster
+from workers.health.custom import Judges
+from workers.health.sandbox import Sandbox
 from workers.installation import ensure
 from workers.lease import hold
 from workers.observer.observer import Observer
@@ -46,8 +48,10 @@ def main() -> None:
         api = _reach(settings)
         app = make("mooring-observer", settings.redis_url)
         turns = Turns(client, time.time, settings.lease_s)
+        applications = _applications(settings, api)
+        judges = Judges(applications.config, Sandbox(settings))
         observer = Observer(
-            api, _applications(settings, api), settings.namespace, turns, lambda step: send(app, step)
+            api, applications, settings.namespace, turns, lambda step: send(app, step), judges
         )
         observer.run(_loop.turned)
     except MooringError as error:

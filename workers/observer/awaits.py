@@ -12,7 +12,7 @@ from mooring.model.application import Application
 from mooring.model.finalizers import obeyed
 from workers.apps.patches import state_of
 from workers.cluster.live import Live
-from workers.health import KINDS_WITH_HEALTH, HealthStatus, assess
+from workers.health import BUILT_IN, HealthStatus, Judge
 from workers.report import APPLYING, RETRYING
 
 # What these say may be another thing in a moment, and nobody need be told.
@@ -35,11 +35,11 @@ class Seen:
         return self.status not in _MOVING
 
 
-def seen(live: Live, *, gone: bool = False) -> Seen:
-    """What `live` shows; nothing is kept of it. Without its body that is whether it is there to stay."""
+def seen(live: Live, *, gone: bool = False, judge: Judge = BUILT_IN) -> Seen:
+    """What `live` shows, as `judge` has it; nothing is kept of it. Without its body: whether it stays."""
     status = ""
     if not gone:
-        found = assess({"metadata": {"deletionTimestamp": live.deletion_timestamp}} | (live.body or {}))
+        found = judge.assess({"metadata": {"deletionTimestamp": live.deletion_timestamp}} | (live.body or {}))
         status = (found.status if found else HealthStatus.HEALTHY).value
     return Seen(live.key, live.uid, live.generation or 0, status)
 
@@ -66,10 +66,10 @@ class Awaits:
     def to_go(self) -> frozenset[ObjectKey]:
         return self.leaving | self.going
 
-    def seeable(self, key: ObjectKey) -> bool:
+    def seeable(self, key: ObjectKey, judge: Judge) -> bool:
         """Whether an observer may look for it: of a kind that has no health only whether it is gone."""
-        kind = (key.group, key.kind)
-        return kind not in _UNSEEN and (kind in KINDS_WITH_HEALTH or key not in self.healthy)
+        seen_to = judge.judges(key.group, key.kind) or key not in self.healthy
+        return seen_to and (key.group, key.kind) not in _UNSEEN
 
 
 def worked_on(app: Application) -> bool:

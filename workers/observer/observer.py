@@ -24,7 +24,8 @@ from workers.apps.store import Applications
 from workers.apps.wishes import EDITION, OBSERVED, standing, turn_of
 from workers.cluster.api import Api
 from workers.cluster.watch import Change, Changed, Gone, Listed, watch
-from workers.health import KINDS_WITH_HEALTH
+from workers.health import BUILT_IN, Judge
+from workers.health.custom import Judges
 from workers.metrics import WAKES
 from workers.observer.awaits import Awaits, Seen, awaits, news, seen, worked_on
 from workers.observer.projects import Projects
@@ -35,6 +36,7 @@ _LINGERS_S: Final = 60.0  # how long a kind is watched on when nobody waits for 
 _ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
 _TURNS_S: Final = 1.0
 _MINE: Final = {OBSERVED: "1"}
+_CHECKS_S: Final = 5.0  # how old health checks may be here
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,6 @@ class Place:
     kind: str
     label: str
     namespace: str = ""
-
-    @property
-    def has_health(self) -> bool:
-        """Whether more is to be seen of its objects than whether they are there."""
-        return (self.group, self.kind) in KINDS_WITH_HEALTH
 
 
 _PROJECTS: Final = Place(ARGO_GROUP, "AppProject", "")
@@ -66,10 +63,17 @@ class _Watch:
 
 
 class Observer:
-    """`api` is the cluster's that has the objects and the `applications`; `send` puts a task on its queue."""
+    """`api` is the cluster's that has the objects and the `applications`; `send` puts a task on its queue,
+    `judges` say how objects are."""
 
     def __init__(
-        self, api: Api, applications: Applications, namespace: str, turns: Turns, send: Callable[[Step], None]
+        self,
+        api: Api,
+        applications: Applications,
+        namespace: str,
+        turns: Turns,
+        send: Callable[[Step], None],
+        judges: Judges,
     ) -> None:
         self._api = api
         self._applications = applications
@@ -90,6 +94,10 @@ class Observer:
         self._wishes: dict[AppKey, Mapping[str, str]] = {}  # to be wanted
         self._judged: dict[AppKey, frozenset[Seen]] = {}  # what each was woken by last
         self._tidied = time.monotonic()
+        self._judges = judges
+        self._judge: Judge = BUILT_IN
+        self._judged_until = 0.0
+        self._unread = ""  # why the newest checks are not read
 
     def run(self, pulse: Callable[[], None]) -> None:
         """Watch and wake until the process ends; calls `pulse` every second or so.
@@ -106,6 +114,7 @@ class Observer:
                     found.append(self._changes.get())
             except queue.Empty:
                 found = []
+            self._ask_who_judges()
             for place, change in found:
                 self._hear(place, change)
             self._watch_projects()
@@ -116,6 +125,26 @@ class Observer:
             except StoreUnavailable as error:
                 _log.warning("nobody is woken: %s", error)
                 time.sleep(_TURNS_S)
+
+    def _ask_who_judges(self) -> None:
+        """Where health checks have changed, all that is waited for is looked at anew."""
+        if time.monotonic() < self._judged_until:
+            return
+        self._judged_until = time.monotonic() + _CHECKS_S
+        try:
+            judge = self._judges.still(self._judge)
+        except MooringError as error:  # workers say so, too, where people see it
+            if str(error) != self._unread:
+                _log.warning("health is judged by the checks that were read last: %s", error)
+            self._unread = str(error)
+            return
+        self._unread = ""
+        if judge is not self._judge:
+            self._judge = judge
+            for place in self._watches.keys() - {self._home}:
+                self._watches.pop(place).ends.set()
+            self._refused.clear()
+            self._open |= self._apps.keys()
 
     # --- what is heard ------------------------------------------------------------------------------
     def _hear(self, place: Place, change: Change | Exception) -> None:
@@ -200,7 +229,7 @@ class Observer:
                 del self._watches[place]
                 self._refused[place.group, place.kind, place.namespace] = time.monotonic() + _ASKED_AGAIN_S
                 self._open |= self._apps.keys()  # seen elsewhere now, or nowhere
-                if place.namespace and place.has_health:
+                if place.namespace and self._has_health(place):
                     _log.warning(
                         "%s in namespace %s cannot be watched, their health is looked at by time: %s",
                         place.kind,
@@ -210,12 +239,12 @@ class Observer:
             case Exception():
                 raise change
             case Listed(objects):
-                now = {live.key: seen(live) for live in objects}
+                now = {live.key: seen(live, judge=self._judge) for live in objects}
                 lost = {key: replace(one, status="") for key, one in found.objects.items() if key not in now}
                 found.objects, found.listed = now | lost, True
                 self._open |= self._apps.keys()
             case Changed(live) | Gone(live):
-                found.objects[live.key] = seen(live, gone=isinstance(change, Gone))
+                found.objects[live.key] = seen(live, gone=isinstance(change, Gone), judge=self._judge)
                 self._open |= self._waiting.get(live.key, set())
 
     # --- who is woken -------------------------------------------------------------------------------
@@ -290,7 +319,7 @@ class Observer:
 
     def _place(self, key: ObjectKey, waits: Awaits) -> Place | None:
         """Where `key` is seen, if anywhere: all namespaces at once where that is permitted."""
-        if not waits.seeable(key):
+        if not waits.seeable(key, self._judge):
             return None
         kind = (key.group, key.kind)
         if (*kind, key.namespace) == (self._home.group, self._home.kind, self._home.namespace):
@@ -302,6 +331,10 @@ class Observer:
                 return Place(*kind, label, namespace)
         return None
 
+    def _has_health(self, place: Place) -> bool:
+        """Whether more is to be seen of its objects than whether they are there."""
+        return self._judge.judges(place.group, place.kind)
+
     def _watch(self, place: Place, now: float) -> None:
         try:
             kind = self._api.discovery.preferred(place.group, place.kind)
@@ -312,7 +345,7 @@ class Observer:
             self._refused[place.group, place.kind, place.namespace] = now + _ASKED_AGAIN_S
             return
         running = self._watches[place] = _Watch(now)
-        bare = not place.has_health
+        bare = not self._has_health(place)
         changes = watch(self._api, kind, place.namespace, place.label, metadata_only=bare)
         self._begin(place, changes, running.ends)
 

@@ -11,6 +11,7 @@ from mooring.names import STATE
 from workers.apps.state import State
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
+from workers.health import BUILT_IN
 from workers.observer.awaits import Awaits, Seen, awaits, news, seen
 from workers.report import APPLYING
 
@@ -163,9 +164,9 @@ def test_secrets_and_configmaps_are_never_looked_for_and_other_kinds_where_they_
         Awaits(frozenset(), frozenset(), every),
         Awaits(frozenset(), frozenset(), frozenset(), every),
     ):
-        assert {one for one in every if waits.seeable(one)} == {account, door}
+        assert {one for one in every if waits.seeable(one, BUILT_IN)} == {account, door}
     health = Awaits(every, frozenset(), frozenset())
-    assert {one for one in every if health.seeable(one)} == {door}
+    assert {one for one in every if health.seeable(one, BUILT_IN)} == {door}
 
 
 def test_a_wave_goes_on_once_all_of_it_is_healthy() -> None:

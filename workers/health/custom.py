@@ -1,0 +1,89 @@
+"""Health as one installation has it: by its own checks (checks.py), and else as built-in kinds are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mooring.text import printable
+from workers import health
+from workers.health import BUILT_IN, Health, HealthStatus, Judge
+from workers.health.checks import Check, Checks, read, written
+from workers.health.fields import Malformed
+from workers.health.sandbox import Answer, Lost, Sandbox
+from workers.health.status import progressing, unknown
+
+
+class Judges:
+    """Where judges come from. `config` gives the data of ConfigMap `argocd-cm`; whatever it raises is
+    raised."""
+
+    def __init__(self, config: Callable[[], Mapping[str, str]], sandbox: Sandbox) -> None:
+        self._config = config
+        self._sandbox = sandbox
+
+    def now(self) -> Judge:
+        """Who judges by what is written now, for one look. Raises Refused where that makes no sense."""
+        said = written(self._config())
+        return CustomJudge(read(said), self._sandbox) if said else BUILT_IN
+
+    def still(self, before: Judge) -> Judge:
+        """`before`, as long as nothing else is written. Raises as `now` does."""
+        judge = self.now()
+        same = isinstance(judge, CustomJudge) and isinstance(before, CustomJudge) and judge.same(before)
+        return before if same else judge
+
+
+class CustomJudge:
+    """Asks the `checks` of an installation first. One that does not end is not asked again: the next object
+    would take as long."""
+
+    def __init__(self, checks: Checks, sandbox: Sandbox) -> None:
+        self._checks = checks
+        self._sandbox = sandbox
+        self._ended: dict[str, str] = {}
+        self._problems: dict[str, str] = {}
+
+    def same(self, other: CustomJudge) -> bool:
+        """Whether both go by the same checks."""
+        return self._checks == other._checks
+
+    @property
+    def problems(self) -> Mapping[str, str]:
+        return self._problems
+
+    def judges(self, group: str, kind: str) -> bool:
+        return self._checks.of(group, kind) is not None or BUILT_IN.judges(group, kind)
+
+    def assess(self, body: dict[str, Any]) -> Health | None:
+        try:
+            check = self._checks.of(*health.kind_of(body))
+            going = health.leaving(body)
+        except Malformed as error:
+            return unknown(str(error))
+        if check is None or going is not None:
+            return going or health.assess(body)
+        if why := self._ended.get(check.where):
+            return unknown(f"{check.where} {why}")
+        try:
+            return self._told(check, self._asked(check, body))
+        except Lost as error:  # no hook has failed by that, and no app is broken: it is asked again soon
+            said = self._problems[check.where] = f"{check.where} was not evaluated: {error}"
+            return progressing(said)
+
+    def _asked(self, check: Check, body: dict[str, Any]) -> Answer:
+        try:
+            return self._sandbox.ask(check, body)
+        except Lost:  # mostly for once
+            return self._sandbox.ask(check, body)
+
+    def _told(self, check: Check, answer: Answer) -> Health | None:
+        if "none" in answer:
+            return None
+        if why := answer.get("ended") or answer.get("error"):
+            self._problems[check.where] = said = f"{check.where} {printable(why)}"
+            if "ended" in answer:
+                self._ended[check.where] = why
+            return unknown(said)
+        message = "\n".join(map(printable, answer["message"].splitlines()))
+        return Health(HealthStatus(answer["status"]), message)

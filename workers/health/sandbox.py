@@ -1,0 +1,131 @@
+"""Where health checks are evaluated: in a confined child, since scripts may never end, ask for all the memory
+there is, or know a flaw of their interpreter. It is started at the first check, kept for a while, and then
+another.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+import sys
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from mooring.errors import RenderFailed
+from mooring.settings import Settings
+from workers.confine.run import Bounds, Command, ToolFailed, ToolTooBig, python
+from workers.confine.scratch import scratch
+from workers.confine.talk import Talk
+from workers.health import evaluate
+from workers.health.checks import Cel, Check, Lua
+
+_KEPT_S: Final = 30.0  # how long one child answers; unused, it ends by itself after twice that
+_PATIENCE_S: Final = 30.0  # of a machine that others keep busy: the child counts what it is given
+_PROGRAM: Final = Path(evaluate.__file__).resolve()
+_LOOP: Final = f"has not ended after {evaluate.SECONDS:g} s: look for a loop"
+_TOO_MUCH: Final = f"needs more than {evaluate.MEMORY >> 20} MiB of memory"
+
+Answer = dict[str, Any]
+
+
+class Sandbox:
+    """The child of this process. Safe for threads, one at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._talk: Talk | None = None
+        self._began = 0.0
+        self._ends = ExitStack()
+
+    def ask(self, check: Check, body: dict[str, Any]) -> Answer:
+        """What `check` says of the object `body`, as evaluate.py answers. Raises Lost when nobody was there
+        to answer, which says nothing about either."""
+        question = orjson.dumps(_question(check, body))
+        with self._lock:
+            try:
+                told: Answer = orjson.loads(self._talking().ask(question, _PATIENCE_S))
+            except ToolFailed as error:
+                self._end()
+                if error.code == -signal.SIGKILL:  # by a kernel short of memory, or by a person
+                    raise Lost("its program was ended from outside; try again") from error
+                return {"ended": _why(error)}
+            except ToolTooBig:
+                self._end()
+                return {"ended": _TOO_MUCH}
+            except OSError as error:
+                self._end()
+                raise Lost(f"its program could not be started: {error.strerror}") from error
+            except (RenderFailed, orjson.JSONDecodeError) as error:
+                self._end()
+                raise Lost(str(error)) from error
+            except BaseException:  # as a time limit of Celery's: the next one must not get this answer
+                self._end()
+                raise
+        return told
+
+    def close(self) -> None:
+        """End the child, if there is one."""
+        with self._lock:
+            self._end()
+
+    def _talking(self) -> Talk:
+        if self._talk is not None and time.monotonic() - self._began < _KEPT_S:
+            return self._talk
+        self._end()
+        bounds = Bounds(
+            seconds=2 * _KEPT_S + _PATIENCE_S,
+            memory_bytes=evaluate.MEMORY,
+            file_bytes=0,
+            processes=1,
+            tick_s=0.25,
+            unconfined=self._settings.render_unconfined,
+        )
+        libraries = _libraries()
+        directory = self._ends.enter_context(scratch(self._settings.state_directory()))
+        command = Command(
+            (sys.executable, "-I", "-S", str(_PROGRAM), *map(str, libraries)),
+            directory,
+            readable=(*python(), _PROGRAM, *libraries),
+        )
+        self._began = time.monotonic()
+        self._talk = Talk(command, bounds)
+        self._ends.callback(self._talk.close)
+        return self._talk
+
+    def _end(self) -> None:
+        self._talk = None
+        self._ends.close()
+
+
+class Lost(Exception):
+    """The child could not be started, or was ended by somebody else."""
+
+
+def _question(check: Check, body: dict[str, Any]) -> dict[str, Any]:
+    match check:
+        case Lua():
+            return {"lua": check.script, "open": check.open_libs, "object": body}
+        case Cel():
+            expressions = {"inProgress": check.in_progress, "failed": check.failed, "current": check.current}
+            return {"cel": expressions, "object": body}
+
+
+def _why(error: ToolFailed) -> str:
+    if error.code in (-signal.SIGPROF, -signal.SIGXCPU):
+        return _LOOP
+    return _TOO_MUCH if error.code == -signal.SIGABRT else f"has broken its interpreter (code {error.code})"
+
+
+def _libraries() -> tuple[Path, ...]:
+    """Where the packages of both languages lie; they are not loaded here."""
+    found = (importlib.util.find_spec(name) for name in ("lupa", "cel_expr_python"))
+    places = {
+        Path(place).resolve().parent for one in found if one for place in one.submodule_search_locations or ()
+    }
+    return tuple(sorted(places))
