@@ -218,8 +218,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         parent.inventory.entries,
         engine.api.discovery.preferred,
         parent.applyset,
-        judge,
         begun,
+        judge,
     )
     blocking = next((str(one) for one in asks if one.blocks), checked.blocking)
     lost = _lost_inventory(engine, app, parent, observed)

@@ -73,8 +73,8 @@ def observe(
     inventory: Iterable[ObjectKey],
     find: FindPreferred,
     applyset: str,
-    judge: Judge = BUILT_IN,
     begun: Mapping[Place, Begun] | None = None,
+    judge: Judge = BUILT_IN,
 ) -> Observed:
     """Everything the cluster has of the objects `wanted`, those in `inventory`, and others with our label.
 
