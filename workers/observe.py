@@ -48,7 +48,7 @@ class Begun:
 
 
 def begin(
-    api: Api, executor: Executor, had: Iterable[ResourceStatus], applyset: str, judge: Judge
+    api: Api, executor: Executor, had: Iterable[ResourceStatus], applyset: str, judge: Judge = BUILT_IN
 ) -> Mapping[Place, Begun]:
     """Ask for the kinds of what an app `had` when it was last looked at, for these seldom change: so the API
     server answers while Git does. Raises nothing: whoever observes finds out what is wrong."""
