@@ -62,7 +62,7 @@ CMD ["--host", "0.0.0.0", "--port", "8080"]
 FROM ${PYTHON} AS mooring
 # ssh looks its user up by name, so there is one.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git=1:2.39.5-0+deb12u3 openssh-client=1:9.2p1-2+deb12u10 \
+    && apt-get install --yes --no-install-recommends git=1:2.39.5-0+deb12u3 gpgv=2.2.40-1.1+deb12u2 openssh-client=1:9.2p1-2+deb12u10 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 65532 --user-group --no-create-home --home-dir /var/lib/mooring mooring \
     && install --directory --owner mooring --group mooring /var/lib/mooring

@@ -397,6 +397,13 @@ def _tools(settings: Settings) -> Iterator[Finding]:
         yield Finding("ssh", State.OK, ssh)
     else:
         yield Finding("ssh", State.WARNING, "is not on PATH", "install OpenSSH for repositories by ssh")
+    gpgv = shutil.which("gpgv")
+    if gpgv:
+        yield Finding("gpgv", State.OK, gpgv)
+    else:
+        yield Finding(
+            "gpgv", State.WARNING, "is not on PATH", "or no project can have keys of GPG in signatureKeys"
+        )
     from workers.render import tools
 
     for name, what in (("helm", "charts"), ("kustomize", "kustomizations"), ("jsonnet", "Jsonnet")):

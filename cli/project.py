@@ -122,6 +122,8 @@ def _summary(found: AppProject) -> Iterator[tuple[str, str]]:
     yield from _rows("Allowed Namespaced Resources", ["*/*"] if named is None else named)
     black = [f"{kind.group}/{kind.kind}" for kind in spec.namespace_resource_blacklist]
     yield from _rows("Denied Namespaced Resources", black)
+    if spec.signature_keys:
+        yield from _rows("Signature Keys", [key.key_id for key in spec.signature_keys])
     if spec.sync_windows:
         yield from _rows("Sync Windows", [window.title for window in spec.sync_windows])
 

@@ -8,6 +8,7 @@ from typing import NewType
 # The destination as an Application names it, normalised: the URL of its API server.
 ClusterRef = NewType("ClusterRef", str)
 IN_CLUSTER = ClusterRef("https://kubernetes.default.svc")
+IN_CLUSTER_NAME = "in-cluster"
 
 
 @dataclass(frozen=True, slots=True, order=True)

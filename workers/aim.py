@@ -23,14 +23,15 @@ from workers.engine import Engine
 from workers.fetch import Fetcher
 from workers.jobs import inputs_of
 from workers.jobs import jobs as jobs_of
+from workers.origin import Origin
 from workers.plan import Notice
 from workers.push import PUSH, followed
-from workers.render.files import Tree
 from workers.render.patience import within
 from workers.render.render import render
 from workers.render.source import Job, Rendered
 from workers.report import UNKNOWN
 from workers.rollback import ROLLED_BACK
+from workers.signatures import check as signatures
 
 _NOT_RENDERED: Final = "what was rolled back to cannot be rendered again, and drift is not corrected"
 
@@ -182,7 +183,7 @@ def rendered(
     created = ownership.moment(app.metadata.creation_timestamp) if new else None
     since = created.timestamp() + 1.0 if created else None  # which has whole seconds
     revisions: dict[int, str] = {}
-    trees: list[Tree] = []
+    origins: list[Origin] = []
     answers: dict[tuple[str, str], str] = {}  # two sources may differ by their paths alone
     for number, source in enumerate(wanted.sources):
         origin = checkout.origin_of(engine, source, app.spec.project_name)
@@ -200,8 +201,13 @@ def rendered(
                 answers[question] = checkout.resolve(engine, origin, question[1], hint, since)
             found = answers[question]
         revisions[number] = found
-        trees.append(origin.tree(found))
+        origins.append(origin)
     pinned = wanted.moved(revisions)
+    named = revisions_of(sync) if sync else ()
+    signatures.check(
+        engine, project, pinned, origins, named if len(named) == len(origins) else [""] * len(origins)
+    )
+    trees = [origin.tree(revisions[number]) for number, origin in enumerate(origins)]
 
     def fetch(source: Source) -> Fetcher:
         return Fetcher(engine.applications, engine.settings, project, source, engine.git_patience_s)

@@ -29,8 +29,8 @@ _REF: Final = re.compile(r"[A-Za-z0-9_-]+")
 def sources_of(app: Application, project: AppProject, sync: SyncOperation | None = None) -> Pinned:
     """What is to be deployed: the app's sources, or those that `sync` names instead, without revisions.
 
-    Raises Refused when there is none, or the project does not permit one, or what they are called is not
-    clear.
+    Raises Refused when there is none, or the project does not permit one or wants it signed and it cannot be,
+    or what they are called is not clear.
     """
     if sync is not None and replaces(sync):
         several = bool(sync.sources)
@@ -46,11 +46,17 @@ def sources_of(app: Application, project: AppProject, sync: SyncOperation | None
         at = f"{where}s[{number}]" if several else where
         if not source.repo_url:
             raise Refused(f"{at}.repoURL is missing: name a repository", condition="InvalidSpecError")
-        if not project.permits_source(source.repo_url):
+        if rule := project.why_no_source(source.repo_url):
             raise Refused(
                 f"project {project.metadata.name} does not permit the repository {masked(source.repo_url)}: "
-                "add it to spec.sourceRepos or move the app",
+                f"{rule}; change the project, or move the app",
                 condition="InvalidSpecError",
+            )
+        if project.spec.signature_keys and not is_git(source):
+            raise Refused(
+                f"{at}: project {project.metadata.name} deploys only what is signed by one of its "
+                "spec.signatureKeys, and only Git's commits and tags have signatures that are checked",
+                condition="ComparisonError",
             )
         _check_ref(sources, number, at)
     return Pinned(sources, ("",) * len(sources), several)

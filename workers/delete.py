@@ -45,9 +45,9 @@ from workers.hooks.left import left, why_it_stays
 from workers.hooks.runner import deleted
 from workers.hooks.seen import see
 from workers.hooks.sync import end_hooks
-from workers.look import places
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, moment, owner
+from workers.permitted import permitted
 from workers.plan import Notice, Plan, Viewpoint
 from workers.tell import DELETION, Ending, in_proportion, now
 from workers.upstream import dependents
@@ -183,7 +183,7 @@ def _carry_out(engine: Engine, site: _Site, how: Cascade) -> tuple[Deletion, Seq
     """Delete wave after wave, as long as each is gone at once. What is left then, what failed, and whether
     all of that may pass by itself."""
     app, observed = site.app, site.observed
-    permits = _permits(engine, app)
+    why_not = _why_not(engine, app)
     fence = Fence(lambda: engine.applications.to_go(app))
     while True:
         found = deletion(
@@ -193,7 +193,7 @@ def _carry_out(engine: Engine, site: _Site, how: Cascade) -> tuple[Deletion, Seq
             app.spec.sync_options,
             cascade=how,
             approved=approved(app.metadata.annotations, app.metadata.deletion_timestamp),
-            permits=permits,
+            why_not=why_not,
         )
         if not found.now:
             return found, (), True
@@ -206,18 +206,11 @@ def _carry_out(engine: Engine, site: _Site, how: Cascade) -> tuple[Deletion, Seq
             return found, told, all(one.retry for one in failed)
 
 
-def _permits(engine: Engine, app: Application) -> Callable[[Live], bool]:
-    """Whether the app's project lets it touch an object. Raises Refused where there is no project to ask."""
-    project = engine.applications.project(app.spec.project_name)
-    server, name = places(engine, app)
-
-    def permits(live: Live) -> bool:
-        key = live.key
-        return project.permits_resource(key.group, key.kind, live.kind.namespaced, key.name) and (
-            not key.namespace or project.permits_destination(server, name, key.namespace)
-        )
-
-    return permits
+def _why_not(engine: Engine, app: Application) -> Callable[[Live], str]:
+    """Which rule of the app's project keeps it from touching an object. Raises Refused where there is no
+    project to ask."""
+    may = permitted(engine, app, engine.applications.project(app.spec.project_name))
+    return lambda live: may.why_not(live.key, namespaced=live.kind.namespaced)
 
 
 def _after(engine: Engine, observed: Observed, applied: Applied) -> Observed:
@@ -272,8 +265,8 @@ def _hooks_left(engine: Engine, app: Application) -> tuple[Waits | None, list[st
     lives = [live for live in there.values() if live.labels.get(OPERATION) != after]
     if not lives:
         return None, []
-    permits, options = _permits(engine, app), app.spec.sync_options
-    why = {live.key: why_it_stays(live, app.key, by.installation, options, permits) for live in lives}
+    why_not, options = _why_not(engine, app), app.spec.sync_options
+    why = {live.key: why_it_stays(live, app.key, by.installation, options, why_not) for live in lives}
     goes = [live for live in lives if not why[live.key]]
     stays = [f"{live.key.title}: {why[live.key]}" for live in lives if why[live.key]]
     asked = [live.key for live in goes if sync_options(options, live.annotations).delete is Consent.CONFIRM]

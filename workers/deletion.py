@@ -64,12 +64,12 @@ def deletion(
     *,
     cascade: Cascade,
     approved: bool,
-    permits: Callable[[Live], bool],
+    why_not: Callable[[Live], str],
 ) -> Deletion:
     """What is left to be done about the objects in `inventory`, as `observed`.
 
     `options` are the app's sync options as written; `approved`: somebody has confirmed what asks for that;
-    `permits(live)` whether the app's project lets it touch the object.
+    `why_not(live)` which rule of the app's project keeps it from touching the object, "" where none does.
     """
     candidates: list[Step] = []
     going: list[Live] = []
@@ -90,7 +90,7 @@ def deletion(
         if whose in (Whose.OTHER_APP, Whose.OTHER_INSTALLATION):
             gone.add(key)  # handed over: theirs now
             continue
-        if kept := _why_kept(live, inventory, view, options, permits):
+        if kept := _why_kept(live, inventory, view, options, why_not):
             stays.append(kept)
         elif live.deletion_timestamp:
             going.append(live)
@@ -123,7 +123,7 @@ def _why_kept(
     inventory: Inventory,
     view: Viewpoint,
     options: Sequence[str],
-    permits: Callable[[Live], bool],
+    why_not: Callable[[Live], str],
 ) -> Extra | None:
     key = live.key
     foreign = why_not_deleted(key, live, view.app.namespace, view.installation) or why_not_ours(
@@ -137,6 +137,6 @@ def _why_kept(
         return Extra(key, live, "its sync option Delete=false, or helm.sh/resource-policy: keep, keeps it")
     if (key.group, key.kind) == CRD:
         return Extra(key, live, "all objects of its kind would go with it: delete it by hand if you mean it")
-    if not permits(live):
-        return Extra(key, live, "the app's project does not permit the object", _FOREIGN)
+    if rule := why_not(live):
+        return Extra(key, live, rule, _FOREIGN)
     return None

@@ -116,9 +116,9 @@ class Fetcher:
         return _Pinned(mirror.tree, addresses), found.commit
 
     def _check_permitted(self, url: str) -> None:
-        if not self.project.permits_source(url):
+        if rule := self.project.why_no_source(url):
             name = self.project.metadata.name
-            raise Refused(f"project {name} does not permit this address: add it to spec.sourceRepos")
+            raise Refused(f"project {name} does not permit this address: {rule}")
 
     def _credential(self, url: str) -> Credential:
         """What opens a chart repository, a registry or the host of a file."""

@@ -132,7 +132,7 @@ class Following:
                 continue
             before = Pinned.compared(app.status.sync)
             looked.append(_Looked(app, before, origins, revision))
-        changed = _touched(looked)
+        changed = _touched(looked) | self._signed(looked)
         for one in looked:
             if one.app.key in changed:
                 # Each under the name of its turn: a push to another source must not take its place.
@@ -140,6 +140,19 @@ class Following:
             elif one.before and any(one.before.revisions[n] != one.revision for n in one.origins):
                 untouched[one.app.key] = one.revision
         return touched, untouched
+
+    def _signed(self, looked: Sequence[_Looked]) -> set[AppKey]:
+        """Those for whom each commit must be looked at, whatever it has changed: it must be signed."""
+        names = {one.app.spec.project_name for one in looked}
+        projects = {name: self._engine.applications.project(name) for name in names}
+        found: set[AppKey] = set()
+        for one in looked:
+            project, sources = projects[one.app.spec.project_name], one.app.spec.all_sources
+            if project.asks_signatures and any(
+                project.signers(sources[number].repo_url) is not None for number in one.origins
+            ):
+                found.add(one.app.key)
+        return found
 
 
 def _told_before(turn: Turn) -> dict[str, Any]:

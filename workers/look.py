@@ -37,10 +37,11 @@ from workers.desired import CRD, Desired, Stamp, desired, kinds_of_crds
 from workers.engine import Engine
 from workers.health import Judge
 from workers.hooks.seen import Hooks, see
-from workers.hooks.wanted import WantedHook, apart, hooks_of
+from workers.hooks.wanted import apart, hooks_of
 from workers.ignore.ignored import Ignore, ignoring
 from workers.observe import Observed, begin, observe
 from workers.ownership import Whose, approved, owner
+from workers.permitted import Permitted, check_destination, check_namespace, check_objects, kept, permitted
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan, without_keys
 from workers.proof import due_again
 from workers.render.source import Drawn
@@ -74,6 +75,7 @@ class Checked:
     windows: tuple[Window, ...]  # those of the project that apply to the app
     edition: str
     ignore: Ignore
+    may: Permitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +150,11 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
     unrenderable = [text for text in blocking if text.startswith(("spec.source", "spec.destination"))]
     if unrenderable:
         raise Refused(unrenderable[0], condition="InvalidSpecError")
-    destination = app.spec.destination
-    server, name = places(engine, app)
-    if not project.permits_destination(server, name, destination.namespace):
-        raise Refused(
-            f"project {project.metadata.name} does not permit the destination "
-            f"{destination.server or destination.name} namespace {destination.namespace or '(none)'}: "
-            "add it to spec.destinations or move the app",
-            condition="InvalidSpecError",
-        )
+    may = permitted(engine, app, project)
+    check_destination(may, app.spec.destination)
     managed_namespace.check(app, project)
     ignore = ignoring(app.spec.ignore_differences, engine.settings)
-    return Checked(app, project, tuple(notices), next(iter(blocking), ""), windows, edition, ignore)
+    return Checked(app, project, tuple(notices), next(iter(blocking), ""), windows, edition, ignore, may)
 
 
 def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
@@ -200,7 +195,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     find, namespace = engine.api.discovery.find, app.spec.destination.namespace
     wanted, twice = desired(stay, find, namespace, options(app, operation), stamping, checked.ignore, coming)
     hooks = hooks_of(hooked, find, coming, namespace, options(app, operation))
-    check_permitted(engine, checked, (*wanted, *hooks))
+    check_objects(checked.may, (*wanted, *hooks))
     asks = unsupported_manifests((*(item.body for item in wanted), *(hook.body for hook in hooks)))
     twofold = managed_namespace.told(app, {item.key for item in wanted})
     notices = [
@@ -221,6 +216,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         begun,
         judge,
     )
+    check_namespace(checked.may, app, options(app, operation), observed.nowhere)
     blocking = next((str(one) for one in asks if one.blocks), checked.blocking)
     lost = _lost_inventory(engine, app, parent, observed)
     if lost:
@@ -266,7 +262,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         options(app, operation),
         decision.permission,
     )
-    found = without_keys(found, {hook.key for hook in hooks})
+    found = kept(without_keys(found, {hook.key for hook in hooks}), checked.may)
     rest: Plan | None = None
     words = _shared(engine, app, found)
     told = found.notices
@@ -401,32 +397,6 @@ def _lost_inventory(engine: Engine, app: Application, parent: Parent, observed: 
         "say that they are this app's: restore it from a backup, or sync by hand to begin a new one, which "
         "never prunes what left Git before"
     )
-
-
-def check_permitted(engine: Engine, checked: Checked, wanted: Sequence[Desired | WantedHook]) -> None:
-    """Raises Refused for what the project does not permit."""
-    project = checked.project
-    server, name = places(engine, checked.app)
-    for item in wanted:
-        key = item.key
-        if not project.permits_resource(key.group, key.kind, item.kind.namespaced, key.name):
-            raise Refused(
-                f"project {project.metadata.name} does not permit {key.group or 'core'}/{key.kind}",
-                where=item.where,
-                condition="InvalidSpecError",
-            )
-        if key.namespace and not project.permits_destination(server, name, key.namespace):
-            raise Refused(
-                f"project {project.metadata.name} does not permit namespace {key.namespace}",
-                where=item.where,
-                condition="InvalidSpecError",
-            )
-
-
-def places(engine: Engine, app: Application) -> tuple[str, str]:
-    """The destination as a project's rules may name it: the URL and the name of the one cluster there is."""
-    destination = app.spec.destination
-    return destination.server or IN_CLUSTER, destination.name or "in-cluster"
 
 
 def options(app: Application, operation: Operation | None) -> tuple[str, ...]:

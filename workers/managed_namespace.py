@@ -45,10 +45,10 @@ def check(app: Application, project: AppProject) -> None:
         if name.startswith(_RESERVED):
             why = f"{_FIELD}: {name} says whose an object is: leave it out"
             raise Refused(why, condition="InvalidSpecError")
-    if not project.permits_resource("", "Namespace", False, namespace):
+    if rule := project.why_no_resource("", "Namespace", False, namespace):
         raise Refused(
-            f"{_FIELD}: project {project.metadata.name} does not permit Namespaces: add them to its "
-            "spec.clusterResourceWhitelist, or leave the metadata out",
+            f"{_FIELD}: project {project.metadata.name} does not permit Namespaces: {rule}; change the "
+            "project, or leave the metadata out",
             condition="InvalidSpecError",
         )
 

@@ -5,14 +5,17 @@ https://argo-cd.readthedocs.io/en/stable/user-guide/projects/
 
 from __future__ import annotations
 
-import re
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from mooring import repourl
 from mooring.errors import Refused
+from mooring.model.globs import glob
+from mooring.model.integrity import SignatureKey, SourceIntegrity, signers
 from mooring.model.part import Bool, Int, Metadata, Part
 from mooring.model.spec import Destination
 
@@ -21,11 +24,19 @@ class GroupKind(Part):
     group: str
     kind: str
 
+    @property
+    def title(self) -> str:
+        return f"{self.group or 'core'}/{self.kind}"
+
 
 class ClusterGroupKind(GroupKind):
     """Cluster-scoped kinds can be narrowed to names; an empty `name` means all."""
 
     name: str = ""
+
+    @property
+    def title(self) -> str:
+        return f"{self.group or 'core'}/{self.kind} {self.name}".rstrip()
 
 
 class JwtToken(Part):
@@ -88,15 +99,11 @@ class SyncWindow(Part):
             (self.namespaces, (destination.namespace,)),
         )
         found = [
-            any(_glob(pattern).fullmatch(value) for pattern in patterns for value in values)
+            any(glob(pattern).fullmatch(value) for pattern in patterns for value in values)
             for patterns, values in selects
             if patterns
         ]
         return bool(found) and (all(found) if self.and_operator else any(found))
-
-
-class SignatureKey(Part):
-    key_id: str
 
 
 class DestinationServiceAccount(Part):
@@ -121,7 +128,16 @@ class AppProjectSpec(Part):
     cluster_resource_blacklist: tuple[ClusterGroupKind, ...] = ()
     source_namespaces: tuple[str, ...] = ()
     permit_only_project_scoped_clusters: Bool = False
+    source_integrity: SourceIntegrity | None = None
     destination_service_accounts: tuple[DestinationServiceAccount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster by every URL and every name that a project's rules may call it by."""
+
+    servers: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class AppProjectStatus(Part):
@@ -146,54 +162,78 @@ class AppProject(Part):
         name = metadata.get("name") if isinstance(metadata, dict) else None
         return cls.read(raw, f"AppProject {name or '(without a name)'}")
 
-    def permits_source(self, url: str) -> bool:
-        """Whether manifests may come from this repository; `*` ends at a `/`, `**` does not."""
+    def why_no_source(self, url: str) -> str:
+        """Which rule keeps manifests from coming from this repository; "" where they may. `*` ends at a `/`,
+        `**` does not."""
         wanted, permitted = repourl.normalise(url), False
-        for pattern in self.spec.source_repos:
+        for number, pattern in enumerate(self.spec.source_repos):
             inner = pattern.removeprefix("!")
-            matches = inner == "*" or _glob(repourl.normalise(inner), "/").fullmatch(wanted) is not None
+            matches = inner == "*" or glob(repourl.normalise(inner), "/").fullmatch(wanted) is not None
             if not pattern.startswith("!"):
                 permitted = permitted or matches
             elif matches:
-                return False
+                return f"spec.sourceRepos[{number}] (!{repourl.masked(inner)}) forbids it"
             else:
                 permitted = True  # as in Argo CD: what is not forbidden by a `!` is thereby allowed
-        return permitted
+        return "" if permitted else _not_among("spec.sourceRepos", self.spec.source_repos)
 
-    def permits_destination(self, server: str, name: str, namespace: str) -> bool:
-        """Whether objects may go there. Give both URL and name of the cluster where both are known."""
+    def permits_source(self, url: str) -> bool:
+        """Whether manifests may come from this repository."""
+        return not self.why_no_source(url)
+
+    @property
+    def asks_signatures(self) -> bool:
+        """Whether anything that its apps deploy must be signed."""
+        return bool(self.spec.signature_keys or self.spec.source_integrity)
+
+    def signers(self, url: str) -> frozenset[str] | None:
+        """The keys of which one must have signed what is deployed from the Git repository, as
+        `mooring.model.integrity.key_of` has them; None where none need have."""
+        return signers(self.spec.signature_keys, self.spec.source_integrity, url)
+
+    def why_no_destination(self, cluster: Cluster, namespace: str) -> str:
+        """Which rule keeps objects from going to `namespace` of the cluster; "" where they may."""
         permitted = False
-        for item in self.spec.destinations:
-            by_name = name != "" and _permits(item.name, name)
-            by_server = server != "" and _permits(item.server, server)
-            by_namespace = _permits(item.namespace, namespace)
-            if (by_name or by_server) and by_namespace:
+        for number, item in enumerate(self.spec.destinations):
+            passed = {
+                "name": _permits(item.name, cluster.names),
+                "server": _permits(item.server, cluster.servers),
+                "namespace": _permits(item.namespace, (namespace,)),
+            }
+            if (passed["name"] or passed["server"]) and passed["namespace"]:
                 permitted = True
-            elif any(
-                pattern.startswith("!") and not passed
-                for pattern, passed in (
-                    (item.name, by_name),
-                    (item.server, by_server),
-                    (item.namespace, by_namespace),
-                )
+                continue
+            for field, pattern in (
+                ("name", item.name),
+                ("server", item.server),
+                ("namespace", item.namespace),
             ):
-                return False
-        return permitted
+                if pattern.startswith("!") and not passed[field]:
+                    return f"spec.destinations[{number}] ({field}: {pattern}) forbids it"
+        return "" if permitted else _not_among("spec.destinations", self.spec.destinations)
+
+    def permits_destination(self, cluster: Cluster, namespace: str) -> bool:
+        """Whether objects may go there."""
+        return not self.why_no_destination(cluster, namespace)
+
+    def why_no_resource(self, group: str, kind: str, namespaced: bool, name: str = "") -> str:
+        """Which rule keeps objects of this kind from being deployed; "" where they may be: those of the
+        cluster only where listed, namespaced ones unless forbidden."""
+        spec, scope = self.spec, "namespace" if namespaced else "cluster"
+        white: tuple[GroupKind, ...] | None = spec.cluster_resource_whitelist
+        black: tuple[GroupKind, ...] = spec.cluster_resource_blacklist
+        if namespaced:
+            white, black = spec.namespace_resource_whitelist, spec.namespace_resource_blacklist
+        if white is not None and _listed(white, group, kind, name) < 0:
+            return _not_among(f"spec.{scope}ResourceWhitelist", white)
+        number = _listed(black, group, kind, name)
+        if number < 0:
+            return ""
+        return f"spec.{scope}ResourceBlacklist[{number}] ({black[number].title}) forbids it"
 
     def permits_resource(self, group: str, kind: str, namespaced: bool, name: str = "") -> bool:
-        """Whether objects of this kind may be deployed: cluster-scoped ones only where allowed by name,
-        namespaced ones unless forbidden."""
-        if namespaced:
-            allowed, forbidden = (
-                self.spec.namespace_resource_whitelist,
-                self.spec.namespace_resource_blacklist,
-            )
-            return (allowed is None or _listed(allowed, group, kind, name)) and not _listed(
-                forbidden, group, kind, name
-            )
-        return _listed(self.spec.cluster_resource_whitelist, group, kind, name) and not _listed(
-            self.spec.cluster_resource_blacklist, group, kind, name
-        )
+        """Whether objects of this kind may be deployed."""
+        return not self.why_no_resource(group, kind, namespaced, name)
 
 
 @cache  # asked for by every app of every push
@@ -211,49 +251,25 @@ def default_project(namespace: str) -> AppProject:
     )
 
 
-def _permits(pattern: str, value: str) -> bool:
+def _permits(pattern: str, values: tuple[str, ...]) -> bool:
+    """Whether the pattern lets something pass that goes by all of these names: one that forbids is about each
+    of them."""
     if pattern.startswith("!"):
-        return _glob(pattern[1:]).fullmatch(value) is None
-    return _glob(pattern).fullmatch(value) is not None
+        return bool(values) and not any(glob(pattern[1:]).fullmatch(value) for value in values)
+    return any(glob(pattern).fullmatch(value) for value in values)
 
 
-def _listed(items: tuple[GroupKind, ...], group: str, kind: str, name: str) -> bool:
-    return any(
-        _glob(item.group, "/").fullmatch(group)
-        and _glob(item.kind, "/").fullmatch(kind)
-        and (not getattr(item, "name", "") or _glob(getattr(item, "name", "")).fullmatch(name))
-        for item in items
-    )
+def _not_among(rule: str, allowed: Sequence[object]) -> str:
+    return f"{rule} does not list it" if allowed else f"{rule} is empty, and so permits nothing"
 
 
-@lru_cache(maxsize=4096)
-def _glob(pattern: str, separator: str = "") -> re.Pattern[str]:
-    """A glob with `*` (not over `separator`), `**`, `?`, `[a-z]`, `[!a]`, `{a,b}` and `\\`.
-
-    One that makes no sense matches nothing but itself.
-    """
-    one = f"[^{re.escape(separator)}]" if separator else "."
-    out, depth, at = "", 0, 0
-    while at < len(pattern):
-        here = pattern[at]
-        at += 1
-        if here == "*":
-            double = pattern.startswith("*", at)
-            out, at = out + (".*" if double else f"{one}*"), at + double
-        elif here == "?":
-            out += one
-        elif here == "\\" and at < len(pattern):
-            out, at = out + re.escape(pattern[at]), at + 1
-        elif here == "[" and (end := pattern.find("]", at + 1)) > 0:
-            inside = pattern[at:end].replace("\\", "\\\\").replace("[", "\\[")
-            out, at = f"{out}[{'^' + inside[1:] if inside[0] in '!^' else inside}]", end + 1
-        elif here == "{":
-            out, depth = out + "(?:", depth + 1
-        elif here == "}" and depth:
-            out, depth = out + ")", depth - 1
-        else:
-            out += "|" if here == "," and depth else re.escape(here)
-    try:
-        return re.compile(out, re.DOTALL)
-    except re.error:
-        return re.compile(re.escape(pattern))
+def _listed(items: tuple[GroupKind, ...], group: str, kind: str, name: str) -> int:
+    """The number of the first item that is about such an object; -1 where none is."""
+    for number, item in enumerate(items):
+        if (
+            glob(item.group, "/").fullmatch(group)
+            and glob(item.kind, "/").fullmatch(kind)
+            and (not getattr(item, "name", "") or glob(getattr(item, "name", "")).fullmatch(name))
+        ):
+            return number
+    return -1

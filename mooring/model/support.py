@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mooring.keys import IN_CLUSTER
+from mooring.model import integrity, roles
 from mooring.model.annotations import annotations_of
 from mooring.model.application import Application, unknown_fields
 from mooring.model.depends import not_names
@@ -100,21 +101,9 @@ _APP_PREFIXES: tuple[tuple[str, str], ...] = (
 
 _PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
     (
-        "signatureKeys",
-        lambda p: p.spec.signature_keys,
-        "signatures are not verified yet: leave it out where the Git host takes signed commits only",
-        BLOCKS,
-    ),
-    (
         "destinationServiceAccounts",
         lambda p: p.spec.destination_service_accounts,
         "no other identity can be taken on yet: leave it out, and syncs have Mooring's own rights",
-        BLOCKS,
-    ),
-    (
-        "permitOnlyProjectScopedClusters",
-        lambda p: p.spec.permit_only_project_scoped_clusters,
-        "clusters do not belong to projects yet: name them in spec.destinations instead",
         BLOCKS,
     ),
     ("orphanedResources", lambda p: p.spec.orphaned_resources, "orphans are not looked for yet", WARNS),
@@ -203,6 +192,14 @@ def unsupported_project(project: AppProject) -> tuple[Unsupported, ...]:
     return (
         *(Unsupported(prefix + path, _UNKNOWN_FIELD, path.startswith("spec.")) for path in unknown),
         *(Unsupported(f"{prefix}spec.{path}", why, b) for path, asked, why, b in _PROJECT if asked(project)),
+        *(
+            Unsupported(f"{prefix}spec.{path}", why, WARNS)
+            for path, why in roles.mistakes(project.metadata.name, project.spec.roles)
+        ),
+        *(
+            Unsupported(f"{prefix}spec.{path}", why, BLOCKS)
+            for path, why in integrity.mistakes(project.spec.signature_keys, project.spec.source_integrity)
+        ),
     )
 
 

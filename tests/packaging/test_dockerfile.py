@@ -231,7 +231,7 @@ def test_what_could_not_be_done_here_is_what_is_said_above(web: Image, mooring: 
     assert web.left_out == []
     (debian,) = mooring.left_out
     packages = [word for word in shlex.split(debian) if "=" in word]
-    assert [package.partition("=")[0] for package in packages] == ["git", "openssh-client"]
+    assert [package.partition("=")[0] for package in packages] == ["git", "gpgv", "openssh-client"]
     assert "useradd --uid 65532" in debian
 
 

@@ -14,7 +14,7 @@ import pytest
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.redis import RedisServer
-from mooring.model.crd import crds
+from mooring.model.crd import crds, is_ours
 from tests.stories.line import Line
 from tests.stories.ship import APPS, Ship, until
 
@@ -104,11 +104,16 @@ def _nothing_outlives_its_story(request: pytest.FixtureRequest) -> Iterator[None
 
 
 def install_crds(cluster: Cluster) -> None:
-    """Ours, unless the cluster has them; other tests may be doing the same."""
+    """Ours, as they are now, unless the cluster has Argo CD's; other tests may be doing the same."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     for crd in crds():
         with contextlib.suppress(urllib.error.HTTPError):
             devcluster.ask(cluster, path, crd)
+            continue
+        there = f"{path}/{crd['metadata']['name']}"
+        if is_ours(devcluster.ask(cluster, there)):
+            how = {"method": "PATCH", "content_type": "application/apply-patch+yaml"}
+            devcluster.ask(cluster, f"{there}?fieldManager=mooring&force=true", crd, **how)
 
     def served() -> bool:
         with contextlib.suppress(urllib.error.HTTPError):

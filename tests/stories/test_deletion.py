@@ -357,7 +357,7 @@ def test_a_project_that_is_missing_is_told_with_the_way_out_and_destroys_nothing
     said = ship.condition("member", "project team does not exist")
     assert said["type"] == "DeletionError"
     assert "`mooring app delete member --no-cascade`" in said["message"]
-    assert "project team does not exist" in told(ship, "member")
+    until("an Event that says so", lambda: "project team does not exist" in told(ship, "member"))
     assert ship.configmap(namespace, "a") and not going(ship, namespace, "a")
 
     # A project that has come back permits no more than it says.
@@ -365,7 +365,8 @@ def test_a_project_that_is_missing_is_told_with_the_way_out_and_destroys_nothing
     ship.ask(projects, project)
     gone(ship, "member")
     assert ship.configmap(namespace, "a")
-    assert "project does not permit the object" in told(ship, "member")
+    rule = "project team does not permit core/ConfigMap: spec.namespaceResourceBlacklist[0]"
+    until("an Event that names the rule", lambda: rule in told(ship, "member"))
     ship.ask(f"{projects}/team", method="DELETE")
 
 

@@ -57,7 +57,8 @@ def test_a_source_that_the_project_does_not_permit_is_refused(
     git_repo.commit({"a.yaml": configmap("a")})
     ship.create_app("source", git_repo, namespace, spec={"project": "elsewhere"})
 
-    refused(ship, "source", "elsewhere")
+    refused(ship, "source", "project elsewhere does not permit the repository")
+    assert ship.condition("source", "spec.sourceRepos does not list it")
     told = ship.finished(ship.deliver(git_repo, git_repo.commit({"b.yaml": configmap("b")})))
     assert told["state"] == "failed"
     assert ship.configmap(namespace, "a") is None
@@ -72,7 +73,60 @@ def test_a_destination_that_the_project_does_not_permit_is_refused(
     ship.create_app("destination", git_repo, namespace, spec={"project": "team"})
 
     refused(ship, "destination", "does not permit the destination")
+    assert ship.condition("destination", "spec.destinations does not list it")
     assert ship.configmap(namespace, "a") is None
+
+
+def test_a_cluster_that_is_forbidden_is_so_by_all_its_names(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    all_but = [{"server": "*", "namespace": "*"}, {"server": f"!{ship.cluster.server}", "namespace": "*"}]
+    project(ship, "not-here", destinations=all_but)
+    project(ship, "here", destinations=[{"server": ship.cluster.server, "namespace": "*"}])
+    commit = git_repo.commit({"a.yaml": configmap("a")})
+    destinations = [
+        {"server": "https://kubernetes.default.svc"},
+        {"server": f"{ship.cluster.server}/"},
+        {"name": "in-cluster"},
+    ]
+    for number, where in enumerate(destinations):
+        spec = {"project": "not-here", "destination": {"namespace": namespace, **where}}
+        ship.create_app(f"spelt-{number}", git_repo, namespace, spec=spec)
+        refused(ship, f"spelt-{number}", f"spec.destinations[1] (server: !{ship.cluster.server}) forbids it")
+    ship.quiet()
+    assert ship.configmap(namespace, "a") is None
+
+    ship.patch_app("spelt-2", {"spec": {"project": "here"}})
+    ship.synced("spelt-2", commit)
+
+
+def test_a_project_with_clusters_of_its_own_uses_no_others(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    project(ship, "scoped", permitOnlyProjectScopedClusters=True)
+    commit = git_repo.commit({"a.yaml": configmap("a")})
+    ship.create_app("scoped", git_repo, namespace, spec={"project": "scoped"})
+    refused(ship, "scoped", "spec.permitOnlyProjectScopedClusters permits clusters of its own only")
+    assert ship.configmap(namespace, "a") is None
+
+    cluster = {"name": "in-cluster", "server": "https://kubernetes.default.svc", "config": "{}"}
+    secret = {
+        "metadata": {"name": "cluster", "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
+        "stringData": {**cluster, "project": "others"},
+    }
+    secrets_of = f"/api/v1/namespaces/{ship.home}/secrets"
+    ship.ask(secrets_of, secret)
+    ship.refresh("scoped")
+    refused(ship, "scoped", "spec.permitOnlyProjectScopedClusters permits clusters of its own only")
+    assert ship.configmap(namespace, "a") is None
+
+    ship.ask(f"{secrets_of}/cluster", {"stringData": {"project": "scoped"}}, **MERGE)
+    until(
+        "what was read before to be old",
+        lambda: ship.refresh("scoped")["status"]["sync"]["status"] != "Unknown",
+    )
+    ship.synced("scoped", commit)
+    ship.ask(f"{secrets_of}/cluster", method="DELETE")
 
 
 def test_one_object_in_a_namespace_that_is_not_permitted_stops_all_of_them(
@@ -102,18 +156,64 @@ def test_cluster_scoped_kinds_need_the_projects_leave_and_forbidden_kinds_are_re
     git_repo.commit({"a.yaml": configmap("a"), "role.yaml": CLUSTER_ROLE.format(name)})
     ship.create_app("humble", git_repo, namespace, spec={"project": "humble"})
 
-    refused(ship, "humble", "does not permit rbac.authorization.k8s.io/ClusterRole")
+    refused(
+        ship, "humble", "does not permit rbac.authorization.k8s.io/ClusterRole: spec.clusterResourceWhitelist"
+    )
     assert ship.configmap(namespace, "a") is None
     assert ship.find(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{name}") is None
 
     secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\n"
     ship.pushed(git_repo, {"role.yaml": None, "secret.yaml": secret})
-    refused(ship, "humble", "does not permit core/Secret")
+    refused(ship, "humble", "does not permit core/Secret: spec.namespaceResourceBlacklist[0] (core/Secret)")
     assert ship.configmap(namespace, "a") is None
 
     commit = ship.pushed(git_repo, {"secret.yaml": None})
     ship.synced("humble", commit)
     assert ship.configmap(namespace, "a")
+
+
+def test_what_a_project_does_not_permit_any_more_is_not_pruned_either(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    project(ship, "waning")
+    service = "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  name: {}\n"
+    files = {f"{name}.yaml": configmap(name) for name in "abefgh"}  # most of them stay
+    files |= {f"{name}.yaml": service.format(name) for name in "cd"}
+    ship.create_app("waning", git_repo, namespace, spec={"project": "waning"})
+    ship.synced("waning", git_repo.commit(files))
+
+    path = APPS.format(ship.home).replace("/applications", "/appprojects/waning")
+    ship.ask(
+        path, {"spec": {"namespaceResourceBlacklist": [{"group": "", "kind": "ServiceAccount"}]}}, **MERGE
+    )
+    ship.condition("waning", "does not permit core/ServiceAccount")
+    ship.pushed(git_repo, {"b.yaml": None, "c.yaml": None, "d.yaml": None})
+    told = ship.condition("waning", "left Git and stays: project waning does not permit core/ServiceAccount")
+
+    assert told["type"] == "PruneSkipped"
+    assert "spec.namespaceResourceBlacklist[0] (core/ServiceAccount) forbids it" in told["message"]
+    until("b to be pruned", lambda: ship.configmap(namespace, "b") is None)
+    ship.quiet()
+    assert ship.configmap(namespace, "a")
+    for name in "cd":
+        assert ship.find(f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}")
+    # Nor does it go by hand.
+    ship.operate("waning", prune=True)
+    assert ship.find(f"/api/v1/namespaces/{namespace}/serviceaccounts/c")
+
+
+def test_a_namespace_is_made_only_where_the_project_permits_that(ship: Ship, git_repo: Repository) -> None:
+    project(
+        ship, "homebody", clusterResourceWhitelist=[{"group": "", "kind": "Namespace", "name": "other-*"}]
+    )
+    target = f"made-{secrets.token_hex(4)}"
+    git_repo.commit({"a.yaml": configmap("a")})
+    policy = {"automated": {}, "syncOptions": ["CreateNamespace=true"]}
+    ship.create_app("homebody", git_repo, target, spec={"project": "homebody", "syncPolicy": policy})
+    refused(
+        ship, "homebody", "project homebody does not permit core/Namespace: spec.clusterResourceWhitelist"
+    )
+    assert ship.find(f"/api/v1/namespaces/{target}") is None
 
 
 def test_a_project_that_is_missing_or_has_rules_not_kept_yet_stops_the_app(
@@ -123,10 +223,16 @@ def test_a_project_that_is_missing_or_has_rules_not_kept_yet_stops_the_app(
     ship.create_app("orphan", git_repo, namespace, spec={"project": "nowhere"})
     refused(ship, "orphan", "nowhere")
 
-    project(ship, "signed", signatureKeys=[{"keyID": "4AEE18F83AFDEB23"}])
-    ship.create_app("unsigned", git_repo, namespace, spec={"project": "signed"})
-    refused(ship, "unsigned", "signatures")
-    ship.synced("unsigned", commit, status="OutOfSync")
+    project(ship, "garbled", signatureKeys=[{"keyID": "swordfish"}])
+    ship.create_app("unsigned", git_repo, namespace, spec={"project": "garbled"})
+    refused(ship, "unsigned", "AppProject garbled: spec.signatureKeys[0]: 'swordfish' names no key")
+    assert ship.configmap(namespace, "a") is None
+
+    account = {"server": "*", "namespace": "*", "defaultServiceAccount": "deployer"}
+    project(ship, "impersonating", destinationServiceAccounts=[account])
+    ship.create_app("impersonated", git_repo, namespace, spec={"project": "impersonating"})
+    refused(ship, "impersonated", "destinationServiceAccounts")
+    ship.synced("impersonated", commit, status="OutOfSync")
     assert ship.configmap(namespace, "a") is None
 
 

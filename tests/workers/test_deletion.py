@@ -51,7 +51,7 @@ def left(
         options,
         cascade="foreground",
         approved=approved,
-        permits=lambda each: each.key not in forbidden,
+        why_not=lambda each: "project shop does not permit it" if each.key in forbidden else "",
     )
 
 

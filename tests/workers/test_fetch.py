@@ -133,7 +133,7 @@ def test_only_what_the_project_permits(fetcher: Make, git_server: GitServer) -> 
     shared = git_server.create(f"shared-{secrets.token_hex(4)}")
     shared.commit({"a.yaml": "a: 1\n"})
     home = Source(repo_url=f"{git_server.url}/app.git")
-    with pytest.raises(Refused, match=r"does not permit this address: add it to spec\.sourceRepos"):
+    with pytest.raises(Refused, match=r"does not permit this address: spec\.sourceRepos does not list it"):
         fetcher(home, permitting(f"{git_server.url}/app.git")).git(shared.url, "main")
     assert fetcher(home, permitting(f"{git_server.url}/*")).git(shared.url, "main")
 

@@ -10,7 +10,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from mooring.errors import ClusterUnavailable, Conflict, Refused, Superseded
 from mooring.keys import AppKey
@@ -34,13 +34,22 @@ from workers.apps.patches import (
     status_patch,
 )
 from workers.apps.projects import Projects
-from workers.apps.repositories import config, known_hosts, repo_secrets, tls_certificates
+from workers.apps.repositories import (
+    ClusterSecret,
+    cluster_secrets,
+    config,
+    known_hosts,
+    repo_secrets,
+    signing_keys,
+    tls_certificates,
+)
 from workers.apps.state import State, spec_digest
 from workers.apps.store import Claim, Listing
 from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.git.credentials import RepoSecret
 from workers.health import checks
+from workers.signatures.keys import Keys
 
 _TRIES: Final = 5
 _TRUST_AGE_S: Final = 10.0  # as old may be what people seldom change
@@ -55,8 +64,10 @@ class RecordedApplications(ABC):
         self._fresh_listing = Fresh(self._lately)
         self._fresh_projects = Fresh(self._read_projects)
         self._fresh_secrets = Fresh(lambda: repo_secrets(api, namespace))
+        self._fresh_clusters = Fresh(lambda: cluster_secrets(api, namespace))
         self._fresh_known_hosts = Fresh(lambda: known_hosts(api, namespace), _TRUST_AGE_S)
         self._fresh_config = Fresh(lambda: config(api, namespace), _TRUST_AGE_S)
+        self._fresh_signing_keys = Fresh(lambda: signing_keys(api, namespace), _TRUST_AGE_S)
         self._fresh_certificates = Fresh(lambda: tls_certificates(api, namespace), _TRUST_AGE_S)
 
     @abstractmethod
@@ -99,7 +110,9 @@ class RecordedApplications(ABC):
     def edition(self, app: Application) -> str:
         projects, name = self._fresh_projects.get(), app.spec.project_name
         project = projects.good.get(name)
-        asked = project.spec.to_dict() if project else projects.broken.get(name, "")
+        asked: Any = project.spec.to_dict() if project else projects.broken.get(name, "")
+        if project is not None and project.asks_signatures:  # a key that comes or goes is an edit, too
+            asked = [asked, self.signing_keys().digest]
         return spec_digest(app, asked, checks.edition(checks.written(self.config())))
 
     def claim(self, app: Application, state: OperationState, remember: State | None = None) -> Claim:
@@ -247,11 +260,17 @@ class RecordedApplications(ABC):
     def repo_secrets(self) -> tuple[RepoSecret, ...]:
         return self._fresh_secrets.get()
 
+    def clusters(self) -> tuple[ClusterSecret, ...]:
+        return self._fresh_clusters.get()
+
     def known_hosts(self) -> str:
         return self._fresh_known_hosts.get()
 
     def config(self) -> Mapping[str, str]:
         return self._fresh_config.get()
+
+    def signing_keys(self) -> Keys:
+        return self._fresh_signing_keys.get()
 
     def tls_certificates(self) -> Mapping[str, str]:
         return self._fresh_certificates.get()

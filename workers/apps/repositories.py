@@ -6,12 +6,14 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from workers.applyset.store import CONFIG_MAP
 from workers.cluster.api import Api
 from workers.git.credentials import SECRET_TYPE, RepoSecret
 from workers.installation import SECRET
+from workers.signatures.keys import ALLOWED_SIGNERS, GPG_KEYS, SSH_SIGNERS, Keys
 
 # https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#ssh-known-host-public-keys
 KNOWN_HOSTS: Final = "argocd-ssh-known-hosts-cm"
@@ -34,6 +36,28 @@ def repo_secrets(api: Api, namespace: str) -> tuple[RepoSecret, ...]:
     return tuple(sorted(found, key=lambda secret: secret.name))
 
 
+@dataclass(frozen=True, slots=True)
+class ClusterSecret:
+    """What a Secret of a cluster says of whose it is; never what opens it."""
+
+    name: str
+    server: str
+    project: str
+
+
+def cluster_secrets(api: Api, namespace: str) -> tuple[ClusterSecret, ...]:
+    """All of the namespace.
+
+    https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#clusters
+    """
+    found = []
+    for live in api.list(SECRET, namespace, f"{SECRET_TYPE}=cluster", cached=True):
+        fields = decoded((live.body or {}).get("data") or {})
+        server = fields.get("server", "").rstrip("/")
+        found.append(ClusterSecret(fields.get("name", ""), server, fields.get("project", "")))
+    return tuple(found)
+
+
 def known_hosts(api: Api, namespace: str) -> str:
     """The keys of ssh hosts, as lines of a known_hosts file; empty where there are none."""
     return _config(api, namespace, KNOWN_HOSTS).get("ssh_known_hosts", "")
@@ -53,6 +77,15 @@ def config(api: Api, namespace: str) -> dict[str, str]:
     https://argo-cd.readthedocs.io/en/stable/operator-manual/argocd-cm-yaml/
     """
     return _config(api, namespace, CONFIG)
+
+
+def signing_keys(api: Api, namespace: str) -> Keys:
+    """The public keys that commits may be signed with: GPG's where Argo CD has them, and SSH's.
+
+    https://argo-cd.readthedocs.io/en/release-3.3/user-guide/gpg-verification/#manage-public-keys-in-declarative-setup
+    """
+    gpg = sorted(_config(api, namespace, GPG_KEYS).items())
+    return Keys(tuple(gpg), _config(api, namespace, SSH_SIGNERS).get(ALLOWED_SIGNERS, ""))
 
 
 def _config(api: Api, namespace: str, name: str) -> dict[str, str]:

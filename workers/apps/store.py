@@ -12,10 +12,12 @@ from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject
 from mooring.model.spec import Operation
 from mooring.model.status import ApplicationStatus, OperationState
+from workers.apps.repositories import ClusterSecret
 from workers.apps.state import State
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.git.credentials import RepoSecret
+from workers.signatures.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,12 +194,21 @@ class Applications(Protocol):
         """Argo CD's `repository` and `repo-creds` Secrets of the home namespace. Up to a second old."""
         ...
 
+    def clusters(self) -> tuple[ClusterSecret, ...]:
+        """Argo CD's `cluster` Secrets of the home namespace: whose they are. Up to a second old."""
+        ...
+
     def known_hosts(self) -> str:
         """The keys of ssh hosts from ConfigMap argocd-ssh-known-hosts-cm. Up to ten seconds old."""
         ...
 
     def config(self) -> Mapping[str, str]:
         """The data of ConfigMap argocd-cm, empty where there is none. Up to ten seconds old."""
+        ...
+
+    def signing_keys(self) -> Keys:
+        """The keys that commits may be signed with, from ConfigMaps argocd-gpg-keys-cm and
+        mooring-ssh-signers-cm. Up to ten seconds old."""
         ...
 
     def tls_certificates(self) -> Mapping[str, str]:

@@ -83,12 +83,14 @@ class Output:
 
 
 class ToolFailed(RenderFailed):
-    """The tool says no: `code` is its exit code (negative: a signal ended it), `stderr` its own words."""
+    """The tool says no: `code` is its exit code (negative: a signal ended it), `stderr` its own words,
+    `stdout` what it printed besides."""
 
-    def __init__(self, message: str, *, code: int, stderr: str = "") -> None:
+    def __init__(self, message: str, *, code: int, stderr: str = "", stdout: bytes = b"") -> None:
         super().__init__(message)
         self.code = code
         self.stderr = stderr
+        self.stdout = stdout
 
     @property
     def killed(self) -> bool:
@@ -323,7 +325,8 @@ def judge(command: Command, bounds: Bounds, ended: Ended, shown: Callable[[bytes
     if _TOO_LARGE.search(stderr):
         most = _mebibytes(bounds.file_bytes)
         raise ToolTooBig(f"{name} failed: it wrote a file of more than {most}: {_line(stderr)}")
-    raise ToolFailed(f"{name} failed: {_line(stderr) or _wordless(code)}", code=code, stderr=stderr)
+    why = _line(stderr) or _wordless(code)
+    raise ToolFailed(f"{name} failed: {why}", code=code, stderr=stderr, stdout=ended.stdout)
 
 
 def _wordless(code: int) -> str:

@@ -63,6 +63,7 @@ _log = logging.getLogger(__name__)
 FETCH_TIMEOUT: Final = 120.0
 _KEPT: Final = "refs/mooring/kept"
 _SEEN: Final = "refs/mooring/seen"  # where the host's refs were when last asked: what we tell it we have
+_TAGS: Final = "refs/mooring/tags"  # annotated tags that revisions were at, whose signatures are wanted
 _MAX_HAVES: Final = 64
 _MAX_LOOSE_PACK: Final = 1000  # objects; more stay one pack
 _MAX_OPEN: Final = 64
@@ -207,17 +208,20 @@ class Mirror:
 
     # --- asking the host ----------------------------------------------------------------------
 
-    def list_refs(self, names: Sequence[str] = (), timeout: float = FETCH_TIMEOUT) -> dict[str, str]:
-        """Commit by full ref name (`HEAD`, `refs/heads/main`) as the host has them now; tags peeled.
+    def list_refs(
+        self, names: Sequence[str] = (), timeout: float = FETCH_TIMEOUT, *, peeled: bool = True
+    ) -> dict[str, str]:
+        """Commit by full ref name (`HEAD`, `refs/heads/main`) as the host has them now.
 
-        `names` limits it to refs that begin so; none means all. Raises GitFailed or GitRefused.
+        `names` limits it to refs that begin so; none means all. Of annotated tags the commit where `peeled`,
+        else the tag itself. Raises GitFailed or GitRefused.
         """
         deadline = time.monotonic() + timeout
         for name in names:
             check_ref(name.removesuffix("/"))
         if (client := self._client(deadline)) is not None:
             with contextlib.suppress(smarthttp.NotSpoken), metrics.git("refs", "http"):
-                return client.refs(names, deadline)
+                return client.refs(names, deadline, peeled=peeled)
         # git's patterns match whole names from the right; a prefix that ends in / needs a star.
         patterns = [f"{name}*" if name.endswith("/") else name for name in names]
         patterns += [f"{name}^{{}}" for name in names if not name.endswith("/")]
@@ -226,7 +230,7 @@ class Mirror:
         refs: dict[str, str] = {}
         for line in out.decode(errors="replace").splitlines():
             commit, _, name = line.partition("\t")
-            if COMMIT_ID.fullmatch(commit):
+            if COMMIT_ID.fullmatch(commit) and (peeled or not name.endswith("^{}")):
                 refs[name.removesuffix("^{}")] = commit  # a peeled tag comes right after the tag
         return refs
 
@@ -263,6 +267,41 @@ class Mirror:
             check_ref(pattern.removesuffix("/*"))
         self._git_fetch([f"+{p}:{_SEEN}/{p}" for p in patterns], time.monotonic() + timeout)
 
+    def tag_of(
+        self, revision: str, commit: str, timeout: float = FETCH_TIMEOUT, *, anew: bool = False
+    ) -> str:
+        """The id of the annotated tag by which `revision` is `commit`; "" where it is that as a branch, as a
+        plain tag or by its id. The tag is here after that.
+
+        The host is asked where that is not known from before, or `anew`. Raises GitFailed or GitRefused.
+        """
+        deadline = time.monotonic() + timeout
+        if is_commit(revision):
+            return ""
+        revision = revision.strip() or "HEAD"
+        seen = dict(self._refs(_SEEN))
+        branches = (revision, f"refs/heads/{revision}") if not revision.startswith("refs/tags/") else ()
+        if not anew:
+            if any(seen.get(_seen_as(ref)) == commit for ref in branches):
+                return ""
+            known = dict(self._refs(_TAGS)).get(_tag_as(revision), "")
+            if known and self._is_tag_of(known, commit):
+                return known
+        refs = self.list_refs(_names(revision), max(deadline - time.monotonic(), 0.001), peeled=False)
+        ref = resolve(revision, refs) or ""
+        if not ref.startswith("refs/tags/") or refs[ref] == commit:
+            return ""
+        if not self.tree.object(refs[ref])[0]:
+            self._fetch(refs[ref], deadline)
+        if not self._is_tag_of(refs[ref], commit):
+            return ""  # the tag is elsewhere by now
+        self._write_ref(_tag_as(revision), refs[ref])
+        return refs[ref]
+
+    def _is_tag_of(self, tag: str, commit: str) -> bool:
+        kind, data = self.tree.object(tag)
+        return kind == "tag" and data.startswith(f"object {commit}\n".encode())
+
     # --- what stays -----------------------------------------------------------------------------
 
     def keep(self, commit: str) -> None:
@@ -284,7 +323,7 @@ class Mirror:
 
     def note_seen(self, ref: str, commit: str) -> None:
         """Remembers where the host's ref is, so that the next fetch brings only what is new."""
-        self._write_ref(f"{_SEEN}/by-name/{hashlib.sha256(ref.encode()).hexdigest()[:16]}", commit)
+        self._write_ref(_seen_as(ref), commit)
 
     def maintain(self, timeout: float = 3600) -> None:
         """Packs what is loose and drops what is neither kept nor at a ref and older than a day.
@@ -613,6 +652,14 @@ class Mirror:
 
 # A forked child must not share pipes and connections with its parent.
 os.register_at_fork(after_in_child=Mirror._forget_all)
+
+
+def _seen_as(ref: str) -> str:
+    return f"{_SEEN}/by-name/{hashlib.sha256(ref.encode()).hexdigest()[:16]}"
+
+
+def _tag_as(revision: str) -> str:
+    return f"{_TAGS}/{hashlib.sha256(revision.encode()).hexdigest()[:16]}"
 
 
 def check_ref(name: str) -> str:

@@ -57,21 +57,22 @@ class SmartHttp:
         self.dumb = False  # whether the host merely hands out files; known after `discover`
         self._tls = context_of(credential) if remote.endpoint.scheme == "https" else None
 
-    def refs(self, prefixes: Sequence[str], deadline: float) -> dict[str, str]:
-        """Commit by full ref name (annotated tags peeled), of the refs that begin with `prefixes`.
+    def refs(self, prefixes: Sequence[str], deadline: float, *, peeled: bool = True) -> dict[str, str]:
+        """Commit by full ref name, of the refs that begin with `prefixes`; None given: all refs.
 
-        None given: all refs. Raises NotSpoken, GitFailed, GitRefused.
+        Of annotated tags the commit where `peeled`, else the tag itself. Raises NotSpoken, GitFailed,
+        GitRefused.
         """
         self.discover(deadline)
-        body = [_line("command=ls-refs"), _DELIM, _line("peel")]
+        body = [_line("command=ls-refs"), _DELIM] + [_line("peel")] * peeled
         body += [_line(f"ref-prefix {prefix}") for prefix in prefixes]
         refs: dict[str, str] = {}
         with self._ask(b"".join([*body, _FLUSH]), deadline) as lines:
             for line in lines:
                 commit, _, rest = line.decode(errors="replace").rstrip("\n").partition(" ")
                 name, *attributes = rest.split(" ")
-                peeled = [a.removeprefix("peeled:") for a in attributes if a.startswith("peeled:")]
-                refs[name] = peeled[0] if peeled else commit
+                inner = [a.removeprefix("peeled:") for a in attributes if a.startswith("peeled:")]
+                refs[name] = inner[0] if inner else commit
                 if len(refs) > _MAX_REFS:
                     raise GitRefused(f"{self.remote.url} has more than {_MAX_REFS} refs")
         return refs

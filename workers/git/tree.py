@@ -23,6 +23,7 @@ COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}")
 # A pipe holds 64 KiB. A batch of requests fits, so that writing never waits for git to be read.
 _BATCH: Final = 500
 _MAX_TREE: Final = 16 << 20
+_MAX_COMMIT: Final = 1 << 20
 _MAX_DEPTH: Final = 64
 FILE_LIMIT: Final = 16 << 20
 
@@ -165,6 +166,17 @@ class TreeReader:
                 raise GitRefused(f"object {id_} has {size} bytes, more than the limit of {limit}")
         found = dict(zip(wanted, self._contents(wanted), strict=True))
         return self._fill(found, limit) if self._fill is not None else found
+
+    def object(self, id_: str) -> tuple[str, bytes]:
+        """The type (`commit`, `tag`) and the bytes of what has this id, as Git keeps it; "" for what is not
+        here.
+
+        Raises GitRefused on one that is larger than any commit is.
+        """
+        kind, _found, size = self._info([_checked(id_)])[0]
+        if size > _MAX_COMMIT:
+            raise GitRefused(f"object {id_} has {size} bytes, more than the limit of {_MAX_COMMIT}")
+        return kind, self._contents([id_])[0] if kind else b""
 
     def prepare(self, ids: Sequence[str]) -> None:
         """Brings what of these is not here yet, in one go, so that reading them asks nobody."""

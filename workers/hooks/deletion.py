@@ -39,7 +39,8 @@ from workers.hooks.results import FAILED, run_id
 from workers.hooks.runner import Grounds, HookRunner, deleted, released
 from workers.hooks.sync import let_go
 from workers.hooks.wanted import HookRun, Occasion, WantedHook, apart, hooks_of, occasion, places, runs
-from workers.look import check, check_permitted
+from workers.look import check
+from workers.permitted import check_objects
 from workers.report import SYNCED
 
 Around = Literal[Phase.PRE_DELETE, Phase.POST_DELETE]
@@ -192,7 +193,7 @@ def _deployed(
         app.spec.destination.namespace,
         app.spec.sync_options,
     )
-    check_permitted(engine, checked, wanted)
+    check_objects(checked.may, wanted)
     for one in unsupported_manifests(hook.body for hook in wanted):
         if one.blocks:
             raise Refused(str(one))

@@ -83,16 +83,15 @@ def left(
 
 
 def why_it_stays(
-    live: Live, app: AppKey, installation: str, options: Sequence[str], permits: Callable[[Live], bool]
+    live: Live, app: AppKey, installation: str, options: Sequence[str], why_not: Callable[[Live], str]
 ) -> str:
     """Why `live`, which a hook of `app` has left, stays when the app is deleted with what it has; "" where it
-    goes. As what is no hook does (workers/deletion.py). `options` are the app's sync options. Pure."""
+    goes. As what is no hook does (workers/deletion.py). `options` are the app's sync options, `why_not(live)`
+    which rule of its project keeps it from touching the object. Pure."""
     if why := why_not_deleted(live.key, live, app.namespace, installation):
         return why
     if sync_options(options, live.annotations).delete is Consent.NO:
         return "its sync option Delete=false, or helm.sh/resource-policy: keep, keeps it"
     if (live.key.group, live.key.kind) == CRD:
         return "all objects of its kind would go with it: delete it by hand if you mean it"
-    if not permits(live):
-        return "the app's project does not permit the object"
-    return ""
+    return why_not(live)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mooring.errors import Refused
-from mooring.model.project import AppProject, default_project
+from mooring.model.project import AppProject, Cluster, default_project
 from tests.mooring.model.manifests import PROJECT
 
 HERE = "https://kubernetes.default.svc"
+CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "projects.yaml").read_text())
+SCOPES, COLOURS = ("cluster", "namespace"), ("White", "Black")
 
 
 def _project(**spec: Any) -> AppProject:
@@ -35,92 +39,39 @@ def test_a_wrong_field_is_named() -> None:
         _project(destinations=[{"namespace": 1}])
 
 
-@pytest.mark.parametrize(
-    ("patterns", "url", "permitted"),
-    [
-        ([], "https://github.com/a/b", False),
-        (["*"], "https://github.com/a/b", True),
-        (["https://github.com/a/b"], "git@github.com:A/b.git", True),
-        (["https://github.com/a/*"], "https://github.com/a/b", True),
-        (["https://github.com/a/*"], "https://github.com/a/b/c", False),
-        (["https://github.com/a/**"], "https://github.com/a/b/c", True),
-        (["https://git.example.org/a/**"], "https://git.example.org/a/../b/c", False),
-        (["git@github.com:a/*"], "https://github.com/a/b", True),
-        (["https://github.com/{a,c}/*"], "https://github.com/c/b", True),
-        (["*", "!https://github.com/a/secret"], "https://github.com/a/secret.git", False),
-        (["*", "!https://github.com/a/secret"], "https://github.com/a/b", True),
-        (["!https://github.com/a/secret"], "https://github.com/a/b", True),
-        (["!https://github.com/a/secret", "*"], "git@github.com:a/secret", False),
-        (["!*", "*"], "https://github.com/a/b", False),
-        (["https://dev.azure.com/acme/_git/*"], "https://dev.azure.com/acme/other/_git/web", False),
-    ],
-)
-def test_sources(patterns: list[str], url: str, permitted: bool) -> None:
-    assert _project(sourceRepos=patterns).permits_source(url) is permitted
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_a_project_permits_what_the_table_says_and_names_the_rule_that_forbids(case: dict[str, Any]) -> None:
+    project = _project(**case["spec"])
+    match case:
+        case {"source": url}:
+            why, permitted = project.why_no_source(url), project.permits_source(url)
+        case {"to": {"namespace": namespace, **known}}:
+            cluster = Cluster(**{name: tuple(values) for name, values in known.items()})
+            why = project.why_no_destination(cluster, namespace)
+            permitted = project.permits_destination(cluster, namespace)
+        case {"object": asked}:
+            asked = {"namespaced": False, **asked}
+            why, permitted = project.why_no_resource(**asked), project.permits_resource(**asked)
+    assert (why, permitted) == (case["refused"], not case["refused"])
 
 
-@pytest.mark.parametrize(
-    ("destinations", "server", "name", "namespace", "permitted"),
-    [
-        ([], HERE, "", "shop", False),
-        ([{"server": HERE, "namespace": "shop"}], HERE, "", "shop", True),
-        ([{"server": HERE, "namespace": "shop"}], HERE, "", "other", False),
-        ([{"server": HERE, "namespace": "shop-*"}], HERE, "", "shop-eu", True),
-        ([{"name": "in-cluster", "namespace": "*"}], HERE, "", "shop", False),
-        ([{"name": "in-cluster", "namespace": "*"}], HERE, "in-cluster", "shop", True),
-        ([{"server": "*", "namespace": "*"}], HERE, "", "shop", True),
-        ([{"server": "https://*", "namespace": "*"}], HERE, "", "shop", True),
-        (
-            [{"server": "*", "namespace": "*"}, {"server": "*", "namespace": "!kube-*"}],
-            HERE,
-            "",
-            "kube-x",
-            False,
-        ),
-        ([{"server": "*", "namespace": "!kube-system"}], HERE, "", "shop", True),
-        ([{"server": "*", "namespace": "*"}, {"server": f"!{HERE}", "namespace": "*"}], HERE, "", "a", False),
-        ([{"server": HERE, "namespace": ""}], HERE, "", "", True),
-    ],
-)
-def test_destinations(
-    destinations: list[dict[str, str]], server: str, name: str, namespace: str, permitted: bool
-) -> None:
-    project = _project(destinations=destinations)
-    assert project.permits_destination(server, name, namespace) is permitted
-
-
-def test_cluster_scoped_kinds_are_forbidden_unless_listed() -> None:
-    assert not _project().permits_resource("", "Namespace", namespaced=False)
-    listed = _project(
-        clusterResourceWhitelist=[{"group": "*", "kind": "*"}],
-        clusterResourceBlacklist=[{"group": "rbac.authorization.k8s.io", "kind": "*"}],
+def test_the_table_names_every_case_once_and_has_both_answers_to_each_rule() -> None:
+    assert len({case["name"] for case in CASES}) == len(CASES)
+    answers: dict[str, set[bool]] = {}
+    for case in CASES:
+        for rule in case["spec"]:
+            answers.setdefault(rule, set()).add(not case["refused"])
+    rules = (
+        "sourceRepos",
+        "destinations",
+        *(f"{scope}Resource{colour}list" for scope in SCOPES for colour in COLOURS),
     )
-    assert listed.permits_resource("", "Namespace", namespaced=False)
-    assert not listed.permits_resource("rbac.authorization.k8s.io", "ClusterRole", namespaced=False)
-
-
-def test_a_cluster_scoped_kind_may_be_narrowed_to_names() -> None:
-    project = _project(clusterResourceWhitelist=[{"group": "", "kind": "Namespace", "name": "shop-*"}])
-    assert project.permits_resource("", "Namespace", False, "shop-eu")
-    assert not project.permits_resource("", "Namespace", False, "kube-system")
-
-
-def test_namespaced_kinds_are_permitted_unless_forbidden() -> None:
-    assert _project().permits_resource("apps", "Deployment", namespaced=True)
-    assert not _project(namespaceResourceWhitelist=[]).permits_resource("apps", "Deployment", True)
-    some = _project(
-        namespaceResourceWhitelist=[{"group": "apps", "kind": "*"}, {"group": "", "kind": "*"}],
-        namespaceResourceBlacklist=[{"group": "", "kind": "Secret"}],
-    )
-    assert some.permits_resource("apps", "Deployment", True)
-    assert some.permits_resource("", "ConfigMap", True)
-    assert not some.permits_resource("", "Secret", True)
-    assert not some.permits_resource("batch", "Job", True)
+    assert answers == {rule: {True, False} for rule in rules}
 
 
 def test_without_a_written_default_project_everything_is_permitted() -> None:
     project = default_project("mooring")
     assert project.permits_source("https://anywhere/a")
-    assert project.permits_destination(HERE, "in-cluster", "anything")
+    assert project.permits_destination(Cluster((HERE,), ("in-cluster",)), "anything")
     assert project.permits_resource("", "Namespace", namespaced=False)
     assert project.permits_resource("apps", "Deployment", namespaced=True)

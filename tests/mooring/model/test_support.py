@@ -168,9 +168,7 @@ def test_projects_say_what_is_not_kept_yet() -> None:
         for one in unsupported_project(AppProject.parse(PROJECT))
     }
     assert found == {
-        "signatureKeys": True,
         "destinationServiceAccounts": True,
-        "permitOnlyProjectScopedClusters": True,
         "orphanedResources": False,
         "roles": False,
     }

@@ -22,8 +22,8 @@ def hook(of: ObjectKey = MIGRATE, **more: Any) -> Live:
     return ours(of, **{"labels": labels, "fields": (managed(OPERATION),), **more})
 
 
-def stays(live: Live, options: Sequence[str] = (), *, permitted: bool = True) -> str:
-    return why_it_stays(live, APP, HERE, options, lambda _: permitted)
+def stays(live: Live, options: Sequence[str] = (), *, forbidden: str = "") -> str:
+    return why_it_stays(live, APP, HERE, options, lambda _: forbidden)
 
 
 def test_a_hook_of_any_operation_goes() -> None:
@@ -49,7 +49,9 @@ def test_a_definition_stays_for_all_objects_of_its_kind_would_go_with_it() -> No
 
 
 def test_what_the_project_does_not_permit_is_not_touched() -> None:
-    assert "does not permit" in stays(hook(), permitted=False)
+    assert stays(hook(), forbidden="project shop does not permit batch/Job") == (
+        "project shop does not permit batch/Job"
+    )
 
 
 def test_the_installations_own_secret_is_no_hook_whatever_it_says() -> None:

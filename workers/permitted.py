@@ -1,0 +1,143 @@
+"""What an app's project lets it touch: judged before anything is written, and told by the rule that says no.
+
+https://argo-cd.readthedocs.io/en/stable/user-guide/projects/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from mooring.errors import Refused
+from mooring.keys import IN_CLUSTER, IN_CLUSTER_NAME, ObjectKey
+from mooring.model.application import Application
+from mooring.model.project import AppProject, Cluster
+from mooring.model.spec import Destination
+from mooring.model.sync_options import sync_options
+from mooring.text import few
+from workers.apps.repositories import ClusterSecret
+from workers.desired import Desired
+from workers.engine import Engine
+from workers.hooks.wanted import WantedHook
+from workers.plan import PRUNE_SKIPPED, Extra, Notice, Plan
+
+_OWN_CLUSTERS: Final = (
+    "spec.permitOnlyProjectScopedClusters permits clusters of its own only, and no Secret of a cluster says "
+    "`project: {}` for this one"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """What `project` permits in `cluster`. `own` is why it may not use that at all, or ""."""
+
+    project: AppProject
+    cluster: Cluster
+    own: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.project.metadata.name
+
+    def why_not_there(self, namespace: str) -> str:
+        """Which rule keeps everything out of the namespace; "" where none does."""
+        return self.own or self.project.why_no_destination(self.cluster, namespace)
+
+    def why_not(self, key: ObjectKey, *, namespaced: bool) -> str:
+        """Which rule forbids the object, in words that end a line; "" where it is permitted."""
+        if rule := self.project.why_no_resource(key.group, key.kind, namespaced, key.name):
+            return f"project {self.name} does not permit {key.group or 'core'}/{key.kind}: {rule}"
+        if key.namespace and (rule := self.why_not_there(key.namespace)):
+            return f"project {self.name} does not permit namespace {key.namespace}: {rule}"
+        return ""
+
+
+def permitted(engine: Engine, app: Application, project: AppProject) -> Permitted:
+    """What the project of `app` permits where the app is to be."""
+    cluster = cluster_of(app.spec.destination, engine.api.cluster)
+    if not project.spec.permit_only_project_scoped_clusters:
+        return Permitted(project, cluster)
+    return Permitted(project, cluster, why_not_own(project, cluster, engine.applications.clusters()))
+
+
+def cluster_of(destination: Destination, ours: str) -> Cluster:
+    """The cluster that is meant: the one that we are connected to, at the URL `ours`, by all its names, so
+    that none of them gets round a rule; another one by what is said of it."""
+    servers = IN_CLUSTER, ours.rstrip("/")
+    server = destination.server.rstrip("/")
+    if server in servers or (not server and destination.name == IN_CLUSTER_NAME):
+        return Cluster(servers, (IN_CLUSTER_NAME,))
+    return Cluster((server,) if server else (), (destination.name,) if destination.name else ())
+
+
+def why_not_own(project: AppProject, cluster: Cluster, secrets: Sequence[ClusterSecret]) -> str:
+    """Why the cluster is none of the project's own; "" where a Secret says so.
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/projects/#project-scoped-repositories-and-clusters
+    """
+    name = project.metadata.name
+    own = (secret for secret in secrets if secret.project == name)
+    if any(secret.server in cluster.servers or secret.name in cluster.names for secret in own):
+        return ""
+    return _OWN_CLUSTERS.format(name)
+
+
+def check_destination(may: Permitted, destination: Destination) -> None:
+    """Raises Refused where the app may not go there at all."""
+    if rule := may.why_not_there(destination.namespace):
+        raise Refused(
+            f"project {may.name} does not permit the destination "
+            f"{destination.server or destination.name} namespace {destination.namespace or '(none)'}: "
+            f"{rule}; change the project, or move the app",
+            condition="InvalidSpecError",
+        )
+
+
+def check_objects(may: Permitted, wanted: Sequence[Desired | WantedHook]) -> None:
+    """Raises Refused for the first object that the project does not permit."""
+    for item in wanted:
+        if why := may.why_not(item.key, namespaced=item.kind.namespaced):
+            raise Refused(why, where=item.where, condition="InvalidSpecError")
+
+
+def check_namespace(
+    may: Permitted, app: Application, options: Sequence[str], absent: Collection[str]
+) -> None:
+    """Raises Refused where CreateNamespace would make one of the `absent` namespaces and the project permits
+    none. One that is there needs no leave, as in Argo CD."""
+    namespace = app.spec.destination.namespace
+    if namespace not in absent or not sync_options(options).create_namespace:
+        return
+    if why := may.why_not(ObjectKey("", "Namespace", "", namespace), namespaced=False):
+        raise Refused(
+            f"{why}; CreateNamespace=true would make {namespace}: permit that, or make it yourself",
+            condition="InvalidSpecError",
+        )
+
+
+def kept(found: Plan, may: Permitted) -> Plan:
+    """`found` without the deletions of what the project does not permit any more: that stays, and is told."""
+    stays = [
+        Extra(step.key, step.live, why)
+        for group in found.prunes
+        for step in group
+        if step.live is not None and (why := may.why_not(step.key, namespaced=step.live.kind.namespaced))
+    ]
+    if not stays:
+        return found
+    keys = {extra.key for extra in stays}
+    prunes = (tuple(step for step in group if step.key not in keys) for group in found.prunes)
+    by_rule: dict[str, list[str]] = {}
+    for extra in stays:
+        by_rule.setdefault(extra.reason, []).append(extra.key.title)
+    told = (
+        Notice(PRUNE_SKIPPED, f"{few(titles, 5)} left Git and stays: {why}; delete it by hand")
+        for why, titles in by_rule.items()
+    )
+    return replace(
+        found,
+        prunes=tuple(group for group in prunes if group),
+        extras=(*found.extras, *stays),
+        notices=(*found.notices, *told),
+    )
