@@ -341,7 +341,7 @@ def test_the_observer_reads_and_sees_neither_secrets_nor_configmaps_but_one(name
     checks = {
         "apiGroups": [""],
         "resources": ["configmaps"],
-        "resourceNames": ["argocd-cm"],
+        "resourceNames": ["argocd-cm", "argocd-gpg-keys-cm", "mooring-ssh-signers-cm"],
         "verbs": ["get"],
     }
     rules.remove(checks)  # those of health; no other ConfigMap
