@@ -16,10 +16,10 @@ from devcluster.redis import RedisServer
 from mooring.store import acl
 from mooring.store.connection import LEDGER
 from mooring.store.views import APPS
-from tests.stories.conftest import own_redis, ship, ship_processes, ship_settings
+from tests.stories.conftest import own_redis, ship, ship_config, ship_processes, ship_settings
 from tests.stories.ship import Ship, configmap, until
 
-__all__ = ["own_redis", "ship", "ship_processes", "ship_settings"]
+__all__ = ["own_redis", "ship", "ship_config", "ship_processes", "ship_settings"]
 pytestmark = pytest.mark.cluster
 
 

@@ -20,10 +20,10 @@ from click.testing import CliRunner
 from cli.main import main
 from devcluster.gitserver import GitServer, Repository
 from devcluster.redis import RedisServer
-from tests.stories.conftest import own_redis, ship, ship_processes
+from tests.stories.conftest import own_redis, ship, ship_config, ship_processes
 from tests.stories.ship import SECRET, Ship, configmap
 
-__all__ = ["own_redis", "ship", "ship_processes"]
+__all__ = ["own_redis", "ship", "ship_config", "ship_processes"]
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("tools")]
 
 

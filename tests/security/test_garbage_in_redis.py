@@ -18,10 +18,10 @@ from mooring.store.shared import Shared
 from mooring.store.turns import OPEN, PREFIX, Turns
 from mooring.store.views import APPS, Views
 from tests.mooring.store.test_views import SHOP
-from tests.stories.conftest import own_redis, ship, ship_processes, ship_settings
+from tests.stories.conftest import own_redis, ship, ship_config, ship_processes, ship_settings
 from tests.stories.ship import Ship, configmap, until
 
-__all__ = ["own_redis", "ship", "ship_processes", "ship_settings"]
+__all__ = ["own_redis", "ship", "ship_config", "ship_processes", "ship_settings"]
 
 APP = AppKey("home", "shop")
 Spoil = Callable[[redis.Redis, str], object]

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 from cli.main import main
 from devcluster.gitserver import Repository, Symlink
 from mooring.names import APPLYSET_PART_OF, ID
-from tests.stories.conftest import own_redis, ship, ship_processes, ship_settings
+from tests.stories.conftest import own_redis, ship, ship_config, ship_processes, ship_settings
 from tests.stories.ship import APPS, Ship, configmap, until
 
-__all__ = ["own_redis", "ship", "ship_processes", "ship_settings"]
+__all__ = ["own_redis", "ship", "ship_config", "ship_processes", "ship_settings"]
 pytestmark = pytest.mark.cluster
 
 

@@ -162,6 +162,7 @@ def test_a_rotated_token_is_read_again(
     cluster: ControlPlane, changed: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "RELOAD_EVERY", 0.0)
+    monkeypatch.setattr(transport, "_ASKED_EVERY", 0.0)
     token = tmp_path / "token"
     token.write_text(cluster.token)
 
