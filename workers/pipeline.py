@@ -287,7 +287,8 @@ def _sync(
     engine: Engine, key: AppKey, read: Application | None = None, wishes: Mapping[str, str] | None = None
 ) -> None:
     """Bring the application `key` to what is wanted of it now. `read` is what it was a moment ago, which will
-    do where nothing but `wishes` is wanted: what was written in between fails the guard of the next write."""
+    do where nothing but `wishes` is wanted: what was written in between fails the guard of the next write.
+    Not in the midst of an operation: hooks that began in between would seem left behind, and be let go of."""
     turn = engine.turns.take(turn_of(key))
     if turn is None:
         return
@@ -304,7 +305,7 @@ def _sync(
         Holding(engine.turns, turn, engine.settings.lease_s),
     ):
         try:
-            known = read if turn.tries == 1 and turn.wishes == wishes else None
+            known = read if turn.tries == 1 and not turn.waits and turn.wishes == wishes else None
             ending = bring(engine, key, turn, line, known)
         except Superseded as error:
             _log.info("%s: %s", key, error)
