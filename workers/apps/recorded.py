@@ -290,7 +290,9 @@ class RecordedApplications(ABC):
                 return self._write(app, change)
             except Conflict as error:
                 current = self.get(app.key)
-                if current is None or not still(current):
+                if current is None:
+                    raise Superseded(f"application {app.key} is gone") from error
+                if not still(current):
                     raise Superseded(f"application {app.key} was written by somebody else") from error
                 app = current
         raise ClusterUnavailable(f"application {app.key} keeps changing while its status is written")

@@ -157,7 +157,7 @@ def test_a_claim_is_lost_when_the_app_is_deleted(world: World) -> None:
     claim = world.apps.claim(world.make(), running())
     world.remove("shop")
     assert not world.apps.holds(claim)
-    with pytest.raises(Superseded):
+    with pytest.raises(Superseded, match="is gone"):  # and was not written by somebody else
         late = compared(claim.app, operation_state=ended(claim.state))
         world.open().report(_older(claim.app), late, State(), claim)
 
