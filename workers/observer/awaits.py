@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from mooring.keys import ObjectKey
@@ -12,7 +12,7 @@ from mooring.model.application import Application
 from mooring.model.finalizers import obeyed
 from workers.apps.patches import state_of
 from workers.cluster.live import Live
-from workers.health import BUILT_IN, HealthStatus, Judge
+from workers.health import BUILT_IN, HOOK_FINALIZER, HealthStatus, Judge
 from workers.report import APPLYING, RETRYING
 
 # What these say may be another thing in a moment, and nobody need be told.
@@ -37,11 +37,14 @@ class Seen:
 
 def seen(live: Live, *, gone: bool = False, judge: Judge = BUILT_IN) -> Seen:
     """What `live` shows, as `judge` has it; nothing is kept of it. Without its body: whether it stays."""
-    status = ""
-    if not gone:
-        found = judge.assess({"metadata": {"deletionTimestamp": live.deletion_timestamp}} | (live.body or {}))
-        status = (found.status if found else HealthStatus.HEALTHY).value
-    return Seen(live.key, live.uid, live.generation or 0, status)
+    found = Seen(live.key, live.uid, live.generation or 0, "")
+    if gone:
+        return found
+    health = judge.assess({"metadata": {"deletionTimestamp": live.deletion_timestamp}} | (live.body or {}))
+    found = replace(found, status=(health.status if health else HealthStatus.HEALTHY).value)
+    if live.deletion_timestamp and HOOK_FINALIZER in live.finalizers and not found.settled:
+        return replace(found, status=HealthStatus.DEGRADED.value)  # a hook that is deleted has ended by that
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,10 @@ class Awaits:
         seen_to = judge.judges(key.group, key.kind) or key not in self.healthy
         return seen_to and (key.group, key.kind) not in _UNSEEN
 
+    def unlisted(self, key: ObjectKey) -> Seen | None:
+        """How `key` is seen where a list does not have it: it is gone; None where it may be yet to come."""
+        return None if key in self.healthy else Seen(key, "", 0, "")
+
 
 def worked_on(app: Application) -> bool:
     """Whether somebody has begun a sync of it and not yet said what came of that."""
@@ -98,7 +105,8 @@ def awaits(app: Application) -> Awaits | None:
     healthy = frozenset(
         ObjectKey(one.group, one.kind, one.namespace, one.name)
         for one in status.resources
-        if one.health is not None and one.health.status == HealthStatus.PROGRESSING
+        # One that has left hooks behind is as healthy as it is without them: see report.py.
+        if not one.hook and one.health is not None and one.health.status == HealthStatus.PROGRESSING
     )
     results = state.sync_result.resources if state is not None and running and state.sync_result else ()
     hooks = frozenset(

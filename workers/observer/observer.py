@@ -270,18 +270,16 @@ class Observer:
         WAKES.labels(why).inc()
 
     def _seen(self, waits: Awaits) -> dict[ObjectKey, Seen]:
-        """What is known of the objects that are waited for. Those that are to go and that no list has are
-        gone."""
+        """What is known of the objects that are waited for."""
         found: dict[ObjectKey, Seen] = {}
         for key in waits.keys:
             place = self._place(key, waits)
             running = self._watches.get(place) if place else None
             if running is None:
                 continue
-            if one := running.objects.get(key):
+            one = running.objects.get(key) or (waits.unlisted(key) if running.listed else None)
+            if one is not None:
                 found[key] = one
-            elif key in waits.to_go and running.listed:
-                found[key] = Seen(key, "", 0, "")
         return found
 
     def _seeable(self, waits: Awaits) -> Awaits:
@@ -338,6 +336,9 @@ class Observer:
     def _watch(self, place: Place, now: float) -> None:
         try:
             kind = self._api.discovery.preferred(place.group, place.kind)
+        except ClusterUnavailable as error:
+            _log.debug("%s is not watched yet: %s", place.kind, error)
+            return  # it is begun when the watches are tidied
         except MooringError as error:
             _log.warning("%s cannot be watched: %s", place.kind, error)
             kind = None
@@ -357,6 +358,7 @@ class Observer:
                         return
                     self._changes.put((place, change))
             except Exception as error:
-                self._changes.put((place, error))
+                if not ends.is_set():  # the place may be another watch's by now
+                    self._changes.put((place, error))
 
         threading.Thread(target=listen, daemon=True, name=f"watch {place.kind}").start()

@@ -11,7 +11,9 @@ from mooring.names import STATE
 from workers.apps.state import State
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
-from workers.health import BUILT_IN
+from workers.health import BUILT_IN, HOOK_FINALIZER
+from workers.hooks.judge import outcome
+from workers.hooks.results import FAILED
 from workers.observer.awaits import Awaits, Seen, awaits, news, seen
 from workers.report import APPLYING
 
@@ -146,6 +148,42 @@ def test_or_for_any_of_its_hooks_to_end_or_to_be_gone() -> None:
         for one, status in zip(hooks, ("Degraded", "", "Progressing"), strict=True)
     }
     assert {one.key for one in news(found, seen_)} == set(hooks[:2])
+
+
+def test_what_is_gone_before_it_is_looked_for_is_gone_but_what_is_to_be_healthy_may_yet_come() -> None:
+    job = key("job", "batch", "Job")
+    waits = Awaits(frozenset({key("a")}), frozenset({job}), frozenset({key("b")}), frozenset({key("c")}))
+    assert waits.unlisted(key("a")) is None
+    unlisted = {one: seen_ for one in waits.keys if (seen_ := waits.unlisted(one))}
+    assert news(waits, unlisted) == {Seen(one, "", 0, "") for one in (job, key("b"), key("c"))}
+
+
+def test_what_hooks_have_left_is_not_waited_for_to_be_healthy() -> None:
+    left = resource("migrate", "Progressing", hook=True)  # such as one that is being deleted
+    found = awaits(app(left, resource("b", "Progressing"), health="Progressing"))
+    assert found is not None
+    assert found.healthy == {key("b")}
+
+
+def test_a_hook_that_somebody_deletes_while_it_runs_has_ended() -> None:
+    body: dict[str, Any] = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": "migrate",
+            "namespace": "shop",
+            "uid": "uid",
+            "generation": 1,
+            "finalizers": [HOOK_FINALIZER],
+        },
+    }
+    job = Kind("batch", "v1", "Job", "jobs", namespaced=True)
+    assert not seen(Live.read(job, body)).settled
+    body["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert seen(Live.read(job, body)).settled
+    assert outcome(Live.read(job, body))[0] == FAILED, "as whoever is woken by that has it"
+    body["metadata"]["finalizers"] = ["foregroundDeletion"]
+    assert not seen(Live.read(job, body)).settled
 
 
 def test_what_somebody_has_written_there_that_names_nothing_is_passed_over() -> None:
