@@ -52,8 +52,9 @@ def deployed(
     **more: Any,
 ) -> None:
     """An Application that is synced, and has the finalizer."""
+    commit = repo.commit(files)  # first: a repository that is empty yet is looked at again only by the clock
     ship.create_app(name, repo, namespace, **more)
-    ship.synced(name, repo.commit(files))
+    ship.synced(name, commit)
     ship.patch_app(name, {"metadata": {"finalizers": [finalizer] if finalizer else []}})
 
 

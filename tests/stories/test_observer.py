@@ -244,12 +244,13 @@ def test_a_deletion_goes_on_with_the_event_that_what_it_waits_for_is_gone(
 
     delete(ship, "leaves")
     ship.condition("leaves", f"Service {namespace}/third")
+    # Whether a ConfigMap is gone is heard by nobody, and the garbage collector takes its time.
+    until("the ConfigMap to be gone", lambda: ship.configmap(namespace, "config") is None)
     ship.quiet_but("leaves")
     let_go(ship, f"{namespace}/services/third")
     let_go(ship, f"{namespace}/services/third-too")
 
     ship.condition("leaves", f"ServiceAccount {namespace}/second")
-    assert ship.configmap(namespace, "config") is None
     ship.quiet_but("leaves")
     let_go(ship, f"{namespace}/serviceaccounts/second")
 
@@ -265,8 +266,9 @@ def test_a_deletion_goes_on_with_the_event_that_its_hook_has_ended(
         "before.yaml": job("before", RUN, hook="PreDelete"),
         "after.yaml": job("after", RUN, hook="PostDelete", hook_delete_policy="HookSucceeded"),
     }
+    commit = git_repo.commit(files)
     ship.create_app("around", git_repo, namespace)
-    ship.synced("around", git_repo.commit(files))
+    ship.synced("around", commit)
     ship.ended("around")
     until("its hooks' finalizers", lambda: finalizers(ship, "around") == [*BEFORE, *AFTER])
     ship.quiet_but("around")
