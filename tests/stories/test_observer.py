@@ -1,13 +1,16 @@
 """The observer: what happens in the cluster is heard at once, and nothing depends on that it is.
 
 These stories have no beat, so nothing is looked at because its time has come: what goes on, the observer has
-woken.
+woken. Only what was put off, for a server had no answer at that moment, is tried again as beat would.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
+import threading
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +18,8 @@ import pytest
 from devcluster.cluster import Cluster
 from devcluster.gitserver import GitServer, Repository
 from mooring.keys import AppKey
-from mooring.names import OBSERVER_LEASE
+from mooring.names import OBSERVER_LEASE, TASK_TURN
+from mooring.store.due import DUE
 from tests.stories.line import Line, kubeconfig_by
 from tests.stories.ship import APPS, Ship, configmap, until
 from tests.stories.test_delete_hooks import AFTER, BEFORE, finalizers
@@ -40,6 +44,25 @@ def ship_settings(
 ) -> dict[str, str]:
     kubeconfig = kubeconfig_by(cluster, api_line.port, tmp_path_factory.mktemp("kube"))
     return {"MOORING_KUBECONFIG": str(kubeconfig)}
+
+
+@pytest.fixture(autouse=True)
+def _what_was_put_off_is_tried_again(ship: Ship) -> Iterator[None]:
+    ended = threading.Event()
+
+    def send() -> None:
+        with ship.redis() as client:
+            while not ended.wait(0.2):
+                for step in client.zrangebyscore(DUE, "-inf", time.time()):
+                    task, args, queue = json.loads(step)
+                    if task == TASK_TURN and client.zrem(DUE, step):  # looks that are due have another
+                        ship.send(queue, task, *args)
+
+    sending = threading.Thread(target=send, daemon=True)
+    sending.start()
+    yield
+    ended.set()
+    sending.join()
 
 
 def woken(ship: Ship, why: str) -> float:
