@@ -216,7 +216,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         begun,
         judge,
     )
-    check_namespace(checked.may, app, options(app, operation), observed.nowhere)
+    check_namespace(engine, checked.may, app, options(app, operation), observed)
     blocking = next((str(one) for one in asks if one.blocks), checked.blocking)
     lost = _lost_inventory(engine, app, parent, observed)
     if lost:

@@ -5,11 +5,11 @@ https://argo-cd.readthedocs.io/en/stable/user-guide/projects/
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from mooring.errors import Refused
+from mooring.errors import ClusterRefused, Refused
 from mooring.keys import IN_CLUSTER, IN_CLUSTER_NAME, ObjectKey
 from mooring.model.application import Application
 from mooring.model.project import AppProject, Cluster
@@ -17,9 +17,11 @@ from mooring.model.spec import Destination
 from mooring.model.sync_options import sync_options
 from mooring.text import few
 from workers.apps.repositories import ClusterSecret
+from workers.cluster.api import NAMESPACE, Api
 from workers.desired import Desired
 from workers.engine import Engine
 from workers.hooks.wanted import WantedHook
+from workers.observe import Observed
 from workers.plan import PRUNE_SKIPPED, Extra, Notice, Plan
 
 _OWN_CLUSTERS: Final = (
@@ -102,18 +104,31 @@ def check_objects(may: Permitted, wanted: Sequence[Desired | WantedHook]) -> Non
 
 
 def check_namespace(
-    may: Permitted, app: Application, options: Sequence[str], absent: Collection[str]
+    engine: Engine, may: Permitted, app: Application, options: Sequence[str], observed: Observed
 ) -> None:
-    """Raises Refused where CreateNamespace would make one of the `absent` namespaces and the project permits
-    none. One that is there needs no leave, as in Argo CD."""
+    """Raises Refused where CreateNamespace would make the app's namespace and the project permits none. One
+    that is there needs no leave, as in Argo CD: the API server is asked, where nothing `observed` is in it.
+    Raises ClusterUnavailable, too."""
     namespace = app.spec.destination.namespace
-    if namespace not in absent or not sync_options(options).create_namespace:
+    if not namespace or not sync_options(options).create_namespace:
         return
-    if why := may.why_not(ObjectKey("", "Namespace", "", namespace), namespaced=False):
+    why = may.why_not(ObjectKey("", "Namespace", "", namespace), namespaced=False)
+    if why and not _is_there(engine.api, namespace, observed):
         raise Refused(
             f"{why}; CreateNamespace=true would make {namespace}: permit that, or make it yourself",
             condition="InvalidSpecError",
         )
+
+
+def _is_there(api: Api, namespace: str, observed: Observed) -> bool:
+    if namespace in observed.nowhere:
+        return False
+    if any(key.namespace == namespace for key in observed.objects):
+        return True
+    try:
+        return api.get(NAMESPACE, "", namespace, metadata_only=True) is not None
+    except ClusterRefused:  # who may not ask makes none either
+        return True
 
 
 def kept(found: Plan, may: Permitted) -> Plan:

@@ -18,6 +18,7 @@ from mooring.model.status import ApplicationStatus
 # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#dns-subdomain-names
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
+_DEEPEST = 200  # what reads it and writes it anew ends at about 250
 T = TypeVar("T")
 
 
@@ -52,6 +53,11 @@ class Application(Part):
             status, had = told.get("status"), before.raw.get("status")
             if isinstance(status, dict) and isinstance(had, dict):
                 told["status"] = before.status.reused(status, had)
+        for field in ("spec", "operation"):
+            if told.get(field) is raw.get(field) and _is_deep(raw.get(field)):
+                raise Refused(
+                    f"{title}: {field}: is nested deeper than {_DEEPEST} levels", condition="InvalidSpecError"
+                )
         app = cls.read(told, title)
         if not _NAME.match(app.metadata.name):
             raise Refused(f"{title}: metadata.name: is not a Kubernetes name", condition="InvalidSpecError")
@@ -84,3 +90,13 @@ class Application(Part):
 def unknown_fields(app: Application) -> tuple[str, ...]:
     """Paths of what the manifest says and no field of ours reads. `status` is nobody's wish: left out."""
     return tuple(path for path in app.unknown() if not path.startswith("status."))
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        if not level:
+            return False
+        inside = [one for one in level if isinstance(one, dict | list)]
+        level = [one for each in inside for one in (each.values() if isinstance(each, dict) else each)]
+    return True

@@ -216,6 +216,29 @@ def test_a_namespace_is_made_only_where_the_project_permits_that(ship: Ship, git
     assert ship.find(f"/api/v1/namespaces/{target}") is None
 
 
+def test_nor_is_one_made_that_nothing_is_put_into_or_that_the_app_moves_to(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    project(ship, "settled", clusterResourceWhitelist=[])
+    forbidden = "project settled does not permit core/Namespace: spec.clusterResourceWhitelist"
+    target = f"made-{secrets.token_hex(4)}"
+    there = configmap("a").replace("  name: a\n", f"  name: a\n  namespace: {namespace}\n")
+    commit = git_repo.commit({"beside/a.yaml": there, "inside/b.yaml": configmap("b")})
+    spec: dict[str, Any] = {
+        "project": "settled",
+        "syncPolicy": {"automated": {}, "syncOptions": ["CreateNamespace=true"]},
+    }
+    ship.create_app("beside", git_repo, target, path="beside", spec=spec)
+    refused(ship, "beside", forbidden)
+
+    ship.create_app("moves", git_repo, namespace, path="inside", spec=spec)
+    ship.synced("moves", commit)
+    ship.patch_app("moves", {"spec": {"destination": {"namespace": target}}})
+    refused(ship, "moves", forbidden)
+    assert ship.find(f"/api/v1/namespaces/{target}") is None
+    assert ship.configmap(namespace, "a") is None
+
+
 def test_a_project_that_is_missing_or_has_rules_not_kept_yet_stops_the_app(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

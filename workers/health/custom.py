@@ -28,15 +28,17 @@ class Judges:
         return CustomJudge(read(said), self._sandbox) if said else BUILT_IN
 
     def still(self, before: Judge) -> Judge:
-        """`before`, as long as nothing else is written. Raises as `now` does."""
+        """`before`, as long as nothing else is written, for another look. Raises as `now` does."""
         judge = self.now()
-        same = isinstance(judge, CustomJudge) and isinstance(before, CustomJudge) and judge.same(before)
-        return before if same else judge
+        if isinstance(judge, CustomJudge) and isinstance(before, CustomJudge) and judge.same(before):
+            before.look_again()
+            return before
+        return judge
 
 
 class CustomJudge:
-    """Asks the `checks` of an installation first. One that does not end is not asked again: the next object
-    would take as long."""
+    """Asks the `checks` of an installation first. One that does not end is not asked again in the same look:
+    the next object would take as long."""
 
     def __init__(self, checks: Checks, sandbox: Sandbox) -> None:
         self._checks = checks
@@ -47,6 +49,11 @@ class CustomJudge:
     def same(self, other: CustomJudge) -> bool:
         """Whether both go by the same checks."""
         return self._checks == other._checks
+
+    def look_again(self) -> None:
+        """Forget what did not end: the object of one app must not keep the check from those of all others."""
+        self._ended.clear()
+        self._problems.clear()
 
     @property
     def problems(self) -> Mapping[str, str]:

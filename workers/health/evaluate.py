@@ -77,7 +77,7 @@ def _answer(line: bytes) -> dict[str, Any]:
     except MemoryError:
         return {"ended": f"needs more than {MEMORY >> 20} MiB of memory"}
     except RecursionError:
-        return {"error": "the object is nested too deep"}
+        return {"error": "was not evaluated: the object is nested too deep"}
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
 

@@ -46,7 +46,10 @@ class Sandbox:
     def ask(self, check: Check, body: dict[str, Any]) -> Answer:
         """What `check` says of the object `body`, as evaluate.py answers. Raises Lost when nobody was there
         to answer, which says nothing about either."""
-        question = orjson.dumps(_question(check, body))
+        try:
+            question = orjson.dumps(_question(check, body))
+        except orjson.JSONEncodeError:  # what could be read may be nested deeper than what can be written
+            return {"error": "was not evaluated: the object is nested too deep"}
         with self._lock:
             try:
                 told: Answer = orjson.loads(self._talking().ask(question, _PATIENCE_S))

@@ -98,6 +98,22 @@ def test_a_wrong_field_is_named(path: str, value: Any) -> None:
     assert refused.value.condition == "InvalidSpecError"
 
 
+@pytest.mark.parametrize("field", ["spec", "operation.sync"])
+def test_what_is_nested_too_deep_to_be_written_anew_is_refused(field: str) -> None:
+    def nested(levels: int) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for _ in range(levels):
+            values = {"a": values}
+        return _with(f"{field}.source", {**SHOP["spec"]["source"], "helm": {"valuesObject": values}})
+
+    deep = Application.parse(nested(190))
+    assert deep.to_dict()
+    with pytest.raises(Refused, match=f"{field.partition('.')[0]}: is nested deeper than 200 levels"):
+        Application.parse(nested(250))
+    with pytest.raises(Refused, match="is nested deeper"):
+        Application.parse(nested(250), before=deep)
+
+
 def test_a_refusal_shows_no_value() -> None:
     with pytest.raises(Refused) as refused:
         Application.parse(_with("spec.source.repoURL", ["https://user:s3cr3t@host"]))

@@ -107,6 +107,28 @@ def test_one_that_was_ended_is_not_asked_about_the_next_object(judge_by: JudgeBy
     assert children() == before  # none was started for it
 
 
+def test_one_that_was_ended_is_asked_again_in_the_next_look(sandbox: Sandbox) -> None:
+    judges = Judges(lambda: {KEY: "while obj.spins do end return {status = 'Healthy'}"}, sandbox)
+    judge = judges.now()
+    ended = judge.assess({**DOOR, "spins": True})
+    assert ended is not None and ended.status is HealthStatus.UNKNOWN
+    assert judge.assess(DOOR) == ended
+    assert judges.still(judge) is judge
+    assert judge.assess(DOOR) == FINE
+    assert not judge.problems
+
+
+def test_an_object_that_is_nested_too_deep_is_told_and_harms_nobody(judge_by: JudgeBy) -> None:
+    judge = judge_by({KEY: "return {status = 'Healthy'}"})
+    deep: dict[str, Any] = {}
+    for _ in range(1000):  # as deep as what the API server says is read
+        deep = {"a": deep}
+    why = f"{KEY} was not evaluated: the object is nested too deep"
+    assert judge.assess({**DOOR, "status": deep}) == Health(HealthStatus.UNKNOWN, why)
+    assert judge.problems == {KEY: why}
+    assert judge.assess(DOOR) == FINE
+
+
 @pytest.mark.parametrize(
     "script",
     [
