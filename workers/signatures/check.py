@@ -6,9 +6,10 @@ https://argo-cd.readthedocs.io/en/release-3.3/user-guide/gpg-verification/
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,8 +34,10 @@ _TRUSTED_S: Final = 3600  # keys and signatures expire
 _SECONDS: Final = 20.0
 _MEMORY: Final = 256 << 20
 _PRINTED: Final = 1 << 20
+_MOST_REMEMBERED: Final = 4096
 
 Judge = Callable[[Signed], str]
+_remembered: dict[bytes, str] = {}
 
 
 def check(
@@ -101,9 +104,25 @@ def _of_tag(mirror: Mirror, id_: str, revision: str, judge: Judge) -> str:
     return f"by tag {tag.name}: {why}" if (why := judge(tag.signed)) else ""
 
 
-@lru_cache(maxsize=1024)
 def _why_not(signed: Signed, keys: Keys, wanted: frozenset[str], settings: Settings, hour: int) -> str:
     """Why it is not signed by one of the `wanted` keys; "" where it is. Remembered for the `hour`.
+
+    Raises as `_asked`.
+    """
+    # By its digest: who can push has commits of a MiB, and the keys are read anew all the time.
+    told = (signed.payload, signed.signature, keys.digest, sorted(wanted), settings.render_unconfined, hour)
+    about = hashlib.sha256(repr(told).encode()).digest()
+    why = _remembered.get(about)
+    if why is None:
+        why = _asked(signed, keys, wanted, settings)
+        if len(_remembered) >= _MOST_REMEMBERED:
+            _remembered.clear()
+        _remembered[about] = why
+    return why
+
+
+def _asked(signed: Signed, keys: Keys, wanted: frozenset[str], settings: Settings) -> str:
+    """The same, by a tool that is asked now.
 
     Raises Refused where this machine cannot tell, Retryable where it may later.
     """

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from mooring.errors import Refused
@@ -28,11 +29,16 @@ class Keys:
     @property
     def digest(self) -> str:
         """Another one where any of the keys is another."""
-        return hashlib.sha256(repr((self.gpg, self.ssh)).encode()).hexdigest()[:32]
+        return _digest(self)
 
     def keyring(self) -> bytes:
         """All GPG keys, as a file for gpgv. Raises Refused naming an entry that is none."""
         return b"".join(_dearmoured(name, text) for name, text in self.gpg)
+
+
+@lru_cache(maxsize=4)  # all applications of a project ask for it, again and again
+def _digest(keys: Keys) -> str:
+    return hashlib.sha256(repr((keys.gpg, keys.ssh)).encode()).hexdigest()[:32]
 
 
 def _dearmoured(name: str, text: str) -> bytes:

@@ -259,6 +259,21 @@ def test_what_was_found_signed_is_known_without_its_host(desk: Desk, ring: Keyri
     assert not desk.server.requests
 
 
+def test_what_was_found_out_is_remembered_for_an_hour_and_as_long_as_the_keys_are_the_same(
+    desk: Desk, ring: Keyring, alice: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice.commit(desk.repo, desk.pushed())
+    signed = of_commit(desk.mirror.tree.object(checkout(desk.mirror, "main").commit)[1])
+    keys = gpg(ring, alice)
+    ask = partial(_why_not, signed, wanted=frozenset({alice.key}), settings=desk.settings)
+    assert ask(keys=keys, hour=0) == ""
+    monkeypatch.setenv("PATH", "")  # from here on nobody can be asked
+    assert ask(keys=Keys(keys.gpg), hour=0) == ""
+    for other, hour in ((keys, 1), (Keys(), 0)):
+        with pytest.raises(Refused, match="gpgv is not on PATH"):
+            ask(keys=other, hour=hour)
+
+
 # --- what is signed -------------------------------------------------------------------------------
 
 
