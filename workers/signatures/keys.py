@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -63,7 +62,7 @@ def _dearmoured(name: str, text: str) -> bytes:
             packets += base64.b64decode(
                 "".join(part for part in body if not part.startswith("=")), validate=True
             )
-        except binascii.Error as error:
+        except ValueError as error:  # of base64, or of what is not even ASCII
             raise _none(name) from error
     if not packets:
         raise _none(name)

@@ -153,6 +153,7 @@ def test_an_entry_that_is_no_key_is_named(desk: Desk, alice: Signer) -> None:
         "",
         "swordfish",
         "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n!!\n-----END PGP PUBLIC KEY BLOCK-----",
+        "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n…\n-----END PGP PUBLIC KEY BLOCK-----",
     ):
         with pytest.raises(
             Refused, match=r"argocd-gpg-keys-cm: 4AEE18F83AFDEB23 is no armoured GPG public key"
