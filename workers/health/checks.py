@@ -23,6 +23,7 @@ EXPRESSIONS: Final = "resource.healthCheckExprs"
 _HEALTH: Final = f"{LEGACY}.health."
 _OPEN_LIBS: Final = f"{LEGACY}.useOpenLibs."
 _ALL: Final = "*/*"
+_DEEPEST: Final = 50
 
 # https://pkg.go.dev/strconv#ParseBool
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
@@ -176,12 +177,17 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
 
 
 def _yaml(text: str, where: str) -> Any:
+    depth = 0
     try:
+        for event in yaml.parse(text, yaml.CSafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:  # it would break the interpreter
+                raise _wrong(where, f"is nested deeper than {_DEEPEST} levels")
         return yaml.load(text, yaml.CSafeLoader)
     except yaml.MarkedYAMLError as error:
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         raise _wrong(where, f"is no YAML: {error.problem}{line}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # of tags that lie
         raise _wrong(where, "is no YAML that can be read") from error
 
 

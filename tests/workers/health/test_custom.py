@@ -247,6 +247,9 @@ OPEN_LIBS = "resource.customizations.useOpenLibs.example.com_Door"
             f"{LEGACY}: is no YAML: mapping values are not allowed in this context (line 2)",
         ),
         ({LEGACY: "[a]"}, f"{LEGACY}: is no mapping"),
+        ({LEGACY: "[" * 100_000}, f"{LEGACY}: is nested deeper than 50 levels"),
+        ({LEGACY: "a/B: !!timestamp never"}, f"{LEGACY}: is no YAML that can be read"),
+        ({LEGACY: "a/B: !!bool perhaps"}, f"{LEGACY}: is no YAML that can be read"),
         ({LEGACY: "a/B: c"}, f"{LEGACY}: a/B: is no mapping"),
         (
             {LEGACY: "a/B: {health.lua: [1]}"},
