@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from typing import Any
 
 import pytest
@@ -45,6 +46,28 @@ def annotated(name: str, key: str, value: str) -> str:
 def refused(ship: Ship, app: str, text: str, *, type: str = "InvalidSpecError") -> None:
     condition = ship.condition(app, text)
     assert condition["type"] == type, condition
+
+
+def test_an_application_that_no_parser_reads_to_its_end_holds_up_no_other(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(5000)  # of this test's own parser
+    values: Any = "the bottom"
+    for _ in range(1500):  # which the API server takes
+        values = [values]
+    source = {"repoURL": git_repo.url, "path": ".", "helm": {"valuesObject": {"deep": values}}}
+    try:
+        ship.create_app("deep", git_repo, namespace, spec={"source": source})
+        commit = git_repo.commit({"a.yaml": configmap("a")})
+        ship.create_app("neighbour", git_repo, namespace)
+        ship.synced("neighbour", commit)
+
+        refused(ship, "deep", "is nested deeper than 200 levels")
+    finally:
+        ship.ask(f"{APPS.format(ship.home)}/deep", method="DELETE")
+        until("it to be gone", lambda: ship.app("deep") is None)
+        sys.setrecursionlimit(before)
 
 
 # --- projects -------------------------------------------------------------------------------------

@@ -34,6 +34,7 @@ from urllib3.exceptions import (
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, SchemaRefused
 from workers import metrics
+from workers.cluster.decode import decode
 from workers.cluster.identity import Identity
 
 JSON: Final = "application/json"
@@ -85,7 +86,7 @@ class Response:
     def json(self) -> Any:
         """The decoded body. Raises ClusterUnavailable when it is not JSON, as a proxy's page is not."""
         try:
-            return orjson.loads(self.data)
+            return decode(self.data)
         except orjson.JSONDecodeError as error:
             raise ClusterUnavailable("the API server's answer is not JSON: is a proxy in between?") from error
 

@@ -15,6 +15,7 @@ import orjson
 
 from mooring.errors import ClusterUnavailable
 from workers.cluster.api import METADATA, Api
+from workers.cluster.decode import decode
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.cluster.transport import JSON, Expired, refusal
@@ -100,7 +101,7 @@ def _events(
     ) as chunks:
         for line in _lines(chunks):
             try:
-                event: dict[str, Any] = orjson.loads(line)
+                event: dict[str, Any] = decode(line)
             except orjson.JSONDecodeError as error:  # cut off, or a proxy's words
                 raise ClusterUnavailable(f"the watch of {kind.plural} told what is no JSON") from error
             if event.get("type") == "ERROR":
