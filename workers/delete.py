@@ -332,11 +332,7 @@ def _say(
         *notices,
         *(Notice(one.condition, f"{one.key.title} stays: {one.reason}") for one in stays if one.condition),
     ]
-    there = tuple(
-        one
-        for one in app.status.resources
-        if ObjectKey(one.group, one.kind, one.namespace, one.name) not in gone
-    )
+    there = tuple(one for one in app.status.resources if one.key not in gone)
     status = app.status.model_copy(
         update={"conditions": report.conditions(app, notices, now()), "resources": there}
     )

@@ -34,7 +34,7 @@ from workers.desired import Desired
 from workers.health import BUILT_IN, Health, Judge, worst
 from workers.health import HealthStatus as Word
 from workers.hooks.ran import Ran
-from workers.hooks.results import key_of, without_failed
+from workers.hooks.results import without_failed
 from workers.links import external_urls
 from workers.managed_namespace import due
 from workers.plan import Extra, Notice, Plan
@@ -154,7 +154,7 @@ def with_health(app: Application, seen: Mapping[ObjectKey, Health | None], now: 
     """The status of `app` where the objects `seen` have this health, and all else stands; `now` RFC 3339."""
 
     def told(resource: ResourceStatus) -> ResourceStatus:
-        key = ObjectKey(resource.group, resource.kind, resource.namespace, resource.name)
+        key = resource.key
         return resource.model_copy(update={"health": _told(seen[key])}) if key in seen else resource
 
     resources = tuple(told(resource) for resource in app.status.resources)
@@ -244,7 +244,7 @@ def finished(
             ]
         )
     known = state.sync_result.resources if state.sync_result else ()
-    earlier = {key_of(one): one for one in known if not one.hook_type}
+    earlier = {one.key: one for one in known if not one.hook_type}
     results = [
         _result(outcome, earlier)
         for outcome in applied.outcomes
@@ -300,7 +300,7 @@ def failed(state: OperationState, hooks: Sequence[Ran], now: str) -> OperationSt
     if applied.waits:
         return state.model_copy(update={"phase": "Running", "message": waiting(applied), "finished_at": ""})
     known = state.sync_result.resources if state.sync_result else ()
-    reasons = _reasons([(key_of(one), one.message) for one in known if _failed(one)])
+    reasons = _reasons([(one.key, one.message) for one in known if _failed(one)])
     if applied.failed:
         also = _reasons([(ran.run.key, ran.message) for ran in hooks if ran.failed])
         reasons = f"{reasons}; and then its SyncFail hooks: {also}"

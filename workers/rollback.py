@@ -98,7 +98,7 @@ def as_git_has_it(
     status: ApplicationStatus, app: Application, deployed: Iterable[Desired], ahead: Ahead
 ) -> ApplicationStatus:
     """`status`, which tells of what is `deployed`, compared with what Git has in its place: OutOfSync."""
-    resources = {_key(one): one for one in status.resources}
+    resources = {one.key: one for one in status.resources}
     if ahead.wanted is not None:
         here = {item.key: item for item in deployed}
         there = {item.key: item for item in ahead.wanted}
@@ -118,10 +118,6 @@ def _sorted(resources: Mapping[ObjectKey, ResourceStatus]) -> tuple[ResourceStat
     return tuple(
         resources[key] for key in sorted(resources, key=lambda k: (k.group, k.kind, k.namespace, k.name))
     )
-
-
-def _key(one: ResourceStatus) -> ObjectKey:
-    return ObjectKey(one.group, one.kind, one.namespace, one.name)
 
 
 def _missing(item: Desired) -> ResourceStatus:

@@ -32,11 +32,7 @@ class Successor:
                 return False
             operation = app.status.operation_state
             if operation is None or operation.phase != "Running":
-                return any(
-                    ObjectKey(one.group, one.kind, one.namespace, one.name) == key
-                    and not one.requires_pruning
-                    for one in app.status.resources
-                )
+                return any(one.key == key and not one.requires_pruning for one in app.status.resources)
             if time.monotonic() > self._deadline:
                 return True
             time.sleep(0.2)

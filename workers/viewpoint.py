@@ -47,7 +47,4 @@ def viewpoint(applications: Applications, installation: str, app: Application, a
 
 def _has(app: Application, key: ObjectKey) -> bool:
     """Whether `app`, when it was last looked at, had the object in Git."""
-    return any(
-        ObjectKey(r.group, r.kind, r.namespace, r.name) == key and not r.requires_pruning
-        for r in app.status.resources
-    )
+    return any(r.key == key and not r.requires_pruning for r in app.status.resources)

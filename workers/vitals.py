@@ -60,7 +60,7 @@ def _progressing(app: Application) -> frozenset[ObjectKey]:
     found = [one for one in status.resources if one.health and one.health.status == HealthStatus.PROGRESSING]
     if any(one.hook or one.requires_pruning or (one.group, one.kind) == _LINKED for one in found):
         return frozenset()
-    return frozenset(ObjectKey(one.group, one.kind, one.namespace, one.name) for one in found)
+    return frozenset(one.key for one in found)
 
 
 def _seen(engine: Engine, app: Application, keys: frozenset[ObjectKey]) -> Mapping[ObjectKey, Live] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from mooring.keys import ObjectKey
 from mooring.model.part import Bool, Int, Part, Time
 from mooring.model.spec import (
     Destination,
@@ -55,6 +56,10 @@ class ResourceStatus(Part):
     sync_wave: Int = 0
     requires_deletion_confirmation: Bool = False
 
+    @property
+    def key(self) -> ObjectKey:
+        return ObjectKey(self.group, self.kind, self.namespace, self.name)
+
 
 class RevisionHistory(Part):
     """One finished sync; the oldest comes first."""
@@ -83,6 +88,10 @@ class ResourceResult(Part):
     hook_phase: str = ""
     sync_phase: str = ""
     images: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> ObjectKey:
+        return ObjectKey(self.group, self.kind, self.namespace, self.name)
 
 
 class SyncResult(Part):

@@ -31,14 +31,10 @@ def run_id(run: HookRun) -> RunId:
     return run.phase.value, run.key
 
 
-def key_of(result: ResourceResult) -> ObjectKey:
-    return ObjectKey(result.group, result.kind, result.namespace, result.name)
-
-
 def hook_results(state: OperationState | None) -> dict[RunId, ResourceResult]:
     """What is known of the operation's hooks, in the order in which they began."""
     known = state.sync_result.resources if state is not None and state.sync_result is not None else ()
-    return {(one.hook_type, key_of(one)): one for one in known if one.hook_type}
+    return {(one.hook_type, one.key): one for one in known if one.hook_type}
 
 
 def without_failed(resources: Sequence[ResourceResult]) -> tuple[ResourceResult, ...]:

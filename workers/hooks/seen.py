@@ -16,7 +16,7 @@ from workers.engine import Engine
 from workers.health import Judge
 from workers.hooks.judge import why_not_our_hook
 from workers.hooks.left import Left, left
-from workers.hooks.results import RunId, hook_results, key_of
+from workers.hooks.results import RunId, hook_results
 from workers.hooks.wanted import WantedHook
 
 
@@ -41,7 +41,7 @@ class Hooks:
     @property
     def strays(self) -> tuple[Live, ...]:
         """Those that nothing is written down about, and that are kept until it was seen how they end."""
-        known = {key_of(one) for one in self.before.values()}
+        known = {one.key for one in self.before.values()}
         return tuple(live for live in Left(self.shown).held if live.key not in known)
 
 
@@ -67,9 +67,9 @@ def see(
         hook.key: hook.kind if hook.served else None for hook in wanted if not hook.generates
     }
     for one in before.values():
-        if key_of(one) not in kinds:
+        if one.key not in kinds:
             version = f"{one.group}/{one.version}" if one.group else one.version
-            kinds[key_of(one)] = engine.api.discovery.find(version, one.kind)
+            kinds[one.key] = engine.api.discovery.find(version, one.kind)
 
     def read(key: ObjectKey) -> Live | None:
         kind = kinds[key]

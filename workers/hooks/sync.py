@@ -15,7 +15,7 @@ from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.engine import Engine
 from workers.hooks.judge import outcome, why_not_our_hook
-from workers.hooks.results import FAILED, POLICIES, RUNNING, Results, hook_results, key_of
+from workers.hooks.results import FAILED, POLICIES, RUNNING, Results, hook_results
 from workers.hooks.runner import Grounds, HookRunner, deleted, released
 from workers.hooks.seen import Hooks
 from workers.hooks.wanted import WantedHook, occasion, runs, runs_hooks
@@ -68,7 +68,7 @@ class HooksOfSync(HookRunner):
     @property
     def since(self) -> str:
         """When the last of those that run was created (RFC 3339); "" where none runs."""
-        running = [key_of(one) for one in self.results if one.hook_phase == RUNNING]
+        running = [one.key for one in self.results if one.hook_phase == RUNNING]
         lives = [live for key, live in self.lives.items() if key in running and live.body is not None]
         return max((live.body["metadata"]["creationTimestamp"] for live in lives if live.body), default="")
 
@@ -80,7 +80,7 @@ def still_busy(engine: Engine, hooks: Hooks) -> str:
     Raises ClusterUnavailable or ClusterRefused when any request fails.
     """
     waits: list[tuple[str, Live]] = []
-    known = (hooks.lives.get(key) for key in {key_of(one) for one in hooks.before.values()})
+    known = (hooks.lives.get(key) for key in {one.key for one in hooks.before.values()})
     ours = [live for live in known if live is not None and not why_not_our_hook(live, hooks.by)]
     for live in (*ours, *hooks.strays):
         ended, _ = outcome(live, hooks.judge)

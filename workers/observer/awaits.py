@@ -103,17 +103,13 @@ def awaits(app: Application) -> Awaits | None:
     if not running and status.health.status != HealthStatus.PROGRESSING:
         return None
     healthy = frozenset(
-        ObjectKey(one.group, one.kind, one.namespace, one.name)
+        one.key
         for one in status.resources
         # One that has left hooks behind is as healthy as it is without them: see report.py.
         if not one.hook and one.health is not None and one.health.status == HealthStatus.PROGRESSING
     )
     results = state.sync_result.resources if state is not None and running and state.sync_result else ()
-    hooks = frozenset(
-        ObjectKey(one.group, one.kind, one.namespace, one.name)
-        for one in results
-        if one.hook_type and one.hook_phase == "Running"
-    )
+    hooks = frozenset(one.key for one in results if one.hook_type and one.hook_phase == "Running")
     leaving = _pruned(app) if running else frozenset()
     return _any(Awaits(healthy - leaving, hooks, leaving, hurried=running))
 
@@ -123,11 +119,7 @@ def _any(found: Awaits) -> Awaits | None:
 
 
 def _pruned(app: Application) -> frozenset[ObjectKey]:
-    return frozenset(
-        ObjectKey(one.group, one.kind, one.namespace, one.name)
-        for one in app.status.resources
-        if one.requires_pruning
-    )
+    return frozenset(one.key for one in app.status.resources if one.requires_pruning)
 
 
 def _parsed(keys: str) -> frozenset[ObjectKey]:
