@@ -34,10 +34,10 @@ from workers.bundles import Bundles
 from workers.cluster.api import Api
 from workers.cluster.connect import connect as connect_cluster
 from workers.health.custom import Judges
-from workers.health.sandbox import Sandbox
 from workers.installation import Installation, ensure
 from workers.render.cache import Cache
 from workers.schema.openapi import Schemas
+from workers.scripts.sandbox import Sandbox
 
 # Enough for the objects of one kind-order group; the API server queues what is more.
 _PARALLEL = 8

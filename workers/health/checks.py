@@ -10,20 +10,17 @@ import functools
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
-import yaml
 
-from mooring.errors import Refused
+from workers.argocd_cm import CUSTOMIZATIONS, mapping, parsed, wrong
 from workers.render.globs import matches
 
-LEGACY: Final = "resource.customizations"
 EXPRESSIONS: Final = "resource.healthCheckExprs"
-_HEALTH: Final = f"{LEGACY}.health."
-_OPEN_LIBS: Final = f"{LEGACY}.useOpenLibs."
+_HEALTH: Final = f"{CUSTOMIZATIONS}.health."
+_OPEN_LIBS: Final = f"{CUSTOMIZATIONS}.useOpenLibs."
 _ALL: Final = "*/*"
-_DEEPEST: Final = 50
 
 # https://pkg.go.dev/strconv#ParseBool
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
@@ -76,7 +73,7 @@ def written(config: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
         sorted(
             (key, text)
             for key, text in config.items()
-            if key in (LEGACY, EXPRESSIONS) or key.startswith((_HEALTH, _OPEN_LIBS))
+            if key in (CUSTOMIZATIONS, EXPRESSIONS) or key.startswith((_HEALTH, _OPEN_LIBS))
         )
     )
 
@@ -92,7 +89,7 @@ def read(said: tuple[tuple[str, str], ...]) -> Checks:
     """The checks of what is `written`. Raises Refused, naming the key, for what makes no sense: without it,
     what waits for health would go on too early."""
     config = dict(said)
-    scripts = {one: lua for one, lua in _legacy(config.get(LEGACY, "")) if lua.script}
+    scripts = {one: lua for one, lua in _legacy(config.get(CUSTOMIZATIONS, "")) if lua.script}
     for key, text in config.items():
         if key.startswith(_HEALTH):
             name = _kind(key, _HEALTH)
@@ -109,37 +106,37 @@ def read(said: tuple[tuple[str, str], ...]) -> Checks:
         try:
             matches(pattern, "")
         except ValueError as error:
-            raise _wrong(lua.where, f"{pattern!r} {error}") from error
+            raise wrong(lua.where, f"{pattern!r} {error}") from error
     return Checks(named, patterns)
 
 
 def _legacy(text: str) -> Iterator[tuple[str, Lua]]:
-    for name, value in _mapping(_yaml(text, LEGACY), LEGACY).items():
-        where = f"{LEGACY}: {name}"
-        fields = _mapping(value, where)
+    for name, value in mapping(parsed(text, CUSTOMIZATIONS), CUSTOMIZATIONS).items():
+        where = f"{CUSTOMIZATIONS}: {name}"
+        fields = mapping(value, where)
         script = fields.get("health.lua") or ""
         if not isinstance(script, str):
-            raise _wrong(where, "health.lua is no text: write a script in Lua, as a block behind `|`")
+            raise wrong(where, "health.lua is no text: write a script in Lua, as a block behind `|`")
         open_libs = fields.get("health.lua.useOpenLibs") or False
         yield str(name), Lua(where, script, _flag(str(open_libs), where))
 
 
 def _expressions(text: str) -> Iterator[tuple[str, Cel]]:
-    found = _yaml(text, EXPRESSIONS) or []
+    found = parsed(text, EXPRESSIONS) or []
     if not isinstance(found, list):
-        raise _wrong(EXPRESSIONS, "is no list: write it as the healthCheckExprs of a Flux Kustomization")
+        raise wrong(EXPRESSIONS, "is no list: write it as the healthCheckExprs of a Flux Kustomization")
     for number, value in enumerate(found):
         where = f"{EXPRESSIONS}[{number}]"
-        fields = dict(_mapping(value, where))
+        fields = dict(mapping(value, where))
         version, kind, current, failed, in_progress = (
             fields.pop(name, None) or "" for name in ("apiVersion", "kind", "current", "failed", "inProgress")
         )
         if fields:
-            raise _wrong(where, f"{next(iter(fields))!r} is no field of it: correct it, or leave it out")
+            raise wrong(where, f"{next(iter(fields))!r} is no field of it: correct it, or leave it out")
         if not all(isinstance(one, str) for one in (version, kind, current, failed, in_progress)):
-            raise _wrong(where, "has a field that is no text: put expressions into quotes")
+            raise wrong(where, "has a field that is no text: put expressions into quotes")
         if not (version and kind and current):
-            raise _wrong(where, "needs apiVersion, kind and current")
+            raise wrong(where, "needs apiVersion, kind and current")
         group, slash, _ = version.partition("/")
         yield f"{group}/{kind}" if slash else kind, Cel(where, in_progress, failed, current)
 
@@ -149,7 +146,7 @@ def _kind(key: str, prefix: str) -> str:
     rest = key.removeprefix(prefix)
     group, _, kind = rest.rpartition("_")
     if not rest.rpartition("_")[2] or "_" in group:
-        raise _wrong(key, "names no kind: write <group>_<kind>, or <kind> of the core group")
+        raise wrong(key, "names no kind: write <group>_<kind>, or <kind> of the core group")
     if rest == "all":
         return _ALL
     return f"{group}/{kind}" if group else kind
@@ -166,30 +163,5 @@ def _breadth(name: str) -> tuple[int, str]:
 
 def _flag(text: str, where: str) -> bool:
     if text.strip() not in (*_TRUE, *_FALSE):
-        raise _wrong(where, f"useOpenLibs is {text.strip()[:20]!r}: write true or false")
+        raise wrong(where, f"useOpenLibs is {text.strip()[:20]!r}: write true or false")
     return text.strip() in _TRUE
-
-
-def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    if value is not None and not isinstance(value, dict):
-        raise _wrong(where, "is no mapping")
-    return value or {}
-
-
-def _yaml(text: str, where: str) -> Any:
-    depth = 0
-    try:
-        for event in yaml.parse(text, yaml.CSafeLoader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:  # it would break the interpreter
-                raise _wrong(where, f"is nested deeper than {_DEEPEST} levels")
-        return yaml.load(text, yaml.CSafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
-        raise _wrong(where, f"is no YAML: {error.problem}{line}") from error
-    except (yaml.YAMLError, ValueError, LookupError, AttributeError) as error:  # of tags that lie
-        raise _wrong(where, "is no YAML that can be read") from error
-
-
-def _wrong(where: str, why: str) -> Refused:
-    return Refused(f"ConfigMap argocd-cm, {where}: {why}", condition="ComparisonError")

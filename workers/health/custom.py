@@ -8,10 +8,10 @@ from typing import Any
 from mooring.text import printable
 from workers import health
 from workers.health import BUILT_IN, Health, HealthStatus, Judge
-from workers.health.checks import Check, Checks, read, written
+from workers.health.checks import Cel, Check, Checks, Lua, read, written
 from workers.health.fields import Malformed
-from workers.health.sandbox import Answer, Lost, Sandbox
 from workers.health.status import progressing, unknown
+from workers.scripts.sandbox import Answer, Lost, Sandbox
 
 
 class Judges:
@@ -79,10 +79,11 @@ class CustomJudge:
             return progressing(said)
 
     def _asked(self, check: Check, body: dict[str, Any]) -> Answer:
+        question = _question(check, body)
         try:
-            return self._sandbox.ask(check, body)
+            return self._sandbox.ask(question)
         except Lost:  # mostly for once
-            return self._sandbox.ask(check, body)
+            return self._sandbox.ask(question)
 
     def _told(self, check: Check, answer: Answer) -> Health | None:
         if "none" in answer:
@@ -94,3 +95,13 @@ class CustomJudge:
             return unknown(said)
         message = "\n".join(map(printable, answer["message"].splitlines()))
         return Health(HealthStatus(answer["status"]), message)
+
+
+def _question(check: Check, body: dict[str, Any]) -> dict[str, Any]:
+    """As evaluate.py understands it."""
+    match check:
+        case Lua():
+            return {"lua": check.script, "open": check.open_libs, "object": body}
+        case Cel():
+            expressions = {"inProgress": check.in_progress, "failed": check.failed, "current": check.current}
+            return {"cel": expressions, "object": body}

@@ -25,10 +25,10 @@ from workers.celery_app import make, send
 from workers.cluster.api import Api
 from workers.cluster.connect import connect as connect_cluster
 from workers.health.custom import Judges
-from workers.health.sandbox import Sandbox
 from workers.installation import ensure
 from workers.lease import hold
 from workers.observer.observer import Observer
+from workers.scripts.sandbox import Sandbox
 
 OBSERVER: Final = "observer"
 

@@ -18,7 +18,7 @@ from mooring.errors import Refused
 from mooring.settings import Settings
 from workers.health import BUILT_IN, Health, HealthStatus, Judge
 from workers.health.custom import Judges
-from workers.health.sandbox import Sandbox
+from workers.scripts.sandbox import Sandbox
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "custom.yaml").read_text())
 DOOR = {"apiVersion": "example.com/v1", "kind": "Door", "metadata": {"name": "front"}}
@@ -45,7 +45,7 @@ def children() -> list[psutil.Process]:
     return [
         each
         for each in psutil.Process().children(recursive=True)
-        if any(word.endswith("health/evaluate.py") for word in each.cmdline())
+        if any(word.endswith("scripts/evaluate.py") for word in each.cmdline())
     ]
 
 

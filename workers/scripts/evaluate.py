@@ -1,4 +1,4 @@
-"""Evaluates health checks: a program of its own, kept by sandbox.py as a confined child.
+"""Evaluates scripts and expressions: a program of its own, kept by sandbox.py as a confined child.
 
 Its arguments are directories in which the libraries are. It reads questions and prints answers, each a line
 of JSON. A question is an `object` with a `lua` script (`open`: with Lua's libraries), or with expressions

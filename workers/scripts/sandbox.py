@@ -1,5 +1,5 @@
-"""Where health checks are evaluated: in a confined child, since scripts may never end, ask for all the memory
-there is, or know a flaw of their interpreter. It is started at the first check, kept for a while, and then
+"""Where scripts are evaluated: in a confined child, since they may never end, ask for all the memory there
+is, or know a flaw of their interpreter. It is started at the first question, kept for a while, and then
 another.
 """
 
@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +22,7 @@ from mooring.settings import Settings
 from workers.confine.run import Bounds, Command, ToolFailed, ToolTooBig, python
 from workers.confine.scratch import scratch
 from workers.confine.talk import Talk
-from workers.health import evaluate
-from workers.health.checks import Cel, Check, Lua
+from workers.scripts import evaluate
 
 _KEPT_S: Final = 30.0  # how long one child answers; unused, it ends by itself after twice that
 _PATIENCE_S: Final = 30.0  # of a machine that others keep busy: the child counts what it is given
@@ -43,16 +43,16 @@ class Sandbox:
         self._began = 0.0
         self._ends = ExitStack()
 
-    def ask(self, check: Check, body: dict[str, Any]) -> Answer:
-        """What `check` says of the object `body`, as evaluate.py answers. Raises Lost when nobody was there
-        to answer, which says nothing about either."""
+    def ask(self, question: Mapping[str, Any]) -> Answer:
+        """What evaluate.py answers to `question`. Raises Lost when nobody was there to answer, which says
+        nothing about the script nor the object."""
         try:
-            question = orjson.dumps(_question(check, body))
+            asked = orjson.dumps(question)
         except orjson.JSONEncodeError:  # what could be read may be nested deeper than what can be written
             return {"error": "was not evaluated: the object is nested too deep"}
         with self._lock:
             try:
-                told: Answer = orjson.loads(self._talking().ask(question, _PATIENCE_S))
+                told: Answer = orjson.loads(self._talking().ask(asked, _PATIENCE_S))
             except ToolFailed as error:
                 self._end()
                 if error.code == -signal.SIGKILL:  # by a kernel short of memory, or by a person
@@ -108,15 +108,6 @@ class Sandbox:
 
 class Lost(Exception):
     """The child could not be started, or was ended by somebody else."""
-
-
-def _question(check: Check, body: dict[str, Any]) -> dict[str, Any]:
-    match check:
-        case Lua():
-            return {"lua": check.script, "open": check.open_libs, "object": body}
-        case Cel():
-            expressions = {"inProgress": check.in_progress, "failed": check.failed, "current": check.current}
-            return {"cel": expressions, "object": body}
 
 
 def _why(error: ToolFailed) -> str:

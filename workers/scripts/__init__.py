@@ -1,0 +1,1 @@
+"""Scripts and expressions that an installation brings along, evaluated where they can harm nobody."""
