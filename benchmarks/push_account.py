@@ -35,7 +35,8 @@ class Account:
     kubeconfig: Path
 
     def requests(self) -> Counter[str]:
-        """How many requests of each verb the API server has let pass for the account, ever."""
+        """How many requests of each verb the API server has let pass for the account, ever; those in the
+        namespace that is counted apart have `objects-` before their verb."""
         metrics = ask(self.cluster, "/metrics").decode()
         found: Counter[str] = Counter()
         for schema, count in _COUNTED.findall(metrics):
@@ -45,8 +46,9 @@ class Account:
 
 
 @contextmanager
-def account(cluster: Cluster, namespace: str, directory: Path) -> Iterator[Account]:
-    """A new account in `namespace`, with its kubeconfig in `directory`; gone with the block."""
+def account(cluster: Cluster, namespace: str, directory: Path, apart: str = "") -> Iterator[Account]:
+    """A new account in `namespace`, with its kubeconfig in `directory`; gone with the block. What it asks for
+    in the namespace `apart` is counted apart."""
     name = f"bench-{namespace}"
     subject = {"kind": "ServiceAccount", "name": _ACCOUNT, "namespace": namespace}
     accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
@@ -58,6 +60,9 @@ def account(cluster: Cluster, namespace: str, directory: Path) -> Iterator[Accou
         for verb in VERBS:
             ask(cluster, _FLOWS, _flow(f"{name}-{verb}", verb, namespace))
             made.append(f"{_FLOWS}/{name}-{verb}")
+            if apart:
+                ask(cluster, _FLOWS, _flow(f"{name}-objects-{verb}", verb, namespace, apart))
+                made.append(f"{_FLOWS}/{name}-objects-{verb}")
         token = ask(cluster, f"{accounts}/{_ACCOUNT}/token", {"spec": {"expirationSeconds": 86400}})
         kubeconfig = directory / "kubeconfig"
         kubeconfig.touch(0o600)
@@ -68,7 +73,7 @@ def account(cluster: Cluster, namespace: str, directory: Path) -> Iterator[Accou
             ask(cluster, path, method="DELETE")
 
 
-def _flow(name: str, verb: str, namespace: str) -> dict[str, Any]:
+def _flow(name: str, verb: str, namespace: str, apart: str = "") -> dict[str, Any]:
     rules: dict[str, Any] = {
         "subjects": [
             {"kind": "ServiceAccount", "serviceAccount": {"name": _ACCOUNT, "namespace": namespace}}
@@ -78,18 +83,18 @@ def _flow(name: str, verb: str, namespace: str) -> dict[str, Any]:
                 "verbs": [verb],
                 "apiGroups": ["*"],
                 "resources": ["*"],
-                "namespaces": ["*"],
-                "clusterScope": True,
+                "namespaces": [apart or "*"],
+                "clusterScope": not apart,
             }
         ],
     }
-    if verb == "get":
+    if verb == "get" and not apart:
         rules["nonResourceRules"] = [{"verbs": ["get"], "nonResourceURLs": ["*"]}]
     return {
         "metadata": {"name": name},
         "spec": {
             "priorityLevelConfiguration": {"name": "workload-high"},
-            "matchingPrecedence": 1000,
+            "matchingPrecedence": 999 if apart else 1000,
             "rules": [rules],
         },
     }

@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from mooring.errors import GitFailed, Refused, RemoteFailed, TooSlow
 from mooring.model.application import Application
@@ -17,11 +17,13 @@ from mooring.model.spec import Source, SyncOperation
 from mooring.repourl import is_oci, masked
 from mooring.settings import Settings
 from workers.apps.store import Applications
-from workers.engine import Engine
 from workers.git.credentials import REMOTE, Credential, RepoSecret, credential_for
 from workers.git.mirror import Limits, Mirror
 from workers.git.remote import endpoint_of
 from workers.origin import GitOrigin, Origin, RemoteOrigin
+
+if TYPE_CHECKING:  # a command needs no Redis
+    from workers.engine import Engine
 
 _REF: Final = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mooring.errors import ClusterUnavailable, Conflict, MooringError
@@ -106,11 +106,11 @@ class _Tried:
 def _try(step: Step, api: Api) -> _Tried:
     item = step.desired
     assert item is not None
-    if step.live is None:
-        return _Tried(item, None, after=comparable(item.body))
+    live = step.live
     try:
         for _ in range(3):
-            live = api.get(item.kind, item.key.namespace, item.key.name)
+            if live is not None and live.body is None:
+                live = api.get(item.kind, item.key.namespace, item.key.name)
             if live is None:
                 return _Tried(item, None, after=comparable(item.body))
             assert live.body is not None
@@ -119,8 +119,8 @@ def _try(step: Step, api: Api) -> _Tried:
                 # What is to be deleted and created anew becomes what Git has.
                 made = item.body if after is None else after.body or {}
                 return _Tried(item, live, comparable(live.body), comparable(made))
-            except Conflict:
-                continue
+            except Conflict:  # it is not as it was seen
+                live = replace(live, body=None)
     except ClusterUnavailable:
         raise
     except MooringError as error:

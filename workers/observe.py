@@ -75,11 +75,14 @@ def observe(
     applyset: str,
     begun: Mapping[Place, Begun] | None = None,
     judge: Judge = BUILT_IN,
+    *,
+    whole: bool = False,
 ) -> Observed:
     """Everything the cluster has of the objects `wanted`, those in `inventory`, and others with our label.
 
     `find(group, kind)` gives the version to read a kind in; objects of kinds that `judge` judges are read
-    whole; what was `begun` and is not a second old yet is not asked again. Raises ClusterUnavailable or
+    whole, all of them where `whole` says so, and then as they are now instead of as the cache has them; what
+    was `begun` and is not a second old yet is not asked again. Raises ClusterUnavailable or
     ClusterRefused when any request fails: a list cut short must never look like objects that are gone.
     """
     inventory = tuple(inventory)
@@ -115,7 +118,9 @@ def observe(
     def listing(name: tuple[str, str]) -> Future[tuple[Live, ...]]:
         place = kinds[name], _only({key.namespace for key in keys[name]})
         known = (begun or {}).get(place)
-        return known.found if known and known.fresh else executor.submit(_listed, api, place, applyset, judge)
+        if known and known.fresh:
+            return known.found
+        return executor.submit(_listed, api, place, applyset, judge, whole)
 
     objects: dict[ObjectKey, Live] = {}
     for found in [listing(name) for name in kinds]:
@@ -123,7 +128,7 @@ def observe(
 
     def got(key: ObjectKey) -> Live | None:
         name = (key.group, key.kind)
-        metadata_only = not judge.judges(*name)
+        metadata_only = not (whole or judge.judges(*name))
         return api.get(kinds[name], key.namespace, key.name, metadata_only=metadata_only)
 
     unseen = [key for name in kinds for key in sorted(keys[name]) if key not in objects]
@@ -140,12 +145,12 @@ def _only(namespaces: set[str]) -> str:
     return next(iter(namespaces)) if len(namespaces) == 1 else ""
 
 
-def _listed(api: Api, place: Place, applyset: str, judge: Judge) -> tuple[Live, ...]:
+def _listed(api: Api, place: Place, applyset: str, judge: Judge, whole: bool = False) -> tuple[Live, ...]:
     kind, namespace = place
     # What has changed since the cache saw it is found out by the guard of the write.
-    small = not judge.judges(kind.group, kind.kind)
+    small = not (whole or judge.judges(kind.group, kind.kind))
     selector = f"{APPLYSET_PART_OF}={applyset}"
-    return api.list(kind, namespace, selector, metadata_only=small, cached=True)
+    return api.list(kind, namespace, selector, metadata_only=small, cached=not whole)
 
 
 def _nowhere(api: Api, executor: Executor, namespaces: set[str]) -> frozenset[str]:

@@ -28,6 +28,7 @@ _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 @home_options
 @app_argument
 @revision_options("Compare with this branch, tag or commit.")
+@click.option("--hard-refresh", is_flag=True, help="Have the API server try each object.")
 @click.option("--exit-code/--no-exit-code", default=True, help="Exit with 1 when it differs.")
 @show.output("name", "json", "yaml")
 def diff(
@@ -36,18 +37,22 @@ def diff(
     revision: str,
     revisions: tuple[str, ...],
     source_positions: tuple[int, ...],
+    hard_refresh: bool,
     exit_code: bool,
     output: str | None,
 ) -> None:
     """Show what a sync would change, as the API server itself would decide it. Writes no object.
 
-    Values of Secrets are masked; different values have different masks. Exit code 1 when it differs.
+    An object that has all that Git says, and nothing of Mooring's besides, is not tried: only a webhook or a
+    policy of the cluster that came since could say more of it, and --hard-refresh asks for that. Values of
+    Secrets are masked; different values have different masks. Exit code 1 when it differs.
     """
     from cli.app.rendered import compared
 
     home = connect(settings)
     app = find(home, name)
-    found = compared(home, app, chosen(app, revision, revisions, source_positions))
+    at = chosen(app, revision, revisions, source_positions)
+    found = compared(home, app, at, each=hard_refresh)
     for notice in found.notices:
         click.secho(f"{notice.type}: {show.one_line(notice.message)}", fg="yellow", err=True)
     match output:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from cli.home import Home
 from mooring.errors import ClusterRefused
@@ -15,7 +15,7 @@ from mooring.model.spec import Source
 from workers.applyset import store as parents
 from workers.apps.state import content_digest
 from workers.bundles import Bundles
-from workers.cluster.live import comparable
+from workers.cluster.live import Live, comparable
 from workers.compare import Difference, compare
 from workers.desired import Stamp, desired, kinds_of_crds
 from workers.hooks.wanted import apart, hooks_of
@@ -27,6 +27,7 @@ from workers.plan import Notice, Permission, plan, without_keys
 from workers.render.files import Tree
 from workers.render.render import render
 from workers.render.source import Drawn, Rendered
+from workers.settled import without_settled
 from workers.viewpoint import viewpoint
 
 _ANEW: Final = "each render may give other manifests (drawn passwords), and this is a new one"
@@ -90,8 +91,11 @@ def _deployed(home: Home, app: Application, content: str) -> tuple[Drawn, str]:
     return kept, _AS_DEPLOYED
 
 
-def compared(home: Home, app: Application, revisions: Sequence[str] = ()) -> Comparison:
-    """`app` at `revisions` compared with the cluster by dry-runs. Raises as `rendered`, and the cluster's."""
+def compared(
+    home: Home, app: Application, revisions: Sequence[str] = (), *, each: bool = False
+) -> Comparison:
+    """`app` at `revisions` compared with the cluster: by a dry-run of whatever does not surely equal what is
+    there already, or of `each` object. Raises as `rendered`, and the cluster's."""
     api = home.api
     installation = ensure(api, home.settings.namespace)
     pinned, result = rendered(home, app, revisions)
@@ -106,7 +110,13 @@ def compared(home: Home, app: Application, revisions: Sequence[str] = ()) -> Com
     view = viewpoint(home.applications, installation.id, app, parent.applyset)
     with ThreadPoolExecutor(8) as executor:
         observed = observe(
-            api, executor, wanted, parent.inventory.entries, api.discovery.preferred, parent.applyset
+            api,
+            executor,
+            wanted,
+            parent.inventory.entries,
+            api.discovery.preferred,
+            parent.applyset,
+            whole=True,
         )
         # As if somebody asked for pruning: what would stay without that is a difference all the same.
         permission = Permission(prune=True, by_hand=True, approved=True, allow_empty=True)
@@ -121,15 +131,13 @@ def compared(home: Home, app: Application, revisions: Sequence[str] = ()) -> Com
             permission,
         )
         found = without_keys(found, {hook.key for hook in hooks})
-        differences = compare(found, api, executor, lambda _: "")
-    pruned = [step for group in found.prunes for step in group if step.live is not None]
-    gone = [Difference(step.key, _body(home, step.live), None) for step in pruned]
+        differences = compare(found if each else without_settled(found), api, executor, lambda _: "")
+    gone = [_deleted(step.live) for group in found.prunes for step in group if step.live is not None]
     notices = (Notice("RenderWarning", text) for text in result.warnings)
     return Comparison(
         pinned, (*differences.differences, *gone), (*notices, *found.notices, *differences.notices)
     )
 
 
-def _body(home: Home, live: Any) -> dict[str, Any]:
-    whole = home.api.get(live.kind, live.key.namespace, live.key.name)
-    return comparable(whole.body) if whole is not None and whole.body is not None else {"metadata": {}}
+def _deleted(live: Live) -> Difference:
+    return Difference(live.key, comparable(live.body or {"metadata": {}}), None)

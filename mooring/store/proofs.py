@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import orjson
-import redis
 
 from mooring.keys import AppKey, ClusterRef, ObjectKey
-from mooring.store.connection import healed
+
+if TYPE_CHECKING:  # a command reads the records' type alone
+    import redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,8 @@ class Proofs:
 
     def load(self, cluster: ClusterRef, app: AppKey) -> dict[ObjectKey, Proof]:
         """All records of `app`; unreadable ones are left out."""
+        from mooring.store.connection import healed
+
         found: dict[ObjectKey, Proof] = {}
         key = _key(cluster, app)
         raw = healed(self._redis, [key], lambda: cast("dict[bytes, bytes]", self._redis.hgetall(key)))

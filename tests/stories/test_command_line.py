@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from cli.app.rendered import compared
+from cli.home import connect
 from devcluster.gitserver import Repository
+from mooring.model.application import Application
+from mooring.settings import Settings
 from tests.cli.transcript import Transcript
 from tests.stories import kubelet
 from tests.stories.ship import Ship, configmap, until
@@ -279,3 +283,24 @@ def _deployment(name: str, node: str) -> str:
         },
     }
     return json.dumps(body)
+
+
+def test_a_diff_has_only_those_tried_that_may_differ(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({f"{n}.yaml": configmap(n, v="1") for n in "abcde"})
+    ship.create_app("many", git_repo, namespace)
+    ship.synced("many", commit)
+    ship.quiet()
+    patch = {"data": {"v": "2"}}
+    path, merge = f"/api/v1/namespaces/{namespace}/configmaps/c", "application/merge-patch+json"
+    ship.ask(path, patch, method="PATCH", content_type=merge)
+    app = Application.parse(ship.app("many"))
+    environ = {"MOORING_STATE_DIR": str(ship.directory / "state-diff"), "MOORING_NAMESPACE": ship.home}
+    home = connect(Settings.from_env({**environ, "MOORING_KUBECONFIG": str(ship.cluster.kubeconfig)}))
+    for each, dry_runs in ((False, 1), (True, 5)):
+        home.api.transport.count.clear()
+        found = compared(home, app, each=each)
+        assert [one.key.name for one in found.differences] == ["c"]
+        assert home.api.transport.count["PATCH"] == dry_runs
+    assert ship.mooring("app", "diff", "many", "--hard-refresh", "-o", "name").stdout.split("/")[-1] == "c\n"
