@@ -24,29 +24,30 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_OPTIONS = (
+_CLUSTER = (
     click.option("--kubeconfig", metavar="FILE", default="", help="kubeconfig of the home cluster."),
     click.option("--context", metavar="NAME", default="", help="Context of the kubeconfig."),
-    click.option(
-        "-N",
-        "--app-namespace",
-        "--namespace",
-        "namespace",
-        metavar="NAMESPACE",
-        default="",
-        help="Namespace that holds the Applications.  [default: mooring]",
-    ),
 )
+_HELP = "Namespace that holds the Applications.  [default: mooring]"
 
 
 def home_options(command: Command) -> Command:
     """Adds --kubeconfig, --context and --namespace; the command gets a Settings as its first argument."""
+    return _with_home(command, "--namespace")
 
+
+def home_options_of_objects(command: Command) -> Command:
+    """As `home_options` for a command whose --namespace is that of the app's objects, as argocd has it."""
+    return _with_home(command)
+
+
+def _with_home(command: Command, *names: str) -> Command:
     @wraps(command)
-    def wrapped(*args: Any, kubeconfig: str, context: str, namespace: str, **rest: Any) -> Any:
-        return command(chosen(kubeconfig, context, namespace), *args, **rest)
+    def wrapped(*args: Any, kubeconfig: str, context: str, app_namespace: str, **rest: Any) -> Any:
+        return command(chosen(kubeconfig, context, app_namespace), *args, **rest)
 
-    for option in reversed(_OPTIONS):
+    flags = ("-N", "--app-namespace", *names, "app_namespace")
+    for option in (click.option(*flags, metavar="NAMESPACE", default="", help=_HELP), *reversed(_CLUSTER)):
         wrapped = option(wrapped)
     return wrapped  # type: ignore[return-value]
 

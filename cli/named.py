@@ -17,7 +17,7 @@ def _complete(context: click.Context, parameter: click.Parameter, begun: str) ->
     given = context.params
     try:
         settings = chosen(
-            given.get("kubeconfig") or "", given.get("context") or "", given.get("namespace") or ""
+            given.get("kubeconfig") or "", given.get("context") or "", given.get("app_namespace") or ""
         )
         names = [app.key.name for app in connect(settings).applications.recent().apps]
     except (MooringError, OSError):

@@ -6,6 +6,7 @@ from typing import Final
 
 # --- on objects -------------------------------------------------------------------------------
 FIELD_MANAGER: Final = "mooring"
+ACTION_MANAGER: Final = "mooring-action"  # of what actions set: a sync neither takes that away nor owns it
 # KEP-3659: https://github.com/kubernetes/enhancements/tree/master/keps/sig-cli/3659-kubectl-apply-prune
 APPLYSET_PART_OF: Final = "applyset.kubernetes.io/part-of"
 APPLYSET_ID: Final = "applyset.kubernetes.io/id"
@@ -45,6 +46,7 @@ TASK_TURN: Final = "mooring.turn"  # (turn): work on what is wanted of it, if an
 TASK_PUSH: Final = "mooring.push"  # (repository, revision): fetch, sync what it touches
 TASK_SYNC: Final = "mooring.sync"  # (app): fetch and look at one app, sync it where it may be
 TASK_MOVED: Final = "mooring.moved"  # (turn): write a push's commit on the apps for which it changes nothing
+TASK_ACTION: Final = "mooring.action"  # (app, action, kind, …): run an action on objects of one app
 TASK_RECONCILE: Final = "mooring.reconcile"  # (app or "", why): compare with the cluster, heal where allowed
 TASK_TICK: Final = "mooring.tick"  # beat: due steps, lost deliveries, orphaned work
 TASK_POLL: Final = "mooring.poll"  # beat: ask Git for pushes whose webhook was lost

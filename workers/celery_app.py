@@ -10,6 +10,8 @@ import ctypes
 import os
 import signal
 import time
+import uuid
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from celery import Celery
@@ -24,6 +26,7 @@ from mooring.names import (
     INTAKE,
     RECONCILE,
     SLOW,
+    TASK_ACTION,
     TASK_DELIVER,
     TASK_MAINTAIN,
     TASK_MOVED,
@@ -52,6 +55,7 @@ QUEUE_OF = {
     TASK_TURN: DEPLOY,
     TASK_PUSH: DEPLOY,
     TASK_SYNC: DEPLOY,
+    TASK_ACTION: DEPLOY,
     TASK_POLL: DEPLOY,
     TASK_RECONCILE: RECONCILE,
     TASK_MOVED: RECONCILE,
@@ -126,8 +130,19 @@ QUEUES = {"intake": (INTAKE,), "deploy": (DEPLOY, CONTROL), "slow": (SLOW,), "re
 def send(app: Celery, step: Step) -> None:
     """Put `step` on its queue. Raises StoreUnavailable when Redis does not take it."""
     told = {"argsrepr": step.shown[0] or None, "kwargsrepr": step.shown[1] or None}
+    _sent(app, step.task, args=step.args, queue=step.queue, **told)
+
+
+def ask(app: Celery, task: str, args: Sequence[str], kwargs: Mapping[str, Any], within_s: float) -> str:
+    """Send `task` to be begun within so many seconds or not at all; its id. Raises as `send` does."""
+    id = str(uuid.uuid4())
+    _sent(app, task, args=args, kwargs=kwargs, queue=QUEUE_OF[task], task_id=id, expires=within_s or None)
+    return id
+
+
+def _sent(app: Celery, task: str, **options: Any) -> None:
     try:
-        app.send_task(step.task, args=step.args, queue=step.queue, ignore_result=True, **told)
+        app.send_task(task, ignore_result=True, **options)
     except (OperationalError, OSError) as error:
         raise StoreUnavailable(f"the queue does not take tasks ({type(error).__name__})") from error
 

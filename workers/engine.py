@@ -20,12 +20,14 @@ from mooring.settings import Settings
 from mooring.store.connection import connect as connect_redis
 from mooring.store.due import DueSteps, Step
 from mooring.store.ledger import Ledger
+from mooring.store.outcomes import Outcomes
 from mooring.store.outstanding import Outstanding
 from mooring.store.proofs import Proofs
 from mooring.store.shared import Shared
 from mooring.store.turns import Turns
 from mooring.store.views import Views
 from mooring.store.waiters import Waiters
+from workers.actions.catalogue import Actions
 from workers.answers import Answers
 from workers.apps.directory import DirectoryApplications
 from workers.apps.home import HomeApplications
@@ -78,6 +80,8 @@ class Engine:
     schemas: Schemas
     answers: Answers
     judges: Judges
+    actions: Actions
+    outcomes: Outcomes
     git_patience_s: float  # how long this process waits for a Git host
     render_patience_s: float  # and for a render, before that goes on elsewhere; 0: until its end
     clock: Callable[[], float] = time.time
@@ -101,6 +105,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
     client = connect_redis(settings.redis_url)
     cluster = connect_cluster(settings.kubeconfig or None, settings.context or None)
     api = cluster.api()
+    sandbox = Sandbox(settings)
     installation = ensure(api, settings.namespace)
     applications: Applications
     if settings.apps_dir:
@@ -127,7 +132,9 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         bundles=Bundles(api, settings.namespace, installation),
         schemas=Schemas(),
         answers=Answers(time.time),
-        judges=Judges(applications.config, Sandbox(settings)),
+        judges=Judges(applications.config, sandbox),
+        actions=Actions(applications.config, sandbox),
+        outcomes=Outcomes(client),
         renders=Cache(renders, installation.key, settings.render_cache_mb << 20),
         git_patience_s=min(patience_s or settings.git_timeout_s, settings.git_timeout_s),
         render_patience_s=patience_s,

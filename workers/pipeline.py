@@ -180,7 +180,7 @@ def push(engine: Engine, repo: str, revision: str) -> None:
 
 def sync(engine: Engine, name: str) -> None:
     """Fetch and look at the application `name`, and sync it where its rules say so."""
-    part = turn_of(_named(engine, name))
+    part = turn_of(named(engine, name))
     if engine.turns.want(part, {"look": "1"}):
         work(engine, part)
 
@@ -357,13 +357,14 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
                 engine.send(_task(turn_of(app.key), RECONCILE))
         let_go(engine, listing)
         return
-    part = turn_of(_named(engine, name))
+    part = turn_of(named(engine, name))
     if engine.turns.want(part, wishes):
         work(engine, part)
 
 
-def _named(engine: Engine, text: str) -> AppKey:
-    """The application that a person or a task means: `name`, `namespace/name` or `str(AppKey)`."""
+def named(engine: Engine, text: str) -> AppKey:
+    """The application that a person or a task means: `name`, `namespace/name` or `str(AppKey)`. Raises
+    Refused for what is no name."""
     namespace, separator, name = text.replace("_", "/", 1).rpartition("/")
     if not name or (separator and not namespace) or len(text) > 320:
         raise Refused(f"{text[:80]!r} names no Application: give its name, or namespace/name")

@@ -11,12 +11,14 @@ import signal
 from collections.abc import Callable
 from functools import wraps
 from inspect import signature
+from typing import Any
 
-from celery import Celery
+from celery import Celery, current_task
 
 from mooring import logs
 from mooring.errors import MooringError
 from mooring.names import (
+    TASK_ACTION,
     TASK_DELIVER,
     TASK_MAINTAIN,
     TASK_MOVED,
@@ -29,6 +31,7 @@ from mooring.names import (
     TASK_WATCH,
 )
 from workers import follow, mirrors, pipeline, upkeep
+from workers.actions import run as actions
 from workers.celery_app import shown
 from workers.engine import Engine
 
@@ -72,6 +75,12 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     def sync(name: str) -> None:
         pipeline.sync(engine(), str(name))
 
+    # Once for each task, which Celery hands out again when its worker has died.
+    @app.task(name=TASK_ACTION)  # type: ignore[untyped-decorator]
+    @_recorded
+    def action(name: str, action: str, **arguments: Any) -> None:
+        actions.run(engine(), str(current_task.request.id), str(name), action, arguments)
+
     @app.task(name=TASK_RECONCILE)  # type: ignore[untyped-decorator]
     @_recorded
     def reconcile(name: str = "", why: str = "reconcile") -> None:
@@ -110,7 +119,7 @@ def _recorded(run: Run) -> Run:
     arguments = signature(run)
 
     @wraps(run)
-    def recorded(*args: str, **kwargs: str) -> None:
+    def recorded(*args: Any, **kwargs: Any) -> None:
         told = f"{run.__name__}{shown(args)}"[:200]  # whoever sends a task chooses how long its arguments are
         try:
             arguments.bind(*args, **kwargs)

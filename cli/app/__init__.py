@@ -18,6 +18,7 @@ COMMANDS = {
     "manifests": ("cli.app.manifests:manifests", "Print the objects, as in Git or as in the cluster."),
     "resources": ("cli.app.resources:resources", "List the objects of one."),
     "reads": ("cli.app.reads:reads", "Show what its last render read of Git."),
+    "actions": ("cli.app.actions:actions", "Restart, scale, pause …: what objects offer."),
     "logs": ("cli.app.logs:logs", "Print what its pods say."),
     "refresh": ("cli.app.refresh:refresh", "Compare with Git and the cluster now."),
     "history": ("cli.app.history:history", "List what was deployed when."),

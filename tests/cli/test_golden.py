@@ -20,6 +20,7 @@ def test_help(mooring: Mooring) -> None:
     for group in ("app", "repo", "project", "cluster", "admin", "delivery", "crds", "devcluster"):
         shown.type(group, "--help")
     shown.type("app", "sync", "--help")
+    shown.type("app", "actions", "run", "--help")
     shown.type("repo", "add", "--help")
     shown.is_as("help")
 
@@ -58,6 +59,9 @@ def test_failures_are_one_line_and_say_what_next(
     shown.type("app", "terminate-op", shop)
     shown.type("app", "rollback", shop, "7")
     shown.type("app", "logs", shop)
+    shown.type("app", "actions", "run", shop, "restart")
+    shown.type("app", "actions", "run", shop, "restart", "--kind", "Deployment", "--param", "replicas")
+    shown.type("app", "actions", "run", shop, "restart", "--kind", "Deployment", "--timeout", "0.1")
     shown.type("app", "set", shop)
     shown.type("app", "set", shop, "--auto-prune")
     shown.type("app", "create", shop, "--repo", git_repo.url)

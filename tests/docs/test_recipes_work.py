@@ -21,7 +21,12 @@ from tests.docs.pages import ROOT, calls, read
 from webhook.app import create_app
 
 _SECRET = b"a secret of the tests"
-_LOOKED_AT = {"mooring.poll": "deploy", "mooring.reconcile": "reconcile", "mooring.sync": "deploy"}
+_LOOKED_AT = {
+    "mooring.action": "deploy",
+    "mooring.poll": "deploy",
+    "mooring.reconcile": "reconcile",
+    "mooring.sync": "deploy",
+}
 _BODY = json.dumps(
     {
         "ref": "refs/heads/main",

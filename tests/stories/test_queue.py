@@ -21,6 +21,7 @@ from mooring.names import (
     DEPLOY,
     INTAKE,
     RECONCILE,
+    TASK_ACTION,
     TASK_DELIVER,
     TASK_MOVED,
     TASK_POLL,
@@ -37,6 +38,7 @@ from workers.push import following
 pytestmark = pytest.mark.cluster
 
 _ENGINE_TASKS = {
+    TASK_ACTION: DEPLOY,
     TASK_SYNC: DEPLOY,
     TASK_PUSH: DEPLOY,
     TASK_RECONCILE: RECONCILE,

@@ -261,13 +261,15 @@ class Api:
         *,
         dry_run: bool = False,
         validation: Validation = "Strict",
+        manager: str = FIELD_MANAGER,
     ) -> Live:
         """Creates `metadata.name`, or a name made from `generateName`. Conflict when it exists."""
         sent = _sendable(kind, body, {})
         path = kind.path(sent["metadata"].get("namespace", ""))
         name = sent["metadata"].get("name") or sent["metadata"].get("generateName", "")
         try:
-            answer = self._request("POST", kind, path, query=_query(dry_run, validation), body=sent)
+            query = _query(dry_run, validation, manager)
+            answer = self._request("POST", kind, path, query=query, body=sent)
         except NotFound as error:
             raise _gone(error, kind, name) from error
         return Live.read(kind, answer.json())
@@ -283,6 +285,7 @@ class Api:
         dry_run: bool = False,
         validation: Validation = "Strict",
         subresource: str = "",
+        manager: str = FIELD_MANAGER,
     ) -> Live:
         """A JSON merge patch or (with JSON_PATCH) a JSON patch, guarded by what it says itself.
 
@@ -294,7 +297,7 @@ class Api:
                 "PATCH",
                 kind,
                 f"{path}/{subresource}" if subresource else path,
-                query=_query(dry_run, validation),
+                query=_query(dry_run, validation, manager),
                 body=patch,
                 content_type=content_type,
             )
@@ -425,8 +428,8 @@ def _labelled(items: Items, name: str, value: str | None) -> Items:
     return [item for item, has in labels if name in has and value in (None, has[name])]
 
 
-def _query(dry_run: bool, validation: Validation) -> list[tuple[str, str]]:
-    query = [("fieldManager", FIELD_MANAGER), ("fieldValidation", validation)]
+def _query(dry_run: bool, validation: Validation, manager: str = FIELD_MANAGER) -> list[tuple[str, str]]:
+    query = [("fieldManager", manager), ("fieldValidation", validation)]
     return [*query, ("dryRun", "All")] if dry_run else query
 
 

@@ -34,6 +34,7 @@ class Kind:
     plural: str
     namespaced: bool
     verbs: frozenset[str] = frozenset()
+    subresources: frozenset[str] = frozenset()
 
     @property
     def api_version(self) -> str:
@@ -181,6 +182,9 @@ def _known(groups: Iterable[Any], version: str) -> _Known:
                     plural=resource["resource"],
                     namespaced=resource["scope"] == "Namespaced",
                     verbs=frozenset(resource.get("verbs", ())),
+                    subresources=frozenset(
+                        one.get("subresource", "") for one in resource.get("subresources", ())
+                    ),
                 )
                 # A kind may have several resources: the one that can be written is meant.
                 known = kinds.get((api_version, name))

@@ -3,13 +3,17 @@
 Its arguments are directories in which the libraries are. It reads questions and prints answers, each a line
 of JSON. A question is an `object` with a `lua` script (`open`: with Lua's libraries), or with expressions
 `cel`, in progress, failed and current. An answer is a `status` and a `message`, or `none`, or an `error`, or
-how the check was `ended`. One that takes too long ends everything: then the question that is open was the
+how the script was `ended`. One that takes too long ends everything: then the question that is open was the
 reason.
+
+A script that `asks` for "actions" is answered with those that the object has, `actions`. One that asks for an
+"action" gets `parameters`, and is answered with `resources`: what is to be done to which object.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import signal
@@ -20,6 +24,8 @@ SECONDS = 1.0  # of the processor, for one check of one object; as Argo CD has i
 MEMORY = 512 << 20
 LUA_MEMORY = 64 << 20
 LONGEST = 2000  # characters of a message
+DEEPEST = 100  # levels of an object
+MOST = 4 << 20  # bytes of an answer: the largest object that an API server keeps, twice
 
 STATUSES = ("Healthy", "Suspended", "Progressing", "Missing", "Degraded", "Unknown")
 
@@ -65,14 +71,17 @@ def main() -> None:
     sys.path += sys.argv[1:]
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # nobody reads it
     for line in sys.stdin.buffer:
-        print(json.dumps(_answer(line)), flush=True)
+        told = json.dumps(_answer(line))
+        if len(told) > MOST:
+            told = json.dumps({"error": f"gives more than {MOST >> 20} MiB"})
+        print(told, flush=True)
 
 
 def _answer(line: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(line)
         if "lua" in asked:
-            return _lua(asked["lua"], asked["object"], open_libs=asked["open"])
+            return _lua(asked)
         return _cel(asked["cel"], asked["object"])
     except MemoryError:
         return {"ended": f"needs more than {MEMORY >> 20} MiB of memory"}
@@ -88,12 +97,13 @@ def _begin() -> None:
 
 
 # --- Lua --------------------------------------------------------------------------------------------
-def _lua(script: str, body: Any, *, open_libs: bool) -> dict[str, Any]:
+def _lua(asked: dict[str, Any]) -> dict[str, Any]:
     from lupa import lua51  # the Lua that Argo CD's is like
 
     def denied(*_: Any) -> Any:
         raise AttributeError("nothing of Python is here")
 
+    script, body = asked["lua"], asked["object"]
     if script.startswith("\x1b"):
         return {"error": "is no text: bytecode is not run"}
     _begin()
@@ -101,11 +111,17 @@ def _lua(script: str, body: Any, *, open_libs: bool) -> dict[str, Any]:
         register_eval=False, register_builtins=False, attribute_filter=denied, max_memory=LUA_MEMORY
     )
     try:
-        lua.execute(_PRELUDE, open_libs)
+        lua.execute(_PRELUDE, asked["open"])
         lua.globals()["obj"] = lua.table_from(_numbers(body), recursive=True)
+        lua.globals()["actionParams"] = lua.table_from(asked.get("parameters", {}))
         found = lua.execute(script)
         if isinstance(found, tuple):
             found = found[-1]
+        match asked.get("asks"):
+            case "actions":
+                return {"actions": _actions(_plain(found, {}))}
+            case "action":
+                return {"resources": _resources(found, body)}
         if found is None:
             return {"none": True}
         if lua51.lua_type(found) != "table":
@@ -119,6 +135,12 @@ def _lua(script: str, body: Any, *, open_libs: bool) -> dict[str, Any]:
         return {"error": _first_line(error)}
     except UnicodeDecodeError:
         return {"error": "gives text that is not UTF-8"}
+    except _Senseless as error:
+        return {"error": str(error)}
+
+
+class _Senseless(Exception):
+    """What a script returns cannot be meant."""
 
 
 def _numbers(value: Any) -> Any:
@@ -138,9 +160,91 @@ def _told(status: Any, message: Any) -> dict[str, Any]:
     return {"status": status, "message": (message or "")[:LONGEST]}
 
 
+def _actions(found: Any) -> list[dict[str, Any]]:
+    """The actions that a script tells of, by their names."""
+    if not isinstance(found, dict):
+        raise _Senseless("returns no table of actions by their names")
+    told = []
+    for name, fields in found.items():
+        fields = fields if isinstance(fields, dict) else {}
+        parameters = fields.get("params") or fields.get("parameters") or []
+        if not isinstance(parameters, list) or not all(isinstance(one, dict) for one in parameters):
+            raise _Senseless(f"gives {name[:50]!r} parameters that are no list of tables")
+        told.append(
+            {
+                "name": name[:LONGEST],
+                "disabled": fields.get("disabled") is True,
+                "iconClass": _words(fields.get("iconClass")),
+                "displayName": _words(fields.get("displayName")),
+                "parameters": [
+                    {"name": _words(one.get("name")), "default": _words(one.get("default"))}
+                    for one in parameters
+                ],
+            }
+        )
+    return told
+
+
+def _resources(found: Any, body: Any) -> list[dict[str, Any]]:
+    """What is to be done: a script returns its object, changed, or a list of operations on objects."""
+    entries = _entries(found)
+    if entries and 1 not in entries:
+        return [{"operation": "patch", "resource": _plain(found, body)}]
+    told = []
+    for place in range(1, len(entries) + 1):
+        one = _entries(entries.get(place))
+        operation = one.get("operation")
+        resource = _plain(one.get("resource"), body if operation == "patch" else None)
+        if not isinstance(operation, str) or not isinstance(resource, dict):
+            raise _Senseless(f"returns a list whose entry {place} lacks an operation or a resource")
+        told.append({"operation": operation[:LONGEST], "resource": resource})
+    if not told:
+        raise _Senseless("returns neither its object nor a list of operations")
+    return told
+
+
+def _entries(value: Any) -> dict[Any, Any]:
+    """The fields of a table as they lie there, whatever it pretends to have; nothing of what is none."""
+    return dict(value.items()) if value is not None and _type(value) == "table" else {}
+
+
+def _words(value: Any) -> str:
+    return str(value)[:LONGEST] if isinstance(value, str | int | float) else ""
+
+
+def _plain(value: Any, like: Any, depth: int = 0) -> Any:
+    """What a script gives, as JSON has it; `like` was there before: Lua does not tell an empty list from an
+    empty mapping, and rounds large numbers."""
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int | float):
+        if isinstance(like, int | float) and not isinstance(like, bool) and float(like) == value:
+            return like
+        if not math.isfinite(value):
+            raise _Senseless("gives a number that is none")
+        return value
+    if depth > DEEPEST:
+        raise _Senseless(f"gives what is nested deeper than {DEEPEST} levels, or in itself")
+    if _type(value) != "table":
+        raise _Senseless("gives a function or thread where a value belongs")
+    entries = _entries(value)
+    if not entries:
+        return [] if isinstance(like, list) else {}
+    if all(isinstance(name, str) for name in entries):
+        known = like if isinstance(like, dict) else {}
+        return {name: _plain(one, known.get(name), depth + 1) for name, one in entries.items()}
+    if set(entries) != set(range(1, len(entries) + 1)):
+        raise _Senseless("gives a table that is neither a list nor a mapping by names")
+    before = like if isinstance(like, list) else []
+    places = range(len(entries))
+    return [_plain(entries[i + 1], before[i] if i < len(before) else None, depth + 1) for i in places]
+
+
 def _type(value: Any) -> str:
+    from lupa import lua51
+
     names = {bool: "boolean", float: "number", int: "number", str: "string"}
-    return names.get(type(value)) or "function or thread"
+    return names.get(type(value)) or ("table" if lua51.lua_type(value) == "table" else "function or thread")
 
 
 def _first_line(error: Exception) -> str:

@@ -1,0 +1,139 @@
+"""What an action does about objects that change while it is run, on a real API server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devcluster.cluster import Cluster as ControlPlane
+from devcluster.gitserver import Repository
+from mooring.settings import Settings
+from mooring.store.outcomes import Outcome
+from tests.stories.ship import configmap
+from tests.workers.skiff import CONFIG_MAP, Skiff
+from workers.actions.action import Change
+from workers.actions.catalogue import Actions
+from workers.actions.run import run
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
+
+COUNT = """\
+discovery.lua: return {count = {}}
+definitions:
+- name: count
+  action.lua: |
+    obj.data.count = tostring((tonumber(obj.data.count) or 0) + 1)
+    return obj
+"""
+
+
+class Meanwhile(Actions):
+    """Those of an engine, with somebody who does something each time that one was run, before it is
+    written."""
+
+    def __init__(self, actions: Actions, does: Callable[[int], None]) -> None:
+        self._actions, self._does, self.times = actions, does, 0
+
+    def run(
+        self, name: str, body: dict[str, Any], given: Mapping[str, str], now: datetime
+    ) -> tuple[Change, ...]:
+        changes = self._actions.run(name, body, given, now)
+        self.times += 1
+        self._does(self.times)
+        return changes
+
+
+@pytest.fixture
+def skiff(
+    cluster: ControlPlane, namespace: str, redis_url: str, git_repo: Repository, tmp_path: Path
+) -> Skiff:
+    skiff = Skiff(
+        Settings(
+            redis_url=redis_url,
+            kubeconfig=str(cluster.kubeconfig),
+            context=cluster.context,
+            namespace=namespace,
+            state_dir=str(tmp_path),
+        )
+    )
+    data = {"resource.customizations.actions.ConfigMap": COUNT}
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "argocd-cm", "namespace": namespace},
+    }
+    skiff.engine.api.create(CONFIG_MAP, {**body, "data": data})
+    git_repo.commit({"a.yaml": configmap("a", v="1")})
+    skiff.create_app(
+        "shop",
+        {
+            "source": {"repoURL": git_repo.url, "path": ".", "targetRevision": "main"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
+            "syncPolicy": {"automated": {}},
+        },
+    )
+    skiff.settle()
+    return skiff
+
+
+def outcome(skiff: Skiff, does: Callable[[int], None]) -> tuple[Outcome | None, int]:
+    """How the action ends while somebody `does` something, and how often it was run."""
+    meanwhile = Meanwhile(skiff.engine.actions, does)
+    engine = replace(skiff.engine, actions=meanwhile)
+    run(engine, "once", "shop", "count", {"kind": "ConfigMap"})
+    return engine.outcomes.of("once"), meanwhile.times
+
+
+def data(skiff: Skiff, namespace: str) -> dict[str, str]:
+    live = skiff.engine.api.get(CONFIG_MAP, namespace, "a")
+    assert live is not None
+    found: dict[str, str] = (live.body or {})["data"]
+    return found
+
+
+def test_an_object_that_has_changed_is_read_again_and_the_action_run_on_that(
+    skiff: Skiff, namespace: str
+) -> None:
+    def edit(times: int) -> None:
+        if times == 1:
+            skiff.engine.api.patch(CONFIG_MAP, namespace, "a", {"data": {"count": "41"}})
+
+    found, times = outcome(skiff, edit)
+
+    assert (found, times) == (Outcome({f"ConfigMap {namespace}/a": "changed"}, {}), 2)
+    assert data(skiff, namespace) == {"v": "1", "count": "42"}
+
+
+def test_one_that_keeps_changing_is_left_alone(skiff: Skiff, namespace: str) -> None:
+    found, times = outcome(skiff, lambda times: skiff.drift(namespace, "a", f"edit {times}"))
+    assert found == Outcome({}, {f"ConfigMap {namespace}/a": "keeps changing: try again"})
+    assert times == 2
+    assert data(skiff, namespace) == {"v": "edit 2"}
+
+
+def test_one_that_has_gone_is_not_brought_back(skiff: Skiff, namespace: str) -> None:
+    def delete(_: int) -> None:
+        live = skiff.engine.api.get(CONFIG_MAP, namespace, "a")
+        assert live is not None
+        skiff.engine.api.delete(CONFIG_MAP, live, "background")
+
+    found, times = outcome(skiff, delete)
+
+    assert found == Outcome({}, {f"ConfigMap {namespace}/a": "was deleted meanwhile"})
+    assert times == 1
+    assert skiff.engine.api.get(CONFIG_MAP, namespace, "a") is None
+
+
+def test_of_an_app_that_may_not_go_where_it_is_nothing_is_touched(skiff: Skiff, namespace: str) -> None:
+    skiff.patch_app("shop", {"spec": {"destination": {"server": "https://elsewhere.example.com"}}})
+    found, times = outcome(skiff, lambda _: None)
+    assert times == 0
+    assert found is not None
+    assert found.error.startswith("spec.destination.server: ")
+    skiff.settle()
+    assert data(skiff, namespace) == {"v": "1"}
