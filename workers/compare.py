@@ -90,6 +90,7 @@ class _Tried:
         """Whether a sync has nothing to do here. It writes what is ignored as Git has it, unless it is told
         not to: where that is another value, it must find no proof."""
         ignored, options = self.item.ignored, self.item.options
+        ignored = ignored.written if ignored else None
         if ignored is None or options.respect_ignore_differences or options.apply_out_of_sync_only:
             return True
         assert self.live is not None
@@ -100,7 +101,7 @@ class _Tried:
         before, after, live, ignored = self.before, self.after, self.live, self.item.ignored
         if ignored is None or live is None or before is None or after is None:
             return before, after
-        return ignored.rest(before, live), ignored.rest(after, live)
+        return ignored.compared(before, after, live)
 
 
 def _try(step: Step, api: Api) -> _Tried:

@@ -39,6 +39,7 @@ from workers.health import Judge
 from workers.hooks.seen import Hooks, see
 from workers.hooks.wanted import apart, hooks_of
 from workers.ignore.ignored import Ignore, ignoring
+from workers.ignore.known_types import Types
 from workers.observe import Observed, begin, observe
 from workers.ownership import Whose, approved, owner
 from workers.permitted import Permitted, check_destination, check_namespace, check_objects, kept, permitted
@@ -153,7 +154,8 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
     may = permitted(engine, app, project)
     check_destination(may, app.spec.destination)
     managed_namespace.check(app, project)
-    ignore = ignoring(app.spec.ignore_differences, engine.settings)
+    said, types = engine.applications.config(), Types(engine.schemas, engine.api)
+    ignore = ignoring(app.spec.ignore_differences, engine.settings, said, types)
     return Checked(app, project, tuple(notices), next(iter(blocking), ""), windows, edition, ignore, may)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import orjson
 
@@ -13,7 +14,7 @@ from workers.cluster.live import Live
 
 _DAY_S = 86_400
 # The Deployment controller counts its rollouts in it, right after the apply whose answer is recorded.
-_ROLLOUT = "deployment.kubernetes.io/revision"
+ROLLOUT: Final = "deployment.kubernetes.io/revision"
 
 
 def record(body: str, schema: str, live: Live) -> Proof:
@@ -60,8 +61,8 @@ def due_again(key: ObjectKey, now: float, every_s: float) -> bool:
 
 def _meta(live: Live) -> str:
     annotations = dict(live.annotations)
-    if _ROLLOUT in annotations and not _sets(live, _ROLLOUT):
-        del annotations[_ROLLOUT]
+    if ROLLOUT in annotations and not _sets(live, ROLLOUT):
+        del annotations[ROLLOUT]
     return _digest([dict(live.labels), annotations, list(live.finalizers)])
 
 

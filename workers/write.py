@@ -19,6 +19,7 @@ from workers.cluster.api import JSON_PATCH, Api, Create, Guard, Update
 from workers.cluster.live import Live, comparable
 from workers.desired import Desired
 from workers.plan import Step, Viewpoint
+from workers.proof import ROLLOUT
 from workers.removed import still_there
 
 _MIGRATION_MANAGER = "client-side-apply-migration-manager"
@@ -192,13 +193,17 @@ def _whole(item: Desired, live: Live, api: Api) -> Live:
 
 def _keeping(body: dict[str, Any], live: Live) -> dict[str, Any]:
     """`body` with those of the live object's finalizers and owners that Git does not speak of: what waits for
-    them would wait in vain, or not at all."""
+    them would wait in vain, or not at all. So it is with the count of rollouts of the Deployment
+    controller, who would write it again, and so without end."""
     kept: dict[str, Any] = {}
     if live.finalizers:
         kept["finalizers"] = list(live.finalizers)
     if live.owner_references:
         kept["ownerReferences"] = list(live.owner_references)
-    return {**body, "metadata": {**kept, **body["metadata"]}}
+    metadata = {**kept, **body["metadata"]}
+    if ROLLOUT in live.annotations:
+        metadata["annotations"] = {ROLLOUT: live.annotations[ROLLOUT], **(metadata.get("annotations") or {})}
+    return {**body, "metadata": metadata}
 
 
 def _unchangeable(item: Desired, live: Live, error: ClusterRefused, api: Api, kept: str) -> Unchangeable:

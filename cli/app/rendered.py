@@ -20,6 +20,7 @@ from workers.compare import Difference, compare
 from workers.desired import Stamp, desired, kinds_of_crds
 from workers.hooks.wanted import apart, hooks_of
 from workers.ignore.ignored import ignoring
+from workers.ignore.known_types import Types
 from workers.installation import ensure, find
 from workers.jobs import inputs_of, jobs
 from workers.observe import observe
@@ -27,6 +28,7 @@ from workers.plan import Notice, Permission, plan, without_keys
 from workers.render.files import Tree
 from workers.render.render import render
 from workers.render.source import Drawn, Rendered
+from workers.schema.openapi import Schemas
 from workers.settled import without_settled
 from workers.viewpoint import viewpoint
 
@@ -104,7 +106,8 @@ def compared(
     coming = kinds_of_crds(result.manifests)
     find_kind, namespace, options = api.discovery.find, app.spec.destination.namespace, app.spec.sync_options
     stamping = Stamp(installation.id, app.key, parent.applyset)
-    ignore = ignoring(app.spec.ignore_differences, home.settings)
+    said, types = home.applications.config(), Types(Schemas(), api)
+    ignore = ignoring(app.spec.ignore_differences, home.settings, said, types)
     wanted, _ = desired(stay, find_kind, namespace, options, stamping, ignore, coming)
     hooks = hooks_of(hooked, find_kind, coming, namespace, options)
     view = viewpoint(home.applications, installation.id, app, parent.applyset)

@@ -21,6 +21,7 @@ from mooring.model.project import AppProject, default_project
 from mooring.model.spec import Operation
 from mooring.model.status import TERMINATING, ApplicationStatus, OperationState
 from mooring.names import REFRESH, STATE
+from workers import argocd_cm
 from workers.apps import events
 from workers.apps.fresh import Fresh
 from workers.apps.patches import (
@@ -49,6 +50,7 @@ from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.git.credentials import RepoSecret
 from workers.health import checks
+from workers.ignore import comparing
 from workers.signatures.keys import Keys
 
 _TRIES: Final = 5
@@ -113,7 +115,9 @@ class RecordedApplications(ABC):
         asked: Any = project.spec.to_dict() if project else projects.broken.get(name, "")
         if project is not None and project.asks_signatures:  # a key that comes or goes is an edit, too
             asked = [asked, self.signing_keys().digest]
-        return spec_digest(app, asked, checks.edition(checks.written(self.config())))
+        said = self.config()
+        customized = argocd_cm.edition(checks.written(said) + comparing.written(said))
+        return spec_digest(app, asked, customized)
 
     def claim(self, app: Application, state: OperationState, remember: State | None = None) -> Claim:
         id_ = uuid.uuid4().hex

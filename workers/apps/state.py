@@ -82,20 +82,22 @@ class State:
         )
 
 
-def spec_digest(app: Application, project: Any, checks: str = "") -> str:
+def spec_digest(app: Application, project: Any, customized: str = "") -> str:
     """What `State.spec` holds once this spec was looked at; 32 hexadecimal digits.
 
     `project` is the project's spec, JSON-ready, or why there is none: what it permits decides as much as
-    the app's own words. So do health checks, of which `checks` is the digest. An approval of deletions, and
-    the app's own, are edits, too: somebody waits for them to be looked at. So it is once the app is no longer
-    to be skipped.
+    the app's own words. So does what argocd-cm says of kinds, of which `customized` is the digest. An
+    approval of deletions, and the app's own, are edits, too: somebody waits for them to be looked at. So it
+    is once the app is no longer to be skipped.
     """
     annotations = app.metadata.annotations
     approval = [text for name in (*APPROVALS, *_SKIP) if (text := annotations.get(name))]
     deleted = app.metadata.deletion_timestamp
     going = [deleted, *app.metadata.finalizers] if deleted else []
     needs = [text] if (text := annotation(annotations, "depends-on")) else []
-    return _digest([app.spec.to_dict(), project, *approval, *going, *needs, *([checks] if checks else [])])
+    return _digest(
+        [app.spec.to_dict(), project, *approval, *going, *needs, *([customized] if customized else [])]
+    )
 
 
 def content_digest(app: Application, pinned: Pinned, inputs: str) -> str:

@@ -96,9 +96,9 @@ class Applications(Protocol):
         ...
 
     def edition(self, app: Application) -> str:
-        """The digest of what `app`, its project and the health checks of argocd-cm ask for now: another one
-        than `State.spec` was never looked at. Taken before a look, it cannot cover an edit that the look did
-        not see."""
+        """The digest of what `app`, its project and argocd-cm (health checks, what is compared) ask for now:
+        another one than `State.spec` was never looked at. Taken before a look, it cannot cover an edit that
+        the look did not see."""
         ...
 
     def claim(self, app: Application, state: OperationState, remember: State | None = None) -> Claim:

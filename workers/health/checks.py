@@ -7,20 +7,16 @@ https://fluxcd.io/flux/components/kustomize/kustomizations/#health-check-express
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-import orjson
-
-from workers.argocd_cm import CUSTOMIZATIONS, mapping, parsed, wrong
+from workers.argocd_cm import CUSTOMIZATIONS, Said, customizations, kind_of, mapping, parsed, said, wrong
 from workers.render.globs import matches
 
 EXPRESSIONS: Final = "resource.healthCheckExprs"
 _HEALTH: Final = f"{CUSTOMIZATIONS}.health."
 _OPEN_LIBS: Final = f"{CUSTOMIZATIONS}.useOpenLibs."
-_ALL: Final = "*/*"
 
 # https://pkg.go.dev/strconv#ParseBool
 _TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
@@ -67,38 +63,26 @@ class Checks:
         return self.named.get(name) or next(fits, None)
 
 
-def written(config: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """What `argocd-cm` says of health, in an order of its own; empty where it says nothing."""
-    return tuple(
-        sorted(
-            (key, text)
-            for key, text in config.items()
-            if key in (CUSTOMIZATIONS, EXPRESSIONS) or key.startswith((_HEALTH, _OPEN_LIBS))
-        )
-    )
+def written(config: Mapping[str, str]) -> Said:
+    """What `argocd-cm` says of health; empty where it says nothing."""
+    return said(config, (CUSTOMIZATIONS, EXPRESSIONS), (_HEALTH, _OPEN_LIBS))
 
 
 @functools.lru_cache(maxsize=4)
-def edition(said: tuple[tuple[str, str], ...]) -> str:
-    """The digest of what is `written`, "" of nothing: all applications ask for it, again and again."""
-    return hashlib.sha256(orjson.dumps(said)).hexdigest()[:32] if said else ""
-
-
-@functools.lru_cache(maxsize=4)
-def read(said: tuple[tuple[str, str], ...]) -> Checks:
+def read(what: Said) -> Checks:
     """The checks of what is `written`. Raises Refused, naming the key, for what makes no sense: without it,
     what waits for health would go on too early."""
-    config = dict(said)
-    scripts = {one: lua for one, lua in _legacy(config.get(CUSTOMIZATIONS, "")) if lua.script}
+    config = dict(what)
+    scripts = {one: lua for one, lua in _legacy(config) if lua.script}
     for key, text in config.items():
         if key.startswith(_HEALTH):
-            name = _kind(key, _HEALTH)
+            name = kind_of(key, _HEALTH)
             scripts.pop(name, None)
             if text.strip():
                 scripts[name] = Lua(key, text)
     for key, text in config.items():
-        if key.startswith(_OPEN_LIBS) and (lua := scripts.get(_kind(key, _OPEN_LIBS))):
-            scripts[_kind(key, _OPEN_LIBS)] = Lua(lua.where, lua.script, _flag(text, key))
+        if key.startswith(_OPEN_LIBS) and (lua := scripts.get(kind_of(key, _OPEN_LIBS))):
+            scripts[kind_of(key, _OPEN_LIBS)] = Lua(lua.where, lua.script, _flag(text, key))
     patterns = tuple((one, scripts[one]) for one in sorted(scripts, key=_breadth) if _is_pattern(one))
     named: dict[str, Check] = dict(_expressions(config.get(EXPRESSIONS, "")))
     named |= {one: lua for one, lua in scripts.items() if not _is_pattern(one)}
@@ -110,15 +94,14 @@ def read(said: tuple[tuple[str, str], ...]) -> Checks:
     return Checks(named, patterns)
 
 
-def _legacy(text: str) -> Iterator[tuple[str, Lua]]:
-    for name, value in mapping(parsed(text, CUSTOMIZATIONS), CUSTOMIZATIONS).items():
+def _legacy(config: Mapping[str, str]) -> Iterator[tuple[str, Lua]]:
+    for name, fields in customizations(config).items():
         where = f"{CUSTOMIZATIONS}: {name}"
-        fields = mapping(value, where)
         script = fields.get("health.lua") or ""
         if not isinstance(script, str):
             raise wrong(where, "health.lua is no text: write a script in Lua, as a block behind `|`")
         open_libs = fields.get("health.lua.useOpenLibs") or False
-        yield str(name), Lua(where, script, _flag(str(open_libs), where))
+        yield name, Lua(where, script, _flag(str(open_libs), where))
 
 
 def _expressions(text: str) -> Iterator[tuple[str, Cel]]:
@@ -139,17 +122,6 @@ def _expressions(text: str) -> Iterator[tuple[str, Cel]]:
             raise wrong(where, "needs apiVersion, kind and current")
         group, slash, _ = version.partition("/")
         yield f"{group}/{kind}" if slash else kind, Cel(where, in_progress, failed, current)
-
-
-def _kind(key: str, prefix: str) -> str:
-    """`example.com/Door` out of `resource.customizations.health.example.com_Door`."""
-    rest = key.removeprefix(prefix)
-    group, _, kind = rest.rpartition("_")
-    if not rest.rpartition("_")[2] or "_" in group:
-        raise wrong(key, "names no kind: write <group>_<kind>, or <kind> of the core group")
-    if rest == "all":
-        return _ALL
-    return f"{group}/{kind}" if group else kind
 
 
 def _is_pattern(name: str) -> bool:

@@ -127,7 +127,7 @@ class Jq:
                 why = (
                     f"jqPathExpressions take more than {_TOGETHER_S:g} s on the objects of this app together"
                 )
-            raise wrong("spec.ignoreDifferences", why) from error
+            raise wrong(_of_all(programs), why) from error
         for number, message in said["wrong"].items():
             raise wrong(programs[int(number)].where, _told(message))
         return list(said["results"])
@@ -141,12 +141,18 @@ def _blamed(error: ToolFailed, programs: Sequence[Expression]) -> Refused:
     """Which expression it was that ended the child, and why. What jq itself says may hold values."""
     last = max(_NUMBER.finditer(error.stderr), key=lambda found: found.start(), default=None)
     number = int(last[1]) if last else -1
-    where = programs[number].where if 0 <= number < len(programs) else "spec.ignoreDifferences"
+    where = programs[number].where if 0 <= number < len(programs) else _of_all(programs)
     if error.code == -signal.SIGVTALRM:
         return wrong(where, _LOOP)
     if error.code == -signal.SIGABRT or "MemoryError" in error.stderr:
         return wrong(where, _TOO_MUCH)
     return wrong(where, f"jq cannot evaluate it: it ended with code {error.code}")
+
+
+def _of_all(programs: Sequence[Expression]) -> str:
+    """Where one is written that may be to blame, where it cannot be told which it is."""
+    own = any(each.where.startswith("spec.") for each in programs)
+    return "spec.ignoreDifferences" if own else programs[0].where
 
 
 def _told(message: str) -> str:

@@ -1,4 +1,6 @@
-"""The rules of `spec.ignoreDifferences`, read once and judged before anything is compared. Pure.
+"""Rules that leave fields to others, read once and judged before anything is compared. Pure.
+
+Those of one application are its `spec.ignoreDifferences`; those of all are read by customized.py.
 
 https://argo-cd.readthedocs.io/en/stable/user-guide/diffing/#application-level-configuration
 """
@@ -19,7 +21,8 @@ _ESCAPE: Final = re.compile(r"~([01])")
 
 
 class Expression(NamedTuple):
-    """A path expression of jq; `where` it was written: `spec.ignoreDifferences[1].jqPathExpressions[0]`."""
+    """A path expression of jq; `where` it was written: `spec.ignoreDifferences[1].jqPathExpressions[0]`, or
+    at a key of ConfigMap argocd-cm."""
 
     where: str
     text: str
@@ -27,7 +30,8 @@ class Expression(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which objects it speaks of, as globs, and what of them is ignored. Pointers are taken apart already."""
+    """Which objects it speaks of, as globs, and what of them is ignored. Pointers are taken apart already.
+    `stays`: not even a sync writes it, whatever its options say."""
 
     group: str
     kind: str
@@ -36,6 +40,7 @@ class Rule:
     pointers: tuple[tuple[str, ...], ...]
     expressions: tuple[Expression, ...]
     managers: tuple[str, ...]
+    stays: bool = False
 
     def concerns(self, key: ObjectKey) -> bool:
         """Whether it speaks of the object; without a name, or a namespace, of those of any."""
@@ -49,25 +54,26 @@ class Rule:
 
 def rules_of(written: Sequence[IgnoreDifference]) -> tuple[Rule, ...]:
     """The rules as an Application has them. Raises Refused for a glob or a pointer that is none."""
-    return tuple(_rule(one, f"spec.ignoreDifferences[{number}]") for number, one in enumerate(written))
+    return tuple(rule_of(one, f"spec.ignoreDifferences[{number}].") for number, one in enumerate(written))
 
 
-def _rule(one: IgnoreDifference, where: str) -> Rule:
+def rule_of(one: IgnoreDifference, where: str) -> Rule:
+    """One of them; `where` it is written goes before the names of its fields. Raises Refused."""
     for field in ("group", "kind", "name", "namespace"):
         try:
             matches(getattr(one, field), "")
         except ValueError as error:
-            raise wrong(f"{where}.{field}", f"{getattr(one, field)!r} {error}") from error
+            raise wrong(f"{where}{field}", f"{getattr(one, field)!r} {error}") from error
     return Rule(
         group=one.group,
         kind=one.kind,
         name=one.name,
         namespace=one.namespace,
         pointers=tuple(
-            _pointer(text, f"{where}.jsonPointers[{number}]") for number, text in enumerate(one.json_pointers)
+            _pointer(text, f"{where}jsonPointers[{number}]") for number, text in enumerate(one.json_pointers)
         ),
         expressions=tuple(
-            Expression(f"{where}.jqPathExpressions[{number}]", text)
+            Expression(f"{where}jqPathExpressions[{number}]", text)
             for number, text in enumerate(one.jq_path_expressions)
         ),
         managers=one.managed_fields_managers,
@@ -85,4 +91,5 @@ def _pointer(text: str, where: str) -> tuple[str, ...]:
 
 def wrong(where: str, why: str) -> Refused:
     """The error that says what is wrong with a rule, `where` it is written."""
-    return Refused(f"{where}: {why}", condition="InvalidSpecError")
+    own = where.startswith("spec.")  # else it is no app's fault
+    return Refused(f"{where}: {why}", condition="InvalidSpecError" if own else "ComparisonError")

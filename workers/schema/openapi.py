@@ -19,7 +19,7 @@ from workers.cluster.kinds import Kind
 from workers.schema.check import Schema
 
 _INDEX_S: Final = 60.0  # how long the list of documents counts as new
-_REFERENCE: Final = "#/components/schemas/"
+REFERENCE: Final = "#/components/schemas/"
 _GVK: Final = "x-kubernetes-group-version-kind"
 _LEFT_OUT: Final = frozenset(("description", "x-kubernetes-list-map-keys", "x-kubernetes-patch-merge-key"))
 
@@ -33,6 +33,7 @@ class Schemas:
         self._index_until = 0.0
         self._known: dict[Kind, tuple[str, Schema | None]] = {}  # with the address of its document
         self._named: dict[str, Any] = {}  # shared by all kinds that refer to the same
+        self._types: dict[str, str] = {}  # types that were asked for, with the address of their document
 
     def of(self, kinds: Collection[Kind], api: Api) -> Mapping[Kind, Schema]:
         """The schemas of those of `kinds` that have one. Where the server does not tell them, there are none:
@@ -51,6 +52,18 @@ class Schemas:
                 pass
             found = {kind: self._known[kind][1] for kind in kinds if kind in self._known}
             return {kind: schema for kind, schema in found.items() if schema is not None}
+
+    def types(self, names: Collection[str], api: Api) -> Mapping[str, Mapping[str, Any]]:
+        """By name those of core/v1 that are asked for and what they refer to, among others; not those that
+        the server does not tell. Raises ClusterUnavailable, ClusterRefused."""
+        with self._lock:
+            address = self._paths(api)["api/v1"]
+            if any(self._types.get(name) != address for name in names):
+                answer = api.transport.request("GET", address, identity=api.identity).json()
+                for name in names:
+                    self._keep(name, answer["components"]["schemas"])
+                    self._types[name] = address
+            return dict(self._named)
 
     def _paths(self, api: Api) -> Mapping[str, str]:
         if time.monotonic() > self._index_until:
@@ -101,7 +114,7 @@ def _references(schema: Any) -> Iterator[str]:
     if isinstance(schema, Mapping):
         for key, value in schema.items():
             if key == "$ref" and isinstance(value, str):
-                yield value.removeprefix(_REFERENCE)
+                yield value.removeprefix(REFERENCE)
             else:
                 yield from _references(value)
     elif isinstance(schema, list):
