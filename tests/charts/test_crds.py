@@ -5,9 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from cli.crds import manifests
+from mooring.model.crd import crds
+from mooring.model.status import ApplicationStatus
 
 CHARTED = Path(__file__).parents[2] / "charts/mooring/crds/crds.yaml"
 
 
 def test_the_charts_crds_are_those_of_the_models() -> None:
     assert CHARTED.read_text() == manifests(), "run: make crds"
+
+
+def test_what_we_alone_write_is_named_in_the_crd_and_not_judged_with_each_write() -> None:
+    status = crds()[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    wholes = [field.get("items", field) for field in status["properties"].values()]
+    assert status["properties"].keys() == ApplicationStatus.model_json_schema()["properties"].keys()
+    assert status["x-kubernetes-map-type"] == "atomic"
+    assert not any("properties" in whole for whole in wholes)
+    assert all("x-kubernetes-preserve-unknown-fields" in one for one in wholes if one["type"] == "object")
