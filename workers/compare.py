@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mooring.errors import ClusterUnavailable, Conflict, MooringError
@@ -25,8 +25,8 @@ class Difference:
     """One object before and after an apply that was only tried; None means it does not exist."""
 
     key: ObjectKey
-    before: Mapping[str, Any] | None
-    after: Mapping[str, Any] | None
+    before: Mapping[str, Any] | None = field(repr=False)
+    after: Mapping[str, Any] | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +77,8 @@ class _Tried:
 
     item: Desired
     live: Live | None
-    before: dict[str, Any] | None = None
-    after: dict[str, Any] | None = None
+    before: dict[str, Any] | None = field(default=None, repr=False)
+    after: dict[str, Any] | None = field(default=None, repr=False)
     error: str = ""
 
     @property

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli import show
+from cli.app.masks import masked
 from cli.app.revisions import chosen, revision_options
 from cli.app.words import find
 from cli.exits import NO
 from cli.gostyle import Verb
-from cli.home import connect, home_options
+from cli.home import Home, connect, home_options
 from cli.named import app_argument
 from mooring.settings import Settings
 
@@ -57,14 +58,14 @@ def diff(
         click.secho(f"{notice.type}: {show.one_line(notice.message)}", fg="yellow", err=True)
     match output:
         case "json" | "yaml":
-            show.structured([as_json(difference) for difference in found.differences], output)
+            show.structured([as_json(home, difference) for difference in found.differences], output)
         case "name":
             for difference in found.differences:
                 click.echo(difference.key.title)
         case _:
             for difference in found.differences:
                 click.echo(f"===== {difference.key.title} ======")
-                for line in lines(difference):
+                for line in lines(home, difference):
                     click.secho(line, fg=_COLOURS.get(line[:1]))
     count = len(found.differences)
     said = f"{count} objects differ" if count != 1 else "1 object differs"
@@ -73,10 +74,10 @@ def diff(
         sys.exit(NO)
 
 
-def as_json(difference: Difference) -> dict[str, Any]:
+def as_json(home: Home, difference: Difference) -> dict[str, Any]:
     """One difference for programs: `live` and `desired` are null where the object is not there."""
     key = difference.key
-    live, desired = _masked(difference)
+    live, desired = _masked(home, difference)
     return {
         "group": key.group,
         "kind": key.kind,
@@ -87,17 +88,15 @@ def as_json(difference: Difference) -> dict[str, Any]:
     }
 
 
-def lines(difference: Difference) -> Iterator[str]:
+def lines(home: Home, difference: Difference) -> Iterator[str]:
     """A unified diff from live to desired, without what nobody may see."""
-    before, after = (_text(body) if body is not None else [] for body in _masked(difference))
+    before, after = (_text(body) if body is not None else [] for body in _masked(home, difference))
     yield from difflib.unified_diff(before, after, "live", "desired", lineterm="")
 
 
-def _masked(difference: Difference) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-    from workers.redact import masked_together
-
+def _masked(home: Home, difference: Difference) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     there = [body for body in (difference.before, difference.after) if body is not None]
-    shown = iter(masked_together(*(dict(body) for body in there)))
+    shown = iter(masked(home, *(dict(body) for body in there)))
     before = next(shown) if difference.before is not None else None
     after = next(shown) if difference.after is not None else None
     return before, after

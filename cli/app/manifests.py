@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from cli import show
+from cli.app.masks import masked
 from cli.app.revisions import chosen, revision_options
 from cli.app.words import find
 from cli.gostyle import Verb
@@ -36,8 +37,6 @@ def manifests(
     output: str | None,
 ) -> None:
     """Print the objects as YAML, as Git has them or as they are in the cluster. Secrets are masked."""
-    from workers.redact import masked
-
     if (revision or revisions) and source == "live":
         raise click.UsageError("--revision is for --source git: the cluster has one state only")
     home = connect(settings)
@@ -46,7 +45,7 @@ def manifests(
     bodies = _live(home, app) if source == "live" else _git(home, app, named)
     match output:
         case "json":  # one value, that kubectl takes as well
-            items = [masked(body) for body in bodies]
+            items = [masked(home, body)[0] for body in bodies]
             show.structured({"apiVersion": "v1", "kind": "List", "items": items}, output)
         case "name":
             for body in bodies:
@@ -54,7 +53,7 @@ def manifests(
         case _:
             for body in bodies:
                 click.echo("---")
-                show.structured(masked(body), "yaml")
+                show.structured(masked(home, body)[0], "yaml")
 
 
 def _title(body: dict[str, Any]) -> str:

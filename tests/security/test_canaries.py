@@ -20,10 +20,10 @@ from click.testing import CliRunner
 from cli.main import main
 from devcluster.gitserver import GitServer, Repository
 from devcluster.redis import RedisServer
-from tests.stories.conftest import own_redis, ship, ship_config, ship_processes
+from tests.stories.conftest import own_redis, ship, ship_processes
 from tests.stories.ship import SECRET, Ship, configmap
 
-__all__ = ["own_redis", "ship", "ship_config", "ship_processes"]
+__all__ = ["own_redis", "ship", "ship_processes"]
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("tools")]
 
 
@@ -147,6 +147,11 @@ def ship_settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
+def ship_config() -> dict[str, str]:
+    return {"resource.sensitive.mask.annotations": "example.com/key,example.com/other"}
+
+
+@pytest.fixture(scope="module")
 def closed_host() -> Iterator[GitServer]:
     """A Git host that wants a password."""
     with GitServer(user="sailor", password=PASSWORD) as server:
@@ -265,7 +270,7 @@ def test_no_canary_is_ever_seen(
     git_repo: Repository,
     namespace: str,
 ) -> None:
-    kinds = ("data", "string", "broken", "url", "hook", "webhook", "tool", *_LOUD)
+    kinds = ("data", "string", "broken", "url", "hook", "webhook", "tool", "named", *_LOUD)
     values = {kind: canary(kind) for kind in kinds}
     token = str(ship.cluster.token)
 
@@ -287,6 +292,17 @@ def test_no_canary_is_ever_seen(
     deliveries.append(ship.deliver(git_repo, changed))
     assert ship.finished(deliveries[-1])["state"] == "failed", "an immutable Secret was changed"
     ship.deliver(git_repo, git_repo.commit({"secret.yaml": _broken(values)}))
+
+    # 1b. One that repeats its values in its annotations, drifts, and is shown as it drifts.
+    apart = f"apart-{name}"
+    repo = git_server.create(apart)
+    repo.commit({"secret.yaml": _annotated(values), "other.yaml": configmap("other")})
+    ship.create_app(apart, repo, namespace, auto=False)
+    assert ship.operate(apart)["status"]["operationState"]["phase"] == "Succeeded"
+    ship.kubectl("annotate", "secret", "apart", "-n", namespace, f"example.com/kept={values['data']}")
+    ship.kubectl("annotate", "secret", "apart", "-n", namespace, "--overwrite", "example.com/note=theirs")
+    repo.commit({"secret.yaml": _annotated({**values, "string": values["broken"]})})
+    ship.refresh(apart)
 
     # 2. A password in the URL of an Application: wrong, then right.
     closed = closed_host.create(f"closed-{secrets.token_hex(4)}")
@@ -327,6 +343,7 @@ def test_no_canary_is_ever_seen(
             *_cluster(ship, namespace),
             *_cli(ship, name),
             *_cli(ship, f"right-{name}"),
+            *_cli(ship, apart),
             *_cli(ship, f"wrong-{name}"),
             *_cli(ship, f"told-{name}"),
             *(found for kind in loud for found in _cli(ship, f"{kind}-{name}")),
@@ -335,6 +352,11 @@ def test_no_canary_is_ever_seen(
             *_files(ship),
         ]
     assert len(seen) > 50
+    differs = next(text for place, text in seen if place == f"app diff {apart}").decode()
+    assert "-    example.com/note: theirs" in differs
+    assert "     example.com/key: ++++++++" in differs
+    assert "-    example.com/copy: ++++++++" in differs
+    assert "+    example.com/copy: ++++++++++++" in differs
     assert any(b"++++++++" in text for place, text in seen if place.startswith("app manifests"))
     assert any(b"refuses the credential" in text for place, text in seen if place == "/")
     for kind, one in loud.items():
@@ -371,6 +393,19 @@ def _secret(values: Mapping[str, str], **more: object) -> str:
         **more,
     }
     return json.dumps(manifest, indent=1)
+
+
+def _annotated(values: Mapping[str, str]) -> str:
+    """A Secret whose annotations repeat what is in it, and one that an operator has named as secret."""
+    held = {"one": values["data"], "two": values["string"]}
+    copies = {
+        "example.com/key": values["named"],
+        "example.com/copy": f"password={values['string']}",
+        "example.com/encoded": base64.b64encode(values["data"].encode()).decode(),
+        "example.com/note": "fine",
+    }
+    metadata = {"name": "apart", "annotations": copies}
+    return json.dumps({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": held})
 
 
 def _broken(values: Mapping[str, str]) -> str:

@@ -6,12 +6,13 @@ import base64
 import copy
 import json
 from typing import Any
+from urllib.parse import quote
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.names import LAST_APPLIED
-from workers.redact import MASK, masked, masked_together
+from workers.redact import ANNOTATIONS, MASK, masked, masked_together, sensitive
 
 
 def encoded(value: str) -> str:
@@ -87,3 +88,63 @@ def test_masks_tell_equality_of_values_and_nothing_else(values: list[str]) -> No
     shown = [body["data"]["k"] for body in masked_together(*(secret({"k": encoded(v)}) for v in values))]
     first_seen = list(dict.fromkeys(values))
     assert shown == [MASK + "++++" * first_seen.index(value) for value in values]
+
+
+def annotated(body: dict[str, Any], **annotations: Any) -> dict[str, Any]:
+    return {**body, "metadata": {"name": "db", "annotations": annotations}}
+
+
+def shown_annotations(*bodies: dict[str, Any], named: str = "") -> list[dict[str, Any]]:
+    seen = masked_together(*bodies, annotations=sensitive({ANNOTATIONS: named}))
+    return [body["metadata"]["annotations"] for body in seen]
+
+
+def test_annotations_that_argocd_cm_names_are_masked_and_compared() -> None:
+    one, other = shown_annotations(
+        annotated(secret({}), **{"api-key": "a", "token.example.com/value": "x", "note": "n"}),
+        annotated(secret({}), **{"api-key": "b", "token.example.com/value": "x", "note": "n"}),
+        named="api-key, token.example.com/value,",
+    )
+    assert one == {"api-key": MASK, "token.example.com/value": MASK, "note": "n"}
+    assert other == {"api-key": MASK + "++++", "token.example.com/value": MASK, "note": "n"}
+
+
+def test_the_last_applied_annotation_hides_what_is_named_in_it_too() -> None:
+    applied = annotated(secret(string_data={"a": "x"}), **{"api-key": "hunter2"})
+    body = annotated(secret(), **{LAST_APPLIED: json.dumps(applied), "api-key": "hunter2"})
+    assert "hunter2" not in repr(shown_annotations(body, named="api-key"))
+
+
+def test_an_annotation_that_repeats_a_value_is_masked_whatever_it_is_called() -> None:
+    value = 'hunter2/\n"and the second line of it"'
+    copies = {
+        "plain": value,
+        "within": f"password={value};",
+        "base64": encoded(value),
+        "json": json.dumps({"password": value}),
+        "url": quote(value, safe=""),
+        "line": '"and the second line of it"',
+    }
+    for body in (secret({"a": encoded(value)}), secret(string_data={"a": value})):
+        assert shown_annotations(annotated(body, **copies, note="fine")) == [
+            {**dict.fromkeys(copies, MASK), "note": "fine"}
+        ]
+
+
+def test_an_annotation_that_repeats_what_a_value_was_is_masked_too() -> None:
+    wanted = secret({"a": encoded("new password")})
+    live = annotated(secret({"a": encoded("old password")}), copy="old password")
+    then = annotated(wanted, copy="old password")
+    assert shown_annotations(live, then) == [{"copy": MASK}, {"copy": MASK}]
+    applied = json.dumps(secret(string_data={"a": "older password"}))
+    body = annotated(wanted, copy="older password", **{LAST_APPLIED: applied})
+    assert shown_annotations(body)[0]["copy"] == MASK
+
+
+def test_short_values_and_marks_of_whose_it_is_hide_nothing_else() -> None:
+    marks = {"mooring.dev/id": "x/mooring_shop//Secret/shop/db", "argocd.argoproj.io/sync-wave": "1"}
+    body = annotated(secret({"user": encoded("shop"), "n": encoded("1")}), **marks, note="1 shot", one="1")
+    assert shown_annotations(body) == [{**marks, "note": "1 shot", "one": MASK}]
+    assert masked({"kind": "Secret", "metadata": {"annotations": "hunter2"}})["metadata"] == {
+        "annotations": MASK
+    }
