@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -222,6 +223,8 @@ def _cluster(settings: Settings) -> Iterator[Finding]:
             yield find(home)
         except MooringError as error:
             yield Finding(check, State.PROBLEM, str(error))
+    with contextlib.suppress(MooringError):  # what is in the way of that was told above
+        yield from _impersonation(home)
 
 
 def _clock(home: Reached) -> Finding:
@@ -312,13 +315,41 @@ def _permissions(home: Reached) -> Finding:
     )
 
 
-def _may(home: Reached, verb: str, group: str, resource: str, name: str) -> bool:
+def _impersonation(home: Reached) -> Iterator[Finding]:
+    """Whether we may act as the service accounts that projects name; nothing where they name none."""
+    from mooring.model.application import Application
+    from mooring.model.impersonation import ServiceAccount
+    from workers.apps.home import APPLICATION, HomeApplications
+    from workers.impersonation import account_of
+
+    if home.settings.apps_dir:
+        return  # to read those, the installation's Secret would have to be made
+    applications, accounts = HomeApplications(home.api, home.settings.namespace), set[ServiceAccount]()
+    for live in home.api.list(APPLICATION, home.settings.namespace):
+        with contextlib.suppress(Refused):  # which is said on the Application
+            found = account_of(home.api, applications, Application.parse(live.body or {}))
+            accounts |= {found} if found else set()
+    denied = sorted(
+        str(one)
+        for one in accounts
+        if not _may(home, "impersonate", "", "serviceaccounts", one.name, one.namespace)
+    )
+    if denied:
+        said = f"not permitted to act as service account {', '.join(denied[:_NAMED])}"
+        said += ", …" if len(denied) > _NAMED else ""
+        advice = "allow `impersonate` on serviceaccounts, which is rbac.impersonate of the chart"
+        yield Finding("impersonation", State.PROBLEM, said, advice)
+    elif accounts:
+        yield Finding("impersonation", State.OK, f"may act as all {len(accounts)} that projects name")
+
+
+def _may(home: Reached, verb: str, group: str, resource: str, name: str, namespace: str = "") -> bool:
     """https://kubernetes.io/docs/reference/access-authn-authz/authorization/#checking-api-access"""
     api = home.api
     # A namespace is an object of itself, as far as its Roles go.
     asked_of = home.settings.namespace if resource == "namespaces" else name
     attributes = {
-        "namespace": home.settings.namespace,
+        "namespace": namespace or home.settings.namespace,
         "verb": verb,
         "group": group,
         "resource": resource,

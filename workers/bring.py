@@ -26,6 +26,7 @@ from workers.hooks.deletion import bound
 from workers.hooks.leave import leave
 from workers.hooks.seen import see
 from workers.hooks.sync import end_hooks, let_strays_go
+from workers.impersonation import acting
 from workers.look import Checked, Scene, check, look
 from workers.plan import Extra, Notice, Plan, without_prunes
 from workers.push import PUSH
@@ -64,13 +65,14 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline, read: Applica
         state = app.status.operation_state
         if state is not None and state.phase == TERMINATING:
             known = see(engine, app)
-            app = terminated(engine, app, end_hooks(engine, state, known))
+            app = terminated(engine, app, end_hooks(acting(engine, app), state, known))
             told = revisions_of(state.sync_result)
             if all(pushed in told for name, pushed in turn.wishes.items() if name.startswith(PUSH)):
                 return Ending(failure=TERMINATED)
             # A commit that was pushed since is another matter.
         if (ending := vitals(engine, app, edition, turn)) is not None:
             return ending
+        engine = acting(engine, app)
         checked = check(engine, app, edition)
         if app.operation is not None:
             by_hand = not app.operation.initiated_by.automated

@@ -45,6 +45,7 @@ from workers.hooks.left import left, why_it_stays
 from workers.hooks.runner import deleted
 from workers.hooks.seen import see
 from workers.hooks.sync import end_hooks
+from workers.impersonation import acting
 from workers.observe import Observed, observe
 from workers.ownership import Whose, approved, moment, owner
 from workers.permitted import permitted
@@ -86,6 +87,7 @@ def delete(engine: Engine, app: Application, turn: Turn) -> Ending:
         return Ending()  # its objects stay; whoever has a finalizer there takes it off
     try:
         catch_up(engine.applications, app, turn.wishes)
+        engine = acting(engine, app)
         app = _called_off(engine, app)
         return _delete(engine, app, turn)
     except TooSlow:
@@ -114,7 +116,7 @@ def _delete(engine: Engine, app: Application, turn: Turn) -> Ending:
         return _hooks(engine, app, turn, Phase.POST_DELETE) or _let_go(engine, site, kept, stay)
     found, failures, passes = _carry_out(engine, site, how)
     if found.gone:
-        site = replace(site, parent=parents.shrink(engine.api, site.parent, found.gone))
+        site = replace(site, parent=parents.shrink(engine.own, site.parent, found.gone))
         engine.proofs.save(engine.api.cluster, app.key, {}, found.gone)
     if failures and not passes:
         return _stuck(engine, app, few_reasons(failures, _SHOWN), found)
@@ -154,7 +156,7 @@ def _waits(engine: Engine, app: Application, waits: Waits) -> Ending:
 
 def _site(engine: Engine, app: Application) -> _Site:
     """What the app has here. Raises Refused where that cannot be told, or may not be deleted."""
-    parent = parents.read(engine.api, engine.settings.namespace, app.key, engine.installation)
+    parent = parents.read(engine.own, engine.settings.namespace, app.key, engine.installation)
     # What its status names is looked for too: without an inventory nothing else would tell what there is.
     keys = {*parent.inventory.entries, *had(app.raw.get("status"))}
     find = engine.api.discovery.preferred
@@ -237,7 +239,7 @@ def _let_go(engine: Engine, site: _Site, stays: Sequence[str], dependents: Seque
     claims = engine.shared.exchange(engine.api.cluster, app.key, {}).claims
     if not site.parent.inventory.entries:
         # With something in it, it stays: an app of this name takes up again what was kept.
-        parents.remove(engine.api, site.parent)
+        parents.remove(engine.own, site.parent)
         engine.bundles.keep_only(app.key, "")
     engine.proofs.forget(engine.api.cluster, app.key)
     told = f"deleted; stays: {'; '.join(stays)}" if stays else "deleted with all that it had"
@@ -254,7 +256,7 @@ def _let_go(engine: Engine, site: _Site, stays: Sequence[str], dependents: Seque
 def _hooks_left(engine: Engine, app: Application) -> tuple[Waits | None, list[str]]:
     """Have all gone that hooks have left, of whichever operation. What is waited for, if anything, and
     what stays for which reason. Raises ClusterUnavailable when nobody can tell what they have left."""
-    parent = parents.read(engine.api, engine.settings.namespace, app.key, engine.installation)
+    parent = parents.read(engine.own, engine.settings.namespace, app.key, engine.installation)
     by = Stamp(engine.installation.id, app.key, parent.applyset)
     found = left(engine.api, engine.executor, by, parent.inventory.hooks)()
     if found.unseen:

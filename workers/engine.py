@@ -56,7 +56,11 @@ class _Executor(ThreadPoolExecutor):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Connections and stores. `send` puts a task on its queue; `clock` gives seconds since the epoch."""
+    """Connections and stores. `send` puts a task on its queue; `clock` gives seconds since the epoch.
+
+    `api` is for what an app asks for, perhaps in another's name (workers/impersonation.py); `own` writes in
+    Mooring's: inventories, and what is nobody's any more.
+    """
 
     settings: Settings
     send: Callable[[Step], None]
@@ -70,6 +74,7 @@ class Engine:
     shared: Shared
     waiters: Waiters
     api: Api
+    own: Api
     applications: Applications
     installation: Installation
     executor: Executor
@@ -125,6 +130,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         shared=Shared(client),
         waiters=Waiters(client),
         api=api,
+        own=api,
         applications=applications,
         installation=installation,
         executor=_Executor(_PARALLEL, thread_name_prefix="apply"),

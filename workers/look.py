@@ -13,6 +13,7 @@ from mooring.errors import Refused
 from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
 from mooring.logs import at
 from mooring.model.application import Application
+from mooring.model.impersonation import turned_off
 from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject
 from mooring.model.spec import Operation
@@ -30,7 +31,7 @@ from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.conditions import RENDER_NOT_REPRODUCIBLE, SHARED_RESOURCE
 from workers.apps.patches import refresh_asked
-from workers.apps.state import content_digest
+from workers.apps.state import attempt_digest, content_digest
 from workers.cluster.live import Live
 from workers.decide import Decision, asked, decide
 from workers.desired import CRD, Desired, Stamp, desired, kinds_of_crds
@@ -123,11 +124,12 @@ class Scene:
     nowhere: frozenset[str] = frozenset()  # namespaces that do not exist
     ahead: Ahead | None = None  # what Git has, where somebody rolled back from that
     rest: Plan | None = None  # of objects that an operation does not select: only compared
+    acts_as: str = ""  # the user in whose name it is written; "" for Mooring's own
 
     @property
     def content(self) -> str:
         """The digest of all that makes a sync another one (State.tried)."""
-        return content_digest(self.app, self.pinned, self.inputs)
+        return attempt_digest(content_digest(self.app, self.pinned, self.inputs), self.acts_as)
 
 
 def check(engine: Engine, app: Application, edition: str) -> Checked:
@@ -155,6 +157,8 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
     check_destination(may, app.spec.destination)
     managed_namespace.check(app, project)
     said, types = engine.applications.config(), Types(engine.schemas, engine.api)
+    if off := turned_off(project, said):
+        notices.append(Notice("SyncWarning", off))
     ignore = ignoring(app.spec.ignore_differences, engine.settings, said, types)
     return Checked(app, project, tuple(notices), next(iter(blocking), ""), windows, edition, ignore, may)
 
@@ -168,7 +172,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
             raise Refused(str(one), condition="SyncError")
     # Everything that does not depend on the manifests is read while they are fetched and rendered.
     reading_parent = engine.executor.submit(
-        parents.read, engine.api, engine.settings.namespace, app.key, engine.installation
+        parents.read, engine.own, engine.settings.namespace, app.key, engine.installation
     )
     reading_kept: Future[Sequence[Live]] | None = None
     if engine.applications.state(app).bundle:
@@ -234,7 +238,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         (c.last_transition_time for c in app.status.conditions if c.type == PRUNE_SKIPPED), default=""
     )
     view = viewpoint(engine.applications, engine.installation.id, app, parent.applyset)
-    memory, content = engine.applications.state(app), content_digest(app, pinned, inputs)
+    memory, acts_as = engine.applications.state(app), engine.api.actor.user
+    content = attempt_digest(content_digest(app, pinned, inputs), acts_as)
     decision = decide(
         app,
         pinned,
@@ -299,6 +304,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         ahead=_ahead(engine, app, aimed.ahead, stamping) if aimed.ahead else None,
         hooks=see(engine, app, hooks, parent, judge),
         judge=judge,
+        acts_as=acts_as,
     )
 
 
@@ -411,17 +417,19 @@ def options(app: Application, operation: Operation | None) -> tuple[str, ...]:
 
 
 def _schemas(engine: Engine, wanted: Sequence[Desired]) -> Callable[[Desired], str]:
-    """The identity of each object's schema: the server's version, or its CRD's uid and generation."""
+    """The identity of each object's schema: the server's version, or its CRD's uid and generation. And of
+    whoever writes: what one has proved says nothing of what another may write, or webhooks make of that."""
     discovery = engine.api.discovery
     version = discovery.server_version
     crd = discovery.preferred(*CRD)
     custom: dict[str, str] = {}
+    by = f" by {engine.api.actor.user}" if engine.api.actor.user else ""
     if crd is not None and any(_may_be_custom(item) for item in wanted):
         for live in engine.api.list(crd, metadata_only=True):
             custom[live.key.name] = f"{live.uid}/{live.generation}"
 
     def schema(item: Desired) -> str:
-        return custom.get(f"{item.kind.plural}.{item.kind.group}", version)
+        return custom.get(f"{item.kind.plural}.{item.kind.group}", version) + by
 
     return schema
 

@@ -264,14 +264,14 @@ def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tu
         if outcome.merged and outcome.key in parent.inventory.entries
     }
     if merged:
-        parent = parents.grow(api, parent, merged)
+        parent = parents.grow(engine.own, parent, merged)
     gone = set(scene.plan.gone)
     for outcome in applied.outcomes:
         live = outcome.live if outcome.result is Result.PRUNED else None
         if live is not None and api.get(live.kind, live.key.namespace, live.key.name, True) is None:
             gone.add(outcome.key)
     if gone:
-        parent = parents.shrink(api, parent, gone)
+        parent = parents.shrink(engine.own, parent, gone)
     proofs = {
         outcome.key: record(item.digest, scene.schema(item), live)
         for outcome in applied.outcomes
@@ -346,9 +346,9 @@ def _keep_books(
     """The inventory with what the plan adds and where `hooks` may run, and without what is `gone`."""
     parent = scene.parent
     if scene.plan.grow or hooks:
-        parent = parents.grow(engine.api, parent, scene.plan.grow, places(hooks))
+        parent = parents.grow(engine.own, parent, scene.plan.grow, places(hooks))
     if gone:
-        parent = parents.shrink(engine.api, parent, gone)
+        parent = parents.shrink(engine.own, parent, gone)
     return parent
 
 

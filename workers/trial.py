@@ -20,6 +20,7 @@ from workers.apply import Applied, Outcome, Result, held_back, refused
 from workers.awaits import awaits, untried
 from workers.cluster.api import Api
 from workers.cluster.live import Live
+from workers.cluster.rights import NotPermitted
 from workers.desired import CRD, kinds_of_crd
 from workers.plan import Plan, Step, Verb, Viewpoint
 from workers.schema.check import Schema, of_definition
@@ -154,7 +155,9 @@ def _tried(
     except Unchangeable as error:
         return failed(f"{item.where}: {error}")
     except MooringError as error:
-        refusal = error if isinstance(error, ClusterRefused) else None
+        # Whom the project names gets his rights from nothing that he writes himself.
+        lacks = isinstance(error, NotPermitted)
+        refusal = error if isinstance(error, ClusterRefused) and not lacks else None
         waits = refusal is not None and awaits(refusal, item.key, written)
         if waits or untried(error) or (prepared and refusal is not None and refusal.code in _UNPREPARED):
             return Tried(step)

@@ -22,6 +22,7 @@ from mooring.settings import Settings
 from mooring.text import printable
 
 if TYPE_CHECKING:
+    from workers.cluster.api import Api
     from workers.cluster.live import Live
 
 _MOST: Final = 50  # streams at once: each is a connection and a thread
@@ -65,6 +66,8 @@ def logs(
 
     With --follow it ends when the pods do, or with Ctrl-C. Pods that are created meanwhile are not followed.
     """
+    from workers.impersonation import acting_api
+
     home = connect(settings)
     app = find(home, name)
     found = [one for one in containers(home, app, kind, of) if container in ("", one.name)]
@@ -82,8 +85,9 @@ def logs(
     query += [("follow", "true")] if follow else []
     query += [("previous", "true")] if previous else []
     output = _Output(prefixed=len(found) > 1, safe=sys.stdout.isatty())
+    api = acting_api(home.api, home.applications, app)
     with ThreadPoolExecutor(len(found) if follow else 1) as executor:
-        running = [executor.submit(_print, home, one, query, output) for one in found]
+        running = [executor.submit(_print, api, one, query, output) for one in found]
         for one in running:
             one.result()
 
@@ -102,11 +106,9 @@ class _Output:
             click.echo(f"[{container.pod}/{container.name}] {text}" if self._prefixed else text)
 
 
-def _print(home: Home, container: Container, query: Sequence[tuple[str, str]], output: _Output) -> None:
-    api = home.api
-    path = f"/api/v1/namespaces/{container.namespace}/pods/{container.pod}/log"
+def _print(api: Api, container: Container, query: Sequence[tuple[str, str]], output: _Output) -> None:
     query = [*query, ("container", container.name)]
-    with api.transport.stream(path, identity=api.identity, query=query) as chunks:
+    with api.log(container.namespace, container.pod, query) as chunks:
         for line in _lines(chunks):
             output.line(container, line)
 

@@ -21,6 +21,7 @@ from workers.desired import Stamp, desired, kinds_of_crds
 from workers.hooks.wanted import apart, hooks_of
 from workers.ignore.ignored import ignoring
 from workers.ignore.known_types import Types
+from workers.impersonation import acting_api
 from workers.installation import ensure, find
 from workers.jobs import inputs_of, jobs
 from workers.observe import observe
@@ -98,10 +99,10 @@ def compared(
 ) -> Comparison:
     """`app` at `revisions` compared with the cluster: by a dry-run of whatever does not surely equal what is
     there already, or of `each` object. Raises as `rendered`, and the cluster's."""
-    api = home.api
-    installation = ensure(api, home.settings.namespace)
+    api = acting_api(home.api, home.applications, app)
+    installation = ensure(home.api, home.settings.namespace)
     pinned, result = rendered(home, app, revisions)
-    parent = parents.read(api, home.settings.namespace, app.key, installation)
+    parent = parents.read(home.api, home.settings.namespace, app.key, installation)
     stay, hooked = apart(result.manifests)
     coming = kinds_of_crds(result.manifests)
     find_kind, namespace, options = api.discovery.find, app.spec.destination.namespace, app.spec.sync_options

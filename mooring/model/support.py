@@ -100,12 +100,6 @@ _APP_PREFIXES: tuple[tuple[str, str], ...] = (
 )
 
 _PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
-    (
-        "destinationServiceAccounts",
-        lambda p: p.spec.destination_service_accounts,
-        "no other identity can be taken on yet: leave it out, and syncs have Mooring's own rights",
-        BLOCKS,
-    ),
     ("orphanedResources", lambda p: p.spec.orphaned_resources, "orphans are not looked for yet", WARNS),
     ("roles", lambda p: p.spec.roles, "nobody can sign in with a role yet", WARNS),
 )

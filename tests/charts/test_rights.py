@@ -18,6 +18,9 @@ from devcluster.gitserver import Repository
 from tests.charts.charted import Charted, ship_of
 from tests.stories.operator import pools
 from tests.stories.ship import configmap, until
+from tests.stories.test_impersonation import entry
+from tests.stories.test_impersonation import may as grant
+from tests.stories.test_permissions import project
 from tests.stories.test_waves import DOOR, opened
 
 pytestmark = pytest.mark.cluster
@@ -116,6 +119,38 @@ def test_in_cluster_mode_a_push_lands_in_a_namespace_that_it_brings_and_rights_d
             assert not may(ship, account, verb, "rbac.authorization.k8s.io/clusterroles"), verb
         nowhere(ship, namespace)
         devcluster.ask(cluster, f"/api/v1/namespaces/{new}", method="DELETE")
+
+
+def test_a_mooring_that_may_only_read_deploys_as_the_service_accounts_that_projects_name(
+    cluster: Cluster, git_repo: Repository, namespace: str, elsewhere: str, tmp_path: Path
+) -> None:
+    reads = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["get", "list"]}]
+    rbac = {"rules": reads, "impersonate": [{"namespace": namespace, "serviceAccounts": ["deployer"]}]}
+    with ship_of(cluster, tmp_path, rbac=rbac) as ship:
+        grant(ship, namespace, "configmaps", "create", "patch", "delete")
+        here = entry(namespace)
+        project(ship, "crew", destinationServiceAccounts=[here, entry(elsewhere)])
+        ship.create_app("crew", git_repo, namespace, spec={"project": "crew"})
+        ship.synced("crew", git_repo.commit({"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b")}))
+        change = {"a.yaml": configmap("a", v="2"), "b.yaml": None}
+        app = ship.synced("crew", ship.pushed(git_repo, change))
+        assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+        until("b to be pruned", lambda: ship.configmap(namespace, "b") is None)
+        content(ship, app)
+
+        # That it may not act as others is for whoever has installed it.
+        ship.create_app("stray", git_repo, elsewhere, spec={"project": "crew"})
+        told = ship.condition("stray", f"may not act as service account {elsewhere}/deployer")["message"]
+        assert "whoever has installed Mooring must allow it" in told
+        # And in its own name it writes nothing there.
+        ship.create_app("own", git_repo, elsewhere)
+        ship.condition("own", "cannot patch resource")
+        assert ship.configmap(elsewhere, "a") is None
+        assert may(ship, "mooring", "impersonate", "serviceaccounts", namespace, name="deployer")
+        for account, where in (("default", namespace), ("deployer", elsewhere), ("deployer", ship.home)):
+            assert not may(ship, "mooring", "impersonate", "serviceaccounts", where, name=account)
+        for who in ("users", "groups"):
+            assert not may(ship, "mooring", "impersonate", who), who
 
 
 @pytest.fixture

@@ -145,6 +145,49 @@ def test_the_account_that_the_chart_gives_the_workers_lacks_nothing(
         assert found[check]["state"] == "ok", found[check]
 
 
+def test_whom_projects_name_and_nobody_may_act_as_is_said(
+    mooring: Mooring, shop: str, cluster: Cluster, namespace: str, tmp_path: Path
+) -> None:
+    assert "impersonation" not in _found(mooring("doctor", "-o", "json"))  # no project names anybody
+    account = {"server": "*", "namespace": "*", "defaultServiceAccount": "deployer"}
+    spec = {
+        "sourceRepos": ["*"],
+        "destinations": [{"server": "*", "namespace": "*"}],
+        "destinationServiceAccounts": [account],
+    }
+    body = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AppProject",
+        "metadata": {"name": "crew"},
+        "spec": spec,
+    }
+    argo = f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}"
+    devcluster.ask(cluster, f"{argo}/appprojects", body)
+    patch = {"method": "PATCH", "content_type": "application/merge-patch+json"}
+    devcluster.ask(cluster, f"{argo}/applications/shop", {"spec": {"project": "crew"}}, **patch)
+    found = _found(mooring("doctor", "-o", "json"))["impersonation"]
+    assert (found["state"], found["said"]) == ("ok", "may act as all 1 that projects name")
+
+    rules = [
+        {"apiGroups": ["argoproj.io"], "resources": ["applications", "appprojects"], "verbs": ["list"]},
+        {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get"]},
+    ]
+    user = {"kind": "User", "name": f"reader-{namespace}", "apiGroup": "rbac.authorization.k8s.io"}
+    binding = {
+        "metadata": {"name": "reader"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"},
+        "subjects": [user],
+    }
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    devcluster.ask(cluster, f"{rbac}/roles", {"metadata": {"name": "reader"}, "rules": rules})
+    devcluster.ask(cluster, f"{rbac}/rolebindings", binding)
+    limited = _acting_as(cluster, user["name"], tmp_path)
+    found = _found(mooring("doctor", "-o", "json", MOORING_KUBECONFIG=str(limited)))["impersonation"]
+    assert found["state"] == "problem"
+    assert found["said"] == f"not permitted to act as service account {namespace}/deployer"
+    assert "rbac.impersonate" in found["advice"]
+
+
 def test_of_applications_in_files_it_looks_and_makes_nothing(
     mooring: Mooring, cluster: Cluster, namespace: str, tmp_path: Path
 ) -> None:

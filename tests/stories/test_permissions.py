@@ -265,7 +265,7 @@ def test_nor_is_one_made_that_nothing_is_put_into_or_that_the_app_moves_to(
 def test_a_project_that_is_missing_or_has_rules_not_kept_yet_stops_the_app(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
-    commit = git_repo.commit({"a.yaml": configmap("a")})
+    git_repo.commit({"a.yaml": configmap("a")})
     ship.create_app("orphan", git_repo, namespace, spec={"project": "nowhere"})
     refused(ship, "orphan", "nowhere")
 
@@ -274,11 +274,10 @@ def test_a_project_that_is_missing_or_has_rules_not_kept_yet_stops_the_app(
     refused(ship, "unsigned", "AppProject garbled: spec.signatureKeys[0]: 'swordfish' names no key")
     assert ship.configmap(namespace, "a") is None
 
-    account = {"server": "*", "namespace": "*", "defaultServiceAccount": "deployer"}
-    project(ship, "impersonating", destinationServiceAccounts=[account])
-    ship.create_app("impersonated", git_repo, namespace, spec={"project": "impersonating"})
-    refused(ship, "impersonated", "destinationServiceAccounts")
-    ship.synced("impersonated", commit, status="OutOfSync")
+    account = {"server": "*", "namespace": "*", "defaultServiceAccount": "not a name"}
+    project(ship, "nameless", destinationServiceAccounts=[account])
+    ship.create_app("nameless", git_repo, namespace, spec={"project": "nameless"})
+    refused(ship, "nameless", "spec.destinationServiceAccounts[0].defaultServiceAccount: 'not a name'")
     assert ship.configmap(namespace, "a") is None
 
 

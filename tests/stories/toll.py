@@ -1,4 +1,5 @@
-"""Makes "killed at this very point" certain: everything that workers ask the API server passes here."""
+"""Makes certain what was asked in whose name, and "killed at this very point": everything that workers ask
+the API server passes here."""
 
 from __future__ import annotations
 
@@ -31,14 +32,30 @@ class Point:
         return f"{'after' if self.sent else 'before'} request {self.number}"
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request: `user` and `groups` are whom it says that it is for, "" and none for who sends it."""
+
+    method: str
+    path: str
+    user: str
+    groups: tuple[str, ...]
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes, or tries to."""
+        return self.method != "GET"
+
+
 class Toll:
     """The API server under another address. A context manager; `kubeconfig` is for those who are to use it.
 
-    It counts the requests whose path or body names `about`. At the one that `ends_at` names it calls its
-    `end`, which is to kill whoever asks, and gives no answer.
+    `asked` are all requests, as they come. It counts those whose path or body names `about`. At the one that
+    `ends_at` names it calls its `end`, which is to kill whoever asks, and gives no answer.
     """
 
     def __init__(self, cluster: Cluster, directory: Path) -> None:
+        self.asked: list[Asked] = []
         self._cluster = cluster
         self._lock = threading.Lock()
         self._about = b""
@@ -54,6 +71,11 @@ class Toll:
 
             def _pass(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                user, groups = (
+                    self.headers.get("Impersonate-User", ""),
+                    self.headers.get_all("Impersonate-Group"),
+                )
+                toll.asked.append(Asked(self.command, self.path, user, tuple(groups or ())))
                 point = toll._passes(self.path.encode() + b" " + body)
                 if point is not None and not point.sent:
                     toll._end()

@@ -1,5 +1,5 @@
-"""Runs an action on objects of an app: found by its inventory and marks, permitted by its project, each write
-guarded by the version that the action has seen.
+"""Runs an action on objects of an app: found by its inventory and marks, permitted by its project and in the
+name that it says, each write guarded by the version that the action has seen.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from workers.applyset.parent import Parent
 from workers.apps.wishes import turn_of
 from workers.cluster.live import Live
 from workers.engine import Engine
+from workers.impersonation import acting
 from workers.ownership import why_not_ours
 from workers.permitted import Permitted, check_destination, permitted
 from workers.pipeline import named
@@ -73,7 +74,7 @@ def _app(engine: Engine, name: str) -> Application:
 
 
 def _run(engine: Engine, app: Application, asked: Asked) -> Outcome:
-    site = _site(engine, app)
+    site = _site(acting(engine, app), app)
     done: dict[str, str] = {}
     failed: dict[str, str] = {}
     for live in _objects(site, asked):
@@ -95,7 +96,7 @@ def _site(engine: Engine, app: Application) -> _Site:
             raise Refused(str(one))
     may = permitted(engine, app, engine.applications.project(app.spec.project_name))
     check_destination(may, app.spec.destination)
-    parent = parents.read(engine.api, engine.settings.namespace, app.key, engine.installation)
+    parent = parents.read(engine.own, engine.settings.namespace, app.key, engine.installation)
     return _Site(app=app, engine=engine, parent=parent, may=may)
 
 

@@ -16,6 +16,7 @@ from mooring.errors import ClusterUnavailable, Conflict, Refused, Superseded
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.model.finalizers import obeyed
+from mooring.model.impersonation import SETTING as IMPERSONATION
 from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject, default_project
 from mooring.model.spec import Operation
@@ -116,6 +117,8 @@ class RecordedApplications(ABC):
         if project is not None and project.asks_signatures:  # a key that comes or goes is an edit, too
             asked = [asked, self.signing_keys().digest]
         said = self.config()
+        if impersonation := said.get(IMPERSONATION):
+            asked = [asked, impersonation]
         customized = argocd_cm.edition(checks.written(said) + comparing.written(said))
         return spec_digest(app, asked, customized)
 

@@ -101,10 +101,16 @@ def spec_digest(app: Application, project: Any, customized: str = "") -> str:
 
 
 def content_digest(app: Application, pinned: Pinned, inputs: str) -> str:
-    """What `State.tried` holds once `inputs` of these sources were synced to where `app` wants them; 32
-    hexadecimal digits."""
+    """The digest of what `inputs` of these sources are, synced to where `app` wants them; 32 hexadecimal
+    digits."""
     sources = [source.to_dict() for source in pinned.sources]
     return _digest([inputs, sources if pinned.several else sources[0], app.spec.destination.to_dict()])
+
+
+def attempt_digest(content: str, user: str) -> str:
+    """What `State.tried` and `State.failed` hold of that content, synced in the name of `user` ("": Mooring's
+    own): what one may not write, another may."""
+    return _digest([content, user]) if user else content
 
 
 def _digest(value: Any) -> str:

@@ -7,18 +7,20 @@ transaction that writes, so a worker that wakes up late gets a Conflict instead 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError
+from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, Refused
 from mooring.keys import ClusterRef
 from mooring.model.sync_options import Propagation
 from mooring.names import FIELD_MANAGER
-from workers.cluster.identity import Identity
+from workers.cluster.identity import MOORING, Identity
 from workers.cluster.kinds import Discovery, Kind
 from workers.cluster.live import Live
 from workers.cluster.merge import three_way
+from workers.cluster.rights import not_permitted
 from workers.cluster.transport import JSON, Expired, NotFound, Response, Transport
 
 APPLY_PATCH: Final = "application/apply-patch+yaml"  # JSON is YAML
@@ -75,12 +77,26 @@ class Api:
 
     Every verb may raise ClusterUnavailable (try later) and ClusterRefused (the user's to fix); guarded
     writes raise Conflict when the object is not as planned. `dry_run` asks for everything but the write.
+
+    Whatever writes, or only tries to, and logs are asked for in the name of `actor`, if there is one: what it
+    may not do is NotPermitted. All other reads are `identity`'s.
     """
 
     cluster: ClusterRef
     transport: Transport
     discovery: Discovery
     identity: Identity
+    actor: Identity = MOORING
+
+    def acting_as(self, actor: Identity) -> Api:
+        """The same cluster, by the same connections, where only `actor` writes. Raises Refused where the
+        kubeconfig has Mooring act as somebody already: whom that may act as nobody would ask."""
+        if self.identity.user and actor.user:
+            raise Refused(
+                f"the kubeconfig has Mooring act as {self.identity.user}, who cannot act as {actor.user} in "
+                "turn: give it a user of its own"
+            )
+        return replace(self, actor=actor)
 
     def get(self, kind: Kind, namespace: str, name: str, metadata_only: bool = False) -> Live | None:
         """The object, or None when the server says that this very object does not exist."""
@@ -335,6 +351,20 @@ class Api:
             if error.missing != (kind.plural, live.key.name):
                 raise
 
+    @contextmanager
+    def log(self, namespace: str, pod: str, query: Iterable[tuple[str, str]]) -> Iterator[Iterator[bytes]]:
+        """What a container of the pod says, as it comes, for `actor` if there is one. Raises
+        ClusterUnavailable also while it is read."""
+        path, acts = f"/api/v1/namespaces/{namespace}/pods/{pod}/log", bool(self.actor.user)
+        try:
+            stream = self.transport.stream(path, identity=self.actor if acts else self.identity, query=query)
+            with stream as chunks:
+                yield chunks
+        except ClusterRefused as error:
+            if acts and (denied := not_permitted(error, self.actor.user)):
+                raise denied from error
+            raise
+
     def ensure_namespace(self, name: str, *, absent: bool = False) -> bool:
         """Creates the namespace when it is missing, without any mark of ours; True when it was created.
 
@@ -392,6 +422,7 @@ class Api:
         content_type: str = JSON,
         accept: str = JSON,
     ) -> Response:
+        acts = method != "GET" and bool(self.actor.user)
         try:
             return self.transport.request(
                 method,
@@ -400,12 +431,16 @@ class Api:
                 body=body,
                 content_type=content_type,
                 accept=accept,
-                identity=self.identity,
+                identity=self.actor if acts else self.identity,
             )
         except NotFound as error:
             if error.missing == ("", ""):  # the kind itself is not served, or no longer
                 self.discovery.invalidate()
                 raise ClusterUnavailable(f"{kind.api_version} {kind.kind} is not served: {error}") from error
+            raise
+        except ClusterRefused as error:
+            if acts and (denied := not_permitted(error, self.actor.user)):
+                raise denied from error
             raise
 
 

@@ -47,7 +47,7 @@ LONGEST_MESSAGE: Final = 1000  # characters
 _ASKED_EVERY: Final = 1.0  # seconds between two looks at whether the credential has to be renewed
 
 _SECRETS = re.compile(r"/api/v1/(namespaces/[^/]+/)?secrets(/|$)")
-_RBAC = re.compile(r'secrets( "[^"]*")? is forbidden: User "')
+_RBAC = re.compile(r'(secrets|serviceaccounts)( "[^"]*")? is forbidden: User "')
 _SCHEMA = re.compile(
     r"field not declared in schema|duplicate entries|failed to create typed live object"
     r"|strict decoding error: unknown field"

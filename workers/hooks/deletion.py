@@ -66,10 +66,10 @@ def advance(engine: Engine, app: Application, turn: Turn, phase: Around) -> Wait
     there are; and what the API server's verbs do.
     """
     own, there = FINALIZERS[phase], app.metadata.finalizers
-    parent = parents.read(engine.api, engine.settings.namespace, app.key, engine.installation)
+    parent = parents.read(engine.own, engine.settings.namespace, app.key, engine.installation)
     wanted = _deployed(engine, app, turn, phase, parent)
     if own in there:  # what they leave is found by that, whoever takes the finalizers off
-        parent = parents.grow(engine.api, parent, {}, places(wanted))
+        parent = parents.grow(engine.own, parent, {}, places(wanted))
     hooks = _HooksOfDeletion(engine, app, phase, wanted, parent)
     if own in there:
         if waits := hooks.run():

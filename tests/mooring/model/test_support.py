@@ -168,7 +168,6 @@ def test_projects_say_what_is_not_kept_yet() -> None:
         for one in unsupported_project(AppProject.parse(PROJECT))
     }
     assert found == {
-        "destinationServiceAccounts": True,
         "orphanedResources": False,
         "roles": False,
     }
