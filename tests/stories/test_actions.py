@@ -191,6 +191,14 @@ def test_a_deployment_is_paused_and_resumed(ship: Ship, git_repo: Repository, na
     listed = json.loads(ship.mooring("app", "actions", "list", app, "-o", "json").stdout)
     disabled = {one["action"]: one["disabled"] for one in listed}
     assert disabled == {"pause": True, "restart": False, "resume": False, "scale": False}
+    shown = ship.mooring("app", "actions", "list", app, "--kind", "Deployment").stdout.splitlines()
+    assert [line.split() for line in shown] == [
+        ["GROUP", "KIND", "NAMESPACE", "NAME", "ACTION", "DISABLED", "PARAMETERS"],
+        ["apps", "Deployment", namespace, "web", "pause", "true"],
+        ["apps", "Deployment", namespace, "web", "restart", "false"],
+        ["apps", "Deployment", namespace, "web", "resume", "false"],
+        ["apps", "Deployment", namespace, "web", "scale", "false", "replicas=1"],
+    ]
     act(ship, app, "resume", "Deployment")
     assert not at(ship, namespace, "Deployment")["spec"].get("paused")
 

@@ -74,9 +74,15 @@ class Actions:
                 answer = self._sandbox.ask(question)
         except Lost as error:
             raise Retryable(f"{where} was not evaluated: {error}") from error
-        if why := answer.get("ended") or answer.get("error"):
+        if why := answer.get("ended"):
+            raise Ended(f"ConfigMap argocd-cm, {where} {why}")
+        if why := answer.get("error"):
             raise Refused(f"ConfigMap argocd-cm, {where} {why}")
         return answer
+
+
+class Ended(Refused):
+    """A script took more than it may. With the next object it would, too, and somebody would wait again."""
 
 
 def _action(told: Mapping[str, Any]) -> Action:

@@ -17,6 +17,7 @@ from mooring.model.support import unsupported_spec
 from mooring.store.outcomes import Outcome
 from mooring.text import few, few_reasons, printable
 from workers.actions.asked import Asked
+from workers.actions.catalogue import Ended
 from workers.actions.writes import carry_out, writes
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
@@ -77,9 +78,15 @@ def _run(engine: Engine, app: Application, asked: Asked) -> Outcome:
     site = _site(acting(engine, app), app)
     done: dict[str, str] = {}
     failed: dict[str, str] = {}
+    ended = False
     for live in _objects(site, asked):
+        if ended:
+            failed[live.key.title] = "was left alone after that"
+            continue
         try:
             done[live.key.title] = _act(site, live, asked)
+        except Ended as error:
+            failed[live.key.title], ended = str(error), True
         except MooringError as error:
             failed[live.key.title] = str(error)
     if done:

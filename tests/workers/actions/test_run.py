@@ -16,6 +16,7 @@ from mooring.settings import Settings
 from mooring.store.outcomes import Outcome
 from tests.stories.ship import configmap
 from tests.workers.skiff import CONFIG_MAP, Skiff
+from workers import pipeline
 from workers.actions.action import Change
 from workers.actions.catalogue import Actions
 from workers.actions.run import run
@@ -23,8 +24,10 @@ from workers.actions.run import run
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
 
 COUNT = """\
-discovery.lua: return {count = {}}
+discovery.lua: return {count = {}, loop = {}}
 definitions:
+- name: loop
+  action.lua: while true do end
 - name: count
   action.lua: |
     obj.data.count = tostring((tonumber(obj.data.count) or 0) + 1)
@@ -81,11 +84,11 @@ def skiff(
     return skiff
 
 
-def outcome(skiff: Skiff, does: Callable[[int], None]) -> tuple[Outcome | None, int]:
-    """How the action ends while somebody `does` something, and how often it was run."""
+def outcome(skiff: Skiff, does: Callable[[int], None], action: str = "count") -> tuple[Outcome | None, int]:
+    """How the action ends while somebody `does` something, and how often it came to an end."""
     meanwhile = Meanwhile(skiff.engine.actions, does)
     engine = replace(skiff.engine, actions=meanwhile)
-    run(engine, "once", "shop", "count", {"kind": "ConfigMap"})
+    run(engine, "once", "shop", action, {"kind": "ConfigMap", "all": True})
     return engine.outcomes.of("once"), meanwhile.times
 
 
@@ -137,3 +140,21 @@ def test_of_an_app_that_may_not_go_where_it_is_nothing_is_touched(skiff: Skiff, 
     assert found.error.startswith("spec.destination.server: ")
     skiff.settle()
     assert data(skiff, namespace) == {"v": "1"}
+
+
+def test_a_script_that_was_ended_is_not_run_on_the_next_object(
+    skiff: Skiff, git_repo: Repository, namespace: str
+) -> None:
+    git_repo.commit({name: configmap(name[0], v="1") for name in ("b.yaml", "c.yaml")})
+    pipeline.sync(skiff.engine, "shop")
+    skiff.settle()
+    found, times = outcome(skiff, lambda _: None, "loop")
+    assert times == 0
+    assert found is not None
+    assert not found.done
+    why = "ConfigMap argocd-cm, resource.customizations.actions.ConfigMap: loop has not ended after 1 s: "
+    assert found.failed == {
+        f"ConfigMap {namespace}/a": f"{why}look for a loop",
+        f"ConfigMap {namespace}/b": "was left alone after that",
+        f"ConfigMap {namespace}/c": "was left alone after that",
+    }
