@@ -120,7 +120,9 @@ def _new(body: Mapping[str, Any], may: Permitted, api: Api) -> tuple[Kind, dict[
     key, metadata = key_of(body), metadata_of(body)
     if not all(isinstance(metadata.get(name, ""), str) for name in ("name", "generateName", "namespace")):
         raise Refused("its action creates an object whose name is no text")
-    version = str(body.get("apiVersion") or "")
+    version = body.get("apiVersion")
+    if not isinstance(version, str) or not isinstance(body.get("kind"), str):
+        raise Refused("its action creates an object without apiVersion or kind")
     kind = api.discovery.find(version, key.kind)
     if kind is None:
         raise Refused(f"its action creates a {version} {key.kind}, which the cluster does not have")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from workers import pipeline
 from workers.actions.action import Change
 from workers.actions.catalogue import Actions
 from workers.actions.run import run
+from workers.scripts.sandbox import Sandbox
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
 
@@ -49,6 +52,13 @@ class Meanwhile(Actions):
         self.times += 1
         self._does(self.times)
         return changes
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    sandbox = Sandbox(Settings(state_dir=str(tmp_path)))
+    yield sandbox
+    sandbox.close()
 
 
 @pytest.fixture
@@ -158,3 +168,62 @@ def test_a_script_that_was_ended_is_not_run_on_the_next_object(
         f"ConfigMap {namespace}/b": "was left alone after that",
         f"ConfigMap {namespace}/c": "was left alone after that",
     }
+
+
+ODD = {
+    'obj.metadata = "x" return obj': "its action returns another object than it was given",
+    "obj.metadata.name = {} return obj": "its action returns another object than it was given",
+    "obj.apiVersion = true return obj": "its action returns another object than it was given",
+    "obj.kind = nil return obj": "its action returns another object than it was given",
+    'obj.metadata.labels = "x" return obj': "its action changes applyset.kubernetes.io/part-of",
+    "obj.metadata.annotations = nil return obj": "its action changes mooring.dev/id",
+    "obj.data = 7 return obj": "",  # the API server says why
+    "obj.unknown = 7 return obj": "",
+    'return {{operation = "patch", resource = obj}, {operation = "patch", resource = obj}}': "nothing",
+    'obj.data.a = "b" local one = {operation = "patch", resource = obj} return {one, one}': (
+        "its action patches it twice"
+    ),
+    'return {{operation = "create", resource = {}}}': "its action creates an object without apiVersion",
+    'return {{operation = "create", resource = {apiVersion = "v1", kind = "ConfigMap"}}}': "",
+    'return {{operation = "create", resource = {apiVersion = "v1", kind = "ConfigMap", metadata = 7}}}': "",
+    """return {{operation = "create", resource =
+        {apiVersion = "v1", kind = "ConfigMap", metadata = {name = {}, namespace = "default"}}}}""": (
+        "its action creates an object whose name is no text"
+    ),
+    """return {{operation = "create", resource =
+        {apiVersion = "v1", kind = "ConfigMap", metadata = {name = "../x", namespace = "default"}}}}""": "",
+    """return {{operation = "create", resource =
+        {apiVersion = "v1", kind = "ConfigMap", metadata = {name = "x", namespace = "../x"}}}}""": "",
+    'return {{operation = "create", resource = {apiVersion = {}, kind = {}}}}': (
+        "its action creates an object without apiVersion or kind"
+    ),
+    'return {{operation = "create", resource = {apiVersion = "v1", kind = "Unknown"}}}': (
+        "its action creates a v1 Unknown, which the cluster does not have"
+    ),
+}
+
+
+def test_whatever_a_script_returns_ends_with_a_reason_and_changes_nothing(
+    skiff: Skiff, sandbox: Sandbox, namespace: str
+) -> None:
+    def config(script: str) -> dict[str, str]:
+        definitions = [{"name": "odd", "action.lua": script}]
+        said = {"discovery.lua": "return {odd = {}}", "definitions": definitions}
+        return {"resource.customizations.actions.ConfigMap": json.dumps(said)}
+
+    before = skiff.engine.api.get(CONFIG_MAP, namespace, "a")
+    assert before is not None
+    for script, why in ODD.items():
+        engine = replace(skiff.engine, actions=Actions(partial(config, script), sandbox))
+        run(engine, script, "shop", "odd", {"kind": "ConfigMap"})
+        found = engine.outcomes.of(script)
+        assert found is not None, script
+        if why == "nothing":
+            assert list(found.done.values()) == ["nothing to change"], script
+            continue
+        assert not found.done, script
+        (said,) = found.failed.values()
+        assert said.startswith(why), script
+        live = engine.api.get(CONFIG_MAP, namespace, "a")
+        assert live is not None
+        assert live.resource_version == before.resource_version, script
