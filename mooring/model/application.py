@@ -53,6 +53,12 @@ class Application(Part):
             status, had = told.get("status"), before.raw.get("status")
             if isinstance(status, dict) and isinstance(had, dict):
                 told["status"] = before.status.reused(status, had)
+        # No schema judges a status: whoever may edit an Application may write anything there. What cannot be
+        # written anew counts for nothing.
+        status = told.get("status")
+        if isinstance(status, dict) and (deep := {name for name in status if _is_deep(status[name])}):
+            told["status"] = {name: value for name, value in status.items() if name not in deep}
+            raw = {**raw, "status": {**raw["status"], **{name: {} for name in deep}}}
         for field in ("spec", "operation"):
             if told.get(field) is raw.get(field) and _is_deep(raw.get(field)):
                 raise Refused(
@@ -68,7 +74,7 @@ class Application(Part):
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The very dict it was parsed from. Not to be changed."""
+        """The dict it was parsed from, as far as it can be written anew. Not to be changed."""
         return self._raw
 
     def once(self, make: Callable[[Application], T]) -> T:

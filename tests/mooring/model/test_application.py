@@ -15,6 +15,7 @@ from mooring.keys import AppKey
 from mooring.model.application import Application, unknown_fields
 from mooring.model.spec import Source
 from tests.mooring.model.manifests import EVERYTHING, SHOP
+from workers.apps.patches import status_patch
 
 
 def _with(path: str, value: Any) -> dict[str, Any]:
@@ -112,6 +113,22 @@ def test_what_is_nested_too_deep_to_be_written_anew_is_refused(field: str) -> No
         Application.parse(nested(250))
     with pytest.raises(Refused, match="is nested deeper"):
         Application.parse(nested(250), before=deep)
+
+
+def test_of_a_status_what_is_nested_too_deep_to_be_written_anew_is_taken_out() -> None:
+    """Whoever may edit an Application may write anything there, and it is ours to be written."""
+    deep: dict[str, Any] = {}
+    for _ in range(490):  # about as deep as what the API server answers is read
+        deep = {"a": deep}
+    sync = {"status": "Synced", "revision": "abc"}
+    raw = {**SHOP, "status": {"sync": sync, "summary": deep, "stray": deep}}
+    for app in (Application.parse(raw), Application.parse(raw, before=Application.parse(SHOP))):
+        assert app.status.to_dict() == {"sync": sync}
+        patch = status_patch(app, app.status.model_copy(update={"observed_at": "2026-01-02T03:04:05Z"}))
+        assert patch["status"]["summary"] is None
+        assert patch["status"]["stray"] is None
+    read = Application.parse(raw)
+    assert Application.parse({**raw}, before=read).status == read.status
 
 
 def test_a_refusal_shows_no_value() -> None:
