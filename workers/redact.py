@@ -22,6 +22,17 @@ _LONGER: Final = "++++"
 # ConfigMap argocd-cm: annotations of Secrets that are secret themselves, with commas between them.
 # https://argo-cd.readthedocs.io/en/stable/operator-manual/argocd-cm-yaml/
 ANNOTATIONS: Final = "resource.sensitive.mask.annotations"
+# What a Secret's own fields are, and those of metadata. Of others the API server knows nothing: one that is
+# misspelled, or not indented as it should be, may well hold the values.
+# https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/
+_FIELDS: Final = frozenset(("apiVersion", "kind", "metadata", "data", "stringData", "immutable", "type"))
+_METADATA: Final = frozenset(
+    (
+        *("annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers"),
+        *("generateName", "generation", "labels", "managedFields", "name", "namespace", "ownerReferences"),
+        *("resourceVersion", "selfLink", "uid"),
+    )
+)
 # What is shorter is found in anything; it is only known where nothing else is beside it.
 _TELLING: Final = 4
 _TELLING_LINE: Final = 16  # of many lines
@@ -100,7 +111,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _masked_secret(body: dict[str, Any], masks: _Masks) -> dict[str, Any]:
-    shown = copy.deepcopy(body)
+    shown = {name: value if name in _FIELDS else MASK for name, value in copy.deepcopy(body).items()}
     # The API server lets stringData win over data, so it does not matter which is masked first.
     for field, plain in (("data", _decoded), ("stringData", _as_is)):
         values = shown.get(field)
@@ -109,6 +120,9 @@ def _masked_secret(body: dict[str, Any], masks: _Masks) -> dict[str, Any]:
         elif values is not None:
             shown[field] = MASK
     metadata = shown.get("metadata")
+    if isinstance(metadata, dict):
+        metadata = {name: value if name in _METADATA else MASK for name, value in metadata.items()}
+        shown["metadata"] = metadata
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     if isinstance(metadata, dict) and isinstance(annotations, dict):
         metadata["annotations"] = {
@@ -162,7 +176,8 @@ def _decoded(value: Any) -> bytes:
     if not isinstance(value, str):
         return _as_is(value)
     try:
-        return base64.b64decode(value, validate=True)
+        # The API server does not mind lines in it.
+        return base64.b64decode(value.replace("\n", "").replace("\r", ""), validate=True)
     except (binascii.Error, ValueError):
         return _as_is(value)
 

@@ -83,6 +83,24 @@ def test_odd_secrets_are_masked_whole() -> None:
     assert masked({"kind": "Secret", "metadata": "?", "data": {"a": "hunter2"}})["data"] == {"a": MASK}
 
 
+def test_what_no_secret_has_is_masked_too() -> None:
+    """Values under a misspelled name, or not indented as they should be, are shown as Git has them."""
+    misspelled = {**secret(), "stringdata": {"password": "hunter2"}, "binaryData": "hunter2"}
+    assert masked(misspelled) == {**secret(), "stringdata": MASK, "binaryData": MASK}
+    shown = masked({**secret(), "metadata": {"name": "db", "stringData": {"password": "hunter2"}}})
+    assert shown["metadata"] == {"name": "db", "stringData": MASK}
+    assert misspelled["stringdata"] == {"password": "hunter2"}
+
+
+def test_base64_is_read_as_the_api_server_reads_it() -> None:
+    """A block of YAML ends with a line feed, and `base64` breaks long lines."""
+    value = "hunter2 " * 12
+    broken = "".join(f"{encoded(value)[at : at + 76]}\r\n" for at in range(0, 128, 76))
+    wanted, live = masked_together(secret({"a": broken}), secret({"a": encoded(value)}))
+    assert wanted["data"] == live["data"] == {"a": MASK}
+    assert shown_annotations(annotated(secret({"a": broken}), copy=value)) == [{"copy": MASK}]
+
+
 @given(st.lists(st.text(), min_size=1, max_size=5))
 def test_masks_tell_equality_of_values_and_nothing_else(values: list[str]) -> None:
     shown = [body["data"]["k"] for body in masked_together(*(secret({"k": encoded(v)}) for v in values))]
