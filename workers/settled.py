@@ -80,8 +80,8 @@ def _same_items(git: list[Any], live: list[Any], below: Fields) -> bool:
     found: list[tuple[int, int, Fields]] = []
     for name, node in below.items():
         mine, theirs = named(name, git), named(name, live)
-        if mine is None or theirs is None:
-            return False
+        if mine is None or theirs is None or named(name, live[int(theirs) + 1 :]) is not None:
+            return False  # of two that have one name an apply leaves one
         found.append((int(mine), int(theirs), node))
     found.sort(key=lambda pair: pair[:2])
     places = [at for _, at, _ in found]

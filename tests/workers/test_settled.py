@@ -172,6 +172,20 @@ def test_entries_that_say_less_or_more_than_git_prove_nothing(app: App) -> None:
     assert _told(app, item) == (TRIED, CHANGES)
 
 
+def test_an_item_that_is_there_twice_is_not_hidden_by_what_is_said_of_it(app: App) -> None:
+    """Of two variables of one name the last one counts, and an apply leaves that of Git."""
+    item = _deployed(app, next(body for body in PARTS if body["metadata"]["name"] == "web"))
+    live = app.has(item.kind, "web")
+    assert live.body is not None
+    containers = copy.deepcopy(live.body["spec"]["template"]["spec"]["containers"])
+    containers[0]["env"].append({"name": "A", "value": "theirs"})
+    patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+    app.api.patch(item.kind, app.namespace, "web", patch, MERGE_PATCH)
+    forged = [*live.managed_fields]
+    app.api.patch(item.kind, app.namespace, "web", {"metadata": {"managedFields": forged}}, MERGE_PATCH)
+    assert _told(app, item) == (TRIED, CHANGES)
+
+
 def test_what_is_not_applied_or_not_ours_is_tried(app: App) -> None:
     item = _deployed(app, config_map("config", a="1"))
     live = app.has(item.kind, "config")
