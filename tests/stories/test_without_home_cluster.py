@@ -16,7 +16,11 @@ from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from devcluster.redis import RedisServer
+from mooring.names import DEPLOY, TASK_ACTION
+from mooring.store.connection import connect
+from mooring.store.outcomes import Outcome, Outcomes
 from tests.stories.ship import Ship, configmap, until
+from tests.stories.test_actions import at, workload
 
 pytestmark = pytest.mark.cluster
 
@@ -134,3 +138,22 @@ def test_an_application_in_a_file_is_deployed_and_pushed_to(
     assert told["state"] == "succeeded", told
     assert ship.configmap(namespace, "web")["data"] == {"colour": "green"}
     until("the status to say so", lambda: synced(second))
+
+
+def test_an_action_is_run_on_what_an_application_in_a_file_has_deployed(
+    ship: Ship, git_repo: Repository, namespace: str, apps: Path
+) -> None:
+    git_repo.commit({"web.yaml": workload("Deployment")})
+    (apps / "filed.yaml").write_text(application("filed", git_repo, namespace))
+    until("its object", lambda: at(ship, namespace, "Deployment"))
+    ship.quiet()
+    outcomes = Outcomes(connect(ship.redis_url))
+
+    ship.send(DEPLOY, TASK_ACTION, "filed", "pause", kwargs={"kind": "Deployment"}, task_id="by-hand")
+
+    title = f"apps/Deployment {namespace}/web"
+    assert until("its outcome", lambda: outcomes.of("by-hand")) == Outcome({title: "changed"}, {})
+    assert at(ship, namespace, "Deployment")["spec"]["paused"] is True
+    found = ship.ask(f"/api/v1/namespaces/{ship.home}/events")["items"]
+    told = [one["message"] for one in found if one["reason"] == "ResourceActionRan"]
+    assert told == [f"somebody ran action pause on {title}"]
