@@ -65,7 +65,7 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline, read: Applica
         state = app.status.operation_state
         if state is not None and state.phase == TERMINATING:
             known = see(engine, app)
-            app = terminated(engine, app, end_hooks(acting(engine, app), state, known))
+            app = terminated(engine, app, end_hooks(engine, app, state, known))
             told = revisions_of(state.sync_result)
             if all(pushed in told for name, pushed in turn.wishes.items() if name.startswith(PUSH)):
                 return Ending(failure=TERMINATED)

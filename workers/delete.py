@@ -7,6 +7,7 @@ finalizer is taken off last. What cannot go on is said on the app, and tried aga
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -83,11 +84,11 @@ def delete(engine: Engine, app: Application, turn: Turn) -> Ending:
     within this process's patience.
     """
     if not obeyed(app.metadata.finalizers) or not engine.applications.to_go(app):
-        leave(engine, app.key)
+        with contextlib.suppress(Refused):  # who sweeps does it, once the app is gone
+            leave(acting(engine, app), app.key)
         return Ending()  # its objects stay; whoever has a finalizer there takes it off
     try:
         catch_up(engine.applications, app, turn.wishes)
-        engine = acting(engine, app)
         app = _called_off(engine, app)
         return _delete(engine, app, turn)
     except TooSlow:
@@ -185,6 +186,7 @@ def _carry_out(engine: Engine, site: _Site, how: Cascade) -> tuple[Deletion, Seq
     """Delete wave after wave, as long as each is gone at once. What is left then, what failed, and whether
     all of that may pass by itself."""
     app, observed = site.app, site.observed
+    engine = acting(engine, app)
     why_not = _why_not(engine, app)
     fence = Fence(lambda: engine.applications.to_go(app))
     while True:
@@ -267,6 +269,7 @@ def _hooks_left(engine: Engine, app: Application) -> tuple[Waits | None, list[st
     lives = [live for live in there.values() if live.labels.get(OPERATION) != after]
     if not lives:
         return None, []
+    engine = acting(engine, app)
     why_not, options = _why_not(engine, app), app.spec.sync_options
     why = {live.key: why_it_stays(live, app.key, by.installation, options, why_not) for live in lives}
     goes = [live for live in lives if not why[live.key]]
@@ -292,7 +295,7 @@ def _called_off(engine: Engine, app: Application) -> Application:
     if waits is None and (state is None or state.phase not in ("Running", TERMINATING)):
         return app
     if state is not None:  # nobody would wait any more for what still runs of it
-        state = end_hooks(engine, state, see(engine, app))
+        state = end_hooks(engine, app, state, see(engine, app))
     if waits is not None:
         # What hooks have left is found by what is told of them.
         known = state.sync_result.resources if state is not None and state.sync_result is not None else ()

@@ -15,8 +15,10 @@ from devcluster.gitserver import Repository
 from mooring.names import ACTION_MANAGER
 from tests.stories import kubelet
 from tests.stories.ship import APPS, Ship, configmap, until
+from tests.stories.test_hooks import FINALIZER, RUN, job, jobs
 from tests.stories.test_permissions import MERGE, annotated, project, refused
-from tests.stories.toll import Toll
+from tests.stories.test_waves import waits
+from tests.stories.toll import Asked, Toll
 
 pytestmark = pytest.mark.cluster
 
@@ -93,6 +95,11 @@ def deployment(name: str) -> str:
     return json.dumps(
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
     )
+
+
+def writes_of(toll: Toll, since: int, where: str) -> list[Asked]:
+    """What was written there, or tried, since so many requests."""
+    return [one for one in toll.asked[since:] if one.writes and where in one.path]
 
 
 def delete(ship: Ship, name: str) -> None:
@@ -269,6 +276,45 @@ def test_a_namespace_is_made_by_the_service_account_or_not_at_all(
         ship.ask(f"/api/v1/namespaces/{target}", method="DELETE")
 
 
+def test_who_ends_a_sync_ends_its_hooks_as_the_service_account(
+    ship: Ship, toll: Toll, git_repo: Repository, namespace: str
+) -> None:
+    for resource in ("batch/jobs", "configmaps"):
+        may(ship, namespace, resource, *ALL)
+    project(ship, "hasty", destinationServiceAccounts=[entry(namespace)])
+    before = len(toll.asked)
+    git_repo.commit({"a.yaml": configmap("a"), "endless.yaml": job("endless", RUN, hook="PreSync")})
+    ship.create_app("hasty", git_repo, namespace, spec={"project": "hasty"})
+    waits(ship, "hasty", "waiting for completion of hook batch/Job/endless")
+    done = ship.mooring("app", "terminate-op", "hasty")
+    assert done.returncode == 0, done.stderr
+    until("the hook to be gone", lambda: not jobs(ship, namespace))
+
+    there = writes_of(toll, before, f"/namespaces/{namespace}/jobs")
+    assert {one.user for one in there} == {account(namespace)}
+    assert {one.method for one in there} >= {"PATCH", "DELETE"}
+
+
+def test_what_hooks_of_an_app_that_is_gone_have_left_is_let_go_by_mooring_itself(
+    ship: Ship, toll: Toll, git_repo: Repository, namespace: str
+) -> None:
+    for resource in ("batch/jobs", "configmaps"):
+        may(ship, namespace, resource, *ALL)
+    project(ship, "gone", destinationServiceAccounts=[entry(namespace)])
+    git_repo.commit({"a.yaml": configmap("a"), "endless.yaml": job("endless", RUN, hook="PreSync")})
+    ship.create_app("gone", git_repo, namespace, spec={"project": "gone"})
+    waits(ship, "gone", "waiting for completion of hook batch/Job/endless")
+    ship.quiet_but("gone")
+    before = len(toll.asked)
+    ship.ask(f"{APPS.format(ship.home)}/gone", method="DELETE")
+    until(
+        "its finalizer to be gone",
+        lambda: FINALIZER not in jobs(ship, namespace)["endless"]["metadata"].get("finalizers", []),
+    )
+    there = writes_of(toll, before, f"/namespaces/{namespace}/jobs")
+    assert [(one.method, one.user) for one in there] == [("PATCH", "")]
+
+
 def test_an_action_is_the_service_accounts_too(
     ship: Ship, toll: Toll, git_repo: Repository, namespace: str
 ) -> None:
@@ -344,7 +390,7 @@ def test_two_projects_of_one_cluster_write_nothing_of_each_other(
     ship.synced("starboard", commit)
     ship.quiet()
     users = {
-        where: {one.user for one in toll.asked[before:] if one.writes and f"/{where}/configmaps" in one.path}
+        where: {one.user for one in writes_of(toll, before, f"/namespaces/{where}/configmaps")}
         for where in (namespace, other)
     }
     assert users == {namespace: {account(namespace)}, other: {account(other)}}

@@ -39,6 +39,7 @@ from workers.hooks.results import FAILED, run_id
 from workers.hooks.runner import Grounds, HookRunner, deleted, released
 from workers.hooks.sync import let_go
 from workers.hooks.wanted import HookRun, Occasion, WantedHook, apart, hooks_of, occasion, places, runs
+from workers.impersonation import acting
 from workers.look import check
 from workers.permitted import check_objects
 from workers.report import SYNCED
@@ -68,6 +69,8 @@ def advance(engine: Engine, app: Application, turn: Turn, phase: Around) -> Wait
     own, there = FINALIZERS[phase], app.metadata.finalizers
     parent = parents.read(engine.own, engine.settings.namespace, app.key, engine.installation)
     wanted = _deployed(engine, app, turn, phase, parent)
+    if wanted:
+        engine = acting(engine, app)
     if own in there:  # what they leave is found by that, whoever takes the finalizers off
         parent = parents.grow(engine.own, parent, {}, places(wanted))
     hooks = _HooksOfDeletion(engine, app, phase, wanted, parent)

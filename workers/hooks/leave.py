@@ -29,18 +29,19 @@ def leave(engine: Engine, key: AppKey) -> None:
     """Take our finalizer off what hooks of the app `key` have left, if it is gone, or only others keep it.
     The objects stay as they are. Never raises for the cluster: who sweeps tries again.
 
-    No project speaks for it any more: what is taken off is Mooring's own, and so is the right to."""
+    For an app that is gone no project speaks any more: what is taken off is Mooring's own, and so is who
+    does it."""
     try:
         parent = parents.read(engine.own, engine.settings.namespace, key, engine.installation)
         by = Stamp(engine.installation.id, key, parent.applyset)
-        found = left(engine.own, engine.executor, by, parent.inventory.hooks)()
+        found = left(engine.api, engine.executor, by, parent.inventory.hooks)()
         for why in found.unseen:
             _log.warning("application %s is gone, and what its hooks have left is not seen: %s", key, why)
         # Asked after the list: hooks of an app of this name that came since are not in it.
         if not found.held or not _gone(engine, key):
             return
         for live in found.held:
-            released(engine.own, live)
+            released(engine.api, live)
         titles = few([live.key.title for live in found.held], 3)
         _log.info("application %s is gone: its hooks stay and are not waited for: %s", key, titles)
     except MooringError as error:

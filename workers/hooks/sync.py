@@ -19,6 +19,7 @@ from workers.hooks.results import FAILED, POLICIES, RUNNING, Results, hook_resul
 from workers.hooks.runner import Grounds, HookRunner, deleted, released
 from workers.hooks.seen import Hooks
 from workers.hooks.wanted import WantedHook, occasion, runs, runs_hooks
+from workers.impersonation import acting
 
 _OF_A_SYNC = (Phase.PRE_SYNC, Phase.SYNC, Phase.POST_SYNC, Phase.SYNC_FAIL)
 
@@ -117,12 +118,14 @@ def let_strays_go(engine: Engine, app: Application, hooks: Hooks) -> None:
         let_go(engine.api, live, how)
 
 
-def end_hooks(engine: Engine, state: OperationState, hooks: Hooks) -> OperationState:
-    """End the hooks of an operation that somebody asked to end, as Argo CD does; its state then.
+def end_hooks(engine: Engine, app: Application, state: OperationState, hooks: Hooks) -> OperationState:
+    """End the hooks of an operation of `app` that somebody asked to end, as Argo CD does; its state then.
 
     One that has just ended by itself counts as that. Raises ClusterUnavailable or ClusterRefused when any
-    request fails: it is then done once more.
+    request fails: it is then done once more. Where there are any, raises as `acting` does.
     """
+    if hooks.before:
+        engine = acting(engine, app)
     told = dict(hooks.before)
     for id_, one in hooks.before.items():
         live = hooks.lives.get(id_[1])
