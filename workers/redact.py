@@ -26,6 +26,8 @@ ANNOTATIONS: Final = "resource.sensitive.mask.annotations"
 # misspelled, or not indented as it should be, may well hold the values.
 # https://kubernetes.io/docs/reference/kubernetes-api/config-and-storage-resources/secret-v1/
 _FIELDS: Final = frozenset(("apiVersion", "kind", "metadata", "data", "stringData", "immutable", "type"))
+_MAPPINGS: Final = frozenset(("metadata", "data", "stringData"))
+_KINDS: Final = ("secret", "secrets")
 _METADATA: Final = frozenset(
     (
         *("annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers"),
@@ -69,8 +71,9 @@ def masked_together(*bodies: dict[str, Any], annotations: Named = _none) -> tupl
 
 def is_secret(body: Mapping[str, Any]) -> bool:
     """Whether it holds secret values."""
-    # Anything named so that is not clearly of another group: showing too little is the lesser harm.
-    return body.get("kind") == "Secret" and "/" not in str(body.get("apiVersion", ""))
+    # Anything named so, however it is spelled, that is not clearly of another group: showing too little is
+    # the lesser harm.
+    return str(body.get("kind")).lower() in _KINDS and "/" not in str(body.get("apiVersion", ""))
 
 
 class _Values:
@@ -111,7 +114,10 @@ def _is_ours(name: str) -> bool:
 
 
 def _masked_secret(body: dict[str, Any], masks: _Masks) -> dict[str, Any]:
-    shown = {name: value if name in _FIELDS else MASK for name, value in copy.deepcopy(body).items()}
+    shown = {
+        name: value if name in _MAPPINGS or (name in _FIELDS and _is_plain(value)) else MASK
+        for name, value in copy.deepcopy(body).items()
+    }
     # The API server lets stringData win over data, so it does not matter which is masked first.
     for field, plain in (("data", _decoded), ("stringData", _as_is)):
         values = shown.get(field)
@@ -122,6 +128,8 @@ def _masked_secret(body: dict[str, Any], masks: _Masks) -> dict[str, Any]:
     metadata = shown.get("metadata")
     if isinstance(metadata, dict):
         metadata = {name: value if name in _METADATA else MASK for name, value in metadata.items()}
+        if isinstance(labels := metadata.get("labels"), dict):
+            metadata["labels"] = {name: value if _is_plain(value) else MASK for name, value in labels.items()}
         shown["metadata"] = metadata
     annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
     if isinstance(metadata, dict) and isinstance(annotations, dict):
@@ -131,6 +139,10 @@ def _masked_secret(body: dict[str, Any], masks: _Masks) -> dict[str, Any]:
     elif isinstance(metadata, dict) and annotations is not None:
         metadata["annotations"] = MASK
     return shown
+
+
+def _is_plain(value: Any) -> bool:
+    return not isinstance(value, dict | list)
 
 
 def _masked_annotation(text: Any, masks: _Masks) -> str:

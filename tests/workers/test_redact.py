@@ -90,6 +90,12 @@ def test_what_no_secret_has_is_masked_too() -> None:
     shown = masked({**secret(), "metadata": {"name": "db", "stringData": {"password": "hunter2"}}})
     assert shown["metadata"] == {"name": "db", "stringData": MASK}
     assert misspelled["stringdata"] == {"password": "hunter2"}
+    labels = {"app": "db", "stringData": {"password": "hunter2"}}
+    shown = masked({**secret(), "type": {"password": "hunter2"}, "metadata": {"labels": labels}})
+    assert shown["type"] == MASK
+    assert shown["metadata"]["labels"] == {"app": "db", "stringData": MASK}
+    for kind in ("secret", "Secrets"):  # the API server knows neither; Git's manifests are shown all the same
+        assert masked({**secret({"a": encoded("hunter2")}), "kind": kind})["data"] == {"a": MASK}
 
 
 def test_base64_is_read_as_the_api_server_reads_it() -> None:
