@@ -184,7 +184,7 @@ def _act(site: _Site, live: Live, asked: Asked) -> str:
         now = datetime.fromtimestamp(engine.clock(), UTC)
         try:
             changes = engine.actions.run(asked.action, live.body, asked.parameters or {}, now)
-            return carry_out(writes(live, changes, site.may, api), api)
+            return carry_out(writes(live, changes, site.may, engine.installation.id, api), api)
         except Conflict:
             read = api.get(live.kind, live.key.namespace, live.key.name)
             if read is None or read.uid != live.uid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from mooring.errors import Conflict, Refused
@@ -14,6 +14,7 @@ from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.mergepatch import difference, without_nulls
 from workers.permitted import Permitted
+from workers.records import why_not_written
 
 # Only the server sets these; a script returns them as it has read them, or with numbers rounded.
 _BOOKKEEPING: Final = (
@@ -40,7 +41,7 @@ class Writes:
     made: tuple[tuple[Kind, dict[str, Any]], ...]
 
 
-def writes(live: Live, changes: Sequence[Change], may: Permitted, api: Api) -> Writes:
+def writes(live: Live, changes: Sequence[Change], may: Permitted, installation: str, api: Api) -> Writes:
     """What `changes` by an action on `live` come to. Raises Refused for what an action must not do, or the
     project does not permit."""
     patch: dict[str, Any] = {}
@@ -52,7 +53,7 @@ def writes(live: Live, changes: Sequence[Change], may: Permitted, api: Api) -> W
             case Patched():
                 patch = _patch(live, change.body)
             case Created():
-                made.append(_new(change.body, may, api))
+                made.append(_new(change.body, may, installation, api))
     return Writes(live, patch, tuple(made))
 
 
@@ -116,7 +117,7 @@ def _write_patch(live: Live, patch: Mapping[str, Any], api: Api, *, dry_run: boo
         guard = {"uid": live.uid}
 
 
-def _new(body: Mapping[str, Any], may: Permitted, api: Api) -> tuple[Kind, dict[str, Any]]:
+def _new(body: Mapping[str, Any], may: Permitted, installation: str, api: Api) -> tuple[Kind, dict[str, Any]]:
     key, metadata = key_of(body), metadata_of(body)
     if not all(isinstance(metadata.get(name, ""), str) for name in ("name", "generateName", "namespace")):
         raise Refused("its action creates an object whose name is no text")
@@ -130,6 +131,9 @@ def _new(body: Mapping[str, Any], may: Permitted, api: Api) -> tuple[Kind, dict[
         raise Refused("its action creates a Secret: no action may")
     if why := may.why_not(key, namespaced=kind.namespaced):
         raise Refused(f"its action creates {key.title}: {why}")
+    named = replace(key, name=key.name or str(metadata.get("generateName") or ""))
+    if why_not_written(named, None, installation):
+        raise Refused(f"its action creates {named.title}, which only Mooring may")
     made = _own(without_nulls(body))
     for field in _MARKED:  # it may be a copy of an object of the app's, and is none itself
         if said := _said(made, field):

@@ -18,6 +18,7 @@ from workers.health import BUILT_IN, HOOK_FINALIZER, HealthStatus, Judge
 from workers.hooks.results import FAILED, RUNNING, SUCCEEDED
 from workers.hooks.wanted import HookRun
 from workers.ownership import Whose, owner, tracked_by_argo, why_not_ours
+from workers.records import why_not_written
 
 
 class Deed(StrEnum):
@@ -111,6 +112,8 @@ def outcome(live: Live, judge: Judge = BUILT_IN) -> tuple[str, str]:
 
 def _before(run: HookRun, live: Live | None, by: Stamp, entry: Entry | None) -> Judged:
     """Nothing has been written for the run."""
+    if reason := why_not_written(run.key, live, by.installation):
+        return Judged(Deed.REFUSE, f"{run.where}: {run.key.title} {reason}")
     if live is None:
         return Judged(Deed.CREATE)
     if reason := why_not_cleared(live, by, entry):

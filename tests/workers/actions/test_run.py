@@ -227,3 +227,24 @@ def test_whatever_a_script_returns_ends_with_a_reason_and_changes_nothing(
         live = engine.api.get(CONFIG_MAP, namespace, "a")
         assert live is not None
         assert live.resource_version == before.resource_version, script
+
+
+@pytest.mark.parametrize("field", ["name", "generateName"])
+def test_what_mooring_keeps_about_itself_is_made_by_no_script(
+    skiff: Skiff, sandbox: Sandbox, namespace: str, field: str
+) -> None:
+    """An inventory that another app will look for."""
+    name = f"mooring-{skiff.engine.installation.id}-{namespace}.other"
+    metadata = f'{{{field} = "{name}", namespace = "{namespace}"}}'
+    made = f'{{apiVersion = "v1", kind = "ConfigMap", metadata = {metadata}}}'
+    script = f'return {{{{operation = "create", resource = {made}}}}}'
+    definitions = [{"name": "odd", "action.lua": script}]
+    said = json.dumps({"discovery.lua": "return {odd = {}}", "definitions": definitions})
+    config = {"resource.customizations.actions.ConfigMap": said}
+    engine = replace(skiff.engine, actions=Actions(lambda: config, sandbox))
+    run(engine, field, "shop", "odd", {"kind": "ConfigMap"})
+    found = engine.outcomes.of(field)
+    assert found is not None
+    why = f"its action creates ConfigMap {namespace}/{name}, which only Mooring may"
+    assert found.failed == {f"ConfigMap {namespace}/a": why}
+    assert engine.api.get(CONFIG_MAP, namespace, name) is None

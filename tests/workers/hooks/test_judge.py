@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mooring.model.hooks import DeletePolicy
 from mooring.model.status import ResourceResult
 from mooring.names import APPLYSET_PART_OF, OPERATION, TRACKING_ID
-from tests.workers.hooks.test_wanted import BEGAN, manifest, run_of
+from tests.workers.hooks.test_wanted import BEGAN, CONFIGMAP, manifest, run_of
 from tests.workers.objects import APP, APPLYSET, HERE, OTHER_APP, key, managed, ours
 from workers.applyset.identity import object_id
 from workers.applyset.inventory import Entry
@@ -57,6 +57,16 @@ INTENDED, BEGUN = results.intended(RUN), results.began(RUN, "job/migrate created
 def test_what_is_not_there_is_created_and_what_was_to_be_too() -> None:
     assert judge(RUN, None, None, BY) == Judged(Deed.CREATE)
     assert judge(RUN, None, INTENDED, BY) == Judged(Deed.CREATE)
+
+
+def test_what_mooring_keeps_of_others_is_nobodys_hook() -> None:
+    """An inventory that another app will look for is not made by one that runs before it."""
+    forged = run_of(manifest(kind=CONFIGMAP, name=f"mooring-{HERE}-mooring.bakery", namespace="mooring"))
+    found = judge(forged, None, None, BY)
+    assert found.deed is Deed.REFUSE
+    assert found.message.startswith(
+        "jobs.yaml:1: ConfigMap mooring/mooring-here-mooring.bakery is the inventory"
+    )
 
 
 def test_what_was_there_and_is_gone_has_failed() -> None:
