@@ -15,10 +15,11 @@ from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.store.due import Step
 from mooring.store.turns import Turn
 from workers import aim, report, tell
-from workers.apps.conditions import SYNC_WINDOW
+from workers.apps.conditions import FOREIGN_FIELDS, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.wishes import catch_up
 from workers.compare import Compared, compare
+from workers.contested import contested, notices
 from workers.decide import Mode, healing
 from workers.delete import delete
 from workers.engine import Engine
@@ -112,10 +113,15 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
     engine.proofs.save(engine.api.cluster, scene.app.key, found.proofs)
     scene = replace(scene, notices=(*scene.notices, *found.notices))
     held = scene.decision.held
-    if scene.decision.mode is Mode.HEAL and held is None and (found.drifted or scene.plan.must_prune):
+    heals = scene.decision.mode is Mode.HEAL and held is None
+    last = scene.app.status.operation_state if heals else None
+    again = contested(found, scene.plan, last, engine.api)
+    if heals and (found.drifted - again or scene.plan.must_prune):
         decision = replace(scene.decision, operation=healing(scene.decision.operation))
-        healed = replace(scene, plan=_only(scene.plan, found), decision=decision)
+        told = tuple(one for one in scene.notices if one.type != FOREIGN_FIELDS)  # that goes with it
+        healed = replace(scene, plan=_only(scene.plan, found), decision=decision, notices=told)
         return sync(engine, healed, turn, line)
+    scene = replace(scene, notices=(*scene.notices, *notices(found, again)))
     # What would be pruned by a sync is merely told.
     extras = without_prunes(scene.plan, NEXT_SYNC).extras
     state, claim = scene.app.status.operation_state, None

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from mooring.errors import ClusterUnavailable, Conflict, MooringError
 from mooring.keys import ObjectKey
 from mooring.store.proofs import Proof
+from mooring.text import few_reasons
+from workers.apps.conditions import FOREIGN_FIELDS
 from workers.cluster.api import Api
 from workers.cluster.live import Live, comparable
 from workers.desired import Desired
+from workers.foreign import Foreign, drift
 from workers.ignore.ahead import ahead, learn
 from workers.plan import Notice, Plan, Step, Verb
 from workers.proof import record
 from workers.report import Seen
 from workers.write import tried
+
+_SHOWN: Final = 5  # foreign fields of one object
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +36,15 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Every desired object, what differs, and proofs for those that were found equal by a dry-run."""
+    """Every desired object, what differs, and proofs for those that were found equal by a dry-run; `foreign`
+    are the fields that others have set, of the objects where that is drift."""
 
     seen: tuple[Seen, ...]
     differences: tuple[Difference, ...]
     proofs: Mapping[ObjectKey, Proof]
     notices: tuple[Notice, ...]
     drifted: frozenset[ObjectKey]  # what a sync may write and would change
+    foreign: Mapping[ObjectKey, tuple[Foreign, ...]]
 
 
 def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired], str]) -> Compared:
@@ -48,6 +55,7 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
     proofs: dict[ObjectKey, Proof] = {}
     notices: list[Notice] = []
     drifted: set[ObjectKey] = set()
+    foreign: dict[ObjectKey, tuple[Foreign, ...]] = {}
     for step in (*plan.kept, *plan.refused):
         assert step.desired is not None
         seen.append(Seen(step.desired, step.live, step.verb is Verb.KEEP))
@@ -65,9 +73,17 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
         if not equal:
             drifted.add(one.item.key)
             differences.append(Difference(one.item.key, before, after))
+            if one.live is not None and (fields := drift(one.item, one.live)):
+                foreign[one.item.key] = fields
+                notices.append(_told(one.item.key, fields))
         elif one.live is not None and one.proves:
             proofs[one.item.key] = record(one.item.digest, schema(one.item), one.live)
-    return Compared(tuple(seen), tuple(differences), proofs, tuple(notices), frozenset(drifted))
+    return Compared(tuple(seen), tuple(differences), proofs, tuple(notices), frozenset(drifted), foreign)
+
+
+def _told(key: ObjectKey, fields: Sequence[Foreign]) -> Notice:
+    shown = few_reasons([str(one) for one in fields], _SHOWN)
+    return Notice(FOREIGN_FIELDS, f"{key.title}: {shown}; Git does not have it, and a sync takes it off")
 
 
 @dataclass(frozen=True, slots=True)

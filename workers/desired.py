@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 
 from mooring.errors import Refused
 from mooring.keys import AppKey, ObjectKey
-from mooring.model.annotations import annotations_of
+from mooring.model.annotations import annotations_of, foreign_is_drift
 from mooring.model.hooks import wave_of
 from mooring.model.sync_options import SyncOptions, sync_options
 from workers.applyset.identity import stamp
@@ -34,13 +34,14 @@ class Desired:
 
     key: ObjectKey
     kind: Kind
-    body: dict[str, Any]
+    body: dict[str, Any] = field(repr=False)  # it may hold a Secret's data
     digest: str
     options: SyncOptions
     where: str  # "path:line" in the repository
     served: bool = True  # False: its kind comes with a CRD of this same sync
     wave: int = 0
     ignored: Ignored | None = None  # what of it is left to others
+    foreign_is_drift: bool = False  # whether what others have set besides is taken off
 
     @property
     def leaving(self) -> Desired:
@@ -84,12 +85,15 @@ def desired(
     stamping: Stamp,
     ignore: Ignore | None = None,
     coming: Mapping[tuple[str, str], Kind] | None = None,
+    *,
+    foreign: bool = False,
 ) -> tuple[tuple[Desired, ...], tuple[str, ...]]:
     """The desired objects of `manifests` and warnings about those given twice (the last one counts).
 
     `options` are the app's own sync options as written, `ignore` its rules. `find(api_version, kind)` looks
     a kind up on the server; those that the same sync brings (`coming`, by default with the CRDs of
-    `manifests`) need not exist yet. Raises Refused for a kind that nobody knows.
+    `manifests`) need not exist yet. `foreign`: what others set is drift, where an object does not say
+    otherwise. Raises Refused for a kind that nobody knows.
     """
     coming = kinds_of_crds(manifests) if coming is None else coming
     objects: dict[ObjectKey, Desired] = {}
@@ -113,16 +117,19 @@ def desired(
         annotations = annotations_of(placed.body)
         own = sync_options(options, annotations)
         ignored = ignore.of(placed.key, placed.body) if ignore else None
+        said = foreign_is_drift(annotations)
+        drifts = foreign if said is None else said
         objects[placed.key] = Desired(
             key=placed.key,
             kind=kind,
             body=body,
-            digest=_digest(body, own, ignored),
+            digest=_digest(body, own, ignored, drifts),
             options=own,
             where=placed.where,
             served=served,
             wave=wave_of(annotations),
             ignored=ignored,
+            foreign_is_drift=drifts,
         )
     return tuple(objects.values()), tuple(warnings)
 
@@ -157,9 +164,11 @@ def kinds_of_crd(body: Mapping[str, Any] | None) -> tuple[Kind, ...]:
     )
 
 
-def _digest(body: Mapping[str, Any], options: SyncOptions, ignored: Ignored | None) -> str:
+def _digest(body: Mapping[str, Any], options: SyncOptions, ignored: Ignored | None, foreign: bool) -> str:
     shape: list[Any] = [body, options.server_side_apply, *(["replace"] if options.replace else [])]
     if ignored is not None:
         shape += [ignored.words, options.respect_ignore_differences, options.apply_out_of_sync_only]
+    if foreign:
+        shape.append("foreign is drift")
     data = orjson.dumps(shape, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(data).hexdigest()[:32]

@@ -12,6 +12,7 @@ from typing import Final
 from mooring.errors import Refused
 from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
 from mooring.logs import at
+from mooring.model.annotations import foreign_is_drift
 from mooring.model.application import Application
 from mooring.model.impersonation import turned_off
 from mooring.model.pinned import Pinned
@@ -199,7 +200,16 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     stay, hooked = apart(rendered.manifests)
     coming = kinds_of_crds(rendered.manifests)
     find, namespace = engine.api.discovery.find, app.spec.destination.namespace
-    wanted, twice = desired(stay, find, namespace, options(app, operation), stamping, checked.ignore, coming)
+    wanted, twice = desired(
+        stay,
+        find,
+        namespace,
+        options(app, operation),
+        stamping,
+        checked.ignore,
+        coming,
+        foreign=bool(foreign_is_drift(app.metadata.annotations)),
+    )
     hooks = hooks_of(hooked, find, coming, namespace, options(app, operation))
     check_objects(checked.may, (*wanted, *hooks))
     asks = unsupported_manifests((*(item.body for item in wanted), *(hook.body for hook in hooks)))

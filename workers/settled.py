@@ -16,6 +16,7 @@ import orjson
 
 from workers.cluster.live import Live
 from workers.desired import Desired
+from workers.foreign import drift
 from workers.ignore.paths import Fields, children, named
 from workers.plan import Plan, Step, Verb
 
@@ -27,10 +28,12 @@ def settled(item: Desired, live: Live) -> bool:
     """Whether an apply of `item` would change nothing of `live`, which has its body; False where that cannot
     be told. Only a webhook or policy of the cluster that came since could see it otherwise."""
     ours = live.manager_entry()
-    if ours is None or live.body is None or item.writer != "apply" or item.ignored is not None:
+    if ours is None or live.body is None or item.writer != "apply":
         return False
     versions = {ours.get("apiVersion"), live.kind.api_version, item.kind.api_version}
     if item.options.replace or len(versions) != 1:
+        return False
+    if drift(item, live):
         return False
     return _same(_owned(item.body), _owned(live.body), ours.get("fieldsV1") or {})
 

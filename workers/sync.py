@@ -30,6 +30,7 @@ from workers.cluster.api import NAMESPACE
 from workers.compare import compare
 from workers.dry_run import dry_run
 from workers.engine import Engine
+from workers.foreign import drift
 from workers.hooks.ran import Ran
 from workers.hooks.results import FAILED, SUCCEEDED
 from workers.hooks.sync import HooksOfSync, still_busy, to_run
@@ -278,6 +279,7 @@ def _write(engine: Engine, scene: Scene, fence: Fence, hooks: HooksOfSync) -> tu
         if outcome.result in _WRITTEN
         and (item := outcome.desired) is not None
         and (live := outcome.live) is not None
+        and not drift(item, live)  # set again at once, by a webhook
     }
     engine.proofs.save(engine.api.cluster, scene.app.key, proofs, gone)
     return applied, parent

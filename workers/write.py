@@ -18,6 +18,7 @@ from workers.cluster.adopt import CLIENT_MANAGERS, migrate_managers
 from workers.cluster.api import JSON_PATCH, Api, Create, Guard, Update
 from workers.cluster.live import Live, comparable
 from workers.desired import Desired
+from workers.foreign import FREED, drift, freed, patch
 from workers.plan import Step, Viewpoint
 from workers.proof import ROLLOUT
 from workers.removed import still_there
@@ -82,8 +83,8 @@ def tried(item: Desired, live: Live, api: Api) -> Live | None:
                 return _in_its_way(item, live, api, dry_run=True).after
             except ClusterRefused:
                 # The server wants fields back that it has filled in itself. Nothing differs, perhaps.
-                return _applied(item, live, api, dry_run=True).after
-        return _applied(item, live, api, dry_run=True).after
+                return _freed(item, live, _applied(item, live, api, dry_run=True), api, dry_run=True).after
+        return _freed(item, live, _applied(item, live, api, dry_run=True), api, dry_run=True).after
     except SchemaRefused:
         raise
     except ClusterRefused as error:
@@ -111,7 +112,30 @@ def _in_its_way(item: Desired, live: Live | None, api: Api, *, dry_run: bool) ->
         after = api.replace(item.kind, body, guard, dry_run=dry_run, validation=anew.validation(item))
         changed = live is not None and live.resource_version != after.resource_version
         return Written(after, how="replaced" if changed else "")
-    return _applied(item, live, api, dry_run=dry_run)
+    return _freed(item, live, _applied(item, live, api, dry_run=dry_run), api, dry_run=dry_run)
+
+
+def _freed(item: Desired, live: Live | None, written: Written, api: Api, *, dry_run: bool) -> Written:
+    """`written` without what others have set, where that is drift: nobody's apply but theirs could remove it.
+    What has only been tried is not there yet: then it is taken off what is, by a trial as well."""
+    if live is None or not (found := drift(item, written.after)):
+        return written
+    now = _whole(item, live, api) if dry_run else written.after
+    removal = patch(now, drift(item, now))
+    namespace, name = now.key.namespace, now.key.name
+    try:
+        left = api.patch(item.kind, namespace, name, removal, JSON_PATCH, dry_run=dry_run)
+    except ClusterRefused:
+        _whole(item, replace(now, body=None), api)  # what is to be removed is gone, perhaps: it has changed
+        raise
+    how = FREED + "; ".join(map(str, found))
+    if not dry_run:
+        return replace(written, after=left, how=how)
+    assert now.body is not None
+    assert written.after.body is not None
+    if comparable(written.after.body) != comparable(now.body):  # no trial has both
+        left = replace(written.after, body=freed(written.after.body, found))
+    return replace(written, after=left, how=how)
 
 
 def _applied(item: Desired, live: Live | None, api: Api, *, dry_run: bool) -> Written:
@@ -157,10 +181,10 @@ def _migrated(item: Desired, live: Live, api: Api) -> Live:
         return live
     if not item.options.client_side_apply_migration:
         managers = frozenset()
-    patch = migrate_managers(live, managers)
-    if not patch:
+    migration = migrate_managers(live, managers)
+    if not migration:
         return live
-    return api.patch(item.kind, live.key.namespace, live.key.name, patch, JSON_PATCH)
+    return api.patch(item.kind, live.key.namespace, live.key.name, migration, JSON_PATCH)
 
 
 def _anew(step: Step, api: Api, holds: Callable[[], bool], *, dry_run: bool) -> Written:

@@ -9,6 +9,7 @@ from typing import Final
 
 from cli.home import Home
 from mooring.errors import ClusterRefused
+from mooring.model.annotations import foreign_is_drift
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
 from mooring.model.spec import Source
@@ -109,7 +110,8 @@ def compared(
     stamping = Stamp(installation.id, app.key, parent.applyset)
     said, types = home.applications.config(), Types(Schemas(), api)
     ignore = ignoring(app.spec.ignore_differences, home.settings, said, types)
-    wanted, _ = desired(stay, find_kind, namespace, options, stamping, ignore, coming)
+    foreign = bool(foreign_is_drift(app.metadata.annotations))
+    wanted, _ = desired(stay, find_kind, namespace, options, stamping, ignore, coming, foreign=foreign)
     hooks = hooks_of(hooked, find_kind, coming, namespace, options)
     view = viewpoint(home.applications, installation.id, app, parent.applyset)
     with ThreadPoolExecutor(8) as executor:

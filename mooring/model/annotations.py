@@ -20,8 +20,20 @@ def ignores_extraneous(annotations: Mapping[str, str]) -> bool:
 
     https://argo-cd.readthedocs.io/en/stable/user-guide/compare-options/#ignoring-resources-that-are-extraneous
     """
+    return "IgnoreExtraneous" in compare_options(annotations)
+
+
+def foreign_is_drift(annotations: Mapping[str, str]) -> bool | None:
+    """Whether fields that others set count as drift, as an Application or an object says; None: it says
+    nothing of them."""
+    said = [option for option in compare_options(annotations) if option.startswith("ForeignFields=")]
+    return said[-1] == "ForeignFields=drift" if said else None
+
+
+def compare_options(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """Those that an Application or an object names."""
     options = annotation(annotations, "compare-options").split(",")
-    return "IgnoreExtraneous" in (option.strip() for option in options)
+    return tuple(filter(None, (option.strip() for option in options)))
 
 
 def annotation(annotations: Mapping[str, str], name: str) -> str:

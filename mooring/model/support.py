@@ -13,7 +13,7 @@ from typing import Any
 
 from mooring.keys import IN_CLUSTER
 from mooring.model import integrity, roles
-from mooring.model.annotations import annotations_of
+from mooring.model.annotations import annotations_of, compare_options
 from mooring.model.application import Application, unknown_fields
 from mooring.model.depends import not_names
 from mooring.model.finalizers import obeyed
@@ -88,6 +88,8 @@ _COMPARE_OPTIONS: dict[str, tuple[str, bool] | None] = {
     "ServerSideDiff=true": None,  # always so
     "ServerSideDiff=false": ("differences are always computed by the API server", WARNS),
     "IncludeMutationWebhook=true": None,
+    "ForeignFields=drift": None,  # obeyed
+    "ForeignFields=keep": None,
 }
 
 # Annotations of the Application itself.
@@ -146,10 +148,7 @@ def unsupported_annotations(body: Mapping[str, Any]) -> tuple[Unsupported, ...]:
             if not name or name.startswith(_HARMLESS_PREFIXES):
                 continue
             if name == "compare-options":
-                for option in filter(None, (text.strip() for text in value.split(","))):
-                    verdict = _COMPARE_OPTIONS.get(option, (_UNKNOWN_OPTION, BLOCKS))
-                    if verdict:
-                        yield Unsupported(path, f"{option}: {verdict[0]}", verdict[1])
+                yield from _compared(path, {key: value})
             else:
                 verdict = _ANNOTATIONS.get(name, (_UNKNOWN_ANNOTATION, BLOCKS))
                 if verdict:
@@ -158,6 +157,13 @@ def unsupported_annotations(body: Mapping[str, Any]) -> tuple[Unsupported, ...]:
         yield from _options(sync_options((), annotations), "metadata.annotations[sync-options]")
 
     return tuple(found())
+
+
+def _compared(path: str, annotations: Mapping[str, str]) -> Iterator[Unsupported]:
+    for option in compare_options(annotations):
+        verdict = _COMPARE_OPTIONS.get(option, (_UNKNOWN_OPTION, BLOCKS))
+        if verdict:
+            yield Unsupported(path, f"{option}: {verdict[0]}", verdict[1])
 
 
 def _hook(annotations: Mapping[str, str]) -> Iterator[Unsupported]:
@@ -253,6 +259,8 @@ def _app_metadata(app: Application) -> Iterator[Unsupported]:
         name = _own_name(key)
         if not name or name.startswith(_HARMLESS_PREFIXES) or value == "false":
             continue
+        if name == "compare-options":
+            yield from _compared(path, {key: value})
         verdict = _APP_ANNOTATIONS.get(name, (_UNKNOWN_ANNOTATION, WARNS))
         if verdict:
             yield Unsupported(path, *verdict)

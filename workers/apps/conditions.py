@@ -18,6 +18,7 @@ HEALTH_WARNING: Final = "HealthWarning"  # ours: a custom health check fails
 REPEATED_RESOURCE: Final = "RepeatedResourceWarning"
 DEPENDENCY_CYCLE: Final = "DependencyCycle"  # ours
 DEPENDENCY_WAITING: Final = "DependencyWaiting"  # ours
+FOREIGN_FIELDS: Final = "ForeignFields"  # ours: what others have set, where that is drift
 DELETION_ERROR: Final = "DeletionError"
 DELETING: Final = "Deleting"  # ours: what a deletion waits for
 

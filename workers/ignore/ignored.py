@@ -77,7 +77,7 @@ class Ignored:
 
     def rest(self, body: dict[str, Any], live: Live) -> dict[str, Any]:
         """`body`, a version of `live`, without what is ignored."""
-        paths = self._paths(body, live)
+        paths = self.paths(body, live)
         put(paths, body, _RECORD)
         return _identified(without(body, paths), body)
 
@@ -86,10 +86,11 @@ class Ignored:
         which must have its body. `merged`: it is written by a merge or a replacement, not by an apply."""
         assert live.body is not None
         owners = NOBODY if merged else Owners.of(live)
-        there = self._paths(live.body, live)
-        return _identified(kept(body, live.body, self._paths(body, live), there, owners), body)
+        there = self.paths(live.body, live)
+        return _identified(kept(body, live.body, self.paths(body, live), there, owners), body)
 
-    def _paths(self, body: dict[str, Any], live: Live) -> Paths:
+    def paths(self, body: dict[str, Any], live: Live) -> Paths:
+        """What is ignored of `body`, a version of `live`."""
         paths: Paths = {}
         for place in self.jq.places(self.expressions, body):
             put(paths, body, place)

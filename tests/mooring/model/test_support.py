@@ -76,6 +76,13 @@ def test_our_cluster_may_be_named_by_its_own_url() -> None:
     assert "https://kubernetes.default.svc" in str(told)
 
 
+def test_what_an_application_asks_of_comparing_is_understood_or_told() -> None:
+    raw = copy.deepcopy(SHOP)
+    for value, told in (("ForeignFields=drift, ServerSideDiff=true", []), ("ForeignFields=drfit", [True])):
+        raw["metadata"]["annotations"] = {"mooring.dev/compare-options": value}
+        assert [one.blocks for one in unsupported_spec(Application.parse(raw))] == told
+
+
 def test_a_skipped_application_is_not_touched() -> None:
     raw = copy.deepcopy(SHOP)
     raw["metadata"]["annotations"] = {
@@ -115,6 +122,9 @@ def test_a_skipped_application_is_not_touched() -> None:
         ("sync-options", "PruneLast=true,PrunePropagationPolicy=orphan", []),
         ("compare-options", "IgnoreExtraneous, IncludeMutationWebhook=true", []),
         ("compare-options", "ServerSideDiff=true", []),
+        ("compare-options", "ForeignFields=drift", []),
+        ("compare-options", "ForeignFields=keep", []),
+        ("compare-options", "ForeignFields=drfit", [True]),
         ("compare-options", "Unheard=of", [True]),
         ("ignore-healthcheck", "true", []),
         ("ignore-resource-updates", "true", [False]),
