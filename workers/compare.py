@@ -9,10 +9,12 @@ from typing import Any, Final
 
 from mooring.errors import ClusterUnavailable, Conflict, MooringError
 from mooring.keys import ObjectKey
+from mooring.names import APPLYSET_PART_OF
 from mooring.store.proofs import Proof
 from mooring.text import few_reasons
 from workers.apps.conditions import FOREIGN_FIELDS
 from workers.cluster.api import Api
+from workers.cluster.kinds import Kind
 from workers.cluster.live import Live, comparable
 from workers.desired import Desired
 from workers.foreign import Foreign, drift
@@ -23,6 +25,7 @@ from workers.report import Seen
 from workers.write import tried
 
 _SHOWN: Final = 5  # foreign fields of one object
+_MANY: Final = 10  # objects of one kind, to read which one by one costs the API server more than a LIST
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
         assert step.desired is not None
         seen.append(Seen(step.desired, step.live, step.verb is Verb.KEEP))
     steps = [step for group in ahead(plan, api, executor, to_write=False).writes for step in group]
+    steps = _whole(steps, api, executor)
     found = list(executor.map(lambda step: _try(step, api), steps))
     learn((one.item, body) for one in found if one.differs for body in (one.before, one.after) if body)
     for one in found:
@@ -118,6 +122,30 @@ class _Tried:
         if ignored is None or live is None or before is None or after is None:
             return before, after
         return ignored.compared(before, after, live)
+
+
+def _whole(steps: Sequence[Step], api: Api, executor: Executor) -> list[Step]:
+    """`steps` with whole live objects where many of one kind are to be tried: one LIST instead of a GET for
+    each. Whatever that does not show as it was seen is read by itself."""
+    places: dict[tuple[Kind, str, str], list[ObjectKey]] = {}
+    for step in steps:
+        if step.live is not None and step.live.body is None:
+            applyset = step.live.labels.get(APPLYSET_PART_OF, "")
+            places.setdefault((step.live.kind, step.key.namespace, applyset), []).append(step.key)
+    many = [place for place, keys in places.items() if place[2] and len(keys) >= _MANY]
+
+    def listed(place: tuple[Kind, str, str]) -> tuple[Live, ...]:
+        kind, namespace, applyset = place
+        return api.list(kind, namespace, f"{APPLYSET_PART_OF}={applyset}", cached=True)
+
+    read = {live.key: live for lives in executor.map(listed, many) for live in lives}
+
+    def fuller(step: Step) -> Step:
+        found, seen = read.get(step.key), step.live
+        same = found and seen and (found.uid, found.resource_version) == (seen.uid, seen.resource_version)
+        return replace(step, live=found) if same else step
+
+    return [fuller(step) for step in steps]
 
 
 def _try(step: Step, api: Api) -> _Tried:

@@ -30,7 +30,13 @@ _MAPPINGS: Final = frozenset(("metadata", "data", "stringData"))
 _KINDS: Final = ("secret", "secrets")
 _METADATA: Final = frozenset(
     (
-        *("annotations", "creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "finalizers"),
+        *(
+            "annotations",
+            "creationTimestamp",
+            "deletionGracePeriodSeconds",
+            "deletionTimestamp",
+            "finalizers",
+        ),
         *("generateName", "generation", "labels", "managedFields", "name", "namespace", "ownerReferences"),
         *("resourceVersion", "selfLink", "uid"),
     )

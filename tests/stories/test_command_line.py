@@ -304,3 +304,30 @@ def test_a_diff_has_only_those_tried_that_may_differ(
         assert [one.key.name for one in found.differences] == ["c"]
         assert home.api.transport.count["PATCH"] == dry_runs
     assert ship.mooring("app", "diff", "many", "--hard-refresh", "-o", "name").stdout.split("/")[-1] == "c\n"
+
+
+def test_a_hard_refresh_of_a_diff_asks_the_rules_that_came_since(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("ruled", git_repo, namespace)
+    ship.synced("ruled", commit)
+    ship.quiet()
+    rules, name = "/apis/admissionregistration.k8s.io/v1", f"no-{namespace}"
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["configmaps"]}
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": [{"expression": "false"}]}
+    here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}
+    bound = {"policyName": name, "validationActions": ["Deny"], "matchResources": here}
+    ship.ask(f"{rules}/validatingadmissionpolicies", {"metadata": {"name": name}, "spec": spec})
+    ship.ask(f"{rules}/validatingadmissionpolicybindings", {"metadata": {"name": name}, "spec": bound})
+    try:
+
+        def refused() -> bool:
+            return "denied request" in ship.mooring("app", "diff", "ruled", "--hard-refresh").stderr
+
+        until("the rule to be known", refused)
+        done = ship.mooring("app", "diff", "ruled")
+        assert (done.returncode, "denied request" in done.stderr) == (0, False)
+    finally:
+        for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
+            ship.ask(f"{rules}/{kind}/{name}", method="DELETE")
