@@ -152,6 +152,50 @@ def test_all_that_an_app_writes_or_tries_is_its_service_accounts_and_all_else_is
     assert {one.user for one in toll.asked[before:] if not one.writes} == {""}
 
 
+def test_however_an_object_is_written_and_ended_that_is_the_service_accounts(
+    ship: Ship, toll: Toll, git_repo: Repository, namespace: str
+) -> None:
+    """Applied, merged, replaced, deleted and made anew, taken over from kubectl; a hook that is called off."""
+    for resource in ("configmaps", "apps/deployments", "batch/jobs"):
+        may(ship, namespace, resource, "create", "patch", "update", "delete")
+    project(ship, "deft", destinationServiceAccounts=[entry(namespace)])
+    ship.kubectl("-n", namespace, "create", "configmap", "theirs", "--from-literal=v=0")
+    before = len(toll.asked)
+
+    def files(v: str) -> dict[str, str]:
+        web = json.loads(deployment("web"))
+        web["metadata"]["annotations"] = {"argocd.argoproj.io/sync-options": "Force=true"}
+        web["spec"]["selector"]["matchLabels"]["v"] = v  # cannot be changed
+        web["spec"]["template"]["metadata"]["labels"]["v"] = v
+        found = {"theirs.yaml": configmap("theirs", v=v), "web.json": json.dumps(web)}
+        for name, option in (("replaced", "Replace=true"), ("merged", "ServerSideApply=false")):
+            one = annotated(name, "argocd.argoproj.io/sync-options", option)
+            found[f"{name}.yaml"] = one.replace('v: "1"', f'v: "{v}"')
+        return found
+
+    ship.create_app("deft", git_repo, namespace, spec={"project": "deft"})
+    ship.synced("deft", git_repo.commit(files("1")))
+    ship.synced("deft", ship.pushed(git_repo, files("2")))
+    assert ship.configmap(namespace, "replaced")["data"] == {"v": "2"}
+
+    containers = [{"name": "main", "image": "example.com/web"}]
+    pod = {"spec": {"restartPolicy": "Never", "containers": containers}}
+    metadata = {"name": "endless", "annotations": {"argocd.argoproj.io/hook": "PreSync"}}
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": pod}}
+    ship.deliver(git_repo, git_repo.commit({"job.json": json.dumps(job), **files("3")}))
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs/endless"
+    until("the hook to run", lambda: ship.find(path))
+    assert ship.mooring("app", "terminate-op", "deft").returncode == 0
+    until("nobody to wait for it", lambda: not (ship.find(path) or job)["metadata"].get("finalizers"))
+    ship.quiet()
+
+    asked = [one for one in toll.asked[before:] if one.writes]
+    there = [one for one in asked if f"/namespaces/{namespace}/" in one.path]
+    assert {one.user for one in there} == {account(namespace)}
+    assert {one.user for one in asked if one not in there} == {""}
+    assert {one.method for one in there if "dryRun=All" not in one.path} == {"POST", "PUT", "PATCH", "DELETE"}
+
+
 def test_what_the_service_account_may_not_write_is_told_with_the_rule_and_nothing_is_written(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
