@@ -113,6 +113,22 @@ def test_whoever_acts_writes_and_mooring_reads(
 
 
 @pytest.mark.cluster
+def test_a_service_account_has_the_groups_of_service_accounts_although_none_are_sent(
+    api: Api, namespace: str
+) -> None:
+    identity = Identity(f"system:serviceaccount:{namespace}:deployer")
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    told = api.transport.request("POST", path, identity=identity, body=review).json()["status"]["userInfo"]
+    assert told["username"] == identity.user
+    assert set(told["groups"]) == {
+        "system:serviceaccounts",
+        f"system:serviceaccounts:{namespace}",
+        "system:authenticated",
+    }
+
+
+@pytest.mark.cluster
 def test_who_may_impersonate_nobody_is_told_so_and_nobody_acts_for_two(
     cluster: ControlPlane, namespace: str, config_maps: Kind, tmp_path: Path
 ) -> None:
