@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from mooring.names import ARGO, FIELD_MANAGER, LAST_APPLIED, OURS
+from mooring.names import ACTION_MANAGER, ARGO, FIELD_MANAGER, LAST_APPLIED, OURS
 from mooring.text import printable
 from workers.cluster.live import Live
 from workers.desired import Desired
@@ -84,10 +84,11 @@ def foreign(live: Live) -> tuple[Foreign, ...]:
 
 
 def drift(item: Desired, live: Live) -> tuple[Foreign, ...]:
-    """Those that a sync has to take off, since `item` says that they are drift: not what is ignored."""
+    """Those that a sync has to take off, since `item` says that they are drift: not what is ignored, nor what
+    somebody had Mooring set by an action."""
     if not item.foreign_is_drift:
         return ()
-    found = foreign(live)
+    found = tuple(one for one in foreign(live) if one.manager != ACTION_MANAGER)
     if not found or item.ignored is None or live.body is None:
         return found
     ignored = item.ignored.paths(live.body, live)

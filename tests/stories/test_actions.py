@@ -15,6 +15,7 @@ from mooring.names import ACTION_MANAGER, APPLYSET_PART_OF, DEPLOY, ID, TASK_ACT
 from mooring.store.connection import connect
 from mooring.store.outcomes import Outcome, Outcomes
 from tests.stories.ship import Ship, configmap, until
+from tests.stories.test_foreign_fields import DRIFT
 from tests.stories.test_permissions import project
 
 pytestmark = pytest.mark.cluster
@@ -181,6 +182,24 @@ def test_a_scale_of_what_git_leaves_open_stays(ship: Ship, git_repo: Repository,
     complaint = refused(ship, app, "scale", "Deployment", "--param", "replicas=several")
     assert "action scale: replicas=several is no number of replicas" in complaint
     assert events(ship, app, "ResourceActionFailed")
+
+
+def test_what_an_action_sets_is_no_drift_where_what_others_set_is(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    app, commit = deployed(ship, git_repo, namespace, workload("Deployment"), selfHeal=True)
+    ship.patch_app(app, DRIFT)
+    act(ship, app, "restart", "Deployment")
+    act(ship, app, "scale", "Deployment", "--param", "replicas=2")
+    before = at(ship, namespace, "Deployment")
+    ship.quiet()
+    ship.reconcile(app)
+    ship.synced(app, commit)
+    after = at(ship, namespace, "Deployment")
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert after["spec"]["replicas"] == 2
+    listed = json.loads(ship.mooring("app", "foreign", app, "-o", "json").stdout)
+    assert {one["manager"] for one in listed} == {ACTION_MANAGER}
 
 
 def test_a_deployment_is_paused_and_resumed(ship: Ship, git_repo: Repository, namespace: str) -> None:
