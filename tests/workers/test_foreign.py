@@ -4,6 +4,7 @@ drift."""
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -121,6 +122,63 @@ def test_what_kubernetes_writes_is_scaled_or_marked_is_nothing_foreign(app: App)
     meddle(app, DEPLOYMENT, "web", {"metadata": metadata})
     assert told(app, DEPLOYMENT, "web") == {}
     meddle(app, DEPLOYMENT, "web", {"metadata": {"finalizers": None}})
+
+
+_PODS = {
+    "metadata": {"labels": {"app": "x"}},
+    "spec": {"containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}]},
+}
+_ONCE = {**_PODS, "spec": {**_PODS["spec"], "restartPolicy": "Never"}}
+_CHOSEN = {"matchLabels": {"app": "x"}}
+_CLAIM = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+CONTROLLED: list[dict[str, Any]] = [
+    {"apiVersion": "apps/v1", "kind": "DaemonSet", "spec": {"selector": _CHOSEN, "template": _PODS}},
+    {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "spec": {"selector": _CHOSEN, "serviceName": "x", "template": _PODS},
+    },
+    {"apiVersion": "apps/v1", "kind": "Deployment", "spec": {"selector": _CHOSEN, "template": _PODS}},
+    {"apiVersion": "batch/v1", "kind": "Job", "spec": {"template": _ONCE}},
+    {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "spec": {"schedule": "* * * * *", "jobTemplate": {"spec": {"template": _ONCE}}},
+    },
+    {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": _CLAIM},
+    {"apiVersion": "v1", "kind": "Service", "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}},
+    {"apiVersion": "v1", "kind": "ServiceAccount"},
+    {"apiVersion": "v1", "kind": "Pod", "spec": _PODS["spec"]},
+    {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "spec": {
+            "maxReplicas": 3,
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"},
+        },
+    },
+    {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "spec": {"selector": _CHOSEN, "minAvailable": 1},
+    },
+]
+
+
+def test_controllers_of_kubernetes_leave_nothing_foreign(app: App) -> None:
+    bodies = [{**body, "metadata": {"name": "x"}} for body in CONTROLLED]
+    app.syncs(*bodies)
+    deadline = time.monotonic() + 30
+    waiting = {"DaemonSet", "Deployment", "Job", "Pod", "StatefulSet"}
+    while waiting and time.monotonic() < deadline:  # until each controller has written something
+        for item in app.wants(*bodies):
+            entries = app.has(item.kind, "x").managed_fields
+            if any(entry["manager"] != "mooring" for entry in entries):
+                waiting.discard(item.key.kind)
+        time.sleep(0.1)
+    assert waiting == set()
+    found = {item.key.kind: told(app, item.kind, "x") for item in app.wants(*bodies)}
+    assert found == {body["kind"]: {} for body in bodies}
 
 
 def test_foreign_fields_are_no_drift_unless_that_is_asked_for(app: App) -> None:
