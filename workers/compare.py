@@ -110,7 +110,6 @@ class _Tried:
         """Whether a sync has nothing to do here. It writes what is ignored as Git has it, unless it is told
         not to: where that is another value, it must find no proof."""
         ignored, options = self.item.ignored, self.item.options
-        ignored = ignored.written if ignored else None
         if ignored is None or options.respect_ignore_differences or options.apply_out_of_sync_only:
             return True
         assert self.live is not None

@@ -53,9 +53,7 @@ class Desired:
     @property
     def left_alone(self) -> Ignored | None:
         """What of it not even a sync writes, once the object is there."""
-        if self.ignored is None or self.options.respect_ignore_differences:
-            return self.ignored
-        return self.ignored.staying
+        return self.ignored if self.options.respect_ignore_differences else None
 
     @property
     def writer(self) -> Writer:
@@ -116,7 +114,7 @@ def desired(
         body = stamp(placed.body, placed.key, stamping.app, stamping.installation, stamping.applyset)
         annotations = annotations_of(placed.body)
         own = sync_options(options, annotations)
-        ignored = ignore.of(placed.key, placed.body) if ignore else None
+        ignored = ignore.of(placed.key) if ignore else None
         said = foreign_is_drift(annotations)
         drifts = foreign if said is None else said
         objects[placed.key] = Desired(

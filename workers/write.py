@@ -19,6 +19,7 @@ from workers.cluster.api import JSON_PATCH, Api, Create, Guard, Update
 from workers.cluster.live import Live, comparable
 from workers.desired import Desired
 from workers.foreign import FREED, drift, freed, patch
+from workers.ignore.aggregated import is_aggregated
 from workers.plan import Step, Viewpoint
 from workers.proof import ROLLOUT
 from workers.removed import still_there
@@ -108,7 +109,7 @@ def _in_its_way(item: Desired, live: Live | None, api: Api, *, dry_run: bool) ->
     if item.writer == "replace":
         guard: Guard = Create() if live is None else Update(live.uid, live.resource_version)
         body = _sent(item, live, api, merged=True)
-        body = body if live is None else _keeping(body, live)
+        body = body if live is None else _keeping(body, live) | _aggregated(item, live, api)
         after = api.replace(item.kind, body, guard, dry_run=dry_run, validation=anew.validation(item))
         changed = live is not None and live.resource_version != after.resource_version
         return Written(after, how="replaced" if changed else "")
@@ -228,6 +229,15 @@ def _keeping(body: dict[str, Any], live: Live) -> dict[str, Any]:
     if ROLLOUT in live.annotations:
         metadata["annotations"] = {ROLLOUT: live.annotations[ROLLOUT], **(metadata.get("annotations") or {})}
     return {**body, "metadata": metadata}
+
+
+def _aggregated(item: Desired, live: Live, api: Api) -> dict[str, Any]:
+    """The rules of a ClusterRole that the control plane puts together: without them nobody had these rights,
+    until it has done that again."""
+    if not is_aggregated(item.key, item.body):
+        return {}
+    rules = (_whole(item, live, api).body or {}).get("rules")
+    return {"rules": rules} if rules else {}
 
 
 def _unchangeable(item: Desired, live: Live, error: ClusterRefused, api: Api, kept: str) -> Unchangeable:

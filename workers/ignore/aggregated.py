@@ -1,8 +1,6 @@
-"""Rules of aggregated ClusterRoles: the control plane fills them in, and overwrites what stands there. Pure.
+"""Aggregated ClusterRoles: the control plane fills in their rules, and overwrites what stands there. Pure.
 
-To compare them would be to fight with it, and to write them would leave people without rights until it has
-put them back. So they are its own, once the role is there. Argo CD has an option for that,
-`ignoreAggregatedRoles`.
+To compare them would be to fight with it. So no render has them (render/manifest.py), and they are no drift.
 https://kubernetes.io/docs/reference/access-authn-authz/rbac/#aggregated-clusterroles
 """
 
@@ -12,10 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from mooring.keys import ObjectKey
-from workers.ignore.rules import Rule
 
 _ROLE: Final = ("rbac.authorization.k8s.io", "ClusterRole")
-AGGREGATED: Final = Rule(*_ROLE, "", "", (("rules",),), (), (), stays=True)
 
 
 def is_aggregated(key: ObjectKey, body: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 """What ConfigMap `argocd-cm` says of comparing the objects of all applications. Pure.
 
-`resource.compareoptions` is not read: aggregated roles are left to the control plane in any case
-(aggregated.py), a status is never compared, and no app is looked at just since an object of it has changed.
+`resource.compareoptions` is not read: the rules of aggregated roles are left to the control plane in any
+case, a status is never compared, and no app is looked at just since an object of it has changed.
 
 https://argo-cd.readthedocs.io/en/stable/user-guide/diffing/#system-level-configuration
 """

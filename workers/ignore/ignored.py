@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -13,7 +13,6 @@ from mooring.names import APPLYSET_PART_OF, ID, LAST_APPLIED
 from mooring.settings import Settings
 from workers.cluster.live import Live
 from workers.ignore import comparing
-from workers.ignore.aggregated import AGGREGATED, is_aggregated
 from workers.ignore.comparing import Comparing, KnownField
 from workers.ignore.jq import Jq
 from workers.ignore.keep import NOBODY, Owners, kept
@@ -40,19 +39,6 @@ class Ignored:
     types: Types | None = None
 
     @property
-    def staying(self) -> Ignored | None:
-        """What of it not even a sync writes; None for nothing."""
-        return self._only(tuple(rule for rule in self.rules if rule.stays))
-
-    @property
-    def written(self) -> Ignored | None:
-        """What of it a sync writes, unless its options say something else; None for nothing."""
-        return self._only(tuple(rule for rule in self.rules if not rule.stays))
-
-    def _only(self, rules: tuple[Rule, ...]) -> Ignored | None:
-        return replace(self, rules=rules) if rules else None
-
-    @property
     def expressions(self) -> list[Expression]:
         """Those of all rules."""
         return [each for rule in self.rules for each in rule.expressions]
@@ -61,8 +47,7 @@ class Ignored:
     def words(self) -> list[object]:
         """The rules as JSON: with others, an object is to be compared anew."""
         rules: list[object] = [
-            [rule.pointers, [each.text for each in rule.expressions], rule.managers, rule.stays]
-            for rule in self.rules
+            [rule.pointers, [each.text for each in rule.expressions], rule.managers] for rule in self.rules
         ]
         return [rules, [[one.path, one.type] for one in self.known]]
 
@@ -112,11 +97,9 @@ class Ignore:
         self._of_all = of_all
         self._types = types
 
-    def of(self, key: ObjectKey, body: Mapping[str, Any] = _NOTHING) -> Ignored | None:
-        """The rules that speak of the object, which is `body` in Git; None where none does."""
+    def of(self, key: ObjectKey) -> Ignored | None:
+        """The rules that speak of the object; None where none does."""
         found = tuple(rule for rule in self._rules if rule.concerns(key))
-        if is_aggregated(key, body):
-            found = (*found, AGGREGATED)
         known = self._of_all.known.get((key.group, key.kind), ())
         return Ignored(found, self._jq, known, self._types) if found or known else None
 

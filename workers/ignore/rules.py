@@ -30,8 +30,7 @@ class Expression(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which objects it speaks of, as globs, and what of them is ignored. Pointers are taken apart already.
-    `stays`: not even a sync writes it, whatever its options say."""
+    """Which objects it speaks of, as globs, and what of them is ignored. Pointers are taken apart already."""
 
     group: str
     kind: str
@@ -40,7 +39,6 @@ class Rule:
     pointers: tuple[tuple[str, ...], ...]
     expressions: tuple[Expression, ...]
     managers: tuple[str, ...]
-    stays: bool = False
 
     def concerns(self, key: ObjectKey) -> bool:
         """Whether it speaks of the object; without a name, or a namespace, of those of any."""

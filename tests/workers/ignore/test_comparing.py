@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,6 @@ TYPES = "resource.customizations.knownTypeFields."
 DEPLOYMENT = ObjectKey("apps", "Deployment", "shop", "web")
 SERVICE = ObjectKey("", "Service", "shop", "web")
 DOOR = ObjectKey("example.com", "Door", "shop", "front")
-ROLE = ObjectKey("rbac.authorization.k8s.io", "ClusterRole", "", "all")
 
 
 @pytest.fixture
@@ -33,9 +31,9 @@ def read(config: dict[str, str]) -> Comparing:
     return comparing.read(comparing.written(config))
 
 
-def said_of(key: ObjectKey, ignore: Ignore, body: dict[str, Any] | None = None) -> list[list[str]]:
+def said_of(key: ObjectKey, ignore: Ignore) -> list[list[str]]:
     """What the rules say of an object: pointers as they are taken apart, expressions, managers."""
-    found = ignore.of(key, body or {})
+    found = ignore.of(key)
     rules = found.rules if found else ()
     return [
         [*("/" + "/".join(p) for p in r.pointers), *(e.text for e in r.expressions), *r.managers]
@@ -98,16 +96,8 @@ def test_where_argocd_cm_says_nothing_no_object_has_a_rule(settings: Settings) -
         "resource.ignoreResourceUpdatesEnabled": "false",
     }
     ignore = ignoring((), settings, {**others, f"{IGNORE}other.io_Kind": "{}"})
-    assert ignore.of(DEPLOYMENT, {}) is ignore.of(DOOR, {}) is ignore.of(ROLE, {"rules": []}) is None
+    assert ignore.of(DEPLOYMENT) is ignore.of(DOOR) is None
     assert argocd_cm.edition(comparing.written(others)) == ""
-
-
-def test_the_rules_of_an_aggregated_role_are_the_control_planes_whatever_an_app_says(
-    settings: Settings,
-) -> None:
-    found = ignoring((), settings).of(ROLE, {"aggregationRule": {}, "rules": []})
-    assert found is not None and found.staying == found and found.written is None
-    assert ignoring((), settings).of(ROLE, {"rules": []}) is None
 
 
 def test_fields_of_known_types_are_those_that_are_named_and_those_of_a_rollout() -> None:
