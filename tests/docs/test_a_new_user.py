@@ -49,6 +49,7 @@ _TYPED = {
     },
     "docs/tasks.md": {
         "export MOORING_REDIS_URL": _HERE,
+        "celery -A workers.app call mooring.action": "tests/docs/test_recipes_work.py",
         "export MOORING_FLOWER_PASSWORD": "tests/cli/test_flower.py",
         "curl -u": _HERE,
     },
@@ -172,7 +173,7 @@ def test_what_the_readme_says_leads_to_a_synced_application(user: NewUser) -> No
         _, first_app, *_ = blocks("docs/install.md")
         assert "created" in user.types(first_app)
 
-        by_hand, _, by_flower = blocks("docs/tasks.md")
+        by_hand, *_, by_flower = blocks("docs/tasks.md")
         assert user.types(by_hand).count("4 nodes online") == 2
         if shutil.which("curl"):
             assert user.types(by_flower).count("task-id") == 2
