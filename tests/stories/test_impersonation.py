@@ -155,7 +155,7 @@ def test_all_that_an_app_writes_or_tries_is_its_service_accounts_and_all_else_is
 def test_however_an_object_is_written_and_ended_that_is_the_service_accounts(
     ship: Ship, toll: Toll, git_repo: Repository, namespace: str
 ) -> None:
-    """Applied, merged, replaced, deleted and made anew, taken over from kubectl; a hook that is called off."""
+    """Applied, merged, replaced, made anew, taken over from kubectl; a hook that is called off."""
     for resource in ("configmaps", "apps/deployments", "batch/jobs"):
         may(ship, namespace, resource, "create", "patch", "update", "delete")
     project(ship, "deft", destinationServiceAccounts=[entry(namespace)])
