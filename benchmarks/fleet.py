@@ -71,7 +71,7 @@ def main() -> None:
         _bare(json.loads(options.bare))
         return
     with ExitStack() as stack:
-        cluster = stack.enter_context(_cluster())
+        cluster = stack.enter_context(own_cluster(CLUSTER))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-bench-")))
         git = stack.enter_context(GitServer())
         repo = git.create("team/apps")
@@ -109,14 +109,14 @@ def files(number: int) -> dict[str, str]:
 
 
 @contextmanager
-def _cluster() -> Iterator[Cluster]:
+def own_cluster(name: str) -> Iterator[Cluster]:
     """A control plane of its own, without anybody else's objects; gone in the end."""
-    found = devcluster.start(CLUSTER, say=lambda text: print(text, file=sys.stderr))
+    found = devcluster.start(name, say=lambda text: print(text, file=sys.stderr))
     try:
         fleet.install_crds(found)
         yield found
     finally:
-        devcluster.stop(CLUSTER, delete=True)
+        devcluster.stop(name, delete=True)
 
 
 # --- ours ---------------------------------------------------------------------------------------------
@@ -134,13 +134,13 @@ def _mooring(
             "MOORING_STATE_DIR": str(directory / "state"),
         }
         group = stack.enter_context(group_of(environ))
-        until(lambda: len(_family(group)) >= 12, "the workers do not start", 60)
+        until(lambda: len(family(group)) >= 12, "the workers do not start", 60)
         time.sleep(5.0)  # what beat asks for at its start is done
         git.requests.clear()
-        watch = stack.enter_context(Watch(cluster, fleet.APPLICATIONS.format(home), _settled))
+        watch = stack.enter_context(Watch(cluster, fleet.APPLICATIONS.format(home), settled))
         requests, cpu, began = acts_as.requests(), _cpu(group), time.time()
         with ThreadPoolExecutor(2) as pool:
-            list(pool.map(lambda n: _create(cluster, home, repo, n), range(apps)))
+            list(pool.map(lambda n: create(cluster, home, repo, n), range(apps)))
         created_s = time.time() - began
         took_s = max(watch.when(fleet.app_name(number), 900) for number in range(apps)) - began
         figures = {
@@ -152,25 +152,25 @@ def _mooring(
         return figures, acts_as.requests() - requests
 
 
-def _create(cluster: Cluster, home: str, repo: Repository, number: int) -> None:
+def create(cluster: Cluster, home: str, repo: Repository, number: int) -> None:
     made = fleet.application(number, home, f"fleet-{number}", repo)
     made["spec"]["syncPolicy"]["syncOptions"] = ["CreateNamespace=true"]
     devcluster.ask(cluster, fleet.APPLICATIONS.format(home), made)
 
 
-def _settled(app: dict[str, Any]) -> str | None:
+def settled(app: dict[str, Any]) -> str | None:
     """The Application's name once it is Synced and Healthy."""
     status = app.get("status", {})
     told = status.get("sync", {}).get("status"), status.get("health", {}).get("status")
     return str(app["metadata"]["name"]) if told == ("Synced", "Healthy") else None
 
 
-def _family(group: psutil.Process) -> list[psutil.Process]:
+def family(group: psutil.Process) -> list[psutil.Process]:
     return [group, *group.children(recursive=True)]
 
 
 def _cpu(group: psutil.Process) -> float:
-    times = [process.cpu_times() for process in _family(group)]
+    times = [process.cpu_times() for process in family(group)]
     return sum(t.user + t.system + t.children_user + t.children_system for t in times)
 
 

@@ -35,7 +35,7 @@ from workers.apps.patches import refresh_asked
 from workers.apps.state import attempt_digest, content_digest
 from workers.cluster.live import Live
 from workers.decide import Decision, asked, decide
-from workers.desired import CRD, Desired, Stamp, desired, kinds_of_crds
+from workers.desired import Desired, Stamp, desired, kinds_of_crds
 from workers.engine import Engine
 from workers.health import Judge
 from workers.hooks.seen import Hooks, see
@@ -49,6 +49,7 @@ from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan, without_k
 from workers.proof import due_again
 from workers.render.source import Drawn
 from workers.rollback import Ahead
+from workers.schema.identity import identities, read_by
 from workers.selection import selection, split
 from workers.timeline import Timeline
 from workers.viewpoint import viewpoint
@@ -182,8 +183,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     judge = engine.judges.now()
     begun = begin(engine.api, engine.executor, app.status.resources, applyset, judge)
     known = {} if refresh_asked(app) == "hard" else engine.proofs.load(engine.api.cluster, app.key)
-    if "compare" in turn.wishes:
-        moment, every = engine.clock(), engine.settings.reconcile_s
+    if asked_at := turn.wishes.get("compare"):
+        moment, every = float(asked_at), engine.settings.reconcile_s
         known = {key: proof for key, proof in known.items() if not due_again(key, moment, every)}
     aimed = aim.aim(engine, app, checked.project, turn)
     pinned, rendered, inputs = aimed.made.pinned, aimed.made.rendered, aimed.made.inputs
@@ -427,23 +428,6 @@ def options(app: Application, operation: Operation | None) -> tuple[str, ...]:
 
 
 def _schemas(engine: Engine, wanted: Sequence[Desired]) -> Callable[[Desired], str]:
-    """The identity of each object's schema: the server's version, or its CRD's uid and generation. And of
-    whoever writes: what one has proved says nothing of what another may write, or webhooks make of that."""
-    discovery = engine.api.discovery
-    version = discovery.server_version
-    crd = discovery.preferred(*CRD)
-    custom: dict[str, str] = {}
-    by = f" by {engine.api.actor.user}" if engine.api.actor.user else ""
-    if crd is not None and any(_may_be_custom(item) for item in wanted):
-        for live in engine.api.list(crd, metadata_only=True):
-            custom[live.key.name] = f"{live.uid}/{live.generation}"
-
-    def schema(item: Desired) -> str:
-        return custom.get(f"{item.kind.plural}.{item.kind.group}", version) + by
-
-    return schema
-
-
-def _may_be_custom(item: Desired) -> bool:
-    group = item.kind.group
-    return "." in group and not group.endswith(".k8s.io")
+    """What proofs of each object hold of whoever has read it."""
+    schema, user = identities(engine.api, (item.kind for item in wanted)), engine.api.actor.user
+    return lambda item: read_by(schema(item.kind), user)

@@ -45,6 +45,7 @@ from workers.engine import Engine
 from workers.holding import Holding
 from workers.leftovers import let_go
 from workers.push import PUSH, Wanted, concerned, following
+from workers.reconcile import unproved
 from workers.timeline import Timeline, queued
 
 _log = logging.getLogger(__name__)
@@ -346,15 +347,18 @@ def _sync(
 
 
 def reconcile(engine: Engine, name: str, why: str) -> None:
-    """Look at one application, or at all when `name` is empty; some reasons ask its Git host too."""
-    wishes = {"look": "1"} if why in (tell.LOOK, tell.RETRY_NEWEST) else {"compare": "1"}
+    """Look at one application, or when `name` is empty at all that are not proved to be as they were found;
+    some reasons ask its Git host too."""
+    # Whose turn a dry-run is, is told by when this was asked for.
+    compare = {"compare": str(int(engine.clock()))}
+    wishes = {"look": "1"} if why in (tell.LOOK, tell.RETRY_NEWEST) else compare
     if not name:
         listing = engine.applications.list()
         engine.views.keep_only({app.key for app in listing.apps})
         engine.ledger.mend()
-        for app in listing.apps:
-            if engine.turns.want(turn_of(app.key), wishes, background=True):
-                engine.send(_task(turn_of(app.key), RECONCILE))
+        for key in unproved(engine, listing.apps):
+            if engine.turns.want(turn_of(key), wishes, background=True):
+                engine.send(_task(turn_of(key), RECONCILE))
         let_go(engine, listing)
         return
     part = turn_of(named(engine, name))

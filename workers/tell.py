@@ -25,6 +25,7 @@ from workers.apps.patches import refresh_asked
 from workers.apps.state import State
 from workers.apps.store import Claim
 from workers.apps.wishes import turn_of
+from workers.basis import basis, ground
 from workers.compare import compare
 from workers.decide import asked
 from workers.engine import Engine
@@ -132,6 +133,7 @@ def concluded(
     _log_news(scene.app, app)
     line.ended("synced" if in_sync else "compared")
     show(engine, app)
+    engine.proofs.rests_on(engine.api.cluster, app.key, _basis(engine, scene, app) if in_sync else "")
     _wake(engine, scene)
     if before and tried and before != state.bundle:
         engine.bundles.keep_only(app.key, state.bundle)
@@ -148,6 +150,13 @@ def concluded(
     if in_sync:
         bound(engine, app, scene.hooks.wanted, whole=True)
     return look_again(app)
+
+
+def _basis(engine: Engine, scene: Scene, app: Application) -> str:
+    try:
+        return basis(app, engine.applications.state(app), scene.edition, scene.parent, ground(engine))
+    except MooringError:  # nobody can tell: it is looked at again
+        return ""
 
 
 def look_again(app: Application) -> Ending:

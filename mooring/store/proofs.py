@@ -1,4 +1,5 @@
-"""Proof records: what we applied to each object, and what the server then said it was.
+"""Proof records: what we applied to each object, and what the server then said it was; and what the look at
+an app rests on that has found all of them.
 
 An object whose live metadata still matches its record has not drifted (DESIGN, mechanism 6). The records
 are a cache: lost ones cost one request an object, never a wrong answer, because a record counts only
@@ -7,7 +8,8 @@ together with what the API server says now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -47,15 +49,16 @@ class Proofs:
         """All records of `app`; unreadable ones are left out."""
         from mooring.store.connection import healed
 
-        found: dict[ObjectKey, Proof] = {}
         key = _key(cluster, app)
-        raw = healed(self._redis, [key], lambda: cast("dict[bytes, bytes]", self._redis.hgetall(key)))
-        for field, value in raw.items():
-            try:
-                found[ObjectKey.parse(field.decode())] = Proof(*orjson.loads(value))
-            except (ValueError, TypeError):
-                continue
-        return found
+        return _read(healed(self._redis, [key], lambda: cast("dict[bytes, bytes]", self._redis.hgetall(key))))
+
+    def load_all(self, cluster: ClusterRef, apps: Sequence[AppKey]) -> dict[AppKey, dict[ObjectKey, Proof]]:
+        """As `load`, of all `apps` in one round trip. Raises StoreGarbled where that of any is no record."""
+        pipe = self._redis.pipeline(transaction=False)
+        for app in apps:
+            pipe.hgetall(_key(cluster, app))
+        found = cast("list[dict[bytes, bytes]]", pipe.execute()) if apps else []
+        return {app: _read(raw) for app, raw in zip(apps, found, strict=True)}
 
     def save(
         self,
@@ -82,7 +85,46 @@ class Proofs:
 
     def forget(self, cluster: ClusterRef, app: AppKey) -> None:
         """Forget every record of `app` (hard refresh)."""
-        self._redis.delete(_key(cluster, app))
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.delete(_key(cluster, app))
+        pipe.hdel(_bases(cluster), str(app))
+        pipe.execute()
+
+    def bases(self, cluster: ClusterRef) -> dict[AppKey, str]:
+        """What the last look at each app rests on (workers/basis.py); unreadable ones are left out."""
+        from mooring.store.connection import healed
+
+        key, found = _bases(cluster), dict[AppKey, str]()
+        raw = healed(self._redis, [key], lambda: cast("dict[bytes, bytes]", self._redis.hgetall(key)))
+        for name, value in raw.items():
+            with suppress(ValueError):
+                found[AppKey.parse(name.decode())] = value.decode()
+        return found
+
+    def rests_on(self, cluster: ClusterRef, app: AppKey, basis: str) -> None:
+        """Remember what the last look at `app` rests on; nothing that could be told, where that is ""."""
+        from mooring.store.connection import healed
+
+        key, field = _bases(cluster), str(app)
+
+        def write() -> object:
+            return self._redis.hset(key, field, basis) if basis else self._redis.hdel(key, field)
+
+        healed(self._redis, [key], write)
+
+
+def _read(raw: Mapping[bytes, bytes]) -> dict[ObjectKey, Proof]:
+    found: dict[ObjectKey, Proof] = {}
+    for field, value in raw.items():
+        try:
+            found[ObjectKey.parse(field.decode())] = Proof(*orjson.loads(value))
+        except (ValueError, TypeError):
+            continue
+    return found
+
+
+def _bases(cluster: ClusterRef) -> str:
+    return f"mooring:bases:{cluster}"
 
 
 def _key(cluster: ClusterRef, app: AppKey) -> str:

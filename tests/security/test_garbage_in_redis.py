@@ -77,9 +77,14 @@ def test_one_garbled_turn_is_not_in_the_way_of_the_orphans(redis_url: str, spoil
 def test_caches_that_hold_something_else_are_empty_ones(redis_url: str, spoil: Spoil) -> None:
     client = connect(redis_url)
     proofs = f"mooring:proofs:here:{APP}"
-    _spoilt(client, spoil, APPS, proofs, f"mooring:shared:here:{APP}", f"mooring:shares:here:{APP}")
+    bases = "mooring:bases:here"
+    _spoilt(client, spoil, APPS, proofs, bases, f"mooring:shared:here:{APP}", f"mooring:shares:here:{APP}")
 
     assert Proofs(client).load(ClusterRef("here"), APP) == {}
+    assert APP not in Proofs(client).bases(ClusterRef("here"))
+    _spoilt(client, spoil, bases)
+    Proofs(client).rests_on(ClusterRef("here"), APP, "stone")
+    assert Proofs(client).bases(ClusterRef("here"))[APP] == "stone"
     wants = {AppKey("home", "bakery"): [ObjectKey("", "ConfigMap", "a", "b")]}
     Shared(client).exchange(ClusterRef("here"), APP, wants)
     assert Views(client).apps() == ()

@@ -90,7 +90,7 @@ def _run(engine: Engine, app: Application, asked: Asked) -> Outcome:
         except MooringError as error:
             failed[live.key.title] = str(error)
     if done:
-        engine.wake(turn_of(app.key), {"compare": "1"})
+        engine.wake(turn_of(app.key), {"compare": str(int(engine.clock()))})
     return Outcome(done, failed)
 
 

@@ -40,6 +40,11 @@ def status_patch(app: Application, status: ApplicationStatus) -> Patch:
     return {"status": patch} if patch else {}
 
 
+def overdue(app: Application, now: str) -> bool:
+    """Whether it is to be said once more that `app` was looked at."""
+    return _due(app.status.reconciled_at, now)
+
+
 def _due(before: Any, now: Any) -> bool:
     try:
         return datetime.fromisoformat(now) - datetime.fromisoformat(before) >= RECONCILED_EVERY

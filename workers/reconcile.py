@@ -1,0 +1,144 @@
+"""The full reconciliation: one LIST a kind proves all apps at once (DESIGN, mechanism 8).
+
+Whoever lacks proof is looked at, as a whole, by a turn of its own. Nothing is concluded here but that there
+is nothing to do: whatever is in doubt is looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from mooring.errors import MooringError, Refused
+from mooring.keys import AppKey, ObjectKey
+from mooring.model.application import Application
+from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, HOOKS
+from mooring.store.proofs import Proof
+from workers import report, tell
+from workers.applyset.parent import Parent
+from workers.applyset.store import CONFIG_MAP
+from workers.apps.patches import overdue
+from workers.basis import basis, ground
+from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
+from workers.engine import Engine
+from workers.health import Judge
+from workers.impersonation import account_of
+from workers.links import external_urls
+from workers.proof import due_again, proves
+from workers.schema.identity import identities, read_by
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """An app of which nothing but its objects can have changed. `kinds` are theirs, `user` writes it."""
+
+    app: Application
+    parent: Parent
+    kinds: Mapping[ObjectKey, Kind]
+    user: str
+    proofs: Mapping[ObjectKey, Proof]
+
+
+def unproved(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
+    """Those of `apps` that are to be looked at: all for which the cluster's metadata does not prove that they
+    are as the last look has found them.
+
+    Costs a LIST of each kind that the others have, in all namespaces; one of the inventories; and two round
+    trips to Redis. Raises nothing: who cannot be listed is looked at.
+    """
+    try:
+        proved = _proved(engine, apps)
+    except MooringError as error:
+        _log.info("each of %d applications is looked at by itself: %s", len(apps), error)
+        proved = frozenset()
+    return [app.key for app in apps if app.key not in proved]
+
+
+def _proved(engine: Engine, apps: Sequence[Application]) -> frozenset[AppKey]:
+    judge = engine.judges.now()
+    candidates = _candidates(engine, apps)
+    kinds = {kind for one in candidates for kind in one.kinds.values()}
+    schema = identities(engine.api, kinds)
+    there = _listed(engine, kinds, judge)
+    moment, every = engine.clock(), engine.settings.reconcile_s
+    proved = frozenset(
+        one.app.key
+        for one in candidates
+        if not any(due_again(key, moment, every) for key in one.kinds)
+        and _stands(one, there.get(one.parent.applyset, {}), schema, judge)
+    )
+    if judge.problems:  # each app is to say so for itself
+        return frozenset()
+    return proved
+
+
+def _candidates(engine: Engine, apps: Sequence[Application]) -> list[_Candidate]:
+    on, cluster, find = ground(engine), engine.api.cluster, engine.api.discovery.find
+    parents = {
+        live.key.name: live
+        for live in engine.own.list(
+            CONFIG_MAP, engine.settings.namespace, APPLYSET_ID, metadata_only=True, cached=True
+        )
+    }
+    found: list[_Candidate] = []
+    bases = engine.proofs.bases(cluster)
+    for app in apps:
+        known = bases.get(app.key)
+        parent = Parent(app.key, engine.installation.id, engine.settings.namespace)
+        if known is None or (live := parents.get(parent.name)) is None or overdue(app, tell.now()):
+            continue
+        if HOOKS in live.annotations:  # strays of theirs are found by a look only
+            continue
+        parent = replace(parent, uid=live.uid, resource_version=live.resource_version)
+        state, edition = engine.applications.state(app), engine.applications.edition(app)
+        if known != basis(app, state, edition, parent, on):
+            continue
+        try:
+            account = account_of(engine.own, engine.applications, app)
+        except Refused:
+            continue
+        kinds = {
+            one.key: find(f"{one.group}/{one.version}" if one.group else one.version, one.kind)
+            for one in app.status.resources
+        }
+        served = {key: kind for key, kind in kinds.items() if kind is not None}
+        if served.keys() == kinds.keys():
+            found.append(_Candidate(app, parent, served, account.user if account else "", {}))
+    proofs = engine.proofs.load_all(cluster, [one.app.key for one in found])
+    return [replace(one, proofs=proofs[one.app.key]) for one in found]
+
+
+def _listed(engine: Engine, kinds: set[Kind], judge: Judge) -> Mapping[str, Mapping[ObjectKey, Live]]:
+    """What the cluster has of `kinds` that is anybody's of ours, by ApplySet; whole where `judge` asks how it
+    is. Raises ClusterUnavailable and ClusterRefused: part of it proves nothing."""
+
+    def listed(kind: Kind) -> Sequence[Live]:
+        small = not judge.judges(kind.group, kind.kind)
+        return engine.api.list(kind, "", APPLYSET_PART_OF, metadata_only=small, cached=True)
+
+    there: dict[str, dict[ObjectKey, Live]] = {}
+    for objects in engine.executor.map(listed, kinds):
+        for live in objects:
+            there.setdefault(live.labels[APPLYSET_PART_OF], {})[live.key] = live
+    return there
+
+
+def _stands(
+    one: _Candidate, there: Mapping[ObjectKey, Live], schema: Callable[[Kind], str], judge: Judge
+) -> bool:
+    """Whether just the objects of `one` are there, each as it was applied, and as healthy as it was."""
+    if there.keys() != one.kinds.keys():
+        return False
+    for key, live in there.items():
+        proof = one.proofs.get(key)
+        read = read_by(schema(one.kinds[key]), one.user)
+        if live.deletion_timestamp or proof is None or not proves(proof, proof.body, read, live):
+            return False
+    if external_urls(one.app.metadata.annotations, there.values()) != one.app.status.summary.external_urls:
+        return False
+    health = {key: judge.assess(live.body) for key, live in there.items() if live.body is not None}
+    return report.with_health(one.app, health, tell.now()).resources == one.app.status.resources
