@@ -110,7 +110,7 @@ def concluded(
         status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now())})
     git = scene.ahead or scene
     # What an operation has brought in the place of what Git has tells nothing about the next push.
-    apart = scene.ahead is None and scene.seen != scene.given and scene.app.spec.automated is not None
+    apart = scene.ahead is None and scene.seen != scene.given
     state = replace(
         memory,
         inputs="" if apart else git.inputs,
