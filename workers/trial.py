@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from mooring.errors import ClusterRefused, Conflict, MooringError, Refused, Retryable
@@ -22,7 +22,7 @@ from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.cluster.rights import NotPermitted
 from workers.desired import CRD, kinds_of_crd
-from workers.plan import Plan, Step, Verb, Viewpoint
+from workers.plan import Plan, Step, Verb, Viewpoint, write_step
 from workers.schema.check import Schema, of_definition
 from workers.schema.openapi import Schemas
 from workers.write import Unchangeable, Written, write
@@ -31,6 +31,7 @@ _UNPREPARED = (403, 404)
 # What these define says what they are called: as new objects of another name they would be refused.
 _NAMED = (CRD, ("apiregistration.k8s.io", "APIService"))
 _SHOWN = 5  # problems of one object
+_TRIES = 3
 _SPARED = "not written, since other objects of this sync were refused"
 
 
@@ -114,12 +115,28 @@ def trial(
                 if (item.key.group, item.key.kind) not in _NAMED:
                     tried_as_new(item, api)
             else:
-                return write(step, api, view, lambda: True, dry_run=True)
+                return _written(step, api, view)
             return None
 
         return _tried(step, item, live, attempt, written, prepared=bool(hooks))
 
     return tuple(executor.map(one, given))
+
+
+def _written(step: Step, api: Api, view: Viewpoint) -> Written:
+    """The write of `step`, tried. What has changed since it was planned, as controllers do all the time, is
+    tried as it is now: else nobody would have tried it before the first write. Raises as `write` does."""
+    item, tries = step.desired, _TRIES
+    assert item is not None
+    while True:
+        try:
+            return write(step, api, view, lambda: True, dry_run=True)
+        except Conflict:
+            tries -= 1
+            found = api.get(item.kind, item.key.namespace, item.key.name)
+            step = replace(write_step(item, found, None, "", view), writer=step.writer)
+            if not tries or step.verb in (Verb.REFUSE, Verb.AWAIT):
+                raise
 
 
 def spared(plan: Plan, tried: Collection[Tried]) -> Applied | None:
@@ -151,7 +168,7 @@ def _tried(
     try:
         return Tried(step, attempt())
     except Conflict:
-        return Tried(step)  # it has just changed: its write is planned anew
+        return Tried(step)  # it keeps changing: its write is planned anew
     except Unchangeable as error:
         return failed(f"{item.where}: {error}")
     except MooringError as error:

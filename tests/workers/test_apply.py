@@ -18,6 +18,7 @@ from mooring.keys import AppKey, ObjectKey
 from mooring.model.status import HealthStatus, ResourceStatus
 from mooring.names import APPLYSET_PART_OF, LAST_APPLIED, TRACKING_ID
 from tests.definitions import definition
+from tests.stories.ship import until
 from workers.apply import Applied, Fence, Result, apply
 from workers.applyset.identity import applyset_id
 from workers.applyset.inventory import Entry, Inventory
@@ -536,6 +537,12 @@ def test_what_shall_be_merged_is_merged_and_may_be_pruned(app: App) -> None:
 # --- what is not ours -----------------------------------------------------------------------------
 
 
+def _cached(app: App, name: str) -> Live:
+    """As a plan may see it, a few milliseconds late."""
+    found = app.api.list(CONFIG_MAP, app.namespace, cached=True)
+    return next(live for live in found if live.key.name == name)
+
+
 def test_clones_children_and_strangers_survive_a_prune(app: App) -> None:
     app.syncs(config_map("a"), config_map("b"))
     original = app.has(CONFIG_MAP, "a")
@@ -545,6 +552,7 @@ def test_clones_children_and_strangers_survive_a_prune(app: App) -> None:
     child = app.has(CONFIG_MAP, "b")
     app.api.patch(CONFIG_MAP, app.namespace, "b", {"metadata": {"ownerReferences": owned}})
     app.inventory = app.inventory.with_({clone.key: Entry(), child.key: Entry()})
+    until("the server's cache", lambda: _cached(app, "b").owner_references)
     found = app.plans(config_map("a"))
     assert found.prunes == ()
     app.applies(found)

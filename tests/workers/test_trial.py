@@ -275,6 +275,15 @@ def test_an_operation_that_has_written_something_is_not_tried_again() -> None:
     assert begun(state("", hook="PreSync")), "what is written comes after its hooks"
 
 
+def test_what_has_changed_since_it_was_planned_is_tried_as_it_is_now(app: App) -> None:
+    app.syncs(config_map("a"))
+    found = app.plans(config_map("a") | {"data": {"no/key": "1"}})
+    app.api.patch(CONFIG_MAP, app.namespace, "a", {"metadata": {"labels": {"somebody": "was-here"}}})
+    (one,) = trial(found, app.api, app.executor, app.view, Schemas(), ())
+    assert one.failure is not None
+    assert "no/key" in one.failure.message
+
+
 def test_what_force_would_create_anew_is_tried_under_another_name(app: App) -> None:
     app.syncs(job("work", "example.org/a:1"))
     forced = job("work", "example.org/a:2", **{"argocd.argoproj.io/sync-options": "Force=true"})
