@@ -60,6 +60,7 @@ def basis(app: Application, state: State, edition: str, parent: Parent, ground: 
         and not refresh_asked(app)
         and not (state.bundle or state.leaving or state.hooks)
         and state.spec == edition
+        and bool(state.inputs)  # else what was found was not what Git has
         and "Plugin" not in (status.source_type, *status.source_types)  # a plugin may be another one by now
         and not (app.spec.sync_policy and app.spec.sync_policy.managed_namespace_metadata)
     )

@@ -63,7 +63,7 @@ def service_account(
         return None
     _check(rules, name)
     for number, rule in enumerate(rules):
-        fits = any(glob(rule.server).fullmatch(server) for server in cluster.servers)
+        fits = any(glob(rule.server.rstrip("/")).fullmatch(server) for server in cluster.servers)
         if fits and glob(rule.namespace).fullmatch(namespace):
             return _named(rule, f"AppProject {name}: {_FIELD}[{number}]", namespace or home)
     there = " or ".join(cluster.servers) or "that cluster"

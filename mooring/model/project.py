@@ -197,7 +197,7 @@ class AppProject(Part):
         for number, item in enumerate(self.spec.destinations):
             passed = {
                 "name": _permits(item.name, cluster.names),
-                "server": _permits(item.server, cluster.servers),
+                "server": _permits(item.server.rstrip("/"), cluster.servers),  # as those are
                 "namespace": _permits(item.namespace, (namespace,)),
             }
             if (passed["name"] or passed["server"]) and passed["namespace"]:

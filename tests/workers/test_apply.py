@@ -280,8 +280,12 @@ def test_what_was_asked_while_git_was_read_is_not_asked_again(app: App) -> None:
     app.syncs(config_map("a"), deployment("web"))
     wanted = app.wants(config_map("a"), config_map("new"), deployment("web"))
     told = had(("", "ConfigMap", "a"), ("apps", "Deployment", "web"), namespace=app.namespace)
-    begun = begin(app.api, app.executor, told, app.stamping.applyset)
-    wait([one.found for one in begun.values()])
+
+    def asked() -> Mapping[Place, Begun] | None:
+        begun = begin(app.api, app.executor, told, app.stamping.applyset)
+        return begun if all(one.found.result() for one in begun.values()) else None
+
+    begun = until("the server's cache to have both", asked)
     (new,) = app.wants(config_map("new"))
     app.api.apply(CONFIG_MAP, new.body, guard=Create())
     before = app.api.transport.count["GET"]
@@ -552,7 +556,7 @@ def test_clones_children_and_strangers_survive_a_prune(app: App) -> None:
     child = app.has(CONFIG_MAP, "b")
     app.api.patch(CONFIG_MAP, app.namespace, "b", {"metadata": {"ownerReferences": owned}})
     app.inventory = app.inventory.with_({clone.key: Entry(), child.key: Entry()})
-    until("the server's cache", lambda: _cached(app, "b").owner_references)
+    until("the server's cache", lambda: bool(_cached(app, "b").owner_references))
     found = app.plans(config_map("a"))
     assert found.prunes == ()
     app.applies(found)
