@@ -227,6 +227,7 @@ def test_what_a_person_sees_from_the_first_sync_to_the_rollback(
     shown.type("app", "sync", "shop", "--prune", "--timeout", "60")
     shown.type("app", "rollback", "shop", "--timeout", "60")
     shown.type("app", "history", "shop")
+    until("it to be compared with Git", lambda: ship.app("shop")["status"]["sync"]["status"] == "OutOfSync")
     shown.type("app", "wait", "shop", "--sync", "--timeout", "1")
     shown.is_as("story")
 
