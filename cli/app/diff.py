@@ -13,7 +13,7 @@ from cli import show
 from cli.app.masks import masked
 from cli.app.revisions import chosen, revision_options
 from cli.app.words import find
-from cli.exits import NO
+from cli.exits import FAILED, NO, fail
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
 from cli.named import app_argument
@@ -67,9 +67,12 @@ def diff(
                 click.echo(f"===== {difference.key.title} ======")
                 for line in lines(home, difference):
                     click.secho(line, fg=_COLOURS.get(line[:1]))
-    count = len(found.differences)
+    count, failed = len(found.differences), [one for one in found.notices if one.type == "ComparisonError"]
     said = f"{count} objects differ" if count != 1 else "1 object differs"
-    click.echo(f"{said if count else 'no difference'} at {found.pinned}", err=True)
+    if count or not failed:
+        click.echo(f"{said if count else 'no difference'} at {found.pinned}", err=True)
+    if failed:
+        fail(f"{len(failed)} of its objects could not be compared: see above", FAILED)
     if count and exit_code:
         sys.exit(NO)
 

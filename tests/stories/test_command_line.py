@@ -332,3 +332,23 @@ def test_a_hard_refresh_of_a_diff_asks_the_rules_that_came_since(
     finally:
         for kind in ("validatingadmissionpolicybindings", "validatingadmissionpolicies"):
             ship.ask(f"{rules}/{kind}/{name}", method="DELETE")
+
+
+def test_an_object_that_cannot_be_compared_is_not_said_to_be_equal(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    def service(port: int) -> str:
+        made = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
+        return json.dumps({**made, "spec": {"ports": [{"port": port}]}})
+
+    commit = git_repo.commit({"shop/web.json": service(80)})
+    ship.create_app("compared", git_repo, namespace, path="shop")
+    ship.synced("compared", commit)
+    ship.patch_app("compared", {"spec": {"syncPolicy": {"automated": None}}})
+    git_repo.commit({"shop/web.json": service(123456)})
+
+    told = ship.mooring("app", "diff", "compared")
+    assert told.returncode == 20
+    assert "must be between 1 and 65535" in told.stderr
+    assert "mooring: 1 of its objects could not be compared: see above" in told.stderr
+    assert "no difference" not in told.stderr
