@@ -9,24 +9,13 @@ from typing import Any, Final
 from mooring.errors import Conflict, Refused
 from mooring.names import ACTION_MANAGER, APPLYSET_PART_OF, HOOK_OF, ID, NAMESPACE_OF, OPERATION
 from workers.actions.action import Change, Created, Patched, key_of, metadata_of
-from workers.cluster.api import Api
+from workers.cluster.api import SERVER_SIDE, Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.mergepatch import difference, without_nulls
 from workers.permitted import Permitted
 from workers.records import why_not_written
 
-# Only the server sets these; a script returns them as it has read them, or with numbers rounded.
-_BOOKKEEPING: Final = (
-    "creationTimestamp",
-    "deletionGracePeriodSeconds",
-    "deletionTimestamp",
-    "generation",
-    "managedFields",
-    "resourceVersion",
-    "selfLink",
-    "uid",
-)
 _MARKS: Final = (APPLYSET_PART_OF, HOOK_OF, ID, NAMESPACE_OF, OPERATION)
 _MARKED: Final = ("labels", "annotations")
 _STATUS: Final = "status"
@@ -87,7 +76,7 @@ def _patch(live: Live, returned: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _own(body: Mapping[str, Any]) -> dict[str, Any]:
-    metadata = {name: value for name, value in metadata_of(body).items() if name not in _BOOKKEEPING}
+    metadata = {name: value for name, value in metadata_of(body).items() if name not in SERVER_SIDE}
     return {**body, "metadata": metadata}
 
 

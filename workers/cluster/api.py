@@ -40,7 +40,7 @@ _ONE_LABEL: Final = re.compile(r"([\w./-]+)(?:=([\w.-]*))?")  # a selector: ther
 Validation = Literal["Strict", "Warn", "Ignore"]
 
 # Fields of metadata that only the server sets; manifests exported from a cluster still carry them.
-_SERVER_SIDE = frozenset(
+SERVER_SIDE: Final = frozenset(
     (
         "creationTimestamp",
         "deletionGracePeriodSeconds",
@@ -446,8 +446,8 @@ class Api:
 
 def _sendable(kind: Kind, body: Mapping[str, Any], guarded: dict[str, str]) -> dict[str, Any]:
     """The manifest with the guard in, and without what only the server may set; `body` stays as it is."""
-    metadata = {key: value for key, value in body["metadata"].items() if key not in _SERVER_SIDE}
-    metadata = {key: value for key, value in body["metadata"].items() if key not in _SERVER_SIDE}
+    metadata = {key: value for key, value in body["metadata"].items() if key not in SERVER_SIDE}
+    metadata = {key: value for key, value in body["metadata"].items() if key not in SERVER_SIDE}
     if not kind.namespaced:
         metadata.pop("namespace", None)
     elif not metadata.get("namespace"):
