@@ -121,21 +121,18 @@ def _measured(
     server: psutil.Process,
     rounds: int,
 ) -> tuple[dict[str, float], dict[str, float]]:
-    def reconcile() -> None:
+    def reconcile() -> int:
+        """How many were looked at."""
         pipeline.reconcile(engine, "", "reconcile")
+        looked_at = len(sent)
         while sent:
-            step = sent.pop()
-            pipeline.work(engine, str(step.args[0]))
+            pipeline.work(engine, str(sent.pop().args[0]))
+        return looked_at
 
     for _ in range(3):  # each app is looked at once in full, and what is read for that is kept
         reconcile()
-    looked: list[int] = []
     memory = psutil.Process().memory_full_info().uss
-    for _ in range(rounds):
-        pipeline.reconcile(engine, "", "reconcile")
-        looked.append(len(sent))
-        while sent:
-            pipeline.work(engine, str(sent.pop().args[0]))
+    looked = [reconcile() for _ in range(rounds)]
     grown = psutil.Process().memory_full_info().uss - memory
     ours: list[Cost] = []
     bares: list[Cost] = []
@@ -170,7 +167,7 @@ def _measured(
     return figures, limit
 
 
-def _cost(work: Callable[[], None], server: psutil.Process) -> Cost:
+def _cost(work: Callable[[], object], server: psutil.Process) -> Cost:
     before, own, began = server.cpu_times(), time.process_time(), time.monotonic()
     work()
     wall, used = time.monotonic() - began, time.process_time() - own

@@ -4,7 +4,6 @@ can have drifted, and metadata alone may prove that they have not (workers/recon
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from dataclasses import replace
 from typing import Any, Final
@@ -12,7 +11,6 @@ from typing import Any, Final
 import orjson
 
 from mooring import __version__
-from mooring.errors import RenderFailed
 from mooring.model.application import Application
 from mooring.model.status import TERMINATING
 from mooring.names import STATE
@@ -33,11 +31,9 @@ def ground(engine: Engine) -> str:
     served = capabilities(engine.api.discovery)
     settings = engine.settings
     options = [settings.kustomize_enable_helm, settings.git_submodules, settings.yaml_duplicate_keys]
-    found = []
-    for name in _TOOLS:
-        with contextlib.suppress(RenderFailed):
-            found.append([name, tools.find(name).version])
-    return _digest([__version__, cache.VERSION, options, found, served.kube_version, served.api_versions])
+    # A tool that was never needed is not run for its version: this is on the way of each push.
+    programs = [repr(tools.program(name)) for name in _TOOLS]
+    return _digest([__version__, cache.VERSION, options, programs, served.kube_version, served.api_versions])
 
 
 def basis(app: Application, state: State, edition: str, parent: Parent, ground: str) -> str:
@@ -67,10 +63,10 @@ def basis(app: Application, state: State, edition: str, parent: Parent, ground: 
     if not plain:
         return ""
     annotations = {name: text for name, text in app.metadata.annotations.items() if name != STATE}
-    remembered = replace(state, commit="", claim="").to_json()
+    remembered = replace(state, commit="", claim="").to_json()  # with the edition
     said = [str(one.key) + "/" + one.version for one in status.resources]
     inventory = [parent.uid, parent.resource_version]
-    return _digest([ground, edition, annotations, app.metadata.finalizers, remembered, said, inventory])
+    return _digest([ground, annotations, app.metadata.finalizers, remembered, said, inventory])
 
 
 def _digest(value: Any) -> str:

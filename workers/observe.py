@@ -55,8 +55,7 @@ def begin(
     namespaces: dict[tuple[str, str], set[str]] = {}
     for one in had:
         if not one.hook and not (one.health and one.health.status == HealthStatus.MISSING):
-            version = f"{one.group}/{one.version}" if one.group else one.version
-            namespaces.setdefault((version, one.kind), set()).add(one.namespace)
+            namespaces.setdefault((one.api_version, one.kind), set()).add(one.namespace)
     begun: dict[Place, Begun] = {}
     with contextlib.suppress(MooringError):
         for name, spread in namespaces.items():

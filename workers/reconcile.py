@@ -40,7 +40,6 @@ class _Candidate:
     parent: Parent
     kinds: Mapping[ObjectKey, Kind]
     user: str
-    proofs: Mapping[ObjectKey, Proof]
 
 
 def unproved(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
@@ -64,12 +63,13 @@ def _proved(engine: Engine, apps: Sequence[Application]) -> frozenset[AppKey]:
     kinds = {kind for one in candidates for kind in one.kinds.values()}
     schema = identities(engine.api, kinds)
     there = _listed(engine, kinds, judge)
+    proofs = engine.proofs.load_all(engine.api.cluster, [one.app.key for one in candidates])
     moment, every = engine.clock(), engine.settings.reconcile_s
     proved = frozenset(
         one.app.key
         for one in candidates
         if not any(due_again(key, moment, every) for key in one.kinds)
-        and _stands(one, there.get(one.parent.applyset, {}), schema, judge)
+        and _stands(one, there.get(one.parent.applyset, {}), proofs[one.app.key], schema, judge)
     )
     if judge.problems:  # each app is to say so for itself
         return frozenset()
@@ -77,7 +77,7 @@ def _proved(engine: Engine, apps: Sequence[Application]) -> frozenset[AppKey]:
 
 
 def _candidates(engine: Engine, apps: Sequence[Application]) -> list[_Candidate]:
-    on, cluster, find = ground(engine), engine.api.cluster, engine.api.discovery.find
+    on, find = ground(engine), engine.api.discovery.find
     parents = {
         live.key.name: live
         for live in engine.own.list(
@@ -85,7 +85,7 @@ def _candidates(engine: Engine, apps: Sequence[Application]) -> list[_Candidate]
         )
     }
     found: list[_Candidate] = []
-    bases = engine.proofs.bases(cluster)
+    bases = engine.proofs.bases(engine.api.cluster)
     for app in apps:
         known = bases.get(app.key)
         parent = Parent(app.key, engine.installation.id, engine.settings.namespace)
@@ -101,15 +101,11 @@ def _candidates(engine: Engine, apps: Sequence[Application]) -> list[_Candidate]
             account = account_of(engine.own, engine.applications, app)
         except Refused:
             continue
-        kinds = {
-            one.key: find(f"{one.group}/{one.version}" if one.group else one.version, one.kind)
-            for one in app.status.resources
-        }
+        kinds = {one.key: find(one.api_version, one.kind) for one in app.status.resources}
         served = {key: kind for key, kind in kinds.items() if kind is not None}
         if served.keys() == kinds.keys():
-            found.append(_Candidate(app, parent, served, account.user if account else "", {}))
-    proofs = engine.proofs.load_all(cluster, [one.app.key for one in found])
-    return [replace(one, proofs=proofs[one.app.key]) for one in found]
+            found.append(_Candidate(app, parent, served, account.user if account else ""))
+    return found
 
 
 def _listed(engine: Engine, kinds: set[Kind], judge: Judge) -> Mapping[str, Mapping[ObjectKey, Live]]:
@@ -128,13 +124,17 @@ def _listed(engine: Engine, kinds: set[Kind], judge: Judge) -> Mapping[str, Mapp
 
 
 def _stands(
-    one: _Candidate, there: Mapping[ObjectKey, Live], schema: Callable[[Kind], str], judge: Judge
+    one: _Candidate,
+    there: Mapping[ObjectKey, Live],
+    proofs: Mapping[ObjectKey, Proof],
+    schema: Callable[[Kind], str],
+    judge: Judge,
 ) -> bool:
     """Whether just the objects of `one` are there, each as it was applied, and as healthy as it was."""
     if there.keys() != one.kinds.keys():
         return False
     for key, live in there.items():
-        proof = one.proofs.get(key)
+        proof = proofs.get(key)
         read = read_by(schema(one.kinds[key]), one.user)
         if live.deletion_timestamp or proof is None or not proves(proof, proof.body, read, live):
             return False

@@ -131,19 +131,20 @@ def _masked_secret(body: dict[str, Any], masks: _Masks) -> dict[str, Any]:
             shown[field] = {key: masks.of(str(key), plain(value)) for key, value in values.items()}
         elif values is not None:
             shown[field] = MASK
-    metadata = shown.get("metadata")
-    if isinstance(metadata, dict):
-        metadata = {name: value if name in _METADATA else MASK for name, value in metadata.items()}
-        if isinstance(labels := metadata.get("labels"), dict):
-            metadata["labels"] = {name: value if _is_plain(value) else MASK for name, value in labels.items()}
-        shown["metadata"] = metadata
-    annotations = metadata.get("annotations") if isinstance(metadata, dict) else None
-    if isinstance(metadata, dict) and isinstance(annotations, dict):
-        metadata["annotations"] = {
-            name: masks.annotation(str(name), value) for name, value in annotations.items()
-        }
-    elif isinstance(metadata, dict) and annotations is not None:
-        metadata["annotations"] = MASK
+    if isinstance(metadata := shown.get("metadata"), dict):
+        shown["metadata"] = _masked_metadata(metadata, masks)
+    return shown
+
+
+def _masked_metadata(metadata: Mapping[str, Any], masks: _Masks) -> dict[str, Any]:
+    shown = {name: value if name in _METADATA else MASK for name, value in metadata.items()}
+    if isinstance(labels := shown.get("labels"), dict):
+        shown["labels"] = {name: value if _is_plain(value) else MASK for name, value in labels.items()}
+    annotations = shown.get("annotations")
+    if isinstance(annotations, dict):
+        shown["annotations"] = {name: masks.annotation(str(name), it) for name, it in annotations.items()}
+    elif annotations is not None:
+        shown["annotations"] = MASK
     return shown
 
 

@@ -60,8 +60,7 @@ def _foreign(home: Home, app: Application) -> Iterator[tuple[ObjectKey, Foreign]
     keys = {item.key for item in app.status.resources if not item.hook}
     namespaces: dict[tuple[str, str], set[str]] = {}
     for item in app.status.resources:
-        version = f"{item.group}/{item.version}" if item.group else item.version
-        namespaces.setdefault((version, item.kind), set()).add(item.namespace)
+        namespaces.setdefault((item.api_version, item.kind), set()).add(item.namespace)
     for (version, kind_name), spread in sorted(namespaces.items()):
         kind = home.api.discovery.find(version, kind_name)
         if kind is None:

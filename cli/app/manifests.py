@@ -74,8 +74,7 @@ def _git(home: Home, app: Application, revisions: Sequence[str]) -> Iterator[dic
 
 def _live(home: Home, app: Application) -> Iterator[dict[str, Any]]:
     for item in app.status.resources:
-        api_version = f"{item.group}/{item.version}" if item.group else item.version
-        kind = home.api.discovery.find(api_version, item.kind)
+        kind = home.api.discovery.find(item.api_version, item.kind)
         live = home.api.get(kind, item.namespace, item.name) if kind else None
         if live is None or live.body is None:
             click.echo(f"{item.kind} {item.name} is not in the cluster", err=True)

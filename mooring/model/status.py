@@ -60,6 +60,10 @@ class ResourceStatus(Part):
     def key(self) -> ObjectKey:
         return ObjectKey(self.group, self.kind, self.namespace, self.name)
 
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
 
 class RevisionHistory(Part):
     """One finished sync; the oldest comes first."""
@@ -92,6 +96,10 @@ class ResourceResult(Part):
     @property
     def key(self) -> ObjectKey:
         return ObjectKey(self.group, self.kind, self.namespace, self.name)
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
 
 
 class SyncResult(Part):

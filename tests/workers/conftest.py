@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from devcluster.cluster import Cluster as ControlPlane
 from mooring.errors import Conflict
 from mooring.model.crd import crds, is_ours
+from mooring.settings import Settings
 from workers.cluster.api import Api, Update
 from workers.cluster.connect import Cluster, connect
 from workers.cluster.kinds import Kind
@@ -24,6 +27,18 @@ def connection(cluster: ControlPlane) -> Cluster:
 @pytest.fixture
 def api(connection: Cluster) -> Api:
     return connection.api()
+
+
+@pytest.fixture
+def skiff_settings(cluster: ControlPlane, namespace: str, redis_url: str, tmp_path: Path) -> Settings:
+    """Those of a Skiff whose Applications are in `namespace`."""
+    return Settings(
+        redis_url=redis_url,
+        kubeconfig=str(cluster.kubeconfig),
+        context=cluster.context,
+        namespace=namespace,
+        state_dir=str(tmp_path),
+    )
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from devcluster.cluster import Cluster as ControlPlane
 from devcluster.gitserver import GitServer
 from mooring.settings import Settings
 from tests.stories.ship import configmap
@@ -18,16 +16,8 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
 
 
 @pytest.fixture
-def skiff(cluster: ControlPlane, namespace: str, redis_url: str, tmp_path: Path) -> Iterator[Skiff]:
-    found = Skiff(
-        Settings(
-            redis_url=redis_url,
-            kubeconfig=str(cluster.kubeconfig),
-            context=cluster.context,
-            namespace=namespace,
-            state_dir=str(tmp_path),
-        )
-    )
+def skiff(skiff_settings: Settings) -> Iterator[Skiff]:
+    found = Skiff(skiff_settings)
     yield found
     found.delete_app("shop")
 

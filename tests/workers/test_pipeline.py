@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devcluster.cluster import Cluster as ControlPlane
 from devcluster.gitserver import Repository
 from mooring.keys import AppKey
 from mooring.settings import Settings
@@ -25,17 +23,9 @@ JOB = Kind("batch", "v1", "Job", "jobs", namespaced=True)
 
 
 def test_what_a_push_has_read_before_a_sync_began_does_not_have_its_hooks_taken_for_left_behind(
-    cluster: ControlPlane, namespace: str, redis_url: str, git_repo: Repository, tmp_path: Path
+    skiff_settings: Settings, namespace: str, git_repo: Repository
 ) -> None:
-    skiff = Skiff(
-        Settings(
-            redis_url=redis_url,
-            kubeconfig=str(cluster.kubeconfig),
-            context=cluster.context,
-            namespace=namespace,
-            state_dir=str(tmp_path),
-        )
-    )
+    skiff = Skiff(skiff_settings)
     engine, key = skiff.engine, AppKey(namespace, "shop")
     git_repo.commit({"a.yaml": configmap("a", v="1")})
     skiff.create_app(

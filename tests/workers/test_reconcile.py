@@ -5,13 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes.client import Configuration
 
-from devcluster.cluster import Cluster as ControlPlane
 from devcluster.gitserver import GitServer
 from mooring.keys import AppKey
 from mooring.names import STATE
@@ -74,18 +72,9 @@ def _files(name: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def fleet(
-    cluster: ControlPlane, namespace: str, redis_url: str, git_server: GitServer, tmp_path: Path
-) -> Iterator[Fleet]:
-    settings = Settings(
-        redis_url=redis_url,
-        kubeconfig=str(cluster.kubeconfig),
-        context=cluster.context,
-        namespace=namespace,
-        state_dir=str(tmp_path),
-        reconcile_s=0.01,  # each object's turn for a dry-run is hardly ever
-    )
-    found = Fleet(Skiff(settings), git_server, namespace)
+def fleet(skiff_settings: Settings, namespace: str, git_server: GitServer) -> Iterator[Fleet]:
+    # Each object's turn for a dry-run is hardly ever.
+    found = Fleet(Skiff(replace(skiff_settings, reconcile_s=0.01)), git_server, namespace)
     yield found
     for name in NAMES:
         found.skiff.delete_app(name)

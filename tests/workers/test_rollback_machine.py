@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +20,6 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from devcluster.cluster import Cluster as ControlPlane
 from devcluster.gitserver import GitServer
 from mooring.model.status import OperationState, RevisionHistory, SyncResult
 from mooring.names import REFRESH
@@ -369,17 +367,9 @@ class Rollbacks(RuleBasedStateMachine):
 
 
 def test_no_order_of_events_brings_back_what_was_left_or_has_failed_or_holds_up_what_is_new(
-    cluster: ControlPlane, namespace: str, redis_url: str, git_server: GitServer, tmp_path: Path
+    skiff_settings: Settings, git_server: GitServer
 ) -> None:
-    Rollbacks.skiff = Skiff(
-        Settings(
-            redis_url=redis_url,
-            kubeconfig=str(cluster.kubeconfig),
-            context=cluster.context,
-            namespace=namespace,
-            state_dir=str(tmp_path),
-        )
-    )
+    Rollbacks.skiff = Skiff(skiff_settings)
     Rollbacks.git = git_server
     more = int(os.environ.get("EXAMPLES", "0"))
     Rollbacks.TestCase.settings = settings(

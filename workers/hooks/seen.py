@@ -68,8 +68,7 @@ def see(
     }
     for one in before.values():
         if one.key not in kinds:
-            version = f"{one.group}/{one.version}" if one.group else one.version
-            kinds[one.key] = engine.api.discovery.find(version, one.kind)
+            kinds[one.key] = engine.api.discovery.find(one.api_version, one.kind)
 
     def read(key: ObjectKey) -> Live | None:
         kind = kinds[key]

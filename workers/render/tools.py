@@ -33,18 +33,27 @@ class Tool:
     version: str
 
 
+def program(name: str) -> tuple[str, Path, int, int] | None:
+    """Which program `name` is now, without asking it: its name, where it is, when it was changed, its size;
+    None when it is not on PATH."""
+    found = shutil.which(name)
+    if found is None:
+        return None
+    path = Path(found).resolve()
+    about = path.stat()
+    return name, path, about.st_mtime_ns, about.st_size
+
+
 def find(name: str) -> Tool:
     """`helm`, `jsonnet` (go-jsonnet) or `kustomize`. Asked for its version once, and again when the program
     was replaced.
 
     Raises RenderFailed when it is not on PATH, or says no version.
     """
-    found = shutil.which(name)
+    found = program(name)
     if found is None:
         raise RenderFailed(f"{name} is not on PATH: install it where the workers run")
-    path = Path(found).resolve()
-    about = path.stat()
-    return _asked(name, path, about.st_mtime_ns, about.st_size)
+    return _asked(*found)
 
 
 @functools.lru_cache(maxsize=8)

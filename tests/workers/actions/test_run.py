@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from devcluster.cluster import Cluster as ControlPlane
 from devcluster.gitserver import Repository
 from mooring.settings import Settings
 from mooring.store.outcomes import Outcome
@@ -62,18 +61,8 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def skiff(
-    cluster: ControlPlane, namespace: str, redis_url: str, git_repo: Repository, tmp_path: Path
-) -> Skiff:
-    skiff = Skiff(
-        Settings(
-            redis_url=redis_url,
-            kubeconfig=str(cluster.kubeconfig),
-            context=cluster.context,
-            namespace=namespace,
-            state_dir=str(tmp_path),
-        )
-    )
+def skiff(skiff_settings: Settings, namespace: str, git_repo: Repository) -> Skiff:
+    skiff = Skiff(skiff_settings)
     data = {"resource.customizations.actions.ConfigMap": COUNT}
     body = {
         "apiVersion": "v1",
