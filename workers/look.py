@@ -45,7 +45,7 @@ from workers.ignore.known_types import Types
 from workers.observe import Observed, begin, observe
 from workers.ownership import Whose, approved, owner
 from workers.permitted import Permitted, check_destination, check_namespace, check_objects, kept, permitted
-from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan, without_keys
+from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
 from workers.proof import due_again
 from workers.render.source import Drawn
 from workers.rollback import Ahead
@@ -279,8 +279,9 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         view,
         options(app, operation),
         decision.permission,
+        {hook.key for hook in hooks},
     )
-    found = kept(without_keys(found, {hook.key for hook in hooks}), checked.may)
+    found = kept(found, checked.may)
     rest: Plan | None = None
     words = _shared(engine, app, found)
     told = found.notices

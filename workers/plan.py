@@ -14,6 +14,7 @@ from mooring.keys import AppKey, ObjectKey
 from mooring.model.annotations import ignores_extraneous
 from mooring.model.hooks import wave_of
 from mooring.model.sync_options import Consent, Propagation, sync_options
+from mooring.names import APPLYSET_PART_OF
 from mooring.store.proofs import Proof
 from mooring.text import few
 from workers.applyset.inventory import Entry, Inventory, Writer
@@ -144,9 +145,11 @@ def plan(
     view: Viewpoint,
     options: Sequence[str],
     permission: Permission,
+    hooks: Collection[ObjectKey] = (),
 ) -> Plan:
-    """The plan that takes the cluster from `observed` to `wanted`. `options` are the
-    app's sync options as written, `schema(desired)` the identity of the schema that reads an object."""
+    """The plan that takes the cluster from `observed` to `wanted`. `options` are the app's sync options as
+    written, `schema(desired)` the identity of the schema that reads an object, `hooks` what Git has as hooks:
+    that has not left Git, and whoever runs them makes room for them."""
     steps = [
         write_step(item, observed.objects.get(item.key), proofs.get(item.key), schema(item), view)
         for item in wanted
@@ -163,7 +166,7 @@ def plan(
         for step in steps
         if step.verb is not Verb.REFUSE and entries[step.key] != inventory.entries.get(step.key)
     }
-    prunes, extras, gone, notices = _prunes(wanted, observed, inventory, view, options, permission)
+    prunes, extras, gone, notices = _prunes(wanted, observed, inventory, view, options, permission, hooks)
     notices += [
         Notice("SharedResourceWarning", f"{step.key.title}: {step.reason}")
         for step in refused
@@ -228,13 +231,19 @@ def _prunes(
     view: Viewpoint,
     options: Sequence[str],
     permission: Permission,
+    hooks: Collection[ObjectKey],
 ) -> tuple[list[Step], list[Extra], set[ObjectKey], list[Notice]]:
-    names = {item.key for item in wanted}
+    names = {item.key for item in wanted}.union(hooks)
     candidates: list[Step] = []
     extras: list[Extra] = []
     gone: set[ObjectKey] = set()
     notices: list[Notice] = []
     for key, entry in sorted(inventory.entries.items()):
+        if key in hooks:
+            live = observed.objects.get(key)
+            if key in observed.absent or (live and live.labels.get(APPLYSET_PART_OF) != view.applyset):
+                gone.add(key)  # what was kept has made room: a hook is not in the inventory
+            continue
         if key in names:
             continue
         if key in observed.absent:
@@ -352,16 +361,6 @@ def groups(
         tuple(waves[wave][key] for key in group)
         for wave in sorted(waves, reverse=last_first)
         for group in order(waves[wave])
-    )
-
-
-def without_keys(found: Plan, keys: Collection[ObjectKey]) -> Plan:
-    """`found` without the deletions of `keys`, and without a word about them: Git has them, as hooks."""
-    prunes = (tuple(step for step in group if step.key not in keys) for group in found.prunes)
-    return replace(
-        found,
-        prunes=tuple(group for group in prunes if group),
-        extras=tuple(extra for extra in found.extras if extra.key not in keys),
     )
 
 

@@ -26,7 +26,7 @@ from workers.impersonation import acting_api
 from workers.installation import ensure, find
 from workers.jobs import inputs_of, jobs
 from workers.observe import observe
-from workers.plan import Notice, Permission, plan, without_keys
+from workers.plan import Notice, Permission, plan
 from workers.render.files import Tree
 from workers.render.render import render
 from workers.render.source import Drawn, Rendered
@@ -135,8 +135,8 @@ def compared(
             view,
             app.spec.sync_options,
             permission,
+            {hook.key for hook in hooks},
         )
-        found = without_keys(found, {hook.key for hook in hooks})
         differences = compare(found if each else without_settled(found), api, executor, lambda _: "")
     gone = [_deleted(step.live) for group in found.prunes for step in group if step.live is not None]
     notices = (Notice("RenderWarning", text) for text in result.warnings)

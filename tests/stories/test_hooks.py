@@ -357,6 +357,8 @@ def test_a_job_that_was_kept_becomes_a_hook(ship: Ship, git_repo: Repository, na
     ship.synced("becomes", second)
     assert jobs(ship, namespace)["migrate"]["metadata"]["uid"] != born
     assert ship.resource("becomes", "migrate", "Job")["hook"] is True
+    ship.quiet()
+    ship.reconcile("becomes")
     assert not ship.app("becomes")["status"].get("conditions")
 
 

@@ -54,6 +54,7 @@ def planned(
     proofs: dict[ObjectKey, Proof] | None = None,
     options: Sequence[str] = (),
     rendered_elsewhere: Sequence[ObjectKey] = (),
+    hooks: Sequence[ObjectKey] = (),
 ) -> Plan:
     view = Viewpoint(
         APP,
@@ -63,9 +64,8 @@ def planned(
         lambda of: of in rendered_elsewhere,
     )
     observed = Observed({found.key: found for found in objects}, frozenset(absent))
-    return plan(
-        wanted, observed, Inventory(inventory or {}), proofs or {}, lambda _: "v1", view, options, permission
-    )
+    books = Inventory(inventory or {})
+    return plan(wanted, observed, books, proofs or {}, lambda _: "v1", view, options, permission, hooks)
 
 
 def steps(groups: tuple[tuple[Step, ...], ...]) -> list[Step]:
@@ -286,6 +286,20 @@ def test_what_claims_to_be_ours_and_is_nowhere_written_down_is_shown_and_left() 
     assert [notice.type for notice in found.notices] == ["OrphanedResourceWarning"]
     child = ours(WEB, owner_references=({"controller": True},))
     assert planned([], [child], permission=BY_HAND).notices == (), "children carry copies of our marks"
+
+
+def test_what_git_has_as_a_hook_has_not_left_it() -> None:
+    kept = ours(SETTINGS)
+    found = planned([], [kept], {SETTINGS: CREATED}, hooks=[SETTINGS])
+    assert not found.prunes and not found.extras and not found.notices
+    assert not found.gone, "until it has made room it is what the app has kept"
+
+
+def test_what_became_a_hook_leaves_the_inventory_without_a_word() -> None:
+    hook = ours(SETTINGS, labels={}, fields=())
+    found = planned([], [hook], {SETTINGS: CREATED}, hooks=[SETTINGS])
+    assert (found.gone, found.notices, found.extras) == ({SETTINGS}, (), ())
+    assert planned([], [], {SETTINGS: CREATED}, absent=[SETTINGS], hooks=[SETTINGS]).gone == {SETTINGS}
 
 
 def test_prunes_can_be_left_for_later() -> None:
