@@ -134,7 +134,7 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
             return waits
         memory = replace(engine.applications.state(scene.app), tried="")
         claim = engine.applications.claim(scene.app, state, memory)
-        state = report.ended(state, "Error", "ended: syncs are not automated any more", now())
+        state = report.ended(state, "Error", "ended: syncs are not automated any more", now(engine))
         tell.synced(scene.app, state)
         scene = replace(scene, app=claim.app)
     return concluded(engine, scene, line, state, found.seen, extras, claim=claim)

@@ -11,7 +11,8 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from celery import Celery
@@ -39,7 +40,8 @@ from mooring.names import (
     TASK_WATCH,
 )
 from mooring.repourl import masked
-from mooring.store.connection import QUEUE, broker_url
+from mooring.store.clock import Clock
+from mooring.store.connection import QUEUE, broker_url, connect
 from mooring.store.due import Step
 from workers import transport
 
@@ -66,13 +68,18 @@ QUEUE_OF = {
 
 
 class Discreet(Celery):  # type: ignore[misc]
-    """Celery whose events show arguments without the credentials of the URLs among them."""
+    """Celery whose events show arguments without the credentials of the URLs among them, and whose tasks
+    expire by `seconds`: the clock that all processes share."""
+
+    seconds: Callable[[], float] = staticmethod(time.time)
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         if options.get("argsrepr") is None:
             options["argsrepr"] = saferepr(shown(args or []), _LONGEST)
         if options.get("kwargsrepr") is None:
             options["kwargsrepr"] = saferepr(shown(kwargs or {}), _LONGEST)
+        if isinstance(within := options.get("expires"), int | float):
+            options["expires"] = datetime.fromtimestamp(self.seconds() + within, UTC)
         return super().send_task(name, args, kwargs, **options)
 
 
@@ -93,6 +100,7 @@ def make(name: str, redis_url: str) -> Celery:
     assert _HARD_LIMIT_S < _VISIBILITY_S, "a task must be ended before Redis hands it to another worker"
     transport.use()
     app = Discreet(name, broker=broker_url(redis_url), set_as_current=False)
+    app.seconds = Clock(connect(redis_url))
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",

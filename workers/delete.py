@@ -130,7 +130,9 @@ def _delete(engine: Engine, app: Application, turn: Turn) -> Ending:
         return _stuck(engine, app, late, found)
     message = few_reasons(failures, _SHOWN) or waiting(found)
     _say(engine, app, [Notice(DELETING, message)], found)
-    return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
+    return Ending(
+        look_again_s=in_proportion(engine, app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION
+    )
 
 
 def _hooks(engine: Engine, app: Application, turn: Turn, phase: Around) -> Ending | None:
@@ -152,7 +154,9 @@ def _hooks(engine: Engine, app: Application, turn: Turn, phase: Around) -> Endin
 
 def _waits(engine: Engine, app: Application, waits: Waits) -> Ending:
     _say(engine, app, [Notice(DELETING, waits.why)], waits=waits)
-    return Ending(look_again_s=in_proportion(app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION)
+    return Ending(
+        look_again_s=in_proportion(engine, app.metadata.deletion_timestamp, *_GONE_YET_S), why=DELETION
+    )
 
 
 def _site(engine: Engine, app: Application) -> _Site:
@@ -300,7 +304,7 @@ def _called_off(engine: Engine, app: Application) -> Application:
         # What hooks have left is found by what is told of them.
         known = state.sync_result.resources if state is not None and state.sync_result is not None else ()
         named, several = revisions_of(waits.sync), bool(waits.sync and waits.sync.revisions)
-        state = report.running(waits, Pinned((), named, several), now())
+        state = report.running(waits, Pinned((), named, several), now(engine))
         state = state.model_copy(update={"sync_result": SyncResult(revision="", resources=known)})
     assert state is not None
     return tell.cut_short(engine, app, state, "Error", _CALLED_OFF)
@@ -317,8 +321,10 @@ def _stuck(
     if news:
         _log.warning("application %s %s", app.key, message)
         engine.applications.event(after, "Warning", DELETION_ERROR, message)
-    since = next((c.last_transition_time for c in after.status.conditions if c.message == message), now())
-    return Ending(message, in_proportion(since, *_STUCK_S), DELETION)
+    since = next(
+        (c.last_transition_time for c in after.status.conditions if c.message == message), now(engine)
+    )
+    return Ending(message, in_proportion(engine, since, *_STUCK_S), DELETION)
 
 
 def _say(
@@ -339,7 +345,7 @@ def _say(
     ]
     there = tuple(one for one in app.status.resources if one.key not in gone)
     status = app.status.model_copy(
-        update={"conditions": report.conditions(app, notices, now()), "resources": there}
+        update={"conditions": report.conditions(app, notices, now(engine)), "resources": there}
     )
     state = replace(
         engine.applications.state(app),

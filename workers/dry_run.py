@@ -30,7 +30,7 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
     """
     before = scene.app.status.operation_state
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
-    begun = report.running(scene.decision.operation, scene.pinned, report.later(now(), before))
+    begun = report.running(scene.decision.operation, scene.pinned, report.later(now(engine), before))
     claim = engine.applications.claim(scene.app, begun, gave_way_to_less(engine, scene))
     hooks = to_run(scene.hooks, scene.decision.operation)
     tried = trial(scene.plan, engine.api, engine.executor, scene.view, engine.schemas, missing, hooks)
@@ -44,7 +44,9 @@ def dry_run(engine: Engine, scene: Scene, line: Timeline, missing: Collection[st
         *(_pruned(step) for group in scene.plan.prunes for step in group),
     ]
     known = before.sync_result.managed_namespace_metadata if before and before.sync_result else None
-    ended = report.finished(claim.state, scene.pinned, scene.plan, Applied(tuple(outcomes)), now(), known)
+    ended = report.finished(
+        claim.state, scene.pinned, scene.plan, Applied(tuple(outcomes)), now(engine), known
+    )
     if ended.phase == "Succeeded":
         ended = ended.model_copy(update={"message": "successfully synced (dry run)"})
     else:

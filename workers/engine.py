@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import os
 import socket
-import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import redis
 
 from mooring.names import DEPLOY, TASK_TURN
 from mooring.settings import Settings
+from mooring.store.clock import Clock
 from mooring.store.connection import connect as connect_redis
 from mooring.store.due import DueSteps, Step
 from mooring.store.ledger import Ledger
@@ -56,7 +56,8 @@ class _Executor(ThreadPoolExecutor):
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Connections and stores. `send` puts a task on its queue; `clock` gives seconds since the epoch.
+    """Connections and stores. `send` puts a task on its queue; `clock` gives seconds since the epoch,
+    the same in all processes.
 
     `api` is for what an app asks for, perhaps in another's name (workers/impersonation.py); `own` writes in
     Mooring's: inventories, and what is nobody's any more.
@@ -89,7 +90,7 @@ class Engine:
     outcomes: Outcomes
     git_patience_s: float  # how long this process waits for a Git host
     render_patience_s: float  # and for a render, before that goes on elsewhere; 0: until its end
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float]
 
     def wake(self, turn: str, wishes: Mapping[str, str], *, standing: bool = False) -> None:
         """Have somebody work on the turn for `wishes`, unless somebody is to already (Turns.want)."""
@@ -108,6 +109,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
     mirrors = settings.state_directory() / "mirrors"
     renders = settings.state_directory() / "renders"
     client = connect_redis(settings.redis_url)
+    clock = Clock(client)
     cluster = connect_cluster(settings.kubeconfig or None, settings.context or None)
     api = cluster.api()
     sandbox = Sandbox(settings)
@@ -122,7 +124,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         send=send,
         redis=client,
         ledger=Ledger(client, keep_finished=settings.keep_finished),
-        turns=Turns(client, time.time, settings.lease_s),
+        turns=Turns(client, clock, settings.lease_s),
         due=DueSteps(client),
         outstanding=Outstanding(client),
         proofs=Proofs(client),
@@ -137,7 +139,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         mirrors=mirrors,
         bundles=Bundles(api, settings.namespace, installation),
         schemas=Schemas(),
-        answers=Answers(time.time),
+        answers=Answers(clock),
         judges=Judges(applications.config, sandbox),
         actions=Actions(applications.config, sandbox),
         outcomes=Outcomes(client),
@@ -145,4 +147,5 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         git_patience_s=min(patience_s or settings.git_timeout_s, settings.git_timeout_s),
         render_patience_s=patience_s,
         worker=f"{socket.gethostname()}:{os.getpid()}",
+        clock=clock,
     )

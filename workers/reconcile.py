@@ -64,12 +64,12 @@ def _proved(engine: Engine, apps: Sequence[Application]) -> frozenset[AppKey]:
     schema = identities(engine.api, kinds)
     there = _listed(engine, kinds, judge)
     proofs = engine.proofs.load_all(engine.api.cluster, [one.app.key for one in candidates])
-    moment, every = engine.clock(), engine.settings.reconcile_s
+    moment, every, now = engine.clock(), engine.settings.reconcile_s, tell.now(engine)
     proved = frozenset(
         one.app.key
         for one in candidates
         if not any(due_again(key, moment, every) for key in one.kinds)
-        and _stands(one, there.get(one.parent.applyset, {}), proofs[one.app.key], schema, judge)
+        and _stands(one, there.get(one.parent.applyset, {}), proofs[one.app.key], schema, judge, now)
     )
     if judge.problems:  # each app is to say so for itself
         return frozenset()
@@ -89,7 +89,7 @@ def _candidates(engine: Engine, apps: Sequence[Application]) -> list[_Candidate]
     for app in apps:
         known = bases.get(app.key)
         parent = Parent(app.key, engine.installation.id, engine.settings.namespace)
-        if known is None or (live := parents.get(parent.name)) is None or overdue(app, tell.now()):
+        if known is None or (live := parents.get(parent.name)) is None or overdue(app, tell.now(engine)):
             continue
         if HOOKS in live.annotations:  # strays of theirs are found by a look only
             continue
@@ -129,6 +129,7 @@ def _stands(
     proofs: Mapping[ObjectKey, Proof],
     schema: Callable[[Kind], str],
     judge: Judge,
+    now: str,
 ) -> bool:
     """Whether just the objects of `one` are there, each as it was applied, and as healthy as it was."""
     if there.keys() != one.kinds.keys():
@@ -141,4 +142,4 @@ def _stands(
     if external_urls(one.app.metadata.annotations, there.values()) != one.app.status.summary.external_urls:
         return False
     health = {key: judge.assess(live.body) for key, live in there.items() if live.body is not None}
-    return report.with_health(one.app, health, tell.now()).resources == one.app.status.resources
+    return report.with_health(one.app, health, now).resources == one.app.status.resources

@@ -17,6 +17,7 @@ from celery import Celery
 from celery.signals import setup_logging, worker_process_init
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
+from celery.worker.state import revoked as revoked_tasks
 
 from mooring import logs
 from mooring.errors import MooringError
@@ -112,7 +113,18 @@ def _plain(message: Any) -> bool:
         return False
 
 
-class Bare(Request):  # type: ignore[misc]
+class Timely(Request):  # type: ignore[misc]
+    """A task as a worker has it. It has expired when it has by the clock by which it was sent: by its own, a
+    worker some seconds ahead would do nothing of what beat asks for."""
+
+    def maybe_expire(self) -> bool | None:
+        if self.expires and self.expires.timestamp() < self.app.seconds():
+            revoked_tasks.add(self.id)
+            return True
+        return None
+
+
+class Bare(Timely):
     """A request whose headers bring no further tasks either."""
 
     def __init__(self, message: Any, **options: Any) -> None:
@@ -143,6 +155,7 @@ def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
         send(app, completed(step, engine().turns, lambda turn: follow.moving(engine(), turn)))
 
     app.conf.worker_consumer = Lively
+    app.Task.Request = Timely
     if pool == "intake":
         intake_tasks(gated(app), engine)
     else:

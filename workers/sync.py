@@ -101,7 +101,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     memory = gave_way_to_less(engine, scene)
     if scene.rest is None:
         memory = replace(memory, tried=scene.content, failed="", deployed=scene.given, bad=scene.bad)
-    begun = report.running(decision.operation, scene.pinned, report.later(now(), state), resumed)
+    begun = report.running(decision.operation, scene.pinned, report.later(now(engine), state), resumed)
     claim = engine.applications.claim(app, begun, memory)
     fence = Fence(lambda: engine.applications.holds(claim), Successor(engine, claim).wants)
     hooks = HooksOfSync(engine, claim, scene.hooks, scene.parent, fence)
@@ -116,7 +116,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         scene.pinned,
         scene.plan,
         applied,
-        now(),
+        now(engine),
         managed_namespace.managed(app),
         hooks.results,
     )
@@ -129,7 +129,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
             finished = report.tried_again(finished, message)
             retried = Ending(message, wait, _retry(decision.operation))
         elif applied.begun and hooks.waves(Phase.SYNC_FAIL):
-            finished, after = _after_failure(hooks, finished)
+            finished, after = _after_failure(engine, hooks, finished)
             applied = replace(applied, hooks=(*applied.hooks, *after))
     if not applied.waits:
         hooks.clean_up((FAILED,) if retried else (SUCCEEDED, FAILED))
@@ -146,7 +146,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         tried=scene.rest is None,
     )
     if applied.waits:
-        return _waits(finished, hooks)
+        return _waits(engine, finished, hooks)
     if applied.failed:
         ended = retried or Ending(failure=finished.message)
     else:
@@ -186,7 +186,9 @@ def _wait_for_others(engine: Engine, scene: Scene, line: Timeline, why: str) -> 
     if in_order and not decision.by_hand:
         return concluded(engine, scene, line, state, found.seen, extras)
     if decision.by_hand and not (decision.resumes and state is not None and state.message == why):
-        begun = report.running(decision.operation, scene.pinned, now(), state if decision.resumes else None)
+        begun = report.running(
+            decision.operation, scene.pinned, now(engine), state if decision.resumes else None
+        )
         claim = engine.applications.claim(app, begun.model_copy(update={"message": why}))
         scene, state = replace(scene, app=claim.app), claim.state
     scene = replace(scene, notices=(*scene.notices, Notice(DEPENDENCY_WAITING, why)))
@@ -207,16 +209,18 @@ def _retry(operation: Operation) -> str:
     return RETRY_NEWEST if operation.retry.refresh else RETRY
 
 
-def _after_failure(hooks: HooksOfSync, failed: OperationState) -> tuple[OperationState, tuple[Ran, ...]]:
+def _after_failure(
+    engine: Engine, hooks: HooksOfSync, failed: OperationState
+) -> tuple[OperationState, tuple[Ran, ...]]:
     """Take the SyncFail hooks one step further: the operation's state then, and how they stand."""
     hooks.state = failed.model_copy(update={"phase": "Running", "finished_at": ""})
     ran = after_failure(hooks)
-    return report.failed(report.with_hooks(failed, hooks.results), ran, now()), ran
+    return report.failed(report.with_hooks(failed, hooks.results), ran, now(engine)), ran
 
 
 def _go_on_failing(engine: Engine, scene: Scene, line: Timeline, claim: Claim, hooks: HooksOfSync) -> Ending:
     """Of a sync that has failed, only the SyncFail hooks go on: nothing else is written any more."""
-    finished, ran = _after_failure(hooks, claim.state)
+    finished, ran = _after_failure(engine, hooks, claim.state)
     applied = Applied((), hooks=ran)
     if not applied.waits:
         hooks.clean_up((SUCCEEDED, FAILED))
@@ -227,14 +231,16 @@ def _go_on_failing(engine: Engine, scene: Scene, line: Timeline, claim: Claim, h
     scene = replace(scene, app=hooks.app, hooks=replace(scene.hooks, lives=hooks.lives))
     concluded(engine, scene, line, finished, found.seen, extras, claim=claim, tried=scene.rest is None)
     if applied.waits:
-        return _waits(finished, hooks)
+        return _waits(engine, finished, hooks)
     _tell_end(engine, scene, finished, failed=True)
     return Ending(failure=finished.message)
 
 
-def _waits(state: OperationState, hooks: HooksOfSync) -> Ending:
+def _waits(engine: Engine, state: OperationState, hooks: HooksOfSync) -> Ending:
     """What is waited for is looked at again, the less often the longer it takes."""
-    return Ending(state.message, in_proportion(hooks.since or state.started_at, *_HEALTHY_YET_S), WAVE)
+    return Ending(
+        state.message, in_proportion(engine, hooks.since or state.started_at, *_HEALTHY_YET_S), WAVE
+    )
 
 
 def _tell_end(engine: Engine, scene: Scene, state: OperationState, *, failed: bool) -> None:
@@ -327,7 +333,9 @@ def busy(engine: Engine, scene: Scene) -> Ending | None:
     state, why = scene.app.status.operation_state, still_busy(engine, scene.hooks)
     if not why:
         return None
-    return Ending(why, in_proportion(state.started_at if state else now(), *_HEALTHY_YET_S), WAVE)
+    return Ending(
+        why, in_proportion(engine, state.started_at if state else now(engine), *_HEALTHY_YET_S), WAVE
+    )
 
 
 def _differs(engine: Engine, scene: Scene) -> bool:

@@ -93,13 +93,13 @@ def concluded(
         extras,
         notices,
         operation,
-        now(),
+        now(engine),
         scene.hooks.shown,
         scene.judge,
     )
     if scene.judge.problems:  # known only now
         notices += [Notice(HEALTH_WARNING, said) for said in scene.judge.problems.values()]
-        status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now())})
+        status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now(engine))})
     if scene.ahead is not None:
         status = rollback.as_git_has_it(status, scene.app, scene.wanted, scene.ahead)
     in_sync = status.sync is not None and status.sync.status == report.SYNCED
@@ -107,7 +107,7 @@ def concluded(
     if applied is None and not in_sync and memory.failed == scene.content:
         # It is not tried again by itself: who looks later must see why.
         notices.append(Notice(SYNC_ERROR, _why_failed(operation)))
-        status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now())})
+        status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now(engine))})
     git = scene.ahead or scene
     # What an operation has brought in the place of what Git has tells nothing about the next push.
     apart = scene.ahead is None and scene.seen != scene.given
@@ -149,7 +149,7 @@ def concluded(
         engine.due.put(step, engine.clock() + 2.0)
     if in_sync:
         bound(engine, app, scene.hooks.wanted, whole=True)
-    return look_again(app)
+    return look_again(engine, app)
 
 
 def _basis(engine: Engine, scene: Scene, app: Application) -> str:
@@ -159,11 +159,11 @@ def _basis(engine: Engine, scene: Scene, app: Application) -> str:
         return ""
 
 
-def look_again(app: Application) -> Ending:
+def look_again(engine: Engine, app: Application) -> Ending:
     """The ending of a look after which `app` waits for nothing but its health, if for anything."""
     health = app.status.health
     if health.status == "Progressing":
-        return Ending(look_again_s=in_proportion(health.last_transition_time, *_LOOK_AGAIN))
+        return Ending(look_again_s=in_proportion(engine, health.last_transition_time, *_LOOK_AGAIN))
     return Ending()
 
 
@@ -230,9 +230,9 @@ def refused(engine: Engine, key: AppKey, error: Refused, edition: str = "") -> E
     if isinstance(error, (GitRefused, RemoteRefused)):
         # Mended at its host, by a first push or a new credential, and nothing tells us when.
         since = next(
-            (c.last_transition_time for c in app.status.conditions if c.message == str(error)), now()
+            (c.last_transition_time for c in app.status.conditions if c.message == str(error)), now(engine)
         )
-        return Ending(str(error), in_proportion(since, *_ASK_GIT_AGAIN), LOOK)
+        return Ending(str(error), in_proportion(engine, since, *_ASK_GIT_AGAIN), LOOK)
     return Ending(failure=str(error))
 
 
@@ -256,13 +256,13 @@ def _end_unbegun(
 ) -> tuple[Claim, OperationState]:
     named, several = revisions_of(wanted.sync), bool(wanted.sync and wanted.sync.revisions)
     began = report.running(
-        wanted, Pinned((), named, several), report.later(now(), app.status.operation_state)
+        wanted, Pinned((), named, several), report.later(now(engine), app.status.operation_state)
     )
     # What still runs of the one that gives way is known by this alone.
     known = hook_results(app.status.operation_state).values()
     began = report.with_hooks(began, (one for one in known if one.hook_phase == RUNNING))
     claim = engine.applications.claim(app, began)
-    ended = report.ended(claim.state, "Error", why, now())
+    ended = report.ended(claim.state, "Error", why, now(engine))
     synced(claim.app, ended)
     return claim, ended
 
@@ -273,9 +273,9 @@ def terminated(engine: Engine, app: Application, state: OperationState) -> Appli
     https://argo-cd.readthedocs.io/en/stable/user-guide/commands/argocd_app_terminate-op/
     """
     claim = engine.applications.claim(app, state)
-    ended = report.ended(state, "Failed", TERMINATED, now())
+    ended = report.ended(state, "Failed", TERMINATED, now(engine))
     synced(app, ended)
-    status = report.failed_status(claim.app, [Notice(SYNC_ERROR, TERMINATED)], ended, now())
+    status = report.failed_status(claim.app, [Notice(SYNC_ERROR, TERMINATED)], ended, now(engine))
     memory = engine.applications.state(claim.app)
     after = engine.applications.report(claim.app, status, replace(memory, failed=memory.tried), claim)
     engine.applications.event(after, "Warning", "OperationCompleted", TERMINATED)
@@ -304,7 +304,7 @@ def gave_way(engine: Engine, app: Application, to: Pinned) -> Application:
 def cut_short(engine: Engine, app: Application, state: OperationState, phase: str, why: str) -> Application:
     """End the operation `state` as it stands; nothing else changes. The app then."""
     claim = engine.applications.claim(app, state)
-    ended = report.ended(state, phase, why, now())
+    ended = report.ended(state, phase, why, now(engine))
     synced(claim.app, ended)
     return _ended(engine, claim, ended, engine.applications.state(claim.app))
 
@@ -321,9 +321,9 @@ def moved(engine: Engine, app: Application, to: Pinned) -> None:
         show(engine, after)
 
 
-def in_proportion(since: str, least: float, most: float) -> float:
+def in_proportion(engine: Engine, since: str, least: float, most: float) -> float:
     """Seconds to wait, half as long as it has been like this, within the bounds."""
-    passed = (datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()
+    passed = engine.clock() - datetime.fromisoformat(since).timestamp()
     return min(max(passed / 2, least), most)
 
 
@@ -345,7 +345,7 @@ def _failed(
     claim: Claim | None = None,
     edition: str = "",
 ) -> None:
-    status = report.failed_status(app, notices, operation, now())
+    status = report.failed_status(app, notices, operation, now(engine))
     state = engine.applications.state(app)
     with contextlib.suppress(MooringError):  # projects that cannot be read keep nothing from being told
         state = replace(state, spec=edition or engine.applications.edition(app))
@@ -382,6 +382,6 @@ def show(engine: Engine, app: Application) -> None:
     )
 
 
-def now() -> str:
+def now(engine: Engine) -> str:
     """The time as the API server writes it (RFC 3339, seconds)."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(engine.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -44,10 +44,10 @@ def vitals(engine: Engine, app: Application, edition: str, turn: Turn) -> tell.E
     health = {key: judge.assess(live.body or {}) for key, live in seen.items()}
     if judge.problems:  # it is a condition, too
         return None
-    status = report.with_health(app, health, tell.now())
+    status = report.with_health(app, health, tell.now(engine))
     after = engine.applications.report(app, status, engine.applications.state(app))
     tell.show(engine, after)
-    return tell.look_again(after)
+    return tell.look_again(engine, after)
 
 
 def _progressing(app: Application) -> frozenset[ObjectKey]:

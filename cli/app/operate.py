@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -103,13 +102,15 @@ def _is(operation: Operation, asked: Asked) -> bool:
 
 def hurry(settings: Settings, key: AppKey, wishes: Mapping[str, str]) -> None:
     """Have a worker take it up now. Without Redis it is taken up when beat looks at the objects next."""
+    from mooring.store.clock import Clock
     from mooring.store.turns import Turns
     from workers.celery_app import make, send
 
     try:
         url = redis_url(settings)
         turn = f"app:{key}"
-        if Turns(redis_client(settings), time.time).want(turn, wishes):
+        client = redis_client(settings)
+        if Turns(client, Clock(client)).want(turn, wishes):
             send(make("mooring-cli", url), Step(TASK_TURN, (turn,), DEPLOY))
     except MooringError as error:
         click.echo(f"not hurried ({error}); beat looks every 2 s", err=True)

@@ -33,7 +33,7 @@ class Gate:
         self._namespace = namespace
         self._name = f"gate-{secrets.token_hex(5)}.mooring.test"
         self._open = threading.Event()
-        self._asked: list[str] = []
+        self.asked: list[str] = []  # the names of what was held
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ class Gate:
 
     def waits(self, name: str) -> None:
         """Waits until a write of the object `name` is held here."""
-        until(f"the write of {name} to be held", lambda: name in self._asked)
+        until(f"the write of {name} to be held", lambda: name in self.asked)
 
     def open(self) -> None:
         """Lets everything pass, now and later."""
@@ -76,15 +76,15 @@ class Gate:
     def _hold(self, request: Any) -> None:
         labels = (request.get("object") or {}).get("metadata", {}).get("labels") or {}
         if labels.get(LABEL) == "closed" and not request.get("dryRun"):
-            self._asked.append(request["name"])
+            self.asked.append(request["name"])
             self._open.wait(_LONGEST_S)
         elif labels.get(LABEL) == "probe":
-            self._asked.append(request["name"])
+            self.asked.append(request["name"])
 
     def _answers(self) -> bool:
         probe = {"metadata": {"name": "gate-probe", "labels": {LABEL: "probe"}}}
         devcluster.ask(self._cluster, f"/api/v1/namespaces/{self._namespace}/configmaps?dryRun=All", probe)
-        return "gate-probe" in self._asked
+        return "gate-probe" in self.asked
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True, name="gate").start()

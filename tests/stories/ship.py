@@ -68,6 +68,7 @@ class Ship:
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     port: int = 0
     metrics: dict[str, int] = field(default_factory=dict)  # ports, by the names of processes
+    environs: dict[str, Mapping[str, str]] = field(default_factory=dict)  # more variables, by the same
 
     # --- processes ----------------------------------------------------------------------------
     def start(self, *names: str) -> None:
@@ -119,6 +120,7 @@ class Ship:
             }
             module = modules.get(kind, ["workers.run", kind])
             argv = [sys.executable, "-m", *module]
+        environ |= self.environs.get(name, {})
         log = (self.directory / f"{name}.log").open("ab")
         self.children[name] = subprocess.Popen(
             argv, env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True

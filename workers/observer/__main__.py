@@ -16,6 +16,7 @@ from mooring.loop import Loop
 from mooring.metrics import PULSE_EVERY_S
 from mooring.names import OBSERVER_LEASE
 from mooring.settings import Settings
+from mooring.store.clock import Clock
 from mooring.store.connection import connect
 from mooring.store.turns import Turns
 from workers.apps.directory import DirectoryApplications
@@ -47,7 +48,7 @@ def main() -> None:
         hold(client, OBSERVER_LEASE, OBSERVER, _loop.turned)
         api = _reach(settings)
         app = make("mooring-observer", settings.redis_url)
-        turns = Turns(client, time.time, settings.lease_s)
+        turns = Turns(client, Clock(client), settings.lease_s)
         applications = _applications(settings, api)
         judges = Judges(applications.config, Sandbox(settings))
         observer = Observer(

@@ -1,0 +1,38 @@
+"""What time it is for all processes of an installation: Redis' time, on whatever machine they run.
+
+Leases, due steps and the times of a status are written by one process and judged by another. By their own
+clocks, a worker five minutes ahead of the others would take for dead whoever is at work, and one behind would
+wait for what is long due.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import redis
+
+from mooring.errors import MooringError
+
+_ASKED_EVERY_S = 10.0
+
+
+class Clock:
+    """Seconds since the epoch as the Redis of `client` has them. Safe for threads.
+
+    Redis is asked every ten seconds. While it does not answer, what it said last goes on; before it has ever
+    answered, the machine's own clock is all there is. Raises nothing.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+        self._began = time.time() - time.monotonic()  # what the epoch's seconds were at monotonic 0
+        self._ask_at = 0.0
+
+    def __call__(self) -> float:
+        if time.monotonic() >= self._ask_at:
+            self._ask_at = time.monotonic() + _ASKED_EVERY_S
+            with suppress(MooringError, redis.RedisError):
+                seconds, micros = self._redis.time()
+                self._began = seconds + micros / 1e6 - time.monotonic()
+        return self._began + time.monotonic()
