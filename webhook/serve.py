@@ -7,7 +7,6 @@ between requests. benchmarks/README.md has the figures that this was chosen by.
 from __future__ import annotations
 
 import contextlib
-import gc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from mooring import exporter, logs
+from mooring.garbage import settle
 from mooring.settings_web import WebSettings
 
 if TYPE_CHECKING:
@@ -63,9 +63,7 @@ def run(settings: WebSettings, host: str, port: int, workers: int) -> None:
 
         # Made before the fork: started once, and its memory shared.
         app = create_app(settings)
-        # What is here now stays: looking through it for garbage again and again would hold up answers.
-        gc.collect()
-        gc.freeze()
+        settle()
         serve(app, settings, host, port, workers, **options)
 
 

@@ -6,7 +6,6 @@ and so that what the web tier may put on a queue meets a worker that knows a sin
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import sys
@@ -21,6 +20,7 @@ from celery.worker.state import revoked as revoked_tasks
 
 from mooring import logs
 from mooring.errors import MooringError
+from mooring.garbage import settle
 from mooring.metrics import PULSE_EVERY_S, pulse
 from mooring.names import TASK_DELIVER
 from mooring.settings import Settings
@@ -179,7 +179,7 @@ def main(pool: str) -> None:
     try:
         if pool == "intake":
             engine()
-            _settle()
+            settle()
         else:
             _prepare(settings)
             start(settings, lambda _: None).executor.shutdown()  # refuse to start before the pool forks
@@ -189,7 +189,7 @@ def main(pool: str) -> None:
     @worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
     def warm(**_: Any) -> None:
         engine()
-        _settle()
+        settle()
 
     kind = ["--pool=solo"] if pool == "intake" else [f"--concurrency={_PROCESSES[pool]}"]
     queues, name = f"--queues={','.join(QUEUES[pool])}", f"--hostname={pool}@%h"
@@ -213,13 +213,6 @@ def _prepare(settings: Settings) -> None:
 
 def _set_up_already(**_: Any) -> None:
     """Who listens to this signal of Celery's keeps it from setting up logging its own way."""
-
-
-def _settle() -> None:
-    """What is here once a worker has started stays: looking through it again and again for garbage would
-    hold up a push by 40 ms now and then."""
-    gc.collect()
-    gc.freeze()
 
 
 if __name__ == "__main__":

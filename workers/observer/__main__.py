@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 
 from mooring import exporter, logs
 from mooring.errors import ClusterUnavailable, MooringError
+from mooring.garbage import settle
 from mooring.loop import Loop
 from mooring.metrics import PULSE_EVERY_S
 from mooring.names import OBSERVER_LEASE
@@ -54,6 +55,7 @@ def main() -> None:
         observer = Observer(
             api, applications, settings.namespace, turns, lambda step: send(app, step), judges
         )
+        settle()
         observer.run(_loop.turned)
     except MooringError as error:
         sys.exit(f"mooring observer: {error}")
