@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
 from typing import Any, Final
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 import urllib3
@@ -36,6 +36,8 @@ from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, Mooring
 from workers import metrics
 from workers.cluster.decode import decode
 from workers.cluster.identity import Identity
+
+Pool = urllib3.PoolManager | urllib3.HTTPConnectionPool
 
 JSON: Final = "application/json"
 POOL_SIZE: Final = 32
@@ -109,7 +111,7 @@ class Transport:
         self._configuration = configuration
         self._loaded_at = monotonic()
         self._host: str = configuration.host.rstrip("/")
-        self._pool = _pool(configuration)
+        self._pool, self._before_path = _pool(configuration)
         self._authorization, self._asked_at = "", -_ASKED_EVERY
 
     @property
@@ -136,7 +138,7 @@ class Transport:
         target = f"{path}?{urlencode(list(query))}" if query else path
         data = None if body is None else _encode(body)
         for attempt in ("first", "with fresh credentials"):
-            pool, host, authorization = self._credentials()
+            pool, before, authorization = self._credentials()
             headers = urllib3.HTTPHeaderDict({"Accept": accept, "User-Agent": "mooring"})
             if data is not None:
                 headers["Content-Type"] = content_type
@@ -146,7 +148,7 @@ class Transport:
                 headers.add(name, value)
             began, code = monotonic(), "none"
             try:
-                answer = self._send(pool, method, host + target, data, headers)
+                answer = self._send(pool, method, before + target, data, headers)
                 code = str(answer.status)
             finally:
                 metrics.requested(method, path, content_type, code, monotonic() - began)
@@ -173,13 +175,13 @@ class Transport:
         Raises as `request`; ClusterUnavailable also while it is read.
         """
         target = f"{path}?{urlencode(list(query))}" if query else path
-        pool, host, authorization = self._credentials()
+        pool, before, authorization = self._credentials()
         headers = urllib3.HTTPHeaderDict({"Accept": accept, "User-Agent": "mooring"})
         if authorization:
             headers["Authorization"] = authorization
         for name, value in identity.headers:
             headers.add(name, value)
-        answer = self._send(pool, "GET", host + target, None, headers, endless=True, idle_s=idle_s)
+        answer = self._send(pool, "GET", before + target, None, headers, endless=True, idle_s=idle_s)
         try:
             if answer.status >= 300:
                 raise refusal("GET", path, answer.status, answer.read(), answer.headers.get("Retry-After"))
@@ -193,7 +195,8 @@ class Transport:
         except (HTTPError, OSError) as error:
             raise ClusterUnavailable(f"{self.host} hung up: {_reason(error)}") from error
 
-    def _credentials(self) -> tuple[urllib3.PoolManager, str, str]:
+    def _credentials(self) -> tuple[Pool, str, str]:
+        """Who sends, what stands before the path there, and with which authorization."""
         with self._lock:  # refreshing may run an exec plugin, once
             if monotonic() - self._asked_at >= _ASKED_EVERY:
                 try:
@@ -203,9 +206,9 @@ class Transport:
                     raise ClusterUnavailable(message) from error
                 self._authorization = settings.get("BearerToken", {}).get("value") or ""
                 self._asked_at = monotonic()
-            return self._pool, self._host, self._authorization
+            return self._pool, self._before_path, self._authorization
 
-    def _reload(self, refused: urllib3.PoolManager) -> bool:
+    def _reload(self, refused: Pool) -> bool:
         """True when another credential may be tried than the one `refused` used."""
         with self._lock:
             if self._pool is not refused:
@@ -222,7 +225,7 @@ class Transport:
 
     def _send(
         self,
-        pool: urllib3.PoolManager,
+        pool: Pool,
         method: str,
         url: str,
         data: bytes | None,
@@ -378,15 +381,16 @@ def _encode(body: Any) -> bytes:
         return json.dumps(body).encode()
 
 
-def _pool(configuration: Configuration) -> urllib3.PoolManager:
-    """The package's own pool (proxies, SOCKS, server name), with our limits.
+def _pool(configuration: Configuration) -> tuple[Pool, str]:
+    """The package's own pool (proxies, SOCKS, server name), with our limits, and what stands before the path
+    of a request to it: nothing where all of them go to this one server, which saves finding it each time.
 
     The certificates are read into memory here: the package keeps them in temporary files that
     vanish with the process that wrote them, forked siblings notwithstanding. Raises ClusterRefused for
     what is no certificate, and a key that does not belong to one.
     """
     configuration.connection_pool_maxsize = POOL_SIZE
-    pool: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
+    manager: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
     context = urllib3.util.ssl_.create_urllib3_context()
     context.check_hostname = bool(configuration.verify_ssl)
     context.verify_mode = ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE
@@ -403,7 +407,10 @@ def _pool(configuration: Configuration) -> urllib3.PoolManager:
             "certificate-authority and client-certificate in the kubeconfig, or ca.crt in the pod"
         ) from error
     for key in ("ca_certs", "ca_cert_data", "cert_file", "key_file", "cert_reqs"):
-        pool.connection_pool_kw.pop(key, None)
-    pool.connection_pool_kw["ssl_context"] = context
-    pool.connection_pool_kw["timeout"] = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
-    return pool
+        manager.connection_pool_kw.pop(key, None)
+    manager.connection_pool_kw["ssl_context"] = context
+    manager.connection_pool_kw["timeout"] = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+    host = configuration.host.rstrip("/")
+    if manager.proxy is not None and host.startswith("http://"):
+        return manager, host  # such a proxy is asked for whole URLs
+    return manager.connection_from_url(host), urlsplit(host).path

@@ -9,14 +9,17 @@ import secrets as random
 import socket
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 import yaml
+from kubernetes.client import Configuration
 
 from devcluster.cluster import Cluster as ControlPlane
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict
@@ -25,6 +28,7 @@ from workers.cluster.api import Api, Create
 from workers.cluster.connect import Cluster, _from_kubeconfig, connect, server_ref
 from workers.cluster.identity import MOORING
 from workers.cluster.kinds import Kind
+from workers.cluster.transport import Transport
 
 Write = Callable[[Callable[[dict[str, Any]], Any]], str]
 
@@ -281,7 +285,7 @@ def test_connections_are_kept(connection: Cluster, config_maps: Kind) -> None:
     own = connect_anew(connection)
     for _ in range(20):
         own.api().get(config_maps, "default", "kube-root-ca.crt", metadata_only=True)
-    pool = own.transport._pool.connection_from_url(own.transport.host)
+    pool = own.transport._pool
     assert isinstance(pool, urllib3.HTTPConnectionPool)
     assert pool.num_requests == 20
     assert pool.num_connections == 1
@@ -309,3 +313,61 @@ def test_an_unknown_kind_costs_one_refresh_a_second_at_most(connection: Cluster)
 )
 def test_a_server_has_one_spelling(url: str, ref: str) -> None:
     assert server_ref(url) == ref
+
+
+class _Recording(BaseHTTPRequestHandler):
+    """Notes what it is asked for; lets nobody through."""
+
+    def do_GET(self) -> None:
+        self._note(200, b"{}")
+
+    def do_CONNECT(self) -> None:
+        self._note(403, b"")
+
+    def _note(self, status: int, body: bytes) -> None:
+        self.server.asked.append(f"{self.command} {self.path}")  # type: ignore[attr-defined]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nobody reads it."""
+
+
+@pytest.fixture
+def recording() -> Iterator[HTTPServer]:
+    server = HTTPServer(("127.0.0.1", 0), _Recording)
+    server.asked = []  # type: ignore[attr-defined]
+    serving = threading.Thread(target=server.serve_forever)
+    serving.start()
+    yield server
+    server.shutdown()
+    serving.join()
+    server.server_close()
+
+
+def test_a_server_below_a_path_is_asked_there(recording: HTTPServer) -> None:
+    asking = Transport(lambda: Configuration(f"http://127.0.0.1:{recording.server_port}/k8s/clusters/c-1/"))
+    assert asking.request("GET", "/version", identity=MOORING).json() == {}
+    with asking.stream("/api/v1/pods", identity=MOORING, query=[("watch", "1")]) as chunks:
+        assert b"".join(chunks) == b"{}"
+    assert recording.asked == [  # type: ignore[attr-defined]
+        "GET /k8s/clusters/c-1/version",
+        "GET /k8s/clusters/c-1/api/v1/pods?watch=1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "asked"),
+    [
+        ("http://api.example:8080/c-1", "GET http://api.example:8080/c-1/version"),
+        ("https://api.example:6443/c-1", "CONNECT api.example:6443"),
+    ],
+)
+def test_a_server_behind_a_proxy_is_asked_through_it(recording: HTTPServer, host: str, asked: str) -> None:
+    settings = Configuration(host)
+    settings.proxy = f"http://127.0.0.1:{recording.server_port}"
+    with suppress(ClusterUnavailable):  # the tunnel is refused
+        assert Transport(lambda: settings).request("GET", "/version", identity=MOORING).json() == {}
+    assert set(recording.asked) == {asked}  # type: ignore[attr-defined]
