@@ -49,7 +49,8 @@ TASK_MOVED: Final = "mooring.moved"  # (turn): write a push's commit on the apps
 TASK_ACTION: Final = "mooring.action"  # (app, action, kind, …): run an action on objects of one app
 TASK_RECONCILE: Final = "mooring.reconcile"  # (app or "", why): compare with the cluster, heal where allowed
 TASK_TICK: Final = "mooring.tick"  # beat: due steps, lost deliveries, orphaned work
-TASK_POLL: Final = "mooring.poll"  # beat: ask Git for pushes whose webhook was lost
+TASK_POLL: Final = "mooring.poll"  # (which): beat: ask hosts for pushes whose webhook was lost
+DUE: Final = "due"  # which: only those whose time has come
 TASK_MAINTAIN: Final = "mooring.maintain"  # beat: pack the Git mirrors, drop what nobody can go back to
 TASK_WATCH: Final = "mooring.watch"  # beat: operations and refreshes asked for on the objects
 

@@ -88,7 +88,9 @@ class Settings:
         "MOORING_RENDER_UNCONFINED", False, "run tools even where nothing would confine them (`1`)."
     )
     reconcile_s: float = _set("MOORING_RECONCILE_SECONDS", 180.0, "seconds between full reconciliations.")
-    poll_s: float = _set("MOORING_POLL_SECONDS", 180.0, "seconds between polls of Git for lost pushes.")
+    poll_s: float = _set(
+        "MOORING_POLL_SECONDS", 180.0, "seconds within which each repository is asked once for lost pushes."
+    )
     keep_finished: int = _set(
         "MOORING_KEEP_FINISHED", 10_000, "finished deliveries that are kept to be looked at and replayed."
     )

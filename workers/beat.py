@@ -18,8 +18,9 @@ from mooring.loop import Loop
 from mooring.names import (
     BEAT_LEASE,
     CONTROL,
-    DEPLOY,
+    DUE,
     RECONCILE,
+    SLOW,
     TASK_MAINTAIN,
     TASK_POLL,
     TASK_RECONCILE,
@@ -35,6 +36,7 @@ from workers.lease import hold
 BEAT = "beat"
 _TICK_S = 1.0
 _WATCH_S = 2.0
+_POLL_PARTS = 10  # each repository has its time within an interval
 _MAINTAIN_S = 86_400.0
 _SETTLED_S = 300.0  # after a start there is more urgent work than upkeep
 
@@ -57,7 +59,7 @@ def schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "tick": entry(TASK_TICK, _TICK_S, CONTROL),
         "watch": entry(TASK_WATCH, _WATCH_S, CONTROL),
         "reconcile": entry(TASK_RECONCILE, settings.reconcile_s, RECONCILE, "", "reconcile"),
-        "poll": entry(TASK_POLL, settings.poll_s, DEPLOY),
+        "poll": entry(TASK_POLL, max(settings.poll_s / _POLL_PARTS, _TICK_S), SLOW, DUE),
         "maintain": entry(TASK_MAINTAIN, _MAINTAIN_S, RECONCILE),
     }
 
@@ -79,9 +81,10 @@ def main() -> None:
     app: Celery = make("mooring-beat", settings.redis_url)
     app.conf.task_send_sent_event = False  # most of it is ticks; what matters is seen once a worker has it
     app.conf.beat_schedule = schedule(settings)
-    for name in ("poll", "reconcile"):  # what was lost while nobody sent is looked for at once
+    # What was lost while nobody sent is looked for at once, and everywhere.
+    for name, args in (("poll", []), ("reconcile", app.conf.beat_schedule["reconcile"]["args"])):
         found = app.conf.beat_schedule[name]
-        app.send_task(found["task"], args=found["args"], **found["options"])
+        app.send_task(found["task"], args=args, **found["options"])
     found = app.conf.beat_schedule["maintain"]  # beat may not run a whole day
     app.send_task(found["task"], countdown=_SETTLED_S, **found["options"])
     Service(app, max_interval=_TICK_S, scheduler_cls=_Lively).start()

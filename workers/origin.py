@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import math
 import os
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -106,16 +107,18 @@ class RemoteOrigin:
         return "\0".join((self.source.repo_url, self.source.chart, self.credential.identity, everywhere))
 
     def resolve(self, revision: str, hint: str, timeout: float) -> str:
-        remotes, url, chart = remotes_of(self.settings, timeout), self.source.repo_url, self.source.chart
-        if chart:
-            found = remotes.chart(
-                url, chart, revision, self.credential, trusted=True, pass_credentials=self._everywhere
-            )
-        else:
-            found = remotes.artifact(url, revision, self.credential, trusted=True)
-        remotes.tree(found, self.credential)
+        found = self._asked(revision, timeout)
+        remotes_of(self.settings, timeout).tree(found, self.credential)
         self._remember(found)
         return found.version
+
+    def current(self, revision: str, timeout: float, since: float) -> tuple[str, bool]:
+        """What the host says that `revision` is now, and whether that is what it was when its files were
+        fetched: none are fetched now. An index that was asked for `since` (as `time.monotonic` has it) will
+        do. Raises as `resolve`."""
+        found = self._asked(revision, timeout, since)
+        known = self._known(found.version)
+        return found.version, known is not None and known.digest == found.digest
 
     def has(self, revision: str) -> bool:
         return self._known(revision) is not None
@@ -138,6 +141,20 @@ class RemoteOrigin:
             if self.has(revision):
                 self._note(revision).touch()
                 self.tree(revision)
+
+    def _asked(self, revision: str, timeout: float, since: float = math.inf) -> Found:
+        remotes, url, chart = remotes_of(self.settings, timeout), self.source.repo_url, self.source.chart
+        if not chart:
+            return remotes.artifact(url, revision, self.credential, trusted=True)
+        return remotes.chart(
+            url,
+            chart,
+            revision,
+            self.credential,
+            trusted=True,
+            pass_credentials=self._everywhere,
+            since=since,
+        )
 
     @property
     def _everywhere(self) -> bool:

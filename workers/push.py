@@ -52,17 +52,18 @@ class Wanted:
 
 def groups(app: Application) -> tuple[Wanted, ...]:
     """What `app` follows: one or more, each once, in the order of its sources."""
-    return tuple(dict.fromkeys(followed(source) for source in _sources(app)))
+    return tuple(dict.fromkeys(followed(source) for source in sources(app)))
 
 
 def positions(app: Application, name: str) -> tuple[int, ...]:
     """The positions of the sources that the turn `name` is about."""
-    return tuple(number for number, source in enumerate(_sources(app)) if followed(source).name == name)
+    return tuple(number for number, source in enumerate(sources(app)) if followed(source).name == name)
 
 
-def _sources(app: Application) -> tuple[Source, ...]:
-    sources = app.spec.all_sources
-    return () if app.spec.source_hydrator or not all(source.repo_url for source in sources) else sources
+def sources(app: Application) -> tuple[Source, ...]:
+    """Those that are followed: all, or none where one of them names no repository."""
+    found = app.spec.all_sources
+    return () if app.spec.source_hydrator or not all(source.repo_url for source in found) else found
 
 
 def followed(source: Source) -> Wanted:

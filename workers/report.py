@@ -28,7 +28,7 @@ from mooring.model.status import (
 from mooring.names import ARGO_GROUP
 from mooring.text import few_reasons, printable
 from workers.apply import Applied, Outcome, Result
-from workers.apps.conditions import SYNC_ERROR, is_error, merge_conditions
+from workers.apps.conditions import REPOSITORY_WARNING, SYNC_ERROR, is_error, merge_conditions
 from workers.cluster.live import Live
 from workers.desired import Desired
 from workers.health import BUILT_IN, Health, Judge, worst
@@ -202,6 +202,8 @@ def _standing(app: Application) -> Iterator[Notice]:
 def conditions(app: Application, notices: Iterable[Notice], now: str) -> tuple[Any, ...]:
     """The conditions to show, keeping the time of those that already stood there."""
     told = [(n.type, printable(n.message)) for n in notices]
+    # Whoever asks repositories takes it off again, and nobody else (workers/unasked.py).
+    told += [(c.type, c.message) for c in app.status.conditions if c.type == REPOSITORY_WARNING]
     return merge_conditions(app.status.conditions, told, now)
 
 

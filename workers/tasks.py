@@ -31,6 +31,7 @@ from mooring.names import (
     TASK_WATCH,
 )
 from workers import follow, mirrors, pipeline, upkeep
+from workers import poll as polling
 from workers.actions import run as actions
 from workers.celery_app import shown
 from workers.engine import Engine
@@ -99,8 +100,8 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
 
     @app.task(name=TASK_POLL)  # type: ignore[untyped-decorator]
     @_recorded
-    def poll() -> None:
-        upkeep.poll(engine())
+    def poll(which: str = "") -> None:
+        polling.poll(engine(), str(which))
 
     @app.task(name=TASK_MAINTAIN)  # type: ignore[untyped-decorator]
     @_recorded

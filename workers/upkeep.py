@@ -18,11 +18,8 @@ from mooring.names import (
 )
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
-from workers.about import about
 from workers.apps.wishes import standing, turn_of
-from workers.elsewhere import places
 from workers.engine import Engine
-from workers.push import groups
 
 _STRANDED_S = 10.0
 _OBSERVED_S = 10  # between two looks at all Applications, where an observer hears of their changes
@@ -54,24 +51,6 @@ def _lost_deliveries(engine: Engine) -> None:
             engine.ledger.mark_enqueued(id, Stage("enqueued again", engine.clock(), 0.0))
         except StoreGarbled:
             engine.ledger.discard(id)
-
-
-def poll(engine: Engine) -> None:
-    """Ask once for each repository and revision that is followed: most Git hosts never redeliver, and those
-    of charts and artifacts never tell anybody.
-
-    A version or digest that can be nothing else than it was is not asked for: whoever needs it does. What
-    renders have fetched from elsewhere is asked for where a slow host is in nobody's way.
-    """
-    apps = engine.applications.list().apps
-    for wanted in dict.fromkeys(wanted for app in apps for wanted in groups(app)):
-        if wanted.settled:
-            continue
-        engine.wake(wanted.name, wanted.wishes)
-    for place, readers in places(apps).items():
-        if engine.turns.want(place.name, place.wishes, background=True):
-            shown = about(place.name, place.wishes, apps=readers)
-            engine.send(Step(TASK_TURN, (place.name,), SLOW, shown))
 
 
 def watch(engine: Engine) -> None:

@@ -23,7 +23,7 @@ from webhook.app import create_app
 _SECRET = b"a secret of the tests"
 _LOOKED_AT = {
     "mooring.action": "deploy",
-    "mooring.poll": "deploy",
+    "mooring.poll": "slow",
     "mooring.reconcile": "reconcile",
     "mooring.sync": "deploy",
 }

@@ -29,6 +29,7 @@ class Line:
         self.port = int(self._listener.getsockname()[1])
         self._flows = threading.Event()
         self._flows.set()
+        self.opened = 0  # connections, so far
         self._whole = True
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
@@ -56,6 +57,7 @@ class Line:
                 here, _ = self._listener.accept()
             except OSError:
                 return  # closed
+            self.opened += 1
             if not self._whole:
                 here.close()
                 continue

@@ -31,7 +31,7 @@ from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from mooring.keys import AppKey
 from mooring.model.application import Application
-from mooring.names import DEPLOY, RECONCILE, TASK_RECONCILE
+from mooring.names import DEPLOY, RECONCILE, SLOW, TASK_RECONCILE
 from tests.measured import measured
 from tests.ports import free_port
 from workers.celery_app import make
@@ -86,7 +86,7 @@ class Ship:
             for name in _POOLS:
                 self.ready(name)
             with self.redis() as client:
-                queues = [f"mooring:queue:{name}" for name in (DEPLOY, RECONCILE)]
+                queues = [f"mooring:queue:{name}" for name in (DEPLOY, RECONCILE, SLOW)]
                 until("what beat asks for first", lambda: not any(map(client.llen, queues)))
 
     def _spawn(self, name: str) -> None:

@@ -58,6 +58,14 @@ class Skiff:
             step = self._sent.popleft()
             _RUN[step.task](self.engine, *step.args)
 
+    def is_sent(self) -> bool:
+        """Whether anything is to be run."""
+        return bool(self._sent)
+
+    def go_by(self, seconds: float) -> None:
+        """So much time."""
+        self._ahead += seconds
+
     def settle(self) -> None:
         """Let beat look and time go by until nothing is wanted, due or asked for on an Application."""
         for _ in range(100):

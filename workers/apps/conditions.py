@@ -19,6 +19,7 @@ REPEATED_RESOURCE: Final = "RepeatedResourceWarning"
 DEPENDENCY_CYCLE: Final = "DependencyCycle"  # ours
 DEPENDENCY_WAITING: Final = "DependencyWaiting"  # ours
 FOREIGN_FIELDS: Final = "ForeignFields"  # ours: what others have set, where that is drift
+REPOSITORY_WARNING: Final = "RepositoryWarning"  # ours: a repository cannot be asked what is new
 DELETION_ERROR: Final = "DeletionError"
 DELETING: Final = "Deleting"  # ours: what a deletion waits for
 

@@ -287,7 +287,7 @@ class Mirror:
             known = dict(self._refs(_TAGS)).get(_tag_as(revision), "")
             if known and self._is_tag_of(known, commit):
                 return known
-        refs = self.list_refs(_names(revision), max(deadline - time.monotonic(), 0.001), peeled=False)
+        refs = self.list_refs(names_of(revision), max(deadline - time.monotonic(), 0.001), peeled=False)
         ref = resolve(revision, refs) or ""
         if not ref.startswith("refs/tags/") or refs[ref] == commit:
             return ""
@@ -696,7 +696,7 @@ def checkout(
     if is_commit(revision):
         mirror.fetch_commit(revision.lower(), timeout)
         return Found("", revision.lower())
-    names = _names(revision)
+    names = names_of(revision)
     if hint is None or not COMMIT_ID.fullmatch(hint) or mirror.has(hint) or not mirror._haves():
         refs = mirror.list_refs(names, timeout)
         found = _found(revision, refs, resolve)
@@ -715,8 +715,8 @@ def checkout(
     return found
 
 
-def _names(revision: str) -> list[str]:
-    """The refs to ask the host for: as few as tell what `revision` is."""
+def names_of(revision: str) -> list[str]:
+    """The refs to ask the host for: as few as tell what `revision` is. Raises GitRefused where it is none."""
     if is_range(revision):
         return ["refs/tags/"]
     check_ref(revision)

@@ -5,11 +5,13 @@ https://helm.sh/docs/topics/chart_repository/
 
 from __future__ import annotations
 
+import math
 import re
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -43,6 +45,7 @@ class _Known:
     etag: str
     modified: str
     index: Index
+    asked_at: float = 0.0  # as `time.monotonic` has it
 
 
 class Indexes:
@@ -53,13 +56,22 @@ class Indexes:
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
         self._lock = threading.Lock()
 
-    def release(self, repo_url: str, chart: str, revision: str, access: Access, deadline: float) -> Release:
+    def release(
+        self,
+        repo_url: str,
+        chart: str,
+        revision: str,
+        access: Access,
+        deadline: float,
+        since: float = math.inf,
+    ) -> Release:
         """The release that `revision` (a version, a range, or "" for the newest) means.
 
+        An index that was asked for `since` (as `time.monotonic` has it) is not asked for again.
         Raises RemoteRefused when there is none, or the index cannot be used; RemoteFailed.
         """
         shown = shown_url(repo_url)
-        releases = self.index(repo_url, access, deadline).get(chart, ())
+        releases = self.index(repo_url, access, deadline, since).get(chart, ())
         if not releases:
             raise RemoteRefused(f"{shown} has no chart {chart!r}: correct spec.source.chart or repoURL")
         by_version = {release.version: release for release in reversed(releases)}
@@ -75,12 +87,15 @@ class Indexes:
             )
         return by_version[version]
 
-    def index(self, repo_url: str, access: Access, deadline: float) -> Index:
+    def index(self, repo_url: str, access: Access, deadline: float, since: float = math.inf) -> Index:
         """All charts of a repository, by name. Raises as `release` does."""
         url = index_url(repo_url)
         key = (url, access.credential.identity)
         with self._lock:
             known = self._known.get(key)
+        if known is not None and known.asked_at >= since:
+            return known.index
+        asked_at = time.monotonic()
         asked: dict[str, str] = {}
         if known is not None and known.etag:
             asked["If-None-Match"] = known.etag
@@ -99,7 +114,7 @@ class Indexes:
             told = answer.headers
             known = _Known(told.get("etag", ""), told.get("last-modified", ""), index)
         with self._lock:
-            self._known[key] = known
+            self._known[key] = replace(known, asked_at=asked_at)
             self._known.move_to_end(key)
             while len(self._known) > _REMEMBERED:
                 self._known.popitem(last=False)

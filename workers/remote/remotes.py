@@ -7,6 +7,7 @@ archive comes over the network once and is kept unpacked (`tree`).
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -57,12 +58,13 @@ class Remotes:
         *,
         trusted: bool = False,
         pass_credentials: bool = False,
+        since: float = math.inf,
     ) -> Found:
         """The chart's version that `revision` means: a version, a range, or "" for the newest release.
 
         `repo_url` is a chart repository, or a registry (`oci://host/path`, also without the scheme), where
-        `chart` is the last part of the path. Raises RemoteRefused for whatever trying again does not change,
-        RemoteFailed.
+        `chart` is the last part of the path. An index that was asked for `since` (as `time.monotonic` has it)
+        is as good as now. Raises RemoteRefused for whatever trying again does not change, RemoteFailed.
         """
         deadline = self._deadline()
         if is_oci(repo_url):
@@ -71,7 +73,7 @@ class Remotes:
             artifact = self._registries.chart(repository, revision, access, deadline)
             return _found_chart(repository, artifact, chart, trusted)
         access = _web(repo_url, credential, trusted, pass_credentials)
-        release = self._indexes.release(repo_url, chart, revision, access, deadline)
+        release = self._indexes.release(repo_url, chart, revision, access, deadline, since)
         if is_oci(release.url):  # an index may say that its charts are in a registry
             return self._elsewhere(release, chart, deadline)
         digest = release.digest or self._digest_of(release.url, access, deadline)

@@ -1,0 +1,60 @@
+"""When each repository is asked what is new, and how that went the last times.
+
+A cache: what is lost is asked for once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import astuple, dataclass
+from typing import Any, Final, cast
+
+import orjson
+import redis
+
+from mooring.store.connection import healed
+
+POLLS: Final = "mooring:polls"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`due` is when it is asked next, in seconds since the epoch; `failures` how often it could not be in a
+    row, and `why` what the first of these said."""
+
+    due: float
+    failures: int = 0
+    why: str = ""
+
+
+class Polls:
+    """One Redis hash: by repository, or host."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._redis = client
+
+    def all(self) -> dict[str, Asked]:
+        """All that is known. What cannot be read is not."""
+        raw = cast("dict[bytes, bytes]", healed(self._redis, [POLLS], lambda: self._redis.hgetall(POLLS)))
+        found: dict[str, Asked] = {}
+        for key, value in raw.items():
+            try:
+                found[key.decode()] = _read(orjson.loads(value))
+            except (ValueError, TypeError):
+                continue
+        return found
+
+    def put(self, asked: Mapping[str, Asked]) -> None:
+        """Remember these."""
+        if asked:
+            self._redis.hset(POLLS, mapping={key: orjson.dumps(astuple(one)) for key, one in asked.items()})
+
+    def drop(self, keys: Collection[str]) -> None:
+        """Forget these."""
+        if keys:
+            self._redis.hdel(POLLS, *keys)
+
+
+def _read(value: Any) -> Asked:
+    due, failures, why = value
+    return Asked(float(due), int(failures), str(why))
