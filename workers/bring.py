@@ -116,7 +116,7 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
     heals = scene.decision.mode is Mode.HEAL and held is None
     last = scene.app.status.operation_state if heals else None
     again = contested(found, scene.plan, last, engine.api)
-    if heals and (found.drifted - again or scene.plan.must_prune):
+    if heals and (found.drifted - again or found.taken or scene.plan.must_prune):
         decision = replace(scene.decision, operation=healing(scene.decision.operation))
         told = tuple(one for one in scene.notices if one.type != FOREIGN_FIELDS)  # that goes with it
         healed = replace(scene, plan=_only(scene.plan, found), decision=decision, notices=told)
@@ -154,11 +154,11 @@ def _wait(
 
 
 def _only(found: Plan, compared: Compared) -> Plan:
-    """`found` reduced to exactly the objects that have drifted; the others are as Git wants them."""
+    """`found` reduced to exactly the objects that have drifted, or that others have taken fields of; the
+    others are as Git wants them."""
+    ours = compared.drifted | compared.taken
     writes = tuple(
-        group
-        for steps in found.writes
-        if (group := tuple(step for step in steps if step.key in compared.drifted))
+        group for steps in found.writes if (group := tuple(step for step in steps if step.key in ours))
     )
-    equal = tuple(step for steps in found.writes for step in steps if step.key not in compared.drifted)
+    equal = tuple(step for steps in found.writes for step in steps if step.key not in ours)
     return replace(found, writes=writes, kept=(*found.kept, *equal))

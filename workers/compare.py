@@ -21,6 +21,7 @@ from workers.foreign import Foreign, drift
 from workers.ignore.ahead import ahead, learn
 from workers.plan import Notice, Plan, Step, Verb
 from workers.proof import record
+from workers.removed import taken
 from workers.report import Seen
 from workers.write import tried
 
@@ -40,7 +41,8 @@ class Difference:
 @dataclass(frozen=True, slots=True)
 class Compared:
     """Every desired object, what differs, and proofs for those that were found equal by a dry-run; `foreign`
-    are the fields that others have set, of the objects where that is drift."""
+    are the fields that others have set, of the objects where that is drift. `taken` are equal, but others
+    have taken fields of theirs (workers/removed.py)."""
 
     seen: tuple[Seen, ...]
     differences: tuple[Difference, ...]
@@ -48,6 +50,7 @@ class Compared:
     notices: tuple[Notice, ...]
     drifted: frozenset[ObjectKey]  # what a sync may write and would change
     foreign: Mapping[ObjectKey, tuple[Foreign, ...]]
+    taken: frozenset[ObjectKey] = frozenset()
 
 
 def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired], str]) -> Compared:
@@ -82,7 +85,10 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
                 notices.append(_told(one.item.key, fields))
         elif one.live is not None and one.proves:
             proofs[one.item.key] = record(one.item.digest, schema(one.item), one.live)
-    return Compared(tuple(seen), tuple(differences), proofs, tuple(notices), frozenset(drifted), foreign)
+    lost = frozenset(one.item.key for one in found if one.taken) - drifted
+    return Compared(
+        tuple(seen), tuple(differences), proofs, tuple(notices), frozenset(drifted), foreign, lost
+    )
 
 
 def _told(key: ObjectKey, fields: Sequence[Foreign]) -> Notice:
@@ -100,6 +106,7 @@ class _Tried:
     before: dict[str, Any] | None = field(default=None, repr=False)
     after: dict[str, Any] | None = field(default=None, repr=False)
     error: str = ""
+    taken: bool = False  # whether others have taken fields of ours
 
     @property
     def differs(self) -> bool:
@@ -162,7 +169,9 @@ def _try(step: Step, api: Api) -> _Tried:
                 after = tried(item.leaving, live, api)
                 # What is to be deleted and created anew becomes what Git has.
                 made = item.body if after is None else after.body or {}
-                return _Tried(item, live, comparable(live.body), comparable(made))
+                # What is ignored may be theirs.
+                lost = after is not None and item.ignored is None and taken(live, after)
+                return _Tried(item, live, comparable(live.body), comparable(made), taken=lost)
             except Conflict:  # it is not as it was seen
                 live = replace(live, body=None)
     except ClusterUnavailable:

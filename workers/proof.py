@@ -33,8 +33,9 @@ def record(body: str, schema: str, live: Live) -> Proof:
 def proves(proof: Proof | None, body: str, schema: str, live: Live) -> bool:
     """Whether `live` is certainly what an apply of `body` left behind.
 
-    The same resourceVersion proves it for every kind. For kinds that count generations, an unchanged
-    generation, metadata and managedFields entry of ours do too: only status has moved since.
+    The same resourceVersion proves it for every kind. For kinds that count generations, and whose status is
+    written by itself, an unchanged generation, metadata and managedFields entry of ours do too: only status
+    has moved since. (PriorityClass has a generation that never moves, and no status.)
     """
     if proof is None or proof.body != body or proof.schema != schema or proof.uid != live.uid:
         return False
@@ -42,6 +43,7 @@ def proves(proof: Proof | None, body: str, schema: str, live: Live) -> bool:
         return True
     return (
         bool(live.generation)
+        and "status" in live.kind.subresources
         and proof.generation == live.generation
         and proof.meta == _meta(live)
         and proof.fields == _fields(live)
@@ -63,7 +65,7 @@ def _meta(live: Live) -> str:
     annotations = dict(live.annotations)
     if ROLLOUT in annotations and not _sets(live, ROLLOUT):
         del annotations[ROLLOUT]
-    return _digest([dict(live.labels), annotations, list(live.finalizers)])
+    return _digest([dict(live.labels), annotations, list(live.finalizers), list(live.owner_references)])
 
 
 def _sets(live: Live, annotation: str) -> bool:

@@ -33,6 +33,15 @@ def still_there(before: Live, after: Live) -> str:
     )
 
 
+def taken(live: Live, after: Live) -> bool:
+    """Whether others have taken fields of ours, which an apply with the answer `after` makes ours again.
+
+    Where they have their values all the same, nothing differs; but once they leave Git they would stay, and
+    nobody would say so.
+    """
+    return not set(_owned(after, ours=True)) <= set(_owned(live, ours=True))
+
+
 def _owned(live: Live, *, ours: bool) -> Iterator[Path]:
     for entry in live.managed_fields:
         if (entry.get("manager") == FIELD_MANAGER) is ours:

@@ -347,7 +347,7 @@ def _differs(engine: Engine, scene: Scene) -> bool:
     if found.must_prune or any(step.verb is Verb.CREATE for group in found.writes for step in group):
         return True
     compared = compare(found, engine.api, engine.executor, scene.schema)
-    return not all(seen.synced for seen in compared.seen)
+    return bool(compared.taken) or not all(seen.synced for seen in compared.seen)
 
 
 def _keep_books(

@@ -26,8 +26,8 @@ class Proof:
     """The state of one object right after an apply that gave it its desired state.
 
     `body` is the digest of the applied body, `schema` the identity of the schema that read it (server
-    version, or the CRD's uid and generation), `meta` a hash of labels, annotations and finalizers,
-    `fields` a hash of our managedFields entry.
+    version, or the CRD's uid and generation), `meta` a hash of labels, annotations, finalizers and
+    owners, `fields` a hash of our managedFields entry.
     """
 
     body: str

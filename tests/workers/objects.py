@@ -29,7 +29,15 @@ def key(name: str, kind: str = "ConfigMap", group: str = "", namespace: str = "s
 
 
 def kind_of(of: ObjectKey) -> Kind:
-    return Kind(of.group, "v1", of.kind, f"{of.kind.lower()}s", namespaced=bool(of.namespace))
+    subresources = frozenset(("status",)) if of.group == "apps" else frozenset[str]()
+    return Kind(
+        of.group,
+        "v1",
+        of.kind,
+        f"{of.kind.lower()}s",
+        namespaced=bool(of.namespace),
+        subresources=subresources,
+    )
 
 
 def desired(of: ObjectKey, *, server_side: bool | None = None, **body: Any) -> Desired:

@@ -17,6 +17,7 @@ from workers.proof import due_again, proves, record
 
 WEB = key("web", "Deployment", "apps")
 LIVE = ours(WEB)
+WEB_KIND = LIVE.kind
 PROOF = record("body", "v1.37.2", LIVE)
 LATER = replace(LIVE, resource_version="43")  # status has moved
 
@@ -66,6 +67,7 @@ def test_a_rollout_that_its_controller_counts_is_no_drift_unless_git_sets_the_co
         {"labels": {**LIVE.labels, "more": "x"}},
         {"annotations": {}},
         {"finalizers": ("x/y",)},
+        {"owner_references": ({"kind": "ConfigMap", "name": "owner", "uid": "1"},)},
         {"managed_fields": ()},
         {"managed_fields": (managed(APPLYSET_PART_OF, "more"),)},
         {"managed_fields": (*LIVE.managed_fields, managed("more", operation="Update"))},
@@ -80,6 +82,13 @@ def test_a_kind_without_generation_is_proved_by_its_version_alone() -> None:
     proof = record("body", "v1.37.2", config)
     assert holds(config, proof)
     assert not holds(replace(config, resource_version="43"), proof)
+
+
+def test_a_kind_whose_status_is_not_written_by_itself_is_proved_by_its_version_alone() -> None:
+    """Its generation may stand still whatever is written, as that of a PriorityClass does."""
+    kind = replace(WEB_KIND, subresources=frozenset())
+    assert holds(replace(LIVE, kind=kind))
+    assert not holds(replace(LATER, kind=kind))
 
 
 @pytest.mark.parametrize("live", [LIVE, LATER])

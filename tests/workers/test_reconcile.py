@@ -14,10 +14,11 @@ from devcluster.gitserver import GitServer
 from mooring.keys import AppKey
 from mooring.names import STATE
 from mooring.settings import Settings
-from tests.stories.ship import configmap
+from tests.stories.ship import configmap, until
 from tests.workers.skiff import CONFIG_MAP, Skiff
 from workers import pipeline
 from workers.applyset.parent import Parent
+from workers.apps.home import PROJECT
 from workers.cluster.kinds import Kind
 from workers.cluster.transport import Transport
 from workers.reconcile import unproved
@@ -25,6 +26,7 @@ from workers.reconcile import unproved
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
 
 SERVICE = Kind("", "v1", "Service", "services", namespaced=True)
+BINDING = Kind("rbac.authorization.k8s.io", "v1", "RoleBinding", "rolebindings", namespaced=True)
 NAMES = ("one", "two", "three")
 
 
@@ -228,6 +230,63 @@ def test_a_push_that_changes_nothing_for_an_app_takes_no_proof_from_it(fleet: Fl
     assert fleet.skiff.config_maps(fleet.namespaces["two"]) == {"a": "2"}
     assert "one" not in fleet.unproved()
     assert "three" not in fleet.unproved()
+
+
+def test_of_lost_records_each_object_is_tried_once_and_proved_again(fleet: Fleet) -> None:
+    engine = fleet.skiff.engine
+    engine.redis.flushdb()
+    count = engine.api.transport.count
+    before = count["PATCH"]
+    assert fleet.unproved() == set(NAMES)
+    fleet.reconciled()
+    assert count["PATCH"] - before == 2 * len(NAMES)  # and no status is written
+    assert fleet.unproved() == set()
+
+
+def test_what_is_written_by_another_service_account_is_looked_at_anew(fleet: Fleet) -> None:
+    """What one has proved says nothing of what another may write."""
+    skiff, server = fleet.skiff, "https://kubernetes.default.svc"
+    entries = [
+        {"server": server, "namespace": one, "defaultServiceAccount": "deployer"}
+        for one in fleet.namespaces.values()
+    ]
+    for namespace in fleet.namespaces.values():
+        for name in ("deployer", "another"):
+            skiff.engine.api.create(BINDING, _may_everything(namespace, name))
+    config = {"metadata": {"name": "argocd-cm", "namespace": fleet.home}}
+    config["data"] = {"application.sync.impersonation.enabled": "true"}
+    project = {"apiVersion": PROJECT.api_version, "kind": PROJECT.kind}
+    spec = {"sourceRepos": ["*"], "destinations": [{"server": "*", "namespace": "*"}]}
+    spec |= {"clusterResourceWhitelist": [{"group": "*", "kind": "*"}]}
+    skiff.engine.api.create(
+        PROJECT,
+        {
+            **project,
+            "metadata": {"name": "default", "namespace": fleet.home},
+            "spec": {**spec, "destinationServiceAccounts": entries},
+        },
+    )
+    skiff.engine.api.create(CONFIG_MAP, config)
+    until("the first account to be known", lambda: fleet.unproved() == set(NAMES))
+    until("its rights to be known", lambda: fleet.reconciled() and not fleet.unproved())
+
+    entries[0]["defaultServiceAccount"] = "another"
+    patch = {"spec": {"destinationServiceAccounts": entries}}
+    skiff.engine.api.patch(PROJECT, fleet.home, "default", patch)
+    until("the other account to be known", lambda: fleet.unproved() == set(NAMES))  # they share a project
+    fleet.reconciled()
+    assert fleet.unproved() == set()
+    proofs = skiff.engine.proofs.load(skiff.engine.api.cluster, AppKey(fleet.home, "one"))
+    user = f"system:serviceaccount:{fleet.namespaces['one']}:another"
+    assert [proof.schema.partition(" by ")[2] for proof in proofs.values()] == [user, user]
+
+
+def _may_everything(namespace: str, account: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": account, "namespace": namespace},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+    }
 
 
 def test_what_was_drifted_is_healed_by_the_reconciliation_and_proved_again_by_the_next(fleet: Fleet) -> None:
