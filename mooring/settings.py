@@ -43,6 +43,12 @@ class Settings:
     context: str = _set("MOORING_CONTEXT", "", "context of the kubeconfig; empty: its current one.")
     namespace: str = _set("MOORING_NAMESPACE", "mooring", "namespace that holds the Applications.")
     apps_dir: str = _set("MOORING_APPS_DIR", "", "read Applications from YAML files in this directory.")
+    cluster_exec: str = _set(
+        "MOORING_CLUSTER_EXEC",
+        "",
+        "programs (as Secrets of clusters name them, separated by commas) that may be run for a cluster's "
+        "credential; empty: none.",
+    )
     state_dir: str = _set(
         "MOORING_STATE_DIR", _default_state_dir, "directory for Git mirrors, charts and what was rendered."
     )

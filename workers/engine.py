@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import contextvars
 import os
 import socket
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import redis
 
-from mooring.names import DEPLOY, TASK_TURN
+from mooring.keys import ClusterRef
+from mooring.names import DEPLOY, RECONCILE, TASK_CLUSTER, TASK_TURN
 from mooring.settings import Settings
 from mooring.store.clock import Clock
 from mooring.store.connection import connect as connect_redis
+from mooring.store.connections import Connections
 from mooring.store.due import DueSteps, Step
 from mooring.store.ledger import Ledger
 from mooring.store.outcomes import Outcomes
@@ -35,23 +34,17 @@ from workers.apps.store import Applications
 from workers.bundles import Bundles
 from workers.cluster.api import Api
 from workers.cluster.connect import connect as connect_cluster
+from workers.clusters.exec import allowed
+from workers.clusters.registry import Clusters
 from workers.health.custom import Judges
 from workers.installation import Installation, ensure
 from workers.render.cache import Cache
 from workers.schema.openapi import Schemas
 from workers.scripts.sandbox import Sandbox
+from workers.threads import Threads
 
 # Enough for the objects of one kind-order group; the API server queues what is more.
 _PARALLEL = 8
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class _Executor(ThreadPoolExecutor):
-    """Threads that know what their work is about, so that their log lines say it."""
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        return super().submit(contextvars.copy_context().run, partial(fn, *args, **kwargs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +53,8 @@ class Engine:
     the same in all processes.
 
     `api` is for what an app asks for, perhaps in another's name (workers/impersonation.py); `own` writes in
-    Mooring's: inventories, and what is nobody's any more.
+    Mooring's: inventories, and what is nobody's any more. Both are of the home cluster; for the work on
+    an app of another one, of that (workers/clusters/there.py), as are `schemas` and `executor`.
     """
 
     settings: Settings
@@ -76,6 +70,7 @@ class Engine:
     waiters: Waiters
     api: Api
     own: Api
+    clusters: Clusters
     applications: Applications
     installation: Installation
     executor: Executor
@@ -119,13 +114,26 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         applications = DirectoryApplications(Path(settings.apps_dir), api, settings.namespace, installation)
     else:
         applications = HomeApplications(api, settings.namespace)
+    due = DueSteps(client)
+
+    def ask_again(ref: ClusterRef, at: float) -> None:
+        due.put(Step(TASK_CLUSTER, (ref,), RECONCILE), at)
+
+    clusters = Clusters(
+        api.cluster,
+        applications.clusters,
+        Connections(client),
+        allowed(settings.cluster_exec),
+        ask_again,
+        clock,
+    )
     return Engine(
         settings=settings,
         send=send,
         redis=client,
         ledger=Ledger(client, keep_finished=settings.keep_finished),
         turns=Turns(client, clock, settings.lease_s),
-        due=DueSteps(client),
+        due=due,
         outstanding=Outstanding(client),
         proofs=Proofs(client),
         views=Views(client),
@@ -133,9 +141,10 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         waiters=Waiters(client),
         api=api,
         own=api,
+        clusters=clusters,
         applications=applications,
         installation=installation,
-        executor=_Executor(_PARALLEL, thread_name_prefix="apply"),
+        executor=Threads(_PARALLEL, thread_name_prefix="apply"),
         mirrors=mirrors,
         bundles=Bundles(api, settings.namespace, installation),
         schemas=Schemas(),

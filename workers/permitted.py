@@ -16,8 +16,8 @@ from mooring.model.project import AppProject, Cluster
 from mooring.model.spec import Destination
 from mooring.model.sync_options import sync_options
 from mooring.text import few
-from workers.apps.repositories import ClusterSecret
 from workers.cluster.api import NAMESPACE, Api
+from workers.clusters.secret import ClusterSecret
 from workers.desired import Desired
 from workers.engine import Engine
 from workers.hooks.wanted import WantedHook

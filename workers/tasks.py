@@ -19,6 +19,7 @@ from mooring import logs
 from mooring.errors import MooringError
 from mooring.names import (
     TASK_ACTION,
+    TASK_CLUSTER,
     TASK_DELIVER,
     TASK_MAINTAIN,
     TASK_MOVED,
@@ -34,6 +35,7 @@ from workers import follow, mirrors, pipeline, upkeep
 from workers import poll as polling
 from workers.actions import run as actions
 from workers.celery_app import shown
+from workers.clusters import there
 from workers.engine import Engine
 
 log = logging.getLogger("mooring")
@@ -91,6 +93,11 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     @_recorded
     def moved(name: str) -> None:
         follow.moved(engine(), str(name))
+
+    @app.task(name=TASK_CLUSTER)  # type: ignore[untyped-decorator]
+    @_recorded
+    def cluster(url: str) -> None:
+        there.ask(engine(), str(url))
 
     # Every second or two, mostly for nothing: in Flower nobody would see the others for them.
     @app.task(name=TASK_TICK, send_events=False)  # type: ignore[untyped-decorator]

@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 
 from mooring.keys import AppKey
 from mooring.model.application import Application
-from mooring.names import TASK_MOVED, TASK_RECONCILE, TASK_TURN
+from mooring.names import TASK_CLUSTER, TASK_MOVED, TASK_RECONCILE, TASK_TURN
 from mooring.settings import Settings
 from mooring.store.due import DUE, Step
 from workers import follow, pipeline, upkeep
@@ -22,6 +22,7 @@ from workers.apps.home import APPLICATION
 from workers.apps.wishes import standing, turn_of
 from workers.cluster.api import NAMESPACE
 from workers.cluster.kinds import Kind
+from workers.clusters import there
 from workers.engine import Engine, start
 
 CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
@@ -29,6 +30,7 @@ _RUN: Final[Mapping[str, Callable[..., None]]] = {
     TASK_TURN: pipeline.work,
     TASK_RECONCILE: pipeline.reconcile,
     TASK_MOVED: follow.moved,
+    TASK_CLUSTER: there.ask,
 }
 
 

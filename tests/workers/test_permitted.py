@@ -6,7 +6,7 @@ import pytest
 
 from mooring.model.project import Cluster, default_project
 from mooring.model.spec import Destination
-from workers.apps.repositories import ClusterSecret
+from workers.clusters.secret import ClusterSecret
 from workers.permitted import cluster_of, why_not_own
 
 OURS = "https://10.0.0.1:6443"

@@ -37,7 +37,6 @@ from workers.apps.patches import (
 )
 from workers.apps.projects import Projects
 from workers.apps.repositories import (
-    ClusterSecret,
     cluster_secrets,
     config,
     known_hosts,
@@ -49,6 +48,7 @@ from workers.apps.state import State, spec_digest
 from workers.apps.store import Claim, Listing
 from workers.cluster.api import Api
 from workers.cluster.live import Live
+from workers.clusters.secret import ClusterSecret
 from workers.git.credentials import RepoSecret
 from workers.health import checks
 from workers.ignore import comparing

@@ -6,11 +6,11 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from workers.applyset.store import CONFIG_MAP
 from workers.cluster.api import Api
+from workers.clusters.secret import ClusterSecret, read
 from workers.git.credentials import SECRET_TYPE, RepoSecret
 from workers.installation import SECRET
 from workers.signatures.keys import ALLOWED_SIGNERS, GPG_KEYS, SSH_SIGNERS, Keys
@@ -36,26 +36,23 @@ def repo_secrets(api: Api, namespace: str) -> tuple[RepoSecret, ...]:
     return tuple(sorted(found, key=lambda secret: secret.name))
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterSecret:
-    """What a Secret of a cluster says of whose it is; never what opens it."""
-
-    name: str
-    server: str
-    project: str
-
-
 def cluster_secrets(api: Api, namespace: str) -> tuple[ClusterSecret, ...]:
-    """All of the namespace.
+    """All of the namespace, by the names of the Secrets.
 
     https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#clusters
     """
-    found = []
-    for live in api.list(SECRET, namespace, f"{SECRET_TYPE}=cluster", cached=True):
-        fields = decoded((live.body or {}).get("data") or {})
-        server = fields.get("server", "").rstrip("/")
-        found.append(ClusterSecret(fields.get("name", ""), server, fields.get("project", "")))
-    return tuple(found)
+    return tuple(
+        read(
+            live.key.name,
+            (live.body or {}).get("data") or {},
+            live.labels,
+            live.annotations,
+            f"{live.uid}/{live.resource_version}",
+        )
+        for live in sorted(
+            api.list(SECRET, namespace, f"{SECRET_TYPE}=cluster", cached=True), key=lambda live: live.key
+        )
+    )
 
 
 def known_hosts(api: Api, namespace: str) -> str:

@@ -12,10 +12,10 @@ from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject
 from mooring.model.spec import Operation
 from mooring.model.status import ApplicationStatus, OperationState
-from workers.apps.repositories import ClusterSecret
 from workers.apps.state import State
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
+from workers.clusters.secret import ClusterSecret
 from workers.git.credentials import RepoSecret
 from workers.signatures.keys import Keys
 

@@ -80,6 +80,8 @@ class Api:
 
     Whatever writes, or only tries to, and logs are asked for in the name of `actor`, if there is one: what it
     may not do is NotPermitted. All other reads are `identity`'s.
+
+    `namespaces`, where there are any, are all that there are to it: nobody gave it more to see.
     """
 
     cluster: ClusterRef
@@ -87,6 +89,7 @@ class Api:
     discovery: Discovery
     identity: Identity
     actor: Identity = MOORING
+    namespaces: tuple[str, ...] = ()
 
     def acting_as(self, actor: Identity) -> Api:
         """The same cluster, by the same connections, where only `actor` writes. Raises Refused where the
@@ -130,7 +133,12 @@ class Api:
         things are written meanwhile.
         https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list
         """
-        return self.snapshot(kind, namespace, label_selector, metadata_only, page=page, cached=cached)[0]
+        every = self.namespaces if kind.namespaced and not namespace else ()
+        return tuple(
+            live
+            for where in every or (namespace,)
+            for live in self.snapshot(kind, where, label_selector, metadata_only, page=page, cached=cached)[0]
+        )
 
     def snapshot(
         self,

@@ -40,6 +40,7 @@ from workers.cluster.identity import Identity
 Pool = urllib3.PoolManager | urllib3.HTTPConnectionPool
 
 JSON: Final = "application/json"
+KUBECONFIG: Final = "kubeconfig"
 POOL_SIZE: Final = 32
 CONNECT_TIMEOUT: Final = 5.0  # seconds
 READ_TIMEOUT: Final = 30.0  # seconds
@@ -70,6 +71,14 @@ class NotFound(ClusterRefused):
         self.missing = missing
 
 
+class Unreachable(ClusterUnavailable):
+    """There was no answer at all: nobody is there, or it took too long, or hung up."""
+
+
+class Untrusted(ClusterRefused):
+    """Whoever answers is not known to be the API server, or does not take our certificate."""
+
+
 class Expired(ClusterRefused):
     """HTTP 410: the server has forgotten the version that a list goes on from."""
 
@@ -98,11 +107,12 @@ class Transport:
 
     `load` gives the connection's configuration, and is called again when the server refuses a
     credential: token files are rotated, exec plugins' certificates expire. `count` has the number of
-    requests sent per HTTP method.
+    requests sent per HTTP method. `source` is what people look at when a credential does not do.
     """
 
-    def __init__(self, load: Callable[[], Configuration]) -> None:
+    def __init__(self, load: Callable[[], Configuration], source: str = KUBECONFIG) -> None:
         self._load = load
+        self._source = source
         self._lock = Lock()
         self._use(load())
         self.count: Counter[str] = Counter()
@@ -111,7 +121,7 @@ class Transport:
         self._configuration = configuration
         self._loaded_at = monotonic()
         self._host: str = configuration.host.rstrip("/")
-        self._pool, self._before_path = _pool(configuration)
+        self._pool, self._before_path = _pool(configuration, self._source)
         self._authorization, self._asked_at = "", -_ASKED_EVERY
 
     @property
@@ -129,11 +139,13 @@ class Transport:
         body: Any = None,
         content_type: str = JSON,
         accept: str = JSON,
+        wait_s: float = READ_TIMEOUT,
     ) -> Response:
         """Sends one request. `body` is JSON-ready; `path` begins with a slash and is already quoted.
 
-        Raises Conflict (409), ClusterUnavailable (429, 5xx, network), SchemaRefused (server-side
-        apply cannot represent the body), NotFound, ClusterRefused (every other 3xx and 4xx).
+        Raises Conflict (409), ClusterUnavailable (429, 5xx; Unreachable without an answer in `wait_s`),
+        SchemaRefused (server-side apply cannot represent the body), NotFound, Untrusted, ClusterRefused
+        (every other 3xx and 4xx).
         """
         target = f"{path}?{urlencode(list(query))}" if query else path
         data = None if body is None else _encode(body)
@@ -148,7 +160,7 @@ class Transport:
                 headers.add(name, value)
             began, code = monotonic(), "none"
             try:
-                answer = self._send(pool, method, before + target, data, headers)
+                answer = self._send(pool, method, before + target, data, headers, wait_s=wait_s)
                 code = str(answer.status)
             finally:
                 metrics.requested(method, path, content_type, code, monotonic() - began)
@@ -157,7 +169,8 @@ class Transport:
             break
         if answer.status < 300:
             return Response(answer.status, answer.data, answer.headers.get("Date", ""))
-        raise refusal(method, path, answer.status, answer.data, answer.headers.get("Retry-After"))
+        retry_after = answer.headers.get("Retry-After")
+        raise refusal(method, path, answer.status, answer.data, retry_after, self._source)
 
     @contextmanager
     def stream(
@@ -184,7 +197,8 @@ class Transport:
         answer = self._send(pool, "GET", before + target, None, headers, endless=True, idle_s=idle_s)
         try:
             if answer.status >= 300:
-                raise refusal("GET", path, answer.status, answer.read(), answer.headers.get("Retry-After"))
+                retry_after = answer.headers.get("Retry-After")
+                raise refusal("GET", path, answer.status, answer.read(), retry_after, self._source)
             yield self._chunks(answer)
         finally:
             answer.close()  # it may not be at its end: the connection is of no more use
@@ -193,7 +207,7 @@ class Transport:
         try:
             yield from answer.stream(decode_content=True)
         except (HTTPError, OSError) as error:
-            raise ClusterUnavailable(f"{self.host} hung up: {_reason(error)}") from error
+            raise Unreachable(f"{self.host} hung up: {_reason(error)}") from error
 
     def _credentials(self) -> tuple[Pool, str, str]:
         """Who sends, what stands before the path there, and with which authorization."""
@@ -231,6 +245,7 @@ class Transport:
         data: bytes | None,
         headers: urllib3.HTTPHeaderDict,
         *,
+        wait_s: float = READ_TIMEOUT,
         endless: bool = False,
         idle_s: float | None = None,
     ) -> urllib3.BaseHTTPResponse:
@@ -240,6 +255,8 @@ class Transport:
         to the next.
         """
         options: dict[str, Any] = {}
+        if wait_s < READ_TIMEOUT:
+            options = {"timeout": urllib3.Timeout(connect=min(wait_s, CONNECT_TIMEOUT), read=wait_s)}
         if endless:
             options = {
                 "preload_content": False,
@@ -255,27 +272,32 @@ class Transport:
             except SSLError as error:
                 if _cut_off(error):  # a server that goes away in the middle, or a proxy that has lost it
                     if not again or method != "GET":
-                        raise ClusterUnavailable(f"{self.host} hung up: {_reason(error)}") from error
+                        raise Unreachable(f"{self.host} hung up: {_reason(error)}") from error
                     continue
-                raise ClusterRefused(
-                    f"cannot trust {self.host}: {_reason(error)}; check the kubeconfig's certificates"
+                raise Untrusted(
+                    f"cannot trust {self.host}: {_reason(error)}; check the {self._source}'s certificates"
                 ) from error
             except (NewConnectionError, ConnectTimeoutError) as error:  # nothing was sent
                 if not again:
-                    raise ClusterUnavailable(
-                        f"cannot reach {self.host}: {_reason(error)}", after=2
-                    ) from error
+                    raise Unreachable(f"cannot reach {self.host}: {_reason(error)}", after=2) from error
             except ReadTimeoutError as error:
-                raise ClusterUnavailable(f"{self.host} did not answer in {READ_TIMEOUT:.0f} s") from error
+                raise Unreachable(f"{self.host} did not answer in {wait_s:.0f} s") from error
             except ProtocolError as error:  # an idle connection that the server had just closed
                 if not again or method != "GET":
-                    raise ClusterUnavailable(f"{self.host} hung up: {_reason(error)}") from error
+                    raise Unreachable(f"{self.host} hung up: {_reason(error)}") from error
             except (HTTPError, OSError) as error:
-                raise ClusterUnavailable(f"cannot reach {self.host}: {_reason(error)}") from error
+                raise Unreachable(f"cannot reach {self.host}: {_reason(error)}") from error
         raise AssertionError("the second attempt returns or raises")
 
 
-def refusal(method: str, path: str, status: int, data: bytes, retry_after: str | None) -> MooringError:
+def refusal(
+    method: str,
+    path: str,
+    status: int,
+    data: bytes,
+    retry_after: str | None,
+    source: str = KUBECONFIG,
+) -> MooringError:
     """The error for an answer from 300 on. Pure; never quotes what a Secret holds.
 
     https://kubernetes.io/docs/reference/using-api/api-concepts/#api-error-handling
@@ -295,9 +317,9 @@ def refusal(method: str, path: str, status: int, data: bytes, retry_after: str |
     if status == 429 or status >= 500:
         return ClusterUnavailable(f"the API server asks to come back: {message}", after=_seconds(retry_after))
     if status < 400:
-        message = f"the API server redirects {method} {path}: name its own URL in the kubeconfig"
+        message = f"the API server redirects {method} {path}: name its own URL in the {source}"
     elif status == 401:
-        message = f"the API server does not accept our credential ({message}): check the kubeconfig's user"
+        message = f"the API server does not accept our credential ({message}): check the {source}'s user"
     elif status == 403 and _cause(answer, "NamespaceTerminating"):
         return ClusterUnavailable(message, after=5)
     elif status == 404:
@@ -381,7 +403,7 @@ def _encode(body: Any) -> bytes:
         return json.dumps(body).encode()
 
 
-def _pool(configuration: Configuration) -> tuple[Pool, str]:
+def _pool(configuration: Configuration, source: str) -> tuple[Pool, str]:
     """The package's own pool (proxies, SOCKS, server name), with our limits, and what stands before the path
     of a request to it: nothing where all of them go to this one server, which saves finding it each time.
 
@@ -400,11 +422,15 @@ def _pool(configuration: Configuration) -> tuple[Pool, str]:
         else:
             context.load_default_certs()
         if configuration.cert_file:
-            context.load_cert_chain(configuration.cert_file, configuration.key_file)
+            # With a password nobody asks for one of an encrypted key, on the terminal.
+            context.load_cert_chain(configuration.cert_file, configuration.key_file, password="")
     except OSError as error:
+        where = f"the {source}"
+        if source == KUBECONFIG:
+            where = f"certificate-authority and client-certificate in {where}, or ca.crt in the pod"
         raise ClusterRefused(
-            f"the certificates for {_USERINFO.sub('//', configuration.host)} cannot be used: {error}; check "
-            "certificate-authority and client-certificate in the kubeconfig, or ca.crt in the pod"
+            f"the certificates for {_USERINFO.sub('//', configuration.host)} cannot be used: {error}; "
+            f"check {where}"
         ) from error
     for key in ("ca_certs", "ca_cert_data", "cert_file", "key_file", "cert_reqs"):
         manager.connection_pool_kw.pop(key, None)

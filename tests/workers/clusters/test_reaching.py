@@ -1,0 +1,287 @@
+"""The way to a cluster by its Secret, told on a real API server: with what opens it, with what does not, and
+that who does not answer is waited for once."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import trustme
+
+from devcluster.cluster import Cluster
+from mooring.errors import ClusterRefused, ClusterUnavailable, Refused
+from mooring.keys import ClusterRef
+from mooring.model.project import Cluster as Named
+from mooring.model.spec import Destination
+from mooring.store.connections import CLUSTERS, Connections
+from workers.cluster.api import NAMESPACE
+from workers.clusters.named import cluster_of
+from workers.clusters.registry import LEAST_S, Clusters
+from workers.clusters.secret import ClusterSecret, read
+
+pytestmark = pytest.mark.cluster
+
+HOME = ClusterRef("https://home.example.org")
+HIDDEN = "hunter2-hunter2"
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+class Fleet:
+    """The cluster Secrets of an installation, its clusters as one process has them, and its clock."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.secrets: list[ClusterSecret] = []
+        self.now = 1000.0
+        self.asked: list[tuple[str, float]] = []
+        self.connections = Connections(client)
+        self.programs = frozenset[str]()
+        self.clusters = self.process()
+
+    def process(self) -> Clusters:
+        """Another process of the same installation."""
+        return Clusters(
+            HOME,
+            lambda: self.secrets,
+            self.connections,
+            self.programs,
+            lambda ref, at: self.asked.append((ref, at)),
+            lambda: self.now,
+        )
+
+    def put(self, server: str, config: Any, name: str = "prod", version: str = "1", **fields: str) -> None:
+        data = {"name": name, "server": server, "config": json.dumps(config), **fields}
+        secret = read(f"cluster-{name}", {key: b64(text) for key, text in data.items()}, version=version)
+        self.secrets = [one for one in self.secrets if one.name != name] + [secret]
+
+
+@pytest.fixture
+def fleet(redis_client: redis.Redis) -> Fleet:
+    return Fleet(redis_client)
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The URL of somebody who takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"https://127.0.0.1:{server.getsockname()[1]}"
+
+
+def trusted(cluster: Cluster) -> dict[str, Any]:
+    return {"caData": b64(cluster.ca.read_text())}
+
+
+def prod(fleet: Fleet) -> ClusterUnavailable:
+    """Why it cannot be reached."""
+    with pytest.raises(ClusterUnavailable) as told:
+        fleet.clusters.reach(Destination(name="prod"))
+    assert HIDDEN not in str(told.value)
+    return told.value
+
+
+def test_a_cluster_is_reached_by_its_name_and_by_its_url_with_what_its_secret_says(
+    fleet: Fleet, cluster: Cluster
+) -> None:
+    fleet.put(cluster.server, {"bearerToken": cluster.token, "tlsClientConfig": trusted(cluster)})
+    for destination in (Destination(name="prod"), Destination(server=f"{cluster.server}/")):
+        reached = fleet.clusters.reach(destination)
+        assert reached is not None
+        assert reached.api.get(NAMESPACE, "", "kube-system", metadata_only=True) is not None
+        assert fleet.clusters.ref(destination) == cluster.server
+        assert cluster_of(destination, HOME, lambda: fleet.secrets) == Named((cluster.server,), ("prod",))
+    known = fleet.connections.of(ClusterRef(cluster.server))
+    assert known is not None
+    assert (known.status, known.title) == ("Successful", "prod") and known.version.startswith("v1.")
+
+
+def test_an_insecure_one_is_reached_without_an_authority_and_the_home_cluster_without_a_secret(
+    fleet: Fleet, cluster: Cluster
+) -> None:
+    fleet.put(cluster.server, {"bearerToken": cluster.token, "tlsClientConfig": {"insecure": True}})
+    assert fleet.clusters.reach(Destination(name="prod"))
+    fleet.secrets = []
+    for home in (Destination(name="in-cluster"), Destination(server=HOME)):
+        assert fleet.clusters.reach(home) is None
+    fleet.put("https://kubernetes.default.svc", {}, "head-office")
+    assert fleet.clusters.reach(Destination(name="head-office")) is None
+
+
+def test_a_cluster_that_nobody_knows_or_two_are_is_no_cluster(fleet: Fleet, cluster: Cluster) -> None:
+    for destination, told in (
+        (Destination(name="nowhere"), "there are no clusters with this name: nowhere"),
+        (Destination(server="https://nowhere"), "there are no clusters with this server: https://nowhere"),
+    ):
+        with pytest.raises(Refused, match=told) as refused:
+            fleet.clusters.reach(destination)
+        assert refused.value.condition == "InvalidSpecError"
+        assert fleet.clusters.ref(destination) is None
+    fleet.put(cluster.server, {})
+    fleet.put(cluster.server, {}, "copy")
+    with pytest.raises(Refused, match=r"there are 2 clusters with this server.*cluster-prod, cluster-copy"):
+        fleet.clusters.reach(Destination(server=cluster.server))
+    assert fleet.clusters.others() == ()
+
+
+def test_a_secret_that_cannot_be_used_says_so_and_the_others_can(fleet: Fleet, cluster: Cluster) -> None:
+    fleet.put(cluster.server, {"bearerToken": cluster.token, "tlsClientConfig": trusted(cluster)})
+    fleet.put("https://other.example.org", {"bearerToken": [HIDDEN]}, "broken")
+    with pytest.raises(Refused, match=r"cluster Secret cluster-broken: config\.bearerToken must be a text"):
+        fleet.clusters.reach(Destination(name="broken"))
+    assert fleet.clusters.reach(Destination(name="prod"))
+    assert [one.name for one in fleet.clusters.others()] == ["prod"]
+
+
+def test_a_wrong_credential_or_authority_is_told_by_the_secrets_name_and_a_new_secret_is_tried_at_once(
+    fleet: Fleet, cluster: Cluster
+) -> None:
+    trust = {"tlsClientConfig": trusted(cluster)}
+    fleet.put(cluster.server, {**trust, "bearerToken": HIDDEN})
+    assert "does not accept our credential" in str(prod(fleet))
+    assert "check the cluster Secret cluster-prod's user" in str(prod(fleet))
+
+    fleet.put(cluster.server, {"bearerToken": HIDDEN}, version="2")
+    assert "cannot trust" in str(prod(fleet))
+    wrong = b64("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    fleet.put(cluster.server, {"tlsClientConfig": {"caData": wrong}}, version="3")
+    assert "cannot be used" in str(prod(fleet)) and "check the cluster Secret cluster-prod" in str(
+        prod(fleet)
+    )
+
+    fleet.put(cluster.server, {**trust, "bearerToken": cluster.token}, version="4")
+    assert fleet.clusters.reach(Destination(name="prod"))
+
+
+def test_a_client_certificate_opens_a_cluster_and_is_never_on_disk(
+    fleet: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(context)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    pair = authority.issue_cert("sailor@example.org")
+    trust = {"caData": b64(authority.cert_pem.bytes().decode())}
+    cert, key = (b64(blob.bytes().decode()) for blob in (pair.cert_chain_pems[0], pair.private_key_pem))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with HTTPServer(("127.0.0.1", 0), _Versions) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{server.server_port}"
+        fleet.put(url, {"tlsClientConfig": trust})
+        prod(fleet)
+        fleet.put(url, {"tlsClientConfig": {**trust, "certData": cert, "keyData": key}}, version="2")
+        assert fleet.clusters.reach(Destination(name="prod"))
+        server.shutdown()
+    assert list(tmp_path.iterdir()) == []
+
+
+class _Versions(BaseHTTPRequestHandler):
+    """An API server as far as anybody asks whether it is there."""
+
+    def do_GET(self) -> None:
+        body = b'{"gitVersion": "v1.30.0"}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def test_who_does_not_answer_is_waited_for_once_by_all_and_asked_again_when_it_is_time(
+    fleet: Fleet, cluster: Cluster, silent: str, redis_client: redis.Redis
+) -> None:
+    access = {"bearerToken": cluster.token, "tlsClientConfig": trusted(cluster)}
+    fleet.put(silent, access)
+    assert "did not answer in 3 s" in str(prod(fleet))
+    assert fleet.asked == [(silent, fleet.now + LEAST_S)]
+
+    fleet.clusters = fleet.process()
+    first = prod(fleet)
+    assert "cluster prod: " in str(first) and first.after == LEAST_S
+    known = fleet.connections.of(ClusterRef(silent))
+    assert known is not None and known.failures == 1  # nobody has waited a second time
+
+    # It moves, by another Secret, and is back.
+    fleet.put(cluster.server, access, version="2")
+    assert fleet.clusters.reach(Destination(name="prod"))
+    assert cluster.token.encode() not in b"".join(redis_client.hvals(CLUSTERS))
+
+
+def test_an_outage_is_asked_about_by_one_process_at_a_time_and_its_end_is_told(
+    fleet: Fleet, cluster: Cluster
+) -> None:
+    ref = ClusterRef(cluster.server)
+    access = {"bearerToken": cluster.token, "tlsClientConfig": trusted(cluster)}
+    fleet.put(cluster.server, access)
+    (found,) = fleet.secrets
+    assert fleet.clusters.fell(found, ClusterUnavailable("gone fishing")) == LEAST_S
+    assert fleet.clusters.fell(found, ClusterUnavailable("still away")) == LEAST_S
+    fleet.now += LEAST_S
+    assert fleet.clusters.fell(found, ClusterUnavailable("still away")) == 2 * LEAST_S
+    assert str(prod(fleet)) == "cluster prod: still away"
+
+    fleet.now += 2 * LEAST_S
+    assert fleet.connections.only_me(ref, 10.0)  # another process asks now
+    assert str(prod(fleet)) == "cluster prod: still away"
+    fleet.connections._redis.delete(f"{CLUSTERS}:asked:{ref}")
+    fleet.asked.clear()
+    assert fleet.clusters.reach(Destination(name="prod"))
+    assert fleet.asked == [(ref, fleet.now)]
+
+
+def test_no_program_is_run_for_a_credential_unless_the_operator_says_so(
+    fleet: Fleet, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MOORING_REDIS_URL", f"redis://:{HIDDEN}@nowhere")
+    program, seen = tmp_path / "login", tmp_path / "environ"
+    answer = {"kind": "ExecCredential", "status": {"token": cluster.token}}
+    program.write_text(f"#!/bin/sh\nenv > {seen}\ncat <<'E'\n{json.dumps(answer)}\nE\n")
+    program.chmod(0o700)
+    config = {
+        "execProviderConfig": {"command": str(program), "env": {"REGION": "eu"}},
+        "tlsClientConfig": trusted(cluster),
+    }
+    fleet.put(cluster.server, config)
+    assert "name it in MOORING_CLUSTER_EXEC" in str(prod(fleet))
+    assert not seen.exists()
+
+    fleet.programs = frozenset((str(program),))
+    fleet.clusters = fleet.process()
+    fleet.now += LEAST_S
+    assert fleet.clusters.reach(Destination(name="prod"))
+    environ = seen.read_text()
+    assert "REGION=eu" in environ and "KUBERNETES_EXEC_INFO=" in environ and HIDDEN not in environ
+
+    for text, told in (("exit 3", "has failed (exit status 3)"), ("echo '[]'", "gave no credential")):
+        program.write_text(f"#!/bin/sh\necho {HIDDEN} >&2\n{text}\n")
+        fleet.now += 60
+        fleet.put(cluster.server, config, version=text)
+        assert told in str(prod(fleet))
+
+
+def test_a_scoped_one_lists_what_is_in_its_namespaces_alone(
+    fleet: Fleet, cluster: Cluster, namespace: str
+) -> None:
+    access = {"bearerToken": cluster.token, "tlsClientConfig": trusted(cluster)}
+    fleet.put(cluster.server, access, namespaces=f"{namespace},kube-system")
+    reached = fleet.clusters.reach(Destination(name="prod"))
+    assert reached is not None
+    kind = reached.api.discovery.preferred("", "ConfigMap")
+    assert kind is not None
+    found = {live.key.namespace for live in reached.api.list(kind)}
+    assert found == {namespace, "kube-system"}
+    with pytest.raises(ClusterRefused):
+        reached.api.get(kind, "", "x")

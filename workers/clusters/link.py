@@ -1,0 +1,159 @@
+"""From a cluster Secret to a cluster that can be asked. Its credential is in memory alone, never on disk."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Any, Final
+
+from kubernetes.client import Configuration
+
+from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError
+from mooring.keys import ClusterRef
+from workers.cluster.api import Api
+from workers.cluster.identity import MOORING, Identity
+from workers.cluster.kinds import Discovery
+from workers.cluster.transport import JSON, READ_TIMEOUT, Response, Transport, Unreachable, Untrusted
+from workers.clusters.exec import credential
+from workers.clusters.secret import Access, ClusterSecret
+from workers.schema.openapi import Schemas
+from workers.threads import Threads
+
+PROBE_S: Final = 3.0  # as long may a cluster take to say that it is there
+_PARALLEL: Final = 8
+# What came of it that a cluster is away: seconds until it is asked again.
+Fell = Callable[[ClusterSecret, MooringError], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A way to a cluster. Its threads are its own: those that wait for one that hangs keep no others busy."""
+
+    secret: ClusterSecret
+    api: Api
+    transport: Link
+    schemas: Schemas
+    executor: Executor
+
+
+def opened(of: ClusterSecret, programs: Collection[str], fell: Fell = lambda _of, _why: 0.0) -> Reached:
+    """The way to the cluster, in the name that its Secret gives; nobody is asked yet but a program that
+    gives the credential, which must be one of `programs`. `fell` is told of each outage.
+
+    Raises ClusterRefused, naming the Secret, for what cannot be a credential.
+    """
+    transport = Link(of, programs, fell)
+    ref, discovery = ClusterRef(of.server), Discovery(transport)
+    api = Api(ref, transport, discovery, MOORING, namespaces=of.namespaces)
+    return Reached(of, api, transport, Schemas(), Threads(_PARALLEL, thread_name_prefix="cluster"))
+
+
+class Link(Transport):
+    """Requests to a cluster whose outages are told, and not waited for again and again."""
+
+    def __init__(self, of: ClusterSecret, programs: Collection[str], fell: Fell) -> None:
+        self._of, self._fell = of, fell
+        self._closed_until, self._why = 0.0, ""
+        super().__init__(configuration(of, programs), f"cluster Secret {of.secret}")
+
+    def version(self) -> str:
+        """The version of a server that answers in time, and takes the credential. Raises as
+        `Transport.request` does, and tells nobody."""
+        answer = super().request("GET", "/version", identity=MOORING, wait_s=PROBE_S).json()
+        version = answer.get("gitVersion") if isinstance(answer, dict) else None
+        if not isinstance(version, str):
+            raise ClusterUnavailable(f"{self.host} does not tell its version: is it an API server?")
+        self._closed_until = 0.0
+        return version
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        identity: Identity,
+        query: Iterable[tuple[str, str]] = (),
+        body: Any = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+        wait_s: float = READ_TIMEOUT,
+    ) -> Response:
+        """As `Transport.request`; ClusterUnavailable, also where it is not trusted or does not trust us."""
+        if (left := self._closed_until - monotonic()) > 0:
+            raise ClusterUnavailable(self._why, after=left)
+        try:
+            return super().request(
+                method,
+                path,
+                identity=identity,
+                query=query,
+                body=body,
+                content_type=content_type,
+                accept=accept,
+                wait_s=wait_s,
+            )
+        except (Unreachable, ClusterRefused) as error:
+            known = isinstance(error, Unreachable | Untrusted)
+            if not known and isinstance(error, ClusterRefused) and error.code != 401:
+                raise
+            wait = self._fell(self._of, error)
+            self._why = f"cluster {self._of.title}: {error}"
+            self._closed_until = monotonic() + wait
+            raise ClusterUnavailable(self._why, after=wait) from error
+
+
+def configuration(of: ClusterSecret, programs: Collection[str]) -> Callable[[], Configuration]:
+    """What Transport loads, and loads again when a credential was refused. Raises ClusterRefused then."""
+
+    def load() -> Configuration:
+        access = of.access
+        if access.exec is not None:
+            gave = credential(of, access.exec, programs)
+            access = replace(access, token=gave.token, cert=gave.cert, key=gave.key)
+        found = Configuration(host=of.server)
+        found.verify_ssl = not access.insecure
+        found.tls_server_name = access.server_name or None
+        if access.proxy:
+            found.proxy = access.proxy
+        if header := _authorization(access):
+            found.api_key["authorization"] = header
+        files = [_InMemory(text) if text else None for text in (access.ca, access.cert, access.key)]
+        found.ssl_ca_cert, found.cert_file, found.key_file = (file.path if file else None for file in files)
+        # They are there as long as whoever may read them.
+        found.mooring_files = files
+        return found
+
+    return load
+
+
+def _authorization(access: Access) -> str:
+    if access.token:
+        return f"Bearer {access.token}"
+    if access.username:
+        pair = f"{access.username}:{access.password}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+    return ""
+
+
+class _InMemory:
+    """A file that has no name in any directory, and goes with the last who knows it."""
+
+    def __init__(self, text: str) -> None:
+        self._descriptor = os.memfd_create("mooring-credential")  # closed in children that run other programs
+        try:
+            with os.fdopen(os.dup(self._descriptor), "wb") as file:
+                file.write(text.encode())
+        except OSError as error:
+            os.close(self._descriptor)
+            raise ClusterRefused(f"a credential cannot be kept in memory: {error}") from error
+
+    @property
+    def path(self) -> str:
+        return f"/proc/self/fd/{self._descriptor}"
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)

@@ -1,0 +1,76 @@
+"""Which cluster a destination means. Secrets are asked for only where it is not the home cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from mooring.errors import Refused
+from mooring.keys import IN_CLUSTER, IN_CLUSTER_NAME, ClusterRef
+from mooring.model.project import Cluster
+from mooring.model.spec import Destination
+from workers.cluster.connect import server_ref
+from workers.clusters.secret import ClusterSecret
+
+Secrets = Callable[[], Sequence[ClusterSecret]]
+_NEXT: Final = "give it a cluster Secret in Mooring's namespace, or correct spec.destination"
+
+
+def is_home(destination: Destination, home: ClusterRef) -> bool:
+    """Whether it is the cluster that has the Applications, by one of its own names."""
+    servers = IN_CLUSTER, home.rstrip("/")
+    server = destination.server.rstrip("/")
+    return server in servers or (not server and destination.name == IN_CLUSTER_NAME)
+
+
+def secret_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> ClusterSecret | None:
+    """The Secret of the cluster that is meant; None for the home cluster, and for a destination that names
+    none, or by two names at once: that is told elsewhere.
+
+    Raises Refused for a cluster that nobody knows, or several are, in Argo CD's words.
+    """
+    if is_home(destination, home) or bool(destination.server) == bool(destination.name):
+        return None
+    if destination.server:
+        field, said = "server", _spelt(destination.server)
+        found = [one for one in secrets() if one.server == said]
+    else:
+        field, said = "name", destination.name
+        found = [one for one in secrets() if one.name == said]
+    if len(found) != 1:
+        several = f" {len(found)}" if found else " no"
+        which = f" (Secrets {', '.join(one.secret for one in found)})" if found else ""
+        raise Refused(
+            f"spec.destination.{field}: there are{several} clusters with this {field}: {said}{which}: "
+            + ("leave one" if found else _NEXT),
+            condition="InvalidSpecError",
+        )
+    (one,) = found
+    return None if one.server in (IN_CLUSTER, home.rstrip("/")) else one
+
+
+def cluster_of(destination: Destination, home: ClusterRef | str, secrets: Secrets = tuple) -> Cluster:
+    """What is meant, by all its names, so that none of them gets round a rule of a project; one that nobody
+    knows by what is said of it."""
+    ours = ClusterRef(home.rstrip("/"))
+    here = Cluster((IN_CLUSTER, ours), (IN_CLUSTER_NAME,))
+    if is_home(destination, ours):
+        return here
+    try:
+        found = secret_of(destination, ours, secrets)
+    except Refused:
+        found = None
+    else:
+        if found is None and destination.name and not destination.server:
+            return Cluster(here.servers, (*here.names, destination.name))  # a Secret calls it so
+    if found is not None:
+        return Cluster((found.server,), (found.name,) if found.name else ())
+    server = destination.server.rstrip("/")
+    return Cluster((server,) if server else (), (destination.name,) if destination.name else ())
+
+
+def _spelt(url: str) -> str:
+    try:
+        return server_ref(url)
+    except ValueError:
+        return url

@@ -1,0 +1,162 @@
+"""The ways to the clusters that have no Application of their own, kept open in this process.
+
+A cluster that does not answer costs the first who asks it some seconds. From then on all who come are told at
+once that it is away, until it is time to ask it again, so that its apps hold up nobody else's.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from threading import Lock
+from typing import Final
+
+from mooring.errors import ClusterUnavailable, MooringError, Refused
+from mooring.keys import ClusterRef
+from mooring.model.spec import Destination
+from mooring.store.connections import FAILED, SUCCESSFUL, Connection, Connections
+from workers.clusters.link import Reached, opened
+from workers.clusters.named import Secrets, secret_of
+from workers.clusters.secret import ClusterSecret
+
+_log = logging.getLogger(__name__)
+FRESH_S: Final = 10.0  # as long an answer says that a cluster is there
+LEAST_S, MOST_S = 2.0, 30.0  # until one that failed is asked again
+_ASKING_S: Final = 10.0  # longer than it takes to find out
+
+
+class Clusters:
+    """The clusters of an installation. `home` is the one that has the Applications, `secrets` tells of the
+    others, `programs` may be run for their credentials, `ask_again` has `ask` called at a time, also when one
+    is back. Safe for threads."""
+
+    def __init__(
+        self,
+        home: ClusterRef,
+        secrets: Secrets,
+        connections: Connections,
+        programs: Collection[str] = (),
+        ask_again: Callable[[ClusterRef, float], None] = lambda _cluster, _at: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._home = home
+        self._secrets = secrets
+        self._connections = connections
+        self._programs = programs
+        self._have_asked = ask_again
+        self._clock = clock
+        self._lock = Lock()
+        self._open: dict[str, Reached] = {}  # by the URL
+
+    def secret(self, destination: Destination) -> ClusterSecret | None:
+        """The Secret of the cluster that is meant, None for the home cluster. Raises as `secret_of`, and what
+        reading Secrets raises."""
+        return secret_of(destination, self._home, self._secrets)
+
+    def ref(self, destination: Destination) -> ClusterRef | None:
+        """Which cluster is meant; None for one that nobody knows."""
+        try:
+            found = self.secret(destination)
+        except Refused:
+            return None
+        return self._home if found is None else ClusterRef(found.server)
+
+    def others(self) -> tuple[ClusterSecret, ...]:
+        """All that can be told from another."""
+        found: dict[str, ClusterSecret] = {}
+        for one in self._secrets():
+            if one.server and not one.wrong:
+                try:
+                    known = self.secret(Destination(server=one.server))
+                except Refused:  # two Secrets
+                    continue
+                if known is not None:
+                    found[one.server] = known
+        return tuple(found.values())
+
+    def reach(self, destination: Destination) -> Reached | None:
+        """The cluster that is meant, None for the home cluster. Raises Refused for one that nobody knows, or
+        whose Secret cannot be used; ClusterUnavailable for one that does not answer, at once where that is
+        known."""
+        found = self.secret(destination)
+        return None if found is None else self.open(found)
+
+    def open(self, found: ClusterSecret) -> Reached:
+        """The cluster of this Secret. Raises as `reach`."""
+        if found.wrong:
+            raise Refused(found.wrong, condition="InvalidSpecError")
+        ref, now = ClusterRef(found.server), self._clock()
+        known = self._connections.of(ref)
+        if known is not None and known.secret != found.version:
+            known = None  # nobody has tried this one
+        if known is not None and known.status == SUCCESSFUL and now - known.at < FRESH_S:
+            return self._link(found)
+        if known is not None and known.status == FAILED:
+            if now < known.until:
+                raise _away(found, known, known.until - now)
+            if not self._connections.only_me(ref, _ASKING_S):
+                raise _away(found, known, LEAST_S)
+        return self._asked(found, known)
+
+    def _asked(self, found: ClusterSecret, known: Connection | None) -> Reached:
+        """Ask the cluster whether it is there, and remember what came of it."""
+        ref = ClusterRef(found.server)
+        try:
+            reached = self._link(found)
+            version = reached.transport.version()
+        except MooringError as error:  # whoever says no for good may say yes once somebody has mended that
+            wait = self.fell(found, error)
+            raise ClusterUnavailable(_told(found, str(error)), after=wait) from error
+        now = self._clock()
+        self._connections.put(ref, Connection(SUCCESSFUL, found.title, found.version, now, version))
+        if known is not None and known.status == FAILED:
+            _log.info("cluster %s is back: Kubernetes %s", found.title, version)
+            self._have_asked(ref, now)
+        return reached
+
+    def _link(self, found: ClusterSecret) -> Reached:
+        """The way to the cluster, kept as long as its Secret is the same. Raises ClusterRefused."""
+        with self._lock:
+            known = self._open.get(found.server)
+        if known is not None and known.secret == found:
+            return known
+        reached = opened(found, self._programs, self.fell)
+        with self._lock:
+            self._open[found.server] = reached
+        return reached
+
+    def ask_again(self, ref: ClusterRef, seconds: float) -> None:
+        """Have the cluster asked in a while."""
+        self._have_asked(ref, self._clock() + seconds)
+
+    def forget(self, ref: ClusterRef) -> None:
+        """Nobody names the cluster any more."""
+        self._connections.forget(ref)
+        with self._lock:
+            self._open.pop(ref, None)
+
+    def fell(self, found: ClusterSecret, error: MooringError) -> float:
+        """Remember that the cluster is away, and have it asked again; seconds until then."""
+        ref, now = ClusterRef(found.server), self._clock()
+        known = self._connections.of(ref)
+        failures = 0
+        if known is not None and known.status == FAILED and known.secret == found.version:
+            if now < known.until:  # somebody has just said so
+                return known.until - now
+            failures = known.failures
+        wait = min(LEAST_S * 2.0 ** min(failures, 16), MOST_S)
+        after = Connection(FAILED, found.title, found.version, now, "", str(error), failures + 1, now + wait)
+        self._connections.put(ref, after)
+        if not failures:
+            _log.warning("%s", _told(found, str(error)))
+        self._have_asked(ref, now + wait)
+        return wait
+
+
+def _told(found: ClusterSecret, why: str) -> str:
+    return f"cluster {found.title}: {why}"
+
+
+def _away(found: ClusterSecret, known: Connection, wait: float) -> ClusterUnavailable:
+    return ClusterUnavailable(_told(found, known.message), after=max(wait, 0.5))

@@ -1,0 +1,66 @@
+"""Has the work on an app done in the cluster that its destination names.
+
+Whoever works on an app gets an engine of its own, whose `api`, and all that goes with it, is of that cluster.
+So the stages between know of one cluster only. Applications, kept renders and projects stay at home.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+from mooring.errors import ClusterUnavailable
+from mooring.keys import ClusterRef
+from mooring.model.application import Application
+from workers.apps.wishes import turn_of
+from workers.clusters.link import Reached
+from workers.engine import Engine
+
+_log = logging.getLogger(__name__)
+_BACK = "cluster"
+
+
+def there(engine: Engine, app: Application) -> Engine:
+    """`engine` for the work on `app`. Raises Refused (InvalidSpecError) for a cluster that nobody knows or
+    whose Secret cannot be used, ClusterUnavailable for one that does not answer, and as reading Secrets
+    does."""
+    return _with(engine, engine.clusters.reach(app.spec.destination))
+
+
+def elsewhere(engine: Engine) -> Iterator[Engine | None]:
+    """For each cluster besides the home cluster `engine` for the work there; None for one that cannot be
+    asked now. Raises as reading Secrets does."""
+    for one in engine.clusters.others():
+        try:
+            yield _with(engine, engine.clusters.open(one))
+        except ClusterUnavailable as error:
+            _log.debug("cluster %s is left out: %s", one.title, error)
+            yield None
+
+
+def ask(engine: Engine, url: str) -> None:
+    """Ask the cluster of this URL whether it is back; once it is, have all of its apps looked at. Where it is
+    not, whoever found that out has this done again. Raises as reading Secrets and Redis do."""
+    ref = ClusterRef(url)
+    known = next((one for one in engine.clusters.others() if one.server == ref), None)
+    if known is None:
+        engine.clusters.forget(ref)
+        return
+    try:
+        engine.clusters.open(known)
+    except ClusterUnavailable as error:
+        _log.debug("%s", error)
+        engine.clusters.ask_again(ref, error.after)
+        return
+    for app in engine.applications.list().apps:
+        if engine.clusters.ref(app.spec.destination) == ref:
+            engine.wake(turn_of(app.key), {_BACK: "1"})
+
+
+def _with(engine: Engine, reached: Reached | None) -> Engine:
+    if reached is None:
+        return engine
+    return replace(
+        engine, api=reached.api, own=reached.api, schemas=reached.schemas, executor=reached.executor
+    )
