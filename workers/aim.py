@@ -29,9 +29,9 @@ from workers.push import PUSH, followed
 from workers.render.patience import within
 from workers.render.render import render
 from workers.render.source import Job, Rendered
-from workers.report import UNKNOWN
 from workers.rollback import ROLLED_BACK
 from workers.signatures import check as signatures
+from workers.sync_status import UNKNOWN
 
 _NOT_RENDERED: Final = "what was rolled back to cannot be rendered again, and drift is not corrected"
 

@@ -21,7 +21,7 @@ from workers.apps.state import State
 from workers.cluster.capabilities import capabilities
 from workers.engine import Engine
 from workers.render import cache, tools
-from workers.report import SYNCED
+from workers.sync_status import SYNCED
 
 _TOOLS: Final = ("helm", "jsonnet", "kustomize")
 

@@ -26,7 +26,7 @@ from mooring.store.turns import OPEN
 from mooring.store.views import Views
 from workers.celery_app import SENT_AT
 from workers.health import HealthStatus
-from workers.report import OUT_OF_SYNC, SYNCED, UNKNOWN
+from workers.sync_status import OUT_OF_SYNC, SYNCED, UNKNOWN
 
 _log = logging.getLogger(__name__)
 _QUEUES: Final = (INTAKE, DEPLOY, CONTROL, SLOW, RECONCILE)

@@ -28,7 +28,7 @@ from workers.about import about
 from workers.elsewhere import Place, places
 from workers.engine import Engine
 from workers.questions import Question, questions
-from workers.report import UNKNOWN
+from workers.sync_status import UNKNOWN
 from workers.unasked import unasked
 
 _log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ from workers.origin import RemoteOrigin
 from workers.push import Wanted, followed, sources
 from workers.remote.http import endpoint_of as web_endpoint_of
 from workers.remote.oci import Repository, is_oci
-from workers.report import UNKNOWN
+from workers.sync_status import UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ from workers.hooks.results import without_failed
 from workers.links import external_urls
 from workers.managed_namespace import due
 from workers.plan import Extra, Notice, Plan
+from workers.sync_status import OUT_OF_SYNC, SYNCED, UNKNOWN
 
-SYNCED, OUT_OF_SYNC, UNKNOWN = "Synced", "OutOfSync", "Unknown"
 # How the messages of operations begin that a worker is at work on, and that wait for their next try.
 APPLYING, RETRYING = "applying", "trying again in"
 

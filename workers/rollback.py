@@ -27,7 +27,7 @@ from workers.apps.state import State
 from workers.desired import Desired
 from workers.health import HealthStatus as Word
 from workers.render.readset import COMMIT, ReadSet
-from workers.report import OUT_OF_SYNC
+from workers.sync_status import OUT_OF_SYNC
 
 ROLLED_BACK: Final = "RolledBack"  # a condition's type: ours
 _MOST: Final = 16  # are remembered: each is 33 characters of an annotation

@@ -183,6 +183,7 @@ def main(pool: str) -> None:
         else:
             _prepare(settings)
             start(settings, lambda _: None).executor.shutdown()  # refuse to start before the pool forks
+            settle()  # the pool's processes share what is here, as long as nobody writes to it
     except MooringError as error:
         sys.exit(f"mooring {pool}: {error}")
 

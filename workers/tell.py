@@ -34,6 +34,7 @@ from workers.hooks.results import RUNNING, hook_results
 from workers.look import Scene
 from workers.metrics import SYNCS
 from workers.plan import Extra, Notice, without_prunes
+from workers.sync_status import SYNCED, UNKNOWN
 from workers.timeline import Timeline
 
 _log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def concluded(
         status = status.model_copy(update={"conditions": report.conditions(scene.app, notices, now(engine))})
     if scene.ahead is not None:
         status = rollback.as_git_has_it(status, scene.app, scene.wanted, scene.ahead)
-    in_sync = status.sync is not None and status.sync.status == report.SYNCED
+    in_sync = status.sync is not None and status.sync.status == SYNCED
     memory = engine.applications.state(scene.app)
     if applied is None and not in_sync and memory.failed == scene.content:
         # It is not tried again by itself: who looks later must see why.
@@ -371,7 +372,7 @@ def show(engine: Engine, app: Application) -> None:
             name=app.metadata.name,
             namespace=app.metadata.namespace,
             project=app.spec.project_name,
-            sync=sync.status if sync else report.UNKNOWN,
+            sync=sync.status if sync else UNKNOWN,
             health=app.status.health.status,
             revision=", ".join(revisions_of(sync)),
             message="; ".join(condition.message for condition in app.status.conditions),

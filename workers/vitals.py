@@ -23,6 +23,7 @@ from workers.decide import asked
 from workers.engine import Engine
 from workers.health import HealthStatus
 from workers.proof import proves
+from workers.sync_status import SYNCED
 
 _LINKED: Final = ("networking.k8s.io", "Ingress")  # what people are told of it changes with its status
 
@@ -54,7 +55,7 @@ def _progressing(app: Application) -> frozenset[ObjectKey]:
     """The objects whose health the app waits for; none where it waits for anything else, or differs."""
     status, state = app.status, app.status.operation_state
     busy = asked(app) is not None or (state is not None and not state.finished_at)
-    synced = status.sync is not None and status.sync.status == report.SYNCED
+    synced = status.sync is not None and status.sync.status == SYNCED
     if busy or not synced or refresh_asked(app) or status.health.status != HealthStatus.PROGRESSING:
         return frozenset()
     found = [one for one in status.resources if one.health and one.health.status == HealthStatus.PROGRESSING]

@@ -42,7 +42,7 @@ from workers.hooks.wanted import HookRun, Occasion, WantedHook, apart, hooks_of,
 from workers.impersonation import acting
 from workers.look import check
 from workers.permitted import check_objects
-from workers.report import SYNCED
+from workers.sync_status import SYNCED
 
 Around = Literal[Phase.PRE_DELETE, Phase.POST_DELETE]
 FINALIZERS: Final[Mapping[Around, str]] = {Phase.PRE_DELETE: PRE_DELETE, Phase.POST_DELETE: POST_DELETE}
