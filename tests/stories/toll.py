@@ -4,10 +4,13 @@ the API server passes here."""
 from __future__ import annotations
 
 import http.client
+import json
+import re
 import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -47,15 +50,29 @@ class Asked:
         return self.method != "GET"
 
 
+class Lie(Enum):
+    """What is answered to whoever lists anything."""
+
+    HALF = "the answer ends half-way, with the connection"
+    EXPIRED = "there is one object a page, and the server has forgotten the list before the second"
+    NOTHING = "a gateway says {}"
+
+
+_FORGOTTEN = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Expired", "code": 410}
+
+
 class Toll:
     """The API server under another address. A context manager; `kubeconfig` is for those who are to use it.
 
     `asked` are all requests, as they come. It counts those whose path or body names `about`. At the one that
-    `ends_at` names it calls its `end`, which is to kill whoever asks, and gives no answer.
+    `ends_at` names it calls its `end`, which is to kill whoever asks, and gives no answer. Whoever lists
+    anything is told what `lies` says.
     """
 
     def __init__(self, cluster: Cluster, directory: Path) -> None:
         self.asked: list[Asked] = []
+        self.lies: Lie | None = None
+        self.lied = 0  # how often
         self._cluster = cluster
         self._lock = threading.Lock()
         self._about = b""
@@ -81,6 +98,9 @@ class Toll:
                     toll._end()
                     self.close_connection = True
                     return
+                if toll.lies and self.command == "GET" and "limit=" in self.path:
+                    self._lie(toll.lies)
+                    return
                 answer = self._ask(body)
                 if point is not None:
                     answer.read()
@@ -90,6 +110,27 @@ class Toll:
                 self._answer(answer)
 
             do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _pass
+
+            def _lie(self, how: Lie) -> None:
+                toll.lied += 1
+                status, words, length = 200, b"{}", None
+                if how is Lie.EXPIRED and "continue=" in self.path:
+                    status, words = 410, json.dumps(_FORGOTTEN).encode()
+                elif how is not Lie.NOTHING:
+                    if how is Lie.EXPIRED:  # from the cache there are no pages
+                        self.path = re.sub(
+                            "limit=[0-9]+", "limit=1", self.path.replace("resourceVersion=0", "")
+                        )
+                    answer = self._ask(b"")
+                    status, words = answer.status, answer.read()
+                    if how is Lie.HALF:
+                        length, words = len(words), words[: len(words) // 2]
+                self.send_response_only(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(length or len(words)))
+                self.end_headers()
+                self.wfile.write(words)
+                self.close_connection = True
 
             def _ask(self, body: bytes) -> http.client.HTTPResponse:
                 if self.upstream is None:

@@ -199,10 +199,11 @@ class Api:
                 ).json()
             except Expired:
                 return None
-            items += answer.get("items") or ()
-            token = answer["metadata"].get("continue", "")
+            found, about = _page(kind, answer)
+            items += found
+            token = about.get("continue", "")
             if not token:
-                return items, str(answer["metadata"].get("resourceVersion", ""))
+                return items, str(about.get("resourceVersion", ""))
 
     def apply(
         self,
@@ -463,6 +464,19 @@ def _sendable(kind: Kind, body: Mapping[str, Any], guarded: dict[str, str]) -> d
             f"{kind.kind} {metadata.get('name', '')} needs a namespace: give it metadata.namespace"
         )
     return {**body, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata | guarded}
+
+
+def _page(kind: Kind, answer: Any) -> tuple[Items, dict[str, Any]]:
+    """The items of a list, and its metadata. Raises ClusterUnavailable for what is none: JSON without
+    items, as a gateway in between may answer with 200, must not look like objects that are gone."""
+    try:
+        if answer["kind"].endswith("List"):
+            return answer["items"] or [], answer["metadata"]  # null, from servers that have none
+    except (AttributeError, KeyError, TypeError):
+        pass
+    raise ClusterUnavailable(
+        f"the API server answers no list of {kind.plural}: is a proxy in between?", after=5
+    )
 
 
 def _labelled(items: Items, name: str, value: str | None) -> Items:

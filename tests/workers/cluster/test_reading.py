@@ -83,6 +83,41 @@ def test_a_list_forgotten_half_way_is_begun_anew_and_never_cut_short(
         api.list(config_maps, namespace, "set=seven", page=3)
 
 
+class Between(Transport):
+    """A connection through something that answers itself, with 200 and JSON of its own."""
+
+    words = b""
+
+    def request(self, method: str, path: str, **options: Any) -> Response:
+        return Response(200, self.words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "{}",
+        "[]",
+        "null",
+        '"ok"',
+        '{"status":"ok","metadata":{}}',
+        '{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}',
+        '{"kind":"ConfigMapList","apiVersion":"v1","metadata":{}}',
+        '{"kind":"ConfigMapList","apiVersion":"v1","items":[]}',
+        '{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[',
+        "<html>please sign in</html>",
+        "",
+    ],
+)
+def test_what_is_no_list_is_never_an_empty_one(
+    connection: Cluster, namespace: str, config_maps: Kind, words: str
+) -> None:
+    transport = Between(connection.transport._load)
+    transport.words = words.encode()
+    api = Api(connection.ref, transport, connection.discovery, Identity())
+    with pytest.raises(ClusterUnavailable, match="proxy in between"):
+        api.list(config_maps, namespace)
+
+
 class Filling(Transport):
     """A connection whose server has no cache yet of what is listed: it selects nothing until it has."""
 
