@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from mooring.delivery import Event
@@ -18,6 +18,7 @@ from mooring.model.spec import Source
 from mooring.names import STATE
 from mooring.repourl import ends_with, masked, normalise
 from mooring.revision import concerns, is_commit, is_digest, is_version
+from mooring.store.polls import Asked, Polls
 from mooring.store.turns import Turn
 from workers.apps.state import State
 from workers.engine import Engine
@@ -108,8 +109,22 @@ def changed(engine: Engine, turn: Turn) -> list[AppKey]:
         if isinstance(error, TooSlow) or (turn.deliveries and not isinstance(error, Refused)):
             raise
         _log.warning("%s is not asked for changes: %s", turn.wishes.get("address", turn.name), error)
+        _note(engine, turn.name, failed=True)
         return []
+    _note(engine, turn.name, failed=False)
     return list(dict.fromkeys(app.key for app, _, read in reads if read.digest != digest))
+
+
+def _note(engine: Engine, name: str, *, failed: bool) -> None:
+    """What cannot be had is passed over by the next polls: by one of them, then by three."""
+    polls = Polls(engine.redis)
+    known = polls.all().get(name) or Asked(0.0)
+    if failed:
+        failures = known.failures + 1
+        due = engine.clock() + engine.settings.poll_s * 2 ** min(failures, 2)
+        polls.put({name: Asked(due, failures)})
+    elif known.failures:
+        polls.put({name: replace(known, failures=0)})
 
 
 def _digest(engine: Engine, place: Place, homes: Iterable[Source]) -> str:

@@ -44,6 +44,7 @@ from workers.elsewhere import ELSEWHERE, Place, changed, places
 from workers.engine import Engine
 from workers.holding import Holding
 from workers.leftovers import let_go
+from workers.poll import waiting
 from workers.push import PUSH, Wanted, concerned, following
 from workers.reconcile import unproved
 from workers.timeline import Timeline, queued
@@ -356,8 +357,9 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
         listing = engine.applications.list()
         engine.views.keep_only({app.key for app in listing.apps})
         engine.ledger.mend()
+        in_vain = waiting(engine, listing.apps)
         for key in unproved(engine, listing.apps):
-            if engine.turns.want(turn_of(key), wishes, background=True):
+            if key not in in_vain and engine.turns.want(turn_of(key), wishes, background=True):
                 engine.send(_task(turn_of(key), RECONCILE))
         let_go(engine, listing)
         return

@@ -70,6 +70,22 @@ def poll(engine: Engine, which: str = "") -> None:
     _tell(engine, listing.apps, found, before | after)
 
 
+def waiting(engine: Engine, apps: Iterable[Application]) -> frozenset[AppKey]:
+    """Those of `apps` that could not be compared, and whose host does not answer: each look would wait for it
+    in vain, one after the other. They are wanted once it answers again."""
+    lost = [app for app in apps if app.status.sync is not None and app.status.sync.status == UNKNOWN]
+    if not lost:
+        return frozenset()
+    known, now = Polls(engine.redis).all(), engine.clock()
+    return frozenset(
+        one.app
+        for question in questions(engine, lost, time.monotonic())
+        if (host := known.get(question.host)) is not None and host.failures and host.due > now
+        for followers in question.followers.values()
+        for one in followers
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Round:
     """One time of asking. `before` is what is known by question and by host, of the times before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devcluster.gitserver import GitServer, Repository
+from mooring.store.polls import Polls
 from tests.stories.ship import Ship, configmap, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("tools")]
@@ -72,6 +73,8 @@ def test_a_base_whose_host_is_gone_leaves_its_readers_as_they_are(
         ship.create_app("left", git_repo, namespace, path="left")
         ship.synced("left", commit)
     until("the poll to say so", lambda: "is not asked for changes" in ship.log("worker"))
+    with ship.redis() as client:
+        until("it to be left alone", lambda: any(one.failures for one in Polls(client).all().values()))
     status = ship.synced("left", commit)["status"]
     assert not status.get("conditions")
     assert ship.configmap(namespace, "left-map")["data"] == {"v": "blue"}

@@ -64,6 +64,10 @@ class Skiff:
         """Whether anything is to be run."""
         return bool(self._sent)
 
+    def look(self, name: str) -> None:
+        """Have an app looked at, once."""
+        pipeline.sync(self.engine, name)
+
     def go_by(self, seconds: float) -> None:
         """So much time."""
         self._ahead += seconds

@@ -10,17 +10,19 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client import REGISTRY
 
 from devcluster.chartserver import ChartServer
 from devcluster.gitserver import GitServer, Repository
 from mooring.model.application import Application
-from mooring.names import DUE
+from mooring.names import DUE, REFRESH
 from mooring.settings import Settings
 from mooring.store.polls import Polls
 from tests.stories.line import Line
 from tests.stories.ship import configmap, until
 from tests.workers.skiff import Skiff
 from workers import pipeline, poll
+from workers.git import mirror
 from workers.reconcile import unproved
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
@@ -220,6 +222,73 @@ def test_a_host_that_says_nothing_delays_no_other_and_is_asked_once_for_all_of_i
     assert line.opened - before <= 2, "one question a time, for three repositories"
     assert all(told(port.skiff.app(f"silent-{number}")) for number in range(3))
     line.mend()
+
+
+def test_nobody_waits_in_vain_for_a_silent_host_to_compare_what_could_not_be_compared(
+    port: Port, line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = through(line, port.repository())
+    commit = far.commit({"far.yaml": configmap("far", v="1")})
+    line.cut()
+    port.app("far", follows(far))
+    port.skiff.look("far")
+    assert port.revision("far").strip() == "Unknown"
+    port.poll()
+    port.poll()
+    engine = port.skiff.engine
+
+    assert told(port.skiff.app("far")) == [], "its own look has said so already"
+    assert poll.waiting(engine, engine.applications.list().apps) == frozenset()
+    monkeypatch.setattr(poll, "_PATIENCE_S", 0.5)
+    line.mend()
+    line.hang()
+    port.poll()
+    assert {key.name for key in poll.waiting(engine, engine.applications.list().apps)} == {"far"}
+    pipeline.reconcile(engine, "", "reconcile")
+    assert not port.skiff.is_sent()
+
+    line.mend()
+    port.skiff.go_by(POLL_S)
+    monkeypatch.setattr(poll, "_PATIENCE_S", 10.0)
+    port.poll(DUE)
+    assert port.revision("far") == f"Synced {commit}"
+
+
+def test_a_host_is_asked_how_it_speaks_once_however_many_repositories_there_are(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "_MAX_OPEN", 1)
+    repos = [port.repository(), port.repository()]
+    for number, repo in enumerate(repos):
+        repo.commit({"a.yaml": configmap(f"many-{number}", v="1")})
+        port.app(f"many-{number}", follows(repo))
+    port.skiff.settle()
+
+    for repo in repos:
+        assert port.asked(repo, port.poll) == ["POST"]
+
+
+def test_a_refresh_says_when_it_was_and_a_hard_one_renders_anew(port: Port) -> None:
+    repo = port.repository()
+    repo.commit({"a.yaml": configmap("a", v="1")})
+    port.app("fresh", follows(repo))
+    port.skiff.settle()
+
+    def renders(result: str) -> float:
+        return (
+            REGISTRY.get_sample_value("mooring_renders_total", {"kind": "Directory", "result": result}) or 0
+        )
+
+    for how, result in (("normal", "kept"), ("hard", "rendered")):
+        before, made = port.skiff.app("fresh").status.reconciled_at, renders(result)
+        port.skiff.go_by(60)
+        port.skiff.patch_app("fresh", {"metadata": {"annotations": {REFRESH: how}}})
+        asked = port.asked(repo, port.skiff.settle)
+        app = port.skiff.app("fresh")
+        assert REFRESH not in app.metadata.annotations
+        assert app.status.reconciled_at > before
+        assert renders(result) > made
+        assert asked == ["POST"], "where its branch is, and nothing that is known"
 
 
 def test_a_branch_that_is_gone_and_a_repository_that_is_empty_take_nothing_away(port: Port) -> None:

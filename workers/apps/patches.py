@@ -35,7 +35,11 @@ def status_patch(app: Application, status: ApplicationStatus) -> Patch:
     """
     before: Patch = without_nulls(app.raw.get("status") or {})
     patch = difference(before, without_nulls(status.to_dict()))
-    if patch.keys() == {"reconciledAt"} and not _due(before.get("reconciledAt"), patch["reconciledAt"]):
+    if (
+        patch.keys() == {"reconciledAt"}
+        and not _due(before.get("reconciledAt"), patch["reconciledAt"])
+        and not refresh_asked(app)  # whoever asked for a look wants to see when it was
+    ):
         return {}
     return {"status": patch} if patch else {}
 

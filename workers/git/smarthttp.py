@@ -41,6 +41,11 @@ _DUMB: Final = re.compile(rb"[0-9a-f]*(\t|\Z)")
 _PKT: Final = re.compile(rb"[0-9a-f]{4}|[0-9a-f]{0,3}\Z")
 
 
+# Hosts that speak as we do, by repository and credential: its name there, whether files can be left out.
+_met: Final = dict[tuple[Remote, str], tuple[Remote, bool]]()
+_MOST_MET: Final = 10_000
+
+
 class NotSpoken(GitFailed):
     """The host does not speak version 2 of the protocol, or not as we do: use git itself."""
 
@@ -48,12 +53,13 @@ class NotSpoken(GitFailed):
 class SmartHttp:
     """One repository over HTTP. Safe to use from several threads."""
 
-    def __init__(self, remote: Remote, credential: Credential) -> None:
+    def __init__(self, remote: Remote, credential: Credential, *, filters: bool | None = None) -> None:
+        """`filters` of a host that is known to speak as we do; None: that is still to be found out."""
         self.remote = remote
         self._credential = credential
         self._idle: list[http.client.HTTPConnection] = []
-        self._speaks: bool | None = None
-        self.filters = False  # whether the host can leave files out; known after `discover`
+        self._speaks: bool | None = None if filters is None else True
+        self.filters = bool(filters)  # whether the host can leave files out; known after `discover`
         self.dumb = False  # whether the host merely hands out files; known after `discover`
         self._tls = context_of(credential) if remote.endpoint.scheme == "https" else None
 
@@ -259,14 +265,23 @@ class _Renamed(GitRefused):
 
 
 def connect(remote: Remote, credential: Credential, deadline: float) -> SmartHttp:
-    """A client for `remote`, under the name the host itself gives it: with or without `.git`."""
+    """A client for `remote`, under the name the host itself gives it: with or without `.git`.
+
+    How a host speaks is asked once a process, however many repositories that talks to.
+    """
+    met = _met.get((remote, credential.identity))
+    if met is not None:
+        return SmartHttp(met[0], credential, filters=met[1])
     client = SmartHttp(remote, credential)
     try:
         client.discover(deadline)
     except _Renamed:
-        client = SmartHttp(replace(remote, path=f"{remote.path}.git"), credential)
+        return SmartHttp(replace(remote, path=f"{remote.path}.git"), credential)
     except NotSpoken:
-        pass  # known now: each question answers so at once
+        return client  # known now: each question answers so at once
+    while len(_met) >= _MOST_MET:
+        _met.pop(next(iter(_met)))
+    _met[remote, credential.identity] = client.remote, client.filters
     return client
 
 
