@@ -14,6 +14,7 @@ from mooring import __version__
 from mooring.model.application import Application
 from mooring.model.status import TERMINATING
 from mooring.names import STATE
+from workers import orphans
 from workers.applyset.parent import Parent
 from workers.apps.conditions import REPOSITORY_WARNING
 from workers.apps.patches import refresh_asked
@@ -48,7 +49,7 @@ def basis(app: Application, state: State, edition: str, parent: Parent, ground: 
     plain = (
         status.sync is not None
         and status.sync.status == SYNCED
-        and all(one.type == REPOSITORY_WARNING for one in status.conditions)
+        and all(one.type == REPOSITORY_WARNING or orphans.is_count(one) for one in status.conditions)
         and bool(status.resources)
         and not any(one.hook or one.requires_pruning or one.status != SYNCED for one in status.resources)
         and (operation is None or operation.phase not in ("Running", TERMINATING))

@@ -19,6 +19,7 @@ from mooring.store.connection import connect as connect_redis
 from mooring.store.connections import Connections
 from mooring.store.due import DueSteps, Step
 from mooring.store.ledger import Ledger
+from mooring.store.orphans import Orphans
 from mooring.store.outcomes import Outcomes
 from mooring.store.outstanding import Outstanding
 from mooring.store.proofs import Proofs
@@ -67,6 +68,7 @@ class Engine:
     proofs: Proofs
     views: Views
     shared: Shared
+    orphans: Orphans
     waiters: Waiters
     api: Api
     own: Api
@@ -138,6 +140,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         proofs=Proofs(client),
         views=Views(client),
         shared=Shared(client),
+        orphans=Orphans(client),
         waiters=Waiters(client),
         api=api,
         own=api,

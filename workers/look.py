@@ -27,10 +27,10 @@ from mooring.model.support import (
 )
 from mooring.store.shared import Words
 from mooring.store.turns import Turn
-from workers import aim, managed_namespace, upstream
+from workers import aim, managed_namespace, orphans, upstream
 from workers.applyset import store as parents
 from workers.applyset.parent import Parent
-from workers.apps.conditions import RENDER_NOT_REPRODUCIBLE, SHARED_RESOURCE
+from workers.apps.conditions import ORPHANED_RESOURCE, RENDER_NOT_REPRODUCIBLE, SHARED_RESOURCE
 from workers.apps.patches import refresh_asked
 from workers.apps.state import attempt_digest, content_digest
 from workers.cluster.live import Live
@@ -222,6 +222,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         *(Notice("SyncWarning", text) for text in filter(None, [twofold])),
         *(Notice("RenderWarning", text) for text in rendered.warnings),
         *(Notice("SyncError" if one.blocks else "Unsupported", str(one)) for one in asks),
+        *orphans.notices(engine, app, checked.project, turn),
     ]
     observed = observe(
         engine.api,
@@ -237,7 +238,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     blocking = next((str(one) for one in asks if one.blocks), checked.blocking)
     lost = _lost_inventory(engine, app, parent, observed)
     if lost:
-        notices.append(Notice(PARENT_LOST, lost))
+        notices.append(Notice(ORPHANED_RESOURCE, lost))
         blocking = blocking or ("" if operation else lost)
     if bundle is not None:
         notices += bundle.notices
@@ -396,9 +397,6 @@ def alive(engine: Engine, key: AppKey) -> bool:
         return engine.applications.get(key) is not None
     except Refused:
         return True
-
-
-PARENT_LOST = "OrphanedResourceWarning"
 
 
 def _lost_inventory(engine: Engine, app: Application, parent: Parent, observed: Observed) -> str:

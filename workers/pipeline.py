@@ -35,7 +35,7 @@ from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from mooring.store.ledger import Waiting
 from mooring.store.turns import Turn
-from workers import follow, tell, upstream
+from workers import follow, orphans, tell, upstream
 from workers.about import about
 from workers.apps.store import Listing
 from workers.apps.wishes import APP, turn_of
@@ -358,7 +358,7 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
         engine.views.keep_only({app.key for app in listing.apps})
         engine.ledger.mend()
         in_vain = waiting(engine, listing.apps)
-        for key in unproved(engine, listing.apps):
+        for key in dict.fromkeys((*unproved(engine, listing.apps), *orphans.news(engine, listing))):
             if key not in in_vain and engine.turns.want(turn_of(key), wishes, background=True):
                 engine.send(_task(turn_of(key), RECONCILE))
         let_go(engine, listing)

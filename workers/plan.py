@@ -18,6 +18,7 @@ from mooring.names import APPLYSET_PART_OF
 from mooring.store.proofs import Proof
 from mooring.text import few
 from workers.applyset.inventory import Entry, Inventory, Writer
+from workers.apps.conditions import ORPHANED_RESOURCE, SHARED_RESOURCE
 from workers.cluster.live import Live
 from workers.cluster.order import Groups, apply_order, prune_order
 from workers.desired import Desired
@@ -168,7 +169,7 @@ def plan(
     }
     prunes, extras, gone, notices = _prunes(wanted, observed, inventory, view, options, permission, hooks)
     notices += [
-        Notice("SharedResourceWarning", f"{step.key.title}: {step.reason}")
+        Notice(SHARED_RESOURCE, f"{step.key.title}: {step.reason}")
         for step in refused
         if step.verb is Verb.REFUSE
     ]
@@ -259,8 +260,8 @@ def _prunes(
             live, view.app, view.installation, view.applyset, entry
         )
         if reason:
-            notices.append(Notice("OrphanedResourceWarning", f"{key.title} left Git and stays: {reason}"))
-            extras.append(Extra(key, live, reason, "OrphanedResourceWarning"))
+            notices.append(Notice(ORPHANED_RESOURCE, f"{key.title} left Git and stays: {reason}"))
+            extras.append(Extra(key, live, reason, ORPHANED_RESOURCE))
         elif live.deletion_timestamp:
             extras.append(Extra(key, live, _GOING))
         elif permission.prune and view.claimed(key):
@@ -275,7 +276,7 @@ def _prunes(
             message = (
                 f"{key.title} says it is this app's, but is neither in Git nor in the inventory: not touched"
             )
-            notices.append(Notice("OrphanedResourceWarning", message))
+            notices.append(Notice(ORPHANED_RESOURCE, message))
     prunes = []
     skip_all = _why_none(candidates, wanted, inventory, permission)
     for step in candidates:

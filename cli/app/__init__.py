@@ -17,6 +17,7 @@ COMMANDS = {
     "diff": ("cli.app.diff:diff", "Show what a sync would change."),
     "manifests": ("cli.app.manifests:manifests", "Print the objects, as in Git or as in the cluster."),
     "resources": ("cli.app.resources:resources", "List the objects of one."),
+    "tree": ("cli.app.tree:tree", "Show them with what came of them, and how each is."),
     "foreign": ("cli.app.foreign:foreign", "List the fields that others have set, and who."),
     "reads": ("cli.app.reads:reads", "Show what its last render read of Git."),
     "actions": ("cli.app.actions:actions", "Restart, scale, pause …: what objects offer."),

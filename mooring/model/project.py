@@ -58,14 +58,35 @@ class Role(Part):
 
 
 class OrphanedResource(Part):
+    """Globs: an empty `kind` or `name` means all, an empty `group` the core group."""
+
     group: str = ""
     kind: str = ""
     name: str = ""
 
 
 class OrphanedResources(Part):
+    """What is to be said of objects that belong to no application.
+
+    https://argo-cd.readthedocs.io/en/stable/user-guide/orphaned-resources/
+    """
+
     warn: Bool | None = None
     ignore: tuple[OrphanedResource, ...] = ()
+
+    @property
+    def warns(self) -> bool:
+        """Whether apps are to say that there are some: so unless it is said that they are not."""
+        return self.warn is not False
+
+    def ignores(self, group: str, kind: str, name: str) -> bool:
+        """Whether such an object is not to be counted."""
+        return any(
+            (not one.kind or glob(one.kind).fullmatch(kind))
+            and glob(one.group).fullmatch(group)
+            and (not one.name or glob(one.name).fullmatch(name))
+            for one in self.ignore
+        )
 
 
 class SyncWindow(Part):

@@ -58,7 +58,7 @@ _ANNOTATIONS: dict[str, tuple[str, bool] | None] = {
     "hook-delete-policy": None,  # judged name by name
     "sync-wave": None,  # obeyed
     "ignore-healthcheck": None,  # obeyed
-    "ignore-resource-updates": ("every change of the object is looked at", WARNS),
+    "ignore-resource-updates": None,  # spares Argo CD work; here only what lacks proof is work
     "client-side-apply-migration-manager": None,  # obeyed
     "sync-options": None,  # judged option by option
     "compare-options": None,  # judged option by option
@@ -102,7 +102,6 @@ _APP_PREFIXES: tuple[tuple[str, str], ...] = (
 )
 
 _PROJECT: tuple[tuple[str, Callable[[AppProject], object], str, bool], ...] = (
-    ("orphanedResources", lambda p: p.spec.orphaned_resources, "orphans are not looked for yet", WARNS),
     ("roles", lambda p: p.spec.roles, "nobody can sign in with a role yet", WARNS),
 )
 

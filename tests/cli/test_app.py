@@ -53,6 +53,54 @@ def test_get_shows_where_it_comes_from_and_how_it_is(
     assert "Sync Policy:        Manual\n" in shown
 
 
+def test_what_is_nobodys_is_listed_without_what_the_project_ignores(
+    mooring: Mooring, shop: str, namespace: str, cluster: Cluster
+) -> None:
+    for name in ("stray", "spare"):
+        path = f"/api/v1/namespaces/{namespace}/configmaps"
+        devcluster.ask(cluster, path, {"metadata": {"name": name}, "data": {"it": "swordfish"}})
+
+    def kinds_and_names() -> list[list[str]]:
+        done = mooring("app", "resources", shop, "--orphaned", "-o", "json")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert {one["namespace"] for one in found} == {namespace}
+        return [[one["kind"], one["name"]] for one in found]
+
+    assert kinds_and_names() == [
+        ["ConfigMap", "spare"],
+        ["ConfigMap", "stray"],
+        ["Application", "shop"],  # as in Argo CD: no other app has it
+    ]
+    names = mooring("app", "resources", shop, "--orphaned", "-o", "name").stdout.splitlines()
+    assert [line.split()[0] for line in names] == ["ConfigMap", "ConfigMap", "argoproj.io/Application"]
+    people = mooring("app", "resources", shop, "--orphaned").stdout
+    assert people.splitlines()[0].split() == ["GROUP", "KIND", "NAMESPACE", "NAME"]
+    assert "swordfish" not in people
+
+    ignored = [{"kind": "ConfigMap", "name": "sp*"}, {"group": "argoproj.io"}]
+    project = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "AppProject",
+        "metadata": {"name": "default", "namespace": namespace},
+        "spec": {
+            "sourceRepos": ["*"],
+            "destinations": [{"server": "*", "namespace": "*"}],
+            "orphanedResources": {"warn": False, "ignore": ignored},
+        },
+    }
+    devcluster.ask(cluster, f"/apis/argoproj.io/v1alpha1/namespaces/{namespace}/appprojects", project)
+    assert kinds_and_names() == [["ConfigMap", "stray"]]
+
+
+def test_a_tree_of_what_was_never_synced_is_its_application_alone(mooring: Mooring, shop: str) -> None:
+    done = mooring("app", "tree", shop)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 2
+    assert mooring("app", "tree", shop, "-o", "json").stdout == "[]\n"
+    assert mooring("app", "tree", "nobody").returncode == 13
+
+
 def test_what_is_not_there_is_said_with_the_next_step(mooring: Mooring, namespace: str) -> None:
     done = mooring("app", "get", "nobody")
     assert done.returncode == 13

@@ -286,6 +286,67 @@ def _deployment(name: str, node: str) -> str:
     return json.dumps(body)
 
 
+def test_a_tree_shows_what_has_come_of_an_apps_objects_and_how_that_is(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    web, db = json.loads(_deployment("web", "")), json.loads(_deployment("db", ""))
+    for one in (web, db):
+        one["spec"] |= {"replicas": 1}
+        del one["spec"]["template"]["spec"]["nodeName"]
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }
+    db = {**db, "kind": "StatefulSet", "spec": {**db["spec"], "volumeClaimTemplates": [claim]}}
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "web"},
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]},
+    }
+    password = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "password"},
+        "stringData": {"it": "swordfish"},
+    }
+    git_repo.commit({f"{n}.json": json.dumps(one) for n, one in enumerate((web, db, service, password))})
+    ship.create_app("tree", git_repo, namespace)
+
+    def grown() -> Any:
+        done = ship.mooring("app", "tree", "tree", "-o", "json")
+        assert done.returncode == 0, done.stderr
+        found = {(one["kind"], one["name"]): one for one in json.loads(done.stdout)}
+        if len(found) < 4 or any(one["status"] != "Synced" for one in found.values()):
+            return None
+        below = {of: [child["kind"] for child in one.get("children", ())] for of, one in found.items()}
+        whole = {
+            ("Deployment", "web"): ["ReplicaSet"],
+            ("StatefulSet", "db"): ["PersistentVolumeClaim", "Pod", "ControllerRevision"],
+            ("Service", "web"): ["EndpointSlice"],
+            ("Secret", "password"): [],
+        }
+        for kinds in below.values():
+            if "Endpoints" in kinds:  # which newer versions of Kubernetes may leave out
+                kinds.remove("Endpoints")
+        (replicas,) = found["Deployment", "web"].get("children") or [{}]
+        pods = [pod["health"]["status"] for pod in replicas.get("children", ())]
+        return found if below == whole and pods == ["Healthy"] else None
+
+    found = until("all that comes of it", grown)
+    (replicas,) = found["Deployment", "web"]["children"]
+    (pod,) = replicas["children"]
+
+    shown = ship.mooring("app", "tree", "tree").stdout
+    lines = [line.split() for line in shown.splitlines()]
+    assert lines[0] == ["NAME", "STATUS", "HEALTH", "MESSAGE"]
+    assert lines[1][:3] == ["Application", f"{ship.home}/tree", "Synced"]
+    at = lines.index(["├─", "apps/Deployment", f"{namespace}/web", "Synced", "Healthy"])
+    assert lines[at + 1] == ["│", "└─", "apps/ReplicaSet", f"{namespace}/{replicas['name']}", "Healthy"]
+    assert lines[at + 2] == ["│", "└─", "Pod", f"{namespace}/{pod['name']}", "Healthy"]
+    assert "swordfish" not in shown + json.dumps(list(found.values()))
+
+
 def test_a_diff_has_only_those_tried_that_may_differ(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

@@ -352,7 +352,7 @@ def test_an_annotation_that_only_adds_comfort_is_told_and_stops_nothing(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     comfort = {
-        "b.yaml": annotated("b", "argocd.argoproj.io/ignore-resource-updates", "true"),
+        "b.yaml": annotated("b", "argocd.argoproj.io/health-aggregate-overrides", "true"),
         "c.yaml": annotated("c", "link.argocd.argoproj.io/docs", "https://docs.example.org"),
         "d.yaml": annotated("d", "argocd.argoproj.io/sync-wave", "0"),
     }

@@ -12,6 +12,8 @@ from mooring.model.status import Condition
 INVALID_SPEC: Final = "InvalidSpecError"
 SYNC_ERROR: Final = "SyncError"
 SHARED_RESOURCE: Final = "SharedResourceWarning"
+# Of what is nobody's in the app's namespace, and of what is its own and stays without Git: the words tell.
+ORPHANED_RESOURCE: Final = "OrphanedResourceWarning"
 RENDER_NOT_REPRODUCIBLE: Final = "RenderNotReproducible"  # ours
 SYNC_WINDOW: Final = "SyncWindow"  # ours
 HEALTH_WARNING: Final = "HealthWarning"  # ours: a custom health check fails

@@ -19,7 +19,6 @@ from mooring.names import OBSERVER_LEASE
 from mooring.settings import Settings
 from mooring.store.clock import Clock
 from mooring.store.connection import connect
-from mooring.store.proofs import Proofs
 from mooring.store.turns import Turns
 from workers.apps.directory import DirectoryApplications
 from workers.apps.home import HomeApplications
@@ -54,14 +53,7 @@ def main() -> None:
         applications = _applications(settings, api)
         judges = Judges(applications.config, Sandbox(settings))
         observer = Observer(
-            api,
-            applications,
-            settings.namespace,
-            turns,
-            lambda step: send(app, step),
-            judges,
-            Proofs(client),
-            settings.reconcile_s,
+            api, applications, settings.namespace, turns, lambda step: send(app, step), judges
         )
         settle()
         observer.run(_loop.turned)

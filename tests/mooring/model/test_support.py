@@ -127,7 +127,7 @@ def test_a_skipped_application_is_not_touched() -> None:
         ("compare-options", "ForeignFields=drfit", [True]),
         ("compare-options", "Unheard=of", [True]),
         ("ignore-healthcheck", "true", []),
-        ("ignore-resource-updates", "true", [False]),
+        ("ignore-resource-updates", "true", []),
         ("tracking-id", "shop:apps/Deployment:shop/web", []),
         ("deletion-approved", "2026-01-01T00:00:00Z", []),
         ("unheard-of", "x", [True]),
@@ -177,10 +177,7 @@ def test_projects_say_what_is_not_kept_yet() -> None:
         one.path.removeprefix("AppProject shop: spec."): one.blocks
         for one in unsupported_project(AppProject.parse(PROJECT))
     }
-    assert found == {
-        "orphanedResources": False,
-        "roles": False,
-    }
+    assert found == {"roles": False}
 
 
 def test_an_ordinary_operation_is_done() -> None:
