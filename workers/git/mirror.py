@@ -220,8 +220,9 @@ class Mirror:
         for name in names:
             check_ref(name.removesuffix("/"))
         if (client := self._client(deadline)) is not None:
+            ask = client.listed if client.dumb else client.refs
             with contextlib.suppress(smarthttp.NotSpoken), metrics.git("refs", "http"):
-                return client.refs(names, deadline, peeled=peeled)
+                return ask(names, deadline, peeled=peeled)
         # git's patterns match whole names from the right; a prefix that ends in / needs a star.
         patterns = [f"{name}*" if name.endswith("/") else name for name in names]
         patterns += [f"{name}^{{}}" for name in names if not name.endswith("/")]

@@ -18,7 +18,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import IO, Final, cast
 from urllib.parse import quote, urlsplit
@@ -29,11 +29,15 @@ from workers.git.pins import check_peer
 from workers.git.process import TRUST_ITS_CA, UnknownCommit, tidy
 from workers.git.remote import Remote
 from workers.git.tls import context_of, cut
+from workers.validators import unless_changed
 
 _FLUSH, _DELIM = b"0000", b"0001"
 _MAX_REFS: Final = 1_000_000
 _IDLE: Final = 4
 _TOLD: Final = 1024  # of an answer that is none of Git's, at most so much is looked at
+_REFS: Final = "/info/refs?service=git-upload-pack"
+_MAX_FILE: Final = 64 << 20  # bytes
+_ID: Final = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _ADVERTISEMENT: Final = "application/x-git-upload-pack-advertisement"
 # https://git-scm.com/docs/http-protocol#_dumb_clients: a line per ref, none in an empty repository.
 # Both match the beginning of a beginning as well: more may be on its way.
@@ -61,6 +65,7 @@ class SmartHttp:
         self._speaks: bool | None = None if filters is None else True
         self.filters = bool(filters)  # whether the host can leave files out; known after `discover`
         self.dumb = False  # whether the host merely hands out files; known after `discover`
+        self._files: dict[str, tuple[dict[str, str], bytes]] = {}  # of those, how to ask whether they changed
         self._tls = context_of(credential) if remote.endpoint.scheme == "https" else None
 
     def refs(self, prefixes: Sequence[str], deadline: float, *, peeled: bool = True) -> dict[str, str]:
@@ -82,6 +87,46 @@ class SmartHttp:
                 if len(refs) > _MAX_REFS:
                     raise GitRefused(f"{self.remote.url} has more than {_MAX_REFS} refs")
         return refs
+
+    def listed(self, prefixes: Sequence[str], deadline: float, *, peeled: bool = True) -> dict[str, str]:
+        """The same of a host that is `dumb`: it hands out a list of all refs, here if that has changed.
+
+        https://git-scm.com/docs/http-protocol#_dumb_clients. Raises as `refs`.
+        """
+        found: dict[str, str] = {}
+        for line in self._file(_REFS, deadline).decode(errors="replace").splitlines()[: _MAX_REFS * 2]:
+            commit, _, name = line.partition("\t")
+            if _ID.fullmatch(commit) and (peeled or not name.endswith("^{}")):
+                found[name.removesuffix("^{}")] = commit  # a peeled tag comes right after the tag
+        if not prefixes or "HEAD" in prefixes:
+            with contextlib.suppress(GitRefused):  # some have none
+                named = self._file("/HEAD", deadline).decode(errors="replace").strip()
+                commit = found.get(named.removeprefix("ref: "), named)
+                if _ID.fullmatch(commit):
+                    found["HEAD"] = commit
+        wanted = tuple(prefixes) or ("",)
+        return {name: commit for name, commit in found.items() if name.startswith(wanted)}
+
+    def _file(self, tail: str, deadline: float) -> bytes:
+        """A file of a dumb host, as it is now."""
+        unchanged, known = self._files.get(tail, ({}, b""))
+        with self._exchange("GET", tail, None, deadline, unchanged) as reader:
+            response = cast(http.client.HTTPResponse, cast(io.BufferedReader, reader).raw)
+            if response.status == 304:
+                return known
+            if response.headers.get_content_type() == _ADVERTISEMENT:
+                self._speaks, self.dumb = None, False
+                raise NotSpoken(f"{self.remote.url} has learnt to speak")
+            data = reader.read(_MAX_FILE + 1)
+            if len(data) > _MAX_FILE:
+                raise GitRefused(
+                    f"{self.remote.url} has a list of refs that is larger than {_MAX_FILE} bytes"
+                )
+            told = {name.lower(): value for name, value in response.getheaders()}
+            if told.get("content-length", str(len(data))) != str(len(data)) or data[-1:] not in (b"", b"\n"):
+                raise ValueError("the answer was cut short")
+            self._files[tail] = unless_changed(told, time.time()), data
+        return data
 
     def pack(
         self,
@@ -116,7 +161,7 @@ class SmartHttp:
     def discover(self, deadline: float) -> None:
         """Learns, once, whether the host speaks version 2. Raises NotSpoken when it does not."""
         if self._speaks is None:
-            with self._exchange("GET", "/info/refs?service=git-upload-pack", None, deadline) as response:
+            with self._exchange("GET", _REFS, None, deadline) as response:
                 if self.dumb:
                     self._speaks = False
                     raise NotSpoken(f"{self.remote.url} speaks only Git's dumb HTTP protocol")
@@ -148,7 +193,14 @@ class SmartHttp:
             yield line
 
     @contextlib.contextmanager
-    def _exchange(self, method: str, tail: str, body: bytes | None, deadline: float) -> Iterator[IO[bytes]]:
+    def _exchange(
+        self,
+        method: str,
+        tail: str,
+        body: bytes | None,
+        deadline: float,
+        unchanged: Mapping[str, str] | None = None,
+    ) -> Iterator[IO[bytes]]:
         connection, kept = self._connection(deadline)
         sockets: list[socket.socket] = []
         # Socket time-outs start anew with each byte; a host that trickles is cut by this.
@@ -158,19 +210,21 @@ class SmartHttp:
         whole = False
         try:
             try:
-                response = self._send(connection, sockets, method, tail, body)
+                response = self._send(connection, sockets, method, tail, body, unchanged or {})
             except (ConnectionError, http.client.BadStatusLine):
                 if not kept or time.monotonic() >= deadline:
                     raise
                 connection.close()  # the host had closed the kept connection; nothing was answered
-                response = self._send(connection, sockets, method, tail, body)
-            if response.status != 200:
+                response = self._send(connection, sockets, method, tail, body, unchanged or {})
+            if response.status != 200 and not (response.status == 304 and unchanged):
                 raise self._no(response)
-            if body is None:  # https://git-scm.com/docs/http-protocol#_smart_clients: told by this alone
+            if (
+                body is None and tail == _REFS and response.status == 200
+            ):  # https://git-scm.com/docs/http-protocol#_smart_clients: told by this alone
                 self.dumb = response.headers.get_content_type() != _ADVERTISEMENT
             buffered = io.BufferedReader(response, 1 << 17)
             reader = cast(IO[bytes], buffered)
-            if body is not None or self.dumb:
+            if body is not None or (self.dumb and tail == _REFS):
                 start = buffered.peek(_TOLD)
                 if not (_PKT if body is not None else _DUMB).match(start):
                     told = self._told(response, start)
@@ -210,8 +264,9 @@ class SmartHttp:
         method: str,
         tail: str,
         body: bytes | None,
+        more: Mapping[str, str],
     ) -> http.client.HTTPResponse:
-        headers = {"Git-Protocol": "version=2", "User-Agent": "git/2 (mooring)", "Accept": "*/*"}
+        headers = {**more, "Git-Protocol": "version=2", "User-Agent": "git/2 (mooring)", "Accept": "*/*"}
         if self._credential.authorization:
             headers["Authorization"] = self._credential.authorization
         if body is not None:

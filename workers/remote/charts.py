@@ -20,6 +20,7 @@ from mooring.text import printable
 from workers.remote.http import Access, Client, shown_url
 from workers.remote.semver import newest
 from workers.render.yaml_reader import Budget, read_documents
+from workers.validators import unless_changed
 
 # Bytes. The largest of the public repositories have some 20 MB; 2,000 versions (1.7 MB) are read in 0.2 s.
 INDEX_LIMIT: Final = 32 << 20
@@ -42,8 +43,7 @@ Index = Mapping[str, tuple[Release, ...]]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    etag: str
-    modified: str
+    unless_changed: Mapping[str, str]
     index: Index
     asked_at: float = 0.0  # as `time.monotonic` has it
 
@@ -96,11 +96,7 @@ class Indexes:
         if known is not None and known.asked_at >= since:
             return known.index
         asked_at = time.monotonic()
-        asked: dict[str, str] = {}
-        if known is not None and known.etag:
-            asked["If-None-Match"] = known.etag
-        elif known is not None and known.modified:
-            asked["If-Modified-Since"] = known.modified
+        asked = known.unless_changed if known is not None else {}
         answer = self._client.get(
             url,
             access,
@@ -111,8 +107,7 @@ class Indexes:
         )
         if answer.status != 304 or known is None:
             index = read_index(answer.body, repo_url)
-            told = answer.headers
-            known = _Known(told.get("etag", ""), told.get("last-modified", ""), index)
+            known = _Known(unless_changed(answer.headers, time.time()), index)
         with self._lock:
             self._known[key] = replace(known, asked_at=asked_at)
             self._known.move_to_end(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import os
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -26,8 +27,11 @@ class Files(http.server.SimpleHTTPRequestHandler):
         self.asked = asked
         super().__init__(*args, directory=str(directory))
 
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        self.asked.append(f"{int(code)} {self.path}")
+
     def log_message(self, format: str, *args: object) -> None:
-        self.asked.append(self.path)
+        """Quiet."""
 
 
 @contextmanager
@@ -94,6 +98,33 @@ def test_a_repository_on_a_plain_web_server_is_followed(repo: Repository, tmp_pa
 
         with pytest.raises(GitRefused, match=r"version 'mian': correct spec\.source\.targetRevision"):
             checkout(mirror, "mian")
+
+
+def test_its_list_of_refs_is_sent_only_when_it_has_changed(repo: Repository, tmp_path: Path) -> None:
+    served = publish(repo, tmp_path / "www/app.git")
+    for file in ("info/refs", "HEAD"):
+        os.utime(served / file, (1_700_000_000, 1_700_000_000))
+    asked: list[str] = []
+    with files_of(served.parent, asked) as url:
+        mirror = Mirror.open(tmp_path / "mirrors", f"{url}/app.git", Credential())
+        first = {"HEAD": head(repo), "refs/heads/main": head(repo)}
+        assert mirror.list_refs(["HEAD", "refs/heads/"]) == first
+        asked.clear()
+        assert mirror.list_refs(["HEAD", "refs/heads/"]) == first
+        assert [line.partition(" ")[0] for line in asked] == ["304", "304"]
+
+        git("--git-dir", repo.path, "tag", "-a", "-m", "one", "v1", "main")
+        publish(repo, served)
+        assert mirror.list_refs(["refs/heads/main", "refs/tags/v1"]) == {
+            "refs/heads/main": head(repo),
+            "refs/tags/v1": head(repo),
+        }
+        assert mirror.list_refs(["refs/tags/v1"], peeled=False) != {"refs/tags/v1": head(repo)}
+        # Cut off in the midst of a line, it tells nothing.
+        whole = (served / "info/refs").read_bytes()
+        (served / "info/refs").write_bytes(whole[:-5])
+        with pytest.raises(GitFailed, match="cut short"):
+            mirror.list_refs()
 
 
 def test_a_walk_that_breaks_off_leaves_no_half_commit(repo: Repository, tmp_path: Path) -> None:
