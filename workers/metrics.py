@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from mooring.delivery import received_at
 from mooring.errors import MooringError, Refused
@@ -24,6 +24,9 @@ PUSH_APPLIED: Final = Histogram(
 )
 SYNCS: Final = Counter("mooring_syncs_total", "Syncs by application and how they ended", ["app", "phase"])
 WAKES: Final = Counter("mooring_wakes_total", "Applications that the observer has woken", ["why"])
+UNWATCHED: Final = Gauge(
+    "mooring_unwatched_kinds", "Kinds that the observer may not watch: 1 for each", ["group", "kind"]
+)
 RENDERS: Final = Counter(
     "mooring_renders_total", "Sources whose manifests were wanted, by tool", ["kind", "result"]
 )

@@ -42,12 +42,23 @@ def proves(proof: Proof | None, body: str, schema: str, live: Live) -> bool:
     if proof.resource_version == live.resource_version:
         return True
     return (
-        bool(live.generation)
-        and "status" in live.kind.subresources
+        counted(live)
         and proof.generation == live.generation
         and proof.meta == _meta(live)
         and proof.fields == _fields(live)
     )
+
+
+def counted(live: Live) -> bool:
+    """Whether the generation of `live` counts whatever is no status."""
+    return bool(live.generation) and "status" in live.kind.subresources
+
+
+def mark(proof: Proof, *, counted: bool) -> bytes:
+    """What stands for all that `proves` holds against an object: where its generation is `counted`, the same
+    of two records between which only its status has moved."""
+    stands = (proof.generation, proof.meta, proof.fields) if counted else (proof.resource_version,)
+    return hashlib.sha256(orjson.dumps((proof.uid, *stands))).digest()[:16]
 
 
 def due_again(key: ObjectKey, now: float, every_s: float) -> bool:

@@ -246,6 +246,22 @@ class Turns:
         found = healed(self._redis, [OPEN], lambda: self._redis.smismember(OPEN, list(names)))
         return any(cast("list[int]", found))
 
+    def held(self, names: Sequence[str]) -> frozenset[str]:
+        """Those of these on which somebody works right now, in one round trip."""
+        keys = [PREFIX + name for name in names]
+
+        def ask() -> list[bytes | None]:
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hget(key, "expires")
+            return cast("list[bytes | None]", pipeline.execute())
+
+        now = self._now()
+        until = healed(self._redis, keys, ask) if keys else []
+        return frozenset(
+            name for name, at in zip(names, until, strict=True) if at and at.isdigit() and int(at) > now
+        )
+
     def orphans(self, *, idle: bool = True, patience_s: float = 10.0) -> tuple[str, ...]:
         """Turns that nobody holds or waits for although work is wanted; each is to be enqueued once.
 

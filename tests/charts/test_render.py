@@ -323,7 +323,7 @@ def test_only_workers_and_the_observer_have_a_token_each_of_an_account_of_its_ow
 
 
 @each
-def test_the_observer_reads_and_sees_neither_secrets_nor_configmaps_but_one(name: str) -> None:
+def test_the_observer_reads_and_sees_no_secrets(name: str) -> None:
     found = objects(golden(name))
     account = pods(found)["observer"]["spec"]["serviceAccountName"]
     roles = {
@@ -344,13 +344,13 @@ def test_the_observer_reads_and_sees_neither_secrets_nor_configmaps_but_one(name
         "resourceNames": ["argocd-cm", "argocd-gpg-keys-cm", "mooring-ssh-signers-cm"],
         "verbs": ["get"],
     }
-    rules.remove(checks)  # those of health; no other ConfigMap
+    rules.remove(checks)
     assert {verb for rule in rules for verb in rule["verbs"]} == {"list", "watch"}
-    assert not {"*", "secrets", "configmaps"} & {text for rule in rules for text in rule["resources"]}
+    assert not {"*", "secrets"} & {text for rule in rules for text in rule["resources"]}
     assert not {"*"} & {text for rule in rules for text in rule["apiGroups"]}
 
 
-def test_the_observer_may_see_every_kind_that_has_a_health_and_namespaces_go() -> None:
+def test_the_observer_may_see_every_kind_that_has_a_health_and_what_is_mostly_deployed() -> None:
     (role,) = [
         item
         for item in of_kind(objects(golden("default")), "ClusterRole")
@@ -360,7 +360,17 @@ def test_the_observer_may_see_every_kind_that_has_a_health_and_namespaces_go() -
     kinds = KINDS_WITH_HEALTH - {("extensions", "Ingress")}  # no Kubernetes that we need serves it
     irregular = {"Ingress": "ingresses"}
     healthy = {(group, irregular.get(kind, f"{kind.lower()}s")) for group, kind in kinds}
-    assert given == healthy | {("", "namespaces")}
+    core = ("configmaps", "limitranges", "namespaces", "persistentvolumes", "resourcequotas")
+    roles = ("clusterrolebindings", "clusterroles", "rolebindings", "roles")
+    assert given == healthy | {
+        *(("", plural) for plural in (*core, "serviceaccounts")),
+        *(("rbac.authorization.k8s.io", plural) for plural in roles),
+        *(("networking.k8s.io", plural) for plural in ("ingressclasses", "networkpolicies")),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
+        ("admissionregistration.k8s.io", "validatingwebhookconfigurations"),
+        ("scheduling.k8s.io", "priorityclasses"),
+        ("storage.k8s.io", "storageclasses"),
+    }
 
 
 def test_nothing_of_the_namespaced_mode_reaches_beyond_the_namespaces() -> None:

@@ -382,6 +382,105 @@ def test_what_changes_nothing_wakes_nobody(ship: Ship, git_repo: Repository, nam
     assert woken(ship, "object") == before + 1
 
 
+def healing(ship: Ship, repo: Repository, namespace: str, name: str, files: dict[str, str]) -> None:
+    commit = repo.commit(files)
+    ship.create_app(name, repo, namespace, selfHeal=True)
+    ship.synced(name, commit)
+    ship.ended(name)
+    ship.quiet_but(name)
+
+
+def edit(ship: Ship, namespace: str, name: str, value: str) -> None:
+    ship.ask(f"/api/v1/namespaces/{namespace}/configmaps/{name}", {"data": {"v": value}}, **MERGE)
+
+
+def healed(ship: Ship, namespace: str, name: str) -> None:
+    until(f"{name} to be put back", lambda: ship.configmap(namespace, name)["data"]["v"] == "1")
+
+
+def test_what_is_edited_is_put_back_with_the_event(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    files = {"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b", v="1"), "web.yaml": DEPLOYMENT}
+    healing(ship, git_repo, namespace, "edited-live", files)
+
+    edit(ship, namespace, "a", "2")
+    healed(ship, namespace, "a")
+
+    web = f"/apis/apps/v1/namespaces/{namespace}/deployments/web"
+    image = [{"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "example.org/x"}]
+    before = ship.ask(web)["spec"]["template"]
+    ship.ask(web, image, method="PATCH", content_type="application/json-patch+json")
+    until("the image to be put back", lambda: ship.ask(web)["spec"]["template"] == before)
+
+    ship.ask(f"/api/v1/namespaces/{namespace}/configmaps/b", method="DELETE")
+    until("b to be there again", lambda: ship.configmap(namespace, "b"))
+
+
+def test_what_is_edited_without_self_heal_is_shown_with_the_event(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("shown", git_repo, namespace)
+    ship.synced("shown", commit)
+    ship.ended("shown")
+
+    edit(ship, namespace, "a", "2")
+
+    ship.synced("shown", commit, status="OutOfSync")
+    assert ship.configmap(namespace, "a")["data"] == {"v": "2"}
+
+
+def test_what_is_edited_while_the_api_server_is_away_is_put_back_when_it_is_back(
+    ship: Ship, git_repo: Repository, namespace: str, api_line: Line
+) -> None:
+    files = {"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b", v="1")}
+    healing(ship, git_repo, namespace, "apart", files)
+
+    api_line.cut()
+    try:
+        edit(ship, namespace, "a", "2")
+        ship.ask(f"/api/v1/namespaces/{namespace}/configmaps/b", method="DELETE")
+    finally:
+        api_line.mend()
+
+    healed(ship, namespace, "a")
+    until("b to be there again", lambda: ship.configmap(namespace, "b"))
+
+
+def test_what_is_edited_while_no_observer_runs_is_put_back_when_the_next_one_does(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    files = {"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b", v="1")}
+    healing(ship, git_repo, namespace, "alone", files)
+
+    ship.kill("observer")
+    edit(ship, namespace, "a", "2")
+    ship.ask(f"/api/v1/namespaces/{namespace}/configmaps/b", method="DELETE")
+    ship.start("observer")
+
+    healed(ship, namespace, "a")
+    until("b to be there again", lambda: ship.configmap(namespace, "b"))
+
+
+def test_a_sync_of_our_own_wakes_nobody_and_a_burst_of_edits_is_few_looks(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    names = [f"c{number}" for number in range(40)]
+    before = woken(ship, "change")
+    files = {f"{name}.yaml": configmap(name, v="1") for name in names}
+    healing(ship, git_repo, namespace, "bursts", files)
+    edit(ship, namespace, "c0", "2")  # heard after all that the sync has written
+    healed(ship, namespace, "c0")
+    assert woken(ship, "change") == before + 1
+    ship.quiet_but("bursts")
+
+    for name in names[1:]:
+        edit(ship, namespace, name, "2")
+    for name in names[1:]:
+        healed(ship, namespace, name)
+
+    assert woken(ship, "change") < before + len(names) / 4
+
+
 def test_what_happens_while_the_api_server_is_away_is_heard_of_when_it_is_back(
     ship: Ship, git_repo: Repository, namespace: str, api_line: Line
 ) -> None:

@@ -13,7 +13,7 @@ from mooring.names import APPLYSET_PART_OF
 from mooring.store.proofs import Proof
 from tests.workers.objects import key, managed, ours
 from workers.cluster.live import Live
-from workers.proof import due_again, proves, record
+from workers.proof import counted, due_again, mark, proves, record
 
 WEB = key("web", "Deployment", "apps")
 LIVE = ours(WEB)
@@ -129,3 +129,18 @@ def test_each_reconciliation_has_its_share_of_all_objects() -> None:
     shares = [sum(due_again(one, look * 180.0 + 90.0, 180.0) for one in KEYS) for look in range(480)]
     assert sum(shares) == len(KEYS)
     assert max(shares) < 30
+
+
+def test_a_mark_stands_for_what_is_proved() -> None:
+    plain = replace(WEB_KIND, subresources=frozenset())
+    for was in (LIVE, replace(LIVE, generation=None), replace(LIVE, kind=plain)):
+        for now in (
+            was,
+            replace(was, resource_version="43"),
+            replace(was, resource_version="43", uid="another"),
+            replace(was, resource_version="43", generation=9),
+            replace(was, resource_version="43", labels={}),
+            replace(was, resource_version="43", managed_fields=()),
+        ):
+            marks = {mark(record("", "", live), counted=counted(was)) for live in (was, now)}
+            assert holds(now, record("body", "v1.37.2", was)) == (len(marks) == 1)

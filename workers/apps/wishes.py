@@ -17,6 +17,7 @@ from workers.apps.store import Applications
 
 APP: Final = "app:"  # turns on applications
 OBSERVED: Final = "observed"  # wished by the observer: something that the app waits for has come
+CHANGED: Final = "changed"  # wished by the observer: an object of the app is not as it was left
 EDITION: Final = "edition"  # the app or its project was edited
 
 

@@ -19,6 +19,7 @@ from mooring.names import OBSERVER_LEASE
 from mooring.settings import Settings
 from mooring.store.clock import Clock
 from mooring.store.connection import connect
+from mooring.store.proofs import Proofs
 from mooring.store.turns import Turns
 from workers.apps.directory import DirectoryApplications
 from workers.apps.home import HomeApplications
@@ -53,7 +54,14 @@ def main() -> None:
         applications = _applications(settings, api)
         judges = Judges(applications.config, Sandbox(settings))
         observer = Observer(
-            api, applications, settings.namespace, turns, lambda step: send(app, step), judges
+            api,
+            applications,
+            settings.namespace,
+            turns,
+            lambda step: send(app, step),
+            judges,
+            Proofs(client),
+            settings.reconcile_s,
         )
         settle()
         observer.run(_loop.turned)

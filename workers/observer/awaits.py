@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import Final
+
+import orjson
 
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.model.finalizers import obeyed
+from mooring.names import APPLYSET_PART_OF
 from workers.apps.patches import state_of
-from workers.cluster.live import Live
+from workers.cluster.live import Live, comparable
 from workers.health import BUILT_IN, HOOK_FINALIZER, HealthStatus, Judge
+from workers.proof import counted, mark, record
 from workers.report import APPLYING, RETRYING
 
 # What these say may be another thing in a moment, and nobody need be told.
@@ -23,21 +29,40 @@ _UNSEEN: Final = (("", "Secret"), ("", "ConfigMap"))
 
 @dataclass(frozen=True, slots=True, order=True)
 class Seen:
-    """One object as it was seen. A gone one has a status of "" """
+    """One object as it was seen. A gone one has a status of "".
+
+    `mark` is what its record is held against, generation and all where that is `counted` (workers/proof.py),
+    `shape` another one once anything but its status has moved, `applyset` whose it says that it is.
+    """
 
     key: ObjectKey
     uid: str
     generation: int
     status: str
+    mark: bytes = field(default=b"", compare=False)
+    counted: bool = field(default=False, compare=False)
+    shape: bytes = field(default=b"", compare=False)
+    applyset: str = field(default="", compare=False)
 
     @property
     def settled(self) -> bool:
         return self.status not in _MOVING
 
+    def stands_as(self, before: Seen | None) -> bool:
+        """Whether nothing but its status has moved since."""
+        if before is None or bool(self.status) != bool(before.status):
+            return False
+        return (self.uid, self.shape, self.applyset) == (before.uid, before.shape, before.applyset)
+
 
 def seen(live: Live, *, gone: bool = False, judge: Judge = BUILT_IN) -> Seen:
     """What `live` shows, as `judge` has it; nothing is kept of it. Without its body: whether it stays."""
-    found = Seen(live.key, live.uid, live.generation or 0, "")
+    applyset = sys.intern(live.labels.get(APPLYSET_PART_OF, ""))
+    counts = counted(live)
+    known = mark(record("", "", live), counted=counts)
+    found = Seen(
+        live.key, live.uid, live.generation or 0, "", known, counts, _shape(live, known, counts), applyset
+    )
     if gone:
         return found
     health = judge.assess({"metadata": {"deletionTimestamp": live.deletion_timestamp}} | (live.body or {}))
@@ -45,6 +70,14 @@ def seen(live: Live, *, gone: bool = False, judge: Judge = BUILT_IN) -> Seen:
     if live.deletion_timestamp and HOOK_FINALIZER in live.finalizers and not found.settled:
         return replace(found, status=HealthStatus.DEGRADED.value)  # a hook that is deleted has ended by that
     return found
+
+
+def _shape(live: Live, known: bytes, counts: bool) -> bytes:
+    """As `known`, but for kinds that count no generations, where the whole is there to be held against."""
+    if counts or live.body is None:
+        return known
+    rest = {**comparable(live.body), "managed": live.manager_entry()}
+    return sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).digest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,78 @@
+"""Of which kinds an installation has objects in a cluster, and whose they are: told from the metadata of its
+ApplySet parents. No I/O.
+
+https://github.com/kubernetes/enhancements/tree/master/keps/sig-cli/3659-kubectl-apply-prune
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mooring.keys import AppKey
+from mooring.names import APPLYSET_GROUP_KINDS, APPLYSET_ID, APPLYSET_NAMESPACES, ID
+from workers.cluster.live import Live
+from workers.cluster.watch import Change, Changed, Gone, Listed
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    app: AppKey
+    kinds: frozenset[tuple[str, str]]  # group and kind
+    namespaces: frozenset[str]
+
+
+class Inventories:
+    """Those of one cluster, by the id of their ApplySet."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Parent] = {}
+        self._kinds: Mapping[tuple[str, str], frozenset[str]] | None = None
+
+    def hear(self, change: Change) -> None:
+        """What the watch of the parents says."""
+        match change:
+            case Listed(objects):
+                self._known = {}
+                for live in objects:
+                    self._read(live)
+            case Changed(live):
+                self._read(live)
+            case Gone(live):
+                self._known.pop(live.labels.get(APPLYSET_ID, ""), None)
+        self._kinds = None
+
+    def app(self, applyset: str) -> AppKey | None:
+        """Whose the objects of an ApplySet are; None where that is none of ours."""
+        known = self._known.get(applyset)
+        return known.app if known else None
+
+    def with_kind(self, group: str, kind: str) -> tuple[str, ...]:
+        """The ApplySets that have objects of the kind."""
+        return tuple(id for id, one in self._known.items() if (group, kind) in one.kinds)
+
+    def kinds(self) -> Mapping[tuple[str, str], frozenset[str]]:
+        """Group and kind of all that anybody has, with the namespaces where that may be."""
+        if self._kinds is None:
+            found: dict[tuple[str, str], set[str]] = {}
+            for one in self._known.values():
+                for name in one.kinds:
+                    found.setdefault(name, set()).update(one.namespaces)
+            self._kinds = {name: frozenset(namespaces) for name, namespaces in found.items()}
+        return self._kinds
+
+    def _read(self, live: Live) -> None:
+        applyset = live.labels.get(APPLYSET_ID, "")
+        try:
+            app = AppKey.parse(live.annotations.get(ID, "").partition("/")[2])
+        except ValueError:
+            self._known.pop(applyset, None)
+            return
+        kinds = (text.partition(".") for text in _listed(live, APPLYSET_GROUP_KINDS))
+        # The parent's own namespace is not among those that it names.
+        namespaces = frozenset((*_listed(live, APPLYSET_NAMESPACES), live.key.namespace))
+        self._known[applyset] = _Parent(app, frozenset((group, kind) for kind, _, group in kinds), namespaces)
+
+
+def _listed(live: Live, annotation: str) -> list[str]:
+    return [text for text in live.annotations.get(annotation, "").split(",") if text]

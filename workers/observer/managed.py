@@ -1,0 +1,98 @@
+"""What one cluster has of ours: watched by kind, and each change told to whom it concerns.
+
+The kinds follow the inventories, so whatever is deployed is watched as soon as it may be there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection
+from typing import Final
+
+from mooring.errors import ClusterRefused
+from mooring.keys import AppKey, ObjectKey
+from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, ARGO_GROUP
+from mooring.store.proofs import Proofs
+from mooring.store.turns import Turns
+from workers.applyset.store import CONFIG_MAP
+from workers.cluster.api import Api
+from workers.cluster.watch import Changed, Gone, Listed, watch
+from workers.health import Judge
+from workers.observer.inventories import Inventories
+from workers.observer.suspects import Suspects
+from workers.observer.watches import NOTHING, Heard, News, Place, Sights, Tell, Watches, sights
+
+_log = logging.getLogger(__name__)
+_ASKED_AGAIN_S: Final = 300.0  # whether inventories that might not be watched are permitted by now
+# Of an app of apps: Mooring itself writes their status all the time, and their metadata tells no other edit
+# from that.
+_BY_TIME: Final = frozenset(((ARGO_GROUP, "Application"),))
+
+
+class Managed:
+    """The cluster of `api`, where inventories are in `namespace`. Its watches `tell`; what they say goes to
+    `hear`, by the thread that calls all other methods as well."""
+
+    def __init__(
+        self,
+        api: Api,
+        namespace: str,
+        tell: Tell,
+        judge: Judge,
+        proofs: Proofs,
+        turns: Turns,
+        pace_s: float,
+    ) -> None:
+        self._api = api
+        self._inventories_at = Place("", CONFIG_MAP.kind, APPLYSET_ID, namespace)
+        self._inventories = Inventories()
+        self._inventories_from = 0.0
+        self._suspects = Suspects(api.cluster, proofs, turns, pace_s)
+        self.watches = Watches(api, tell, judge)
+
+    def hear(self, place: Place, heard: Heard) -> News:
+        """What one of its watches says: what is not as it was."""
+        if place == self._inventories_at:
+            if isinstance(heard, ClusterRefused):
+                self.watches.drop(place)
+                self._inventories_from = time.monotonic() + _ASKED_AGAIN_S
+                _log.warning("inventories cannot be watched, drift is seen by time: %s", heard)
+                return NOTHING
+            if isinstance(heard, Listed | Changed | Gone):
+                self._inventories.hear(heard)
+        if isinstance(heard, Listed | Changed | Gone):
+            heard = sights(heard, self.watches.judge)
+        running = self.watches.get(place)
+        first = running is not None and not running.listed
+        news = self.watches.hear(place, heard)
+        if place.label == APPLYSET_PART_OF:
+            self._suspects.note(news.edited)
+            if first and isinstance(heard, Sights) and not place.namespace:
+                sets = self._inventories.with_kind(place.group, place.kind)
+                self._suspects.note_all(sets, place.group, place.kind)
+        return news
+
+    def place_watches(self) -> None:
+        """Begin those of kinds that are in an inventory, and say that they are needed still."""
+        if time.monotonic() >= self._inventories_from and not self.watches.get(self._inventories_at):
+            selector, namespace = self._inventories_at.label, self._inventories_at.namespace
+            changes = watch(self._api, CONFIG_MAP, namespace, selector, metadata_only=True)
+            self.watches.begin(self._inventories_at, changes, whole=True)
+        for name, namespaces in self._inventories.kinds().items():
+            if name not in _BY_TIME:
+                for place in self.watches.places(*name, APPLYSET_PART_OF, namespaces):
+                    self.watches.need(place)
+
+    def changed(self) -> frozenset[AppKey]:
+        """Whose objects are not as Mooring left them. Raises StoreUnavailable."""
+        return self._suspects.told(self._inventories.app, time.monotonic())
+
+    def next_s(self) -> float | None:
+        """Seconds until `changed` may have something to tell that no watch does; None for nothing."""
+        return self._suspects.next_s(time.monotonic())
+
+    def tidy(self, kept: Collection[ObjectKey]) -> bool:
+        """As `Watches.tidy`."""
+        self._suspects.tidy(time.monotonic())
+        return self.watches.tidy(kept)
