@@ -10,8 +10,10 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from mooring.errors import StoreGarbled, StoreUnavailable
+from mooring.keys import AppKey
 from mooring.settings_web import WebSettings
 from mooring.store.connection import connect
+from mooring.store.drifts import Drifts, as_json
 from mooring.store.ledger import Ledger
 from mooring.store.views import Views
 from webhook import problem
@@ -59,6 +61,12 @@ def create_app(settings: WebSettings) -> Flask:
         if found is None:
             raise Problem(HTTPStatus.NOT_FOUND, "no delivery of that id is kept")
         return Response(orjson.dumps(delivery_json(found)), mimetype="application/json")
+
+    @app.get("/api/v1/applications/<namespace>/<name>/drifts")
+    def drifts(namespace: str, name: str) -> Response:
+        found = Drifts(client).shown(AppKey(namespace, name))
+        told = [as_json(one, values=False) for one in found]
+        return Response(orjson.dumps(told), mimetype="application/json")
 
     @app.errorhandler(Problem)
     def refused(error: Problem) -> Response:

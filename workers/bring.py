@@ -22,6 +22,7 @@ from workers.compare import Compared, compare
 from workers.contested import contested, notices
 from workers.decide import Mode, healing
 from workers.delete import delete
+from workers.drift import record as drift
 from workers.engine import Engine
 from workers.hooks.deletion import bound
 from workers.hooks.leave import leave
@@ -31,6 +32,7 @@ from workers.impersonation import acting
 from workers.look import Checked, Scene, check, look
 from workers.plan import Extra, Notice, Plan, without_prunes
 from workers.push import PUSH
+from workers.selection import part
 from workers.sync import NEXT_SYNC, busy, sync
 from workers.tell import (
     TERMINATED,
@@ -116,10 +118,20 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
     heals = scene.decision.mode is Mode.HEAL and held is None
     last = scene.app.status.operation_state if heals else None
     again = contested(found, scene.plan, last, engine.api)
-    if heals and (found.drifted - again or found.taken or scene.plan.must_prune):
+    drifts = drift.examined(engine, scene, found)
+    left = "" if heals else _why_left(engine, scene)
+    scene = replace(scene, notices=(*scene.notices, *drift.tell(engine, scene, found, drifts, again, left)))
+    left_alone = frozenset(drifts.waits) if heals else frozenset()
+    if heals:
+        drift.look_again(engine, scene.app.key, drifts)
+    if heals and (found.drifted - again - left_alone or found.taken or scene.plan.must_prune):
+        drift.heals(engine, scene.app.key, drifts, found.drifted - left_alone)
         decision = replace(scene.decision, operation=healing(scene.decision.operation))
         told = tuple(one for one in scene.notices if one.type != FOREIGN_FIELDS)  # that goes with it
-        healed = replace(scene, plan=_only(scene.plan, found), decision=decision, notices=told)
+        only = _only(scene.plan, found)
+        rest = replace(part(only, left_alone.__contains__), gone=frozenset()) if left_alone else None
+        only = part(only, lambda key: key not in left_alone)
+        healed = replace(scene, plan=only, rest=rest, decision=decision, notices=told)
         return sync(engine, healed, turn, line)
     scene = replace(scene, notices=(*scene.notices, *notices(found, again)))
     # What would be pruned by a sync is merely told.
@@ -138,6 +150,20 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
         tell.synced(scene.app, state)
         scene = replace(scene, app=claim.app)
     return concluded(engine, scene, line, state, found.seen, extras, claim=claim)
+
+
+def _why_left(engine: Engine, scene: Scene) -> str:
+    """Why nothing that has drifted is put back by itself."""
+    rules = scene.app.spec.automated
+    if scene.decision.held is not None:
+        return f"syncs are {scene.decision.held}"
+    if rules is None:
+        return "syncs are not automated; `mooring app sync` puts it back"
+    if not rules.self_heal:
+        return "selfHeal is off; `mooring app sync` puts it back"
+    if engine.applications.state(scene.app).failed == scene.content:
+        return "the last sync failed, and is not tried again by itself"
+    return "nothing is synced by itself now"
 
 
 def _wait(

@@ -36,13 +36,15 @@ class Difference:
     key: ObjectKey
     before: Mapping[str, Any] | None = field(repr=False)
     after: Mapping[str, Any] | None = field(repr=False)
+    live: Live | None = None  # as it was found, with its managedFields
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
     """Every desired object, what differs, and proofs for those that were found equal by a dry-run; `foreign`
     are the fields that others have set, of the objects where that is drift. `taken` are equal, but others
-    have taken fields of theirs (workers/removed.py)."""
+    have taken fields of theirs (workers/removed.py). `ignored` is what differs of equal objects, and is left
+    to others."""
 
     seen: tuple[Seen, ...]
     differences: tuple[Difference, ...]
@@ -51,6 +53,7 @@ class Compared:
     drifted: frozenset[ObjectKey]  # what a sync may write and would change
     foreign: Mapping[ObjectKey, tuple[Foreign, ...]]
     taken: frozenset[ObjectKey] = frozenset()
+    ignored: tuple[Difference, ...] = ()
 
 
 def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired], str]) -> Compared:
@@ -62,6 +65,7 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
     notices: list[Notice] = []
     drifted: set[ObjectKey] = set()
     foreign: dict[ObjectKey, tuple[Foreign, ...]] = {}
+    ignored: list[Difference] = []
     for step in (*plan.kept, *plan.refused):
         assert step.desired is not None
         seen.append(Seen(step.desired, step.live, step.verb is Verb.KEEP))
@@ -79,15 +83,24 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
         seen.append(Seen(one.item, one.live, equal))
         if not equal:
             drifted.add(one.item.key)
-            differences.append(Difference(one.item.key, before, after))
+            differences.append(Difference(one.item.key, before, after, one.live))
             if one.live is not None and (fields := drift(one.item, one.live)):
                 foreign[one.item.key] = fields
                 notices.append(_told(one.item.key, fields))
         elif one.live is not None and one.proves:
             proofs[one.item.key] = record(one.item.digest, schema(one.item), one.live)
+        if equal and (left := one.left_to_others) is not None:
+            ignored.append(left)
     lost = frozenset(one.item.key for one in found if one.taken) - drifted
     return Compared(
-        tuple(seen), tuple(differences), proofs, tuple(notices), frozenset(drifted), foreign, lost
+        seen=tuple(seen),
+        differences=tuple(differences),
+        proofs=proofs,
+        notices=tuple(notices),
+        drifted=frozenset(drifted),
+        foreign=foreign,
+        taken=lost,
+        ignored=tuple(ignored),
     )
 
 
@@ -121,6 +134,16 @@ class _Tried:
             return True
         assert self.live is not None
         return not self.differs and ignored.sent(self.item.body, self.live) == self.item.body
+
+    @property
+    def left_to_others(self) -> Difference | None:
+        """What would be sent, and what Git has, which is otherwise where it is ignored; None for nothing."""
+        if self.item.ignored is None or self.live is None or self.live.body is None:
+            return None
+        there = self.item.ignored.sent(self.item.body, self.live)
+        if there == self.item.body:
+            return None
+        return Difference(self.item.key, there, self.item.body, self.live)
 
     def compared(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """Before and after, without what is ignored of an object that is there."""

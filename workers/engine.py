@@ -17,6 +17,7 @@ from mooring.settings import Settings
 from mooring.store.clock import Clock
 from mooring.store.connection import connect as connect_redis
 from mooring.store.connections import Connections
+from mooring.store.drifts import Drifts
 from mooring.store.due import DueSteps, Step
 from mooring.store.ledger import Ledger
 from mooring.store.orphans import Orphans
@@ -66,6 +67,7 @@ class Engine:
     due: DueSteps
     outstanding: Outstanding
     proofs: Proofs
+    drifts: Drifts
     views: Views
     shared: Shared
     orphans: Orphans
@@ -138,6 +140,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         due=due,
         outstanding=Outstanding(client),
         proofs=Proofs(client),
+        drifts=Drifts(client),
         views=Views(client),
         shared=Shared(client),
         orphans=Orphans(client),

@@ -126,6 +126,7 @@ class Scene:
     nowhere: frozenset[str] = frozenset()  # namespaces that do not exist
     ahead: Ahead | None = None  # what Git has, where somebody rolled back from that
     rest: Plan | None = None  # of objects that an operation does not select: only compared
+    looked: float = 0.0  # when that began, in seconds since the epoch
     acts_as: str = ""  # the user in whose name it is written; "" for Mooring's own
 
     @property
@@ -167,7 +168,7 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
 
 def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     """Fetch, render, observe and plan. Raises Refused for what is the user's to fix, Retryable else."""
-    app = checked.app
+    app, began = checked.app, engine.clock()
     operation = asked(app)
     if operation is not None:
         for one in unsupported_operation(operation, app):
@@ -317,6 +318,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         ahead=_ahead(engine, app, aimed.ahead, stamping) if aimed.ahead else None,
         hooks=see(engine, app, hooks, parent, judge),
         judge=judge,
+        looked=began,
         acts_as=acts_as,
     )
 

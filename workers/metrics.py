@@ -23,6 +23,9 @@ PUSH_APPLIED: Final = Histogram(
     buckets=(0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 10, 30, 60, 120, 300),
 )
 SYNCS: Final = Counter("mooring_syncs_total", "Syncs by application and how they ended", ["app", "phase"])
+DRIFTS: Final = Counter(
+    "mooring_drifts_total", "Drifts by application and what became of them", ["app", "what"]
+)
 WAKES: Final = Counter("mooring_wakes_total", "Applications that the observer has woken", ["why"])
 UNWATCHED: Final = Gauge(
     "mooring_unwatched_kinds", "Kinds that the observer may not watch: 1 for each", ["group", "kind"]

@@ -355,10 +355,14 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
     wishes = {"look": "1"} if why in (tell.LOOK, tell.RETRY_NEWEST) else compare
     if not name:
         listing = engine.applications.list()
-        engine.views.keep_only({app.key for app in listing.apps})
+        known = {app.key for app in listing.apps}
+        engine.views.keep_only(known)
+        engine.drifts.keep_only(known)
         engine.ledger.mend()
-        in_vain = waiting(engine, listing.apps)
-        for key in dict.fromkeys((*unproved(engine, listing.apps), *orphans.news(engine, listing))):
+        in_vain, began = waiting(engine, listing.apps), engine.clock()
+        suspects = unproved(engine, listing.apps)
+        engine.drifts.looked(known.difference(suspects), began)
+        for key in dict.fromkeys((*suspects, *orphans.news(engine, listing))):
             if key not in in_vain and engine.turns.want(turn_of(key), wishes, background=True):
                 engine.send(_task(turn_of(key), RECONCILE))
         let_go(engine, listing)

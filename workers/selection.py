@@ -37,8 +37,8 @@ def split(found: Plan, resources: Sequence[OperationResource]) -> tuple[Plan, Pl
             condition="SyncError",
         )
     # What was seen gone is no matter of choice.
-    rest = replace(_only(found, lambda key: not chosen(key)), gone=frozenset())
-    return _only(found, chosen), rest
+    rest = replace(part(found, lambda key: not chosen(key)), gone=frozenset())
+    return part(found, chosen), rest
 
 
 def selects(one: OperationResource, key: ObjectKey) -> bool:
@@ -47,7 +47,9 @@ def selects(one: OperationResource, key: ObjectKey) -> bool:
     return named and one.namespace in ("", key.namespace)
 
 
-def _only(found: Plan, chosen: Callable[[ObjectKey], bool]) -> Plan:
+def part(found: Plan, chosen: Callable[[ObjectKey], bool]) -> Plan:
+    """What `found` has of the objects that are `chosen`."""
+
     def groups(of: Sequence[Sequence[Step]]) -> tuple[tuple[Step, ...], ...]:
         left = (tuple(step for step in group if chosen(step.key)) for group in of)
         return tuple(group for group in left if group)

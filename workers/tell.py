@@ -28,6 +28,7 @@ from workers.apps.wishes import turn_of
 from workers.basis import basis, ground
 from workers.compare import compare
 from workers.decide import asked
+from workers.drift import record as drift
 from workers.engine import Engine
 from workers.hooks.deletion import bound
 from workers.hooks.results import RUNNING, hook_results
@@ -132,6 +133,7 @@ def concluded(
     state = replace(state, again=_again(scene, state))
     app = engine.applications.report(scene.app, status, state, claim)
     _log_news(scene.app, app)
+    drift.concluded(engine, scene, seen, applied, operation, doubt=drift.in_doubt(notices))
     line.ended("synced" if in_sync else "compared")
     show(engine, app)
     engine.proofs.rests_on(engine.api.cluster, app.key, _basis(engine, scene, app) if in_sync else "")

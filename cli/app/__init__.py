@@ -19,6 +19,7 @@ COMMANDS = {
     "resources": ("cli.app.resources:resources", "List the objects of one."),
     "tree": ("cli.app.tree:tree", "Show them with what came of them, and how each is."),
     "foreign": ("cli.app.foreign:foreign", "List the fields that others have set, and who."),
+    "drift": ("cli.app.drift:drift", "List what has drifted, who did it, and what was done."),
     "reads": ("cli.app.reads:reads", "Show what its last render read of Git."),
     "actions": ("cli.app.actions:actions", "Restart, scale, pause …: what objects offer."),
     "logs": ("cli.app.logs:logs", "Print what its pods say."),

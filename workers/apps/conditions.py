@@ -22,6 +22,8 @@ DEPENDENCY_CYCLE: Final = "DependencyCycle"  # ours
 DEPENDENCY_WAITING: Final = "DependencyWaiting"  # ours
 FOREIGN_FIELDS: Final = "ForeignFields"  # ours: what others have set, where that is drift
 REPOSITORY_WARNING: Final = "RepositoryWarning"  # ours: a repository cannot be asked what is new
+DRIFT: Final = "Drift"  # ours: what has drifted and is left, with the reason
+CONTESTED: Final = "Contested"  # ours: what somebody sets again whenever self-heal has put it back
 DELETION_ERROR: Final = "DeletionError"
 DELETING: Final = "Deleting"  # ours: what a deletion waits for
 

@@ -7,7 +7,7 @@ anew. A new commit, or a sync by hand, waits for none of this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,14 +39,13 @@ def quiet_s(reconcile_s: float) -> float:
     return max(_QUIET_S, 2.0 * reconcile_s)
 
 
-def in_a_row(tries: Tries | None, seen: float, quiet: float) -> Tries | None:
-    """`tries`, unless what drifted at `seen` has nothing to do with them."""
-    return tries if tries is not None and seen - tries.last <= quiet else None
+def in_a_row(tries: Tries | None, now: float, quiet: float) -> Tries | None:
+    """`tries`, unless they were so long ago that what drifts `now` has nothing to do with them."""
+    return tries if tries is not None and now - tries.last <= quiet else None
 
 
 def once_more(
-    known: Mapping[ObjectKey, Tries], keys: Mapping[ObjectKey, float], now: float, quiet: float
+    known: Mapping[ObjectKey, Tries], keys: Iterable[ObjectKey], now: float
 ) -> dict[ObjectKey, Tries]:
-    """What to remember of `keys`, which are put back now, and had drifted at these times."""
-    counts = {key: in_a_row(known.get(key), seen, quiet) for key, seen in keys.items()}
-    return {key: Tries((tries.count if tries else 0) + 1, now) for key, tries in counts.items()}
+    """What to remember of `keys`, which are put back `now`, where `known` are those in a row."""
+    return {key: Tries((known[key].count if key in known else 0) + 1, now) for key in keys}

@@ -48,6 +48,8 @@ def found(log: Log, seen: Iterable[Found], now: float) -> tuple[Log, tuple[Drift
     kept = list(log.drifts)
     for one in seen:
         before = drifts.get(one.key)
+        if before is not None and before.open and one.done is Done.IGNORED:
+            continue  # what else had drifted is over: that is told first
         same = before is not None and (before.open or _again(before, one))
         if before is not None and same:
             after = _seen_again(before, one, now)

@@ -21,8 +21,8 @@ def fought(rounds: int) -> list[float]:
         before = in_a_row(tries.get(A), now, QUIET)
         wait = max(before.until - now, 0.0) if before else 0.0
         waited.append(wait)
-        tries = once_more(tries, {A: now}, now + wait, QUIET)
         now += wait
+        tries = once_more(tries, [A], now)
     return waited
 
 
@@ -34,11 +34,13 @@ def test_after_a_quiet_time_all_begins_anew() -> None:
     last = Tries(12, 1000.0)
     assert in_a_row(last, 1000.0 + QUIET, QUIET) is last
     assert in_a_row(last, 1001.0 + QUIET, QUIET) is None
-    assert once_more({A: last}, {A: 2000.0}, 2000.0, QUIET) == {A: Tries(1, 2000.0)}
+    assert once_more({A: last}, [A], 1300.0) == {A: Tries(13, 1300.0)}
+    assert once_more({}, [A], 2000.0) == {A: Tries(1, 2000.0)}
 
 
-def test_what_drifted_in_time_is_no_first_drift_for_having_been_left_so_long() -> None:
-    assert once_more({A: Tries(12, 1000.0)}, {A: 1001.0}, 5000.0, QUIET) == {A: Tries(13, 5000.0)}
+def test_whoever_is_left_for_as_long_as_can_be_is_still_known_then() -> None:
+    longest = Tries(99, 1000.0)
+    assert in_a_row(longest, longest.until + 60.0, QUIET) is longest
 
 
 def test_quiet_is_longer_than_it_takes_to_see_a_drift() -> None:
