@@ -167,6 +167,23 @@ def test_an_application_becomes_healthy_with_its_objects(
     healthy(ship, "progressing")
 
 
+def test_an_application_is_as_healthy_as_its_objects_become_later(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"b.yaml": DOOR})
+    ship.create_app("ails", git_repo, namespace)
+    ship.synced("ails", commit)
+    opened(ship, namespace)
+    healthy(ship, "ails")
+    ship.quiet_but("ails")
+
+    status(ship, namespace, "services", "door", {"loadBalancer": {"ingress": None}})
+    until("it to progress", lambda: ship.app("ails")["status"]["health"]["status"] == "Progressing")
+
+    opened(ship, namespace)
+    healthy(ship, "ails")
+
+
 SLOWLY = DEPLOYMENT.replace("spec:\n", "spec:\n  minReadySeconds: 3\n", 1)
 
 

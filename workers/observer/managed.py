@@ -19,6 +19,7 @@ from workers.applyset.store import CONFIG_MAP
 from workers.cluster.api import Api
 from workers.cluster.watch import Changed, Gone, Listed, watch
 from workers.health import Judge
+from workers.observer.awaits import Seen
 from workers.observer.inventories import Inventories
 from workers.observer.suspects import Suspects
 from workers.observer.watches import NOTHING, Heard, News, Place, Sights, Tell, Watches, sights
@@ -83,6 +84,17 @@ class Managed:
             if name not in _BY_TIME:
                 for place in self.watches.places(*name, APPLYSET_PART_OF, namespaces):
                     self.watches.need(place)
+
+    def whose(self, one: Seen) -> AppKey | None:
+        """The app that has the object; None for nobody's of ours."""
+        return self._inventories.app(one.applyset)
+
+    def seen(self, key: ObjectKey) -> Seen | None:
+        """How an object of ours was seen last; None where it is not seen."""
+        for place in self.watches.places(key.group, key.kind, APPLYSET_PART_OF, (key.namespace,)):
+            if (running := self.watches.get(place)) is not None:
+                return running.objects.get(key)
+        return None
 
     def changed(self) -> frozenset[AppKey]:
         """Whose objects are not as Mooring left them. Raises StoreUnavailable."""

@@ -27,6 +27,7 @@ from workers.cluster.watch import Changed, Gone, Listed, watch
 from workers.health import BUILT_IN
 from workers.health.custom import Judges
 from workers.metrics import WAKES
+from workers.observer.ailing import Ailing
 from workers.observer.awaits import Awaits, Seen, awaits, news, worked_on
 from workers.observer.managed import Managed
 from workers.observer.projects import Projects
@@ -37,6 +38,7 @@ _BACKLOG: Final = 1000  # changes that a watch may be ahead of the loop
 _ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
 _TURNS_S: Final = 1.0
 _MINE: Final = {OBSERVED: "1"}
+_OTHERWISE: Final = {CHANGED: "1"}  # more than what is Progressing is to be looked at
 _CHECKS_S: Final = 5.0  # how old health checks may be here
 _PROJECTS: Final = Place(ARGO_GROUP, "AppProject", "")
 
@@ -66,6 +68,7 @@ class Observer:
         self._changes: queue.Queue[tuple[Place, Heard]] = queue.Queue(_BACKLOG)
         self._managed = Managed(api, namespace, self._tell, BUILT_IN, proofs, turns, pace_s)
         self._watches = self._managed.watches
+        self._ailing = Ailing(pace_s)
         self._projects = Projects()
         self._projects_from = 0.0  # when to begin to watch them; never while they are
         self._edited = False  # a project says something else, and nobody was woken for that yet
@@ -104,6 +107,7 @@ class Observer:
             try:
                 self._look_at_edited()
                 self._wake()
+                self._wake_ailing()
             except StoreUnavailable as error:
                 _log.warning("nobody is woken: %s", error)
                 time.sleep(_TURNS_S)
@@ -138,7 +142,11 @@ class Observer:
         running = self._watches.get(place)
         listed = running is not None and running.listed
         for one in self._managed.hear(place, heard).otherwise:
-            self._open |= self._waiting.get(one.key, set())
+            waiting = self._waiting.get(one.key, set())
+            self._open |= waiting
+            app = self._managed.whose(one)
+            if app and app not in waiting and self._watches.judge.judges(one.key.group, one.key.kind):
+                self._ailing.note(app, [one], time.monotonic())
         now = self._watches.get(place)
         if (now.listed if now else running is not None) != listed:  # listed for the first time, or refused
             self._open |= self._apps.keys()
@@ -167,6 +175,11 @@ class Observer:
                 self._there.add(app.key)
             waits = None if isinstance(change, Gone) else awaits(app)
             self._note(app.key, waits)
+            if app.key in self._there:
+                awaited = waits.keys if waits else frozenset[ObjectKey]()
+                self._ailing.read(app, awaited, self._managed.seen, time.monotonic())
+            else:
+                self._ailing.gone(app.key)
             wishes = {} if isinstance(change, Gone) else standing(self._applications, app)
             if worked_on(app):  # it says in a moment what was looked at; where it does not, beat sees that
                 wishes.pop(EDITION, None)
@@ -236,9 +249,21 @@ class Observer:
         self._changed |= self._managed.changed()
         for key in list(self._changed):
             # A push or an operation does not wait for that.
-            if key in self._there and self._turns.want(turn_of(key), {CHANGED: "1"}, background=True):
+            if key in self._there and self._turns.want(turn_of(key), _OTHERWISE, background=True):
                 self._call(key, RECONCILE, "change")
             self._changed.discard(key)
+
+    def _wake_ailing(self) -> None:
+        now = time.monotonic()
+        due = self._ailing.due(now)
+        held = self._turns.held([turn_of(key) for key in due])
+        for key in due:
+            if turn_of(key) in held:
+                self._ailing.later(key, now)
+            elif key not in self._there:
+                self._ailing.forget(key)
+            elif self._ailing.told(key, now) and self._turns.want(turn_of(key), _OTHERWISE, background=True):
+                self._call(key, RECONCILE, "health")
 
     def _call(self, key: AppKey, queue_: str, why: str) -> None:
         self._send(Step(TASK_TURN, (turn_of(key),), queue_))
@@ -271,10 +296,14 @@ class Observer:
     def _place_watches(self) -> None:
         """Begin watches of what is managed or waited for, and end those that nobody has needed lately."""
         self._managed.place_watches()
-        for app in self._apps if self._managed.tidy(self._waiting.keys()) else self._open:
+        for app in self._apps if self._tidy() else self._open:
             if waits := self._apps.get(app):
                 for place in {place for key in waits.keys if (place := self._place(key, waits))}:
                     self._watches.need(place)
+
+    def _tidy(self) -> bool:
+        self._ailing.tidy(time.monotonic())
+        return self._managed.tidy(self._waiting.keys())
 
     def _place(self, key: ObjectKey, waits: Awaits) -> Place | None:
         """Where `key` is seen, if anywhere: all namespaces at once where that is permitted."""

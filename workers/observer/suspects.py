@@ -7,7 +7,6 @@ So whatever changes is held against these, all of a burst at once, and once nobo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from mooring.errors import StoreGarbled
@@ -16,21 +15,12 @@ from mooring.store.proofs import Proof, Proofs
 from mooring.store.turns import Turns
 from workers.apps.wishes import turn_of
 from workers.observer.awaits import Seen
+from workers.observer.patience import Patience
 from workers.proof import mark
 
 _HELD_S: Final = 0.2  # until it is asked again whether somebody is still at work on an app
-_AGAIN_S: Final = 1.0  # between two wakes by an object that changes again and again; each time twice that
-_CALM_S: Final = 10.0  # after which an object that has changed is one like all others
 
 WhoseIs = Callable[[str], AppKey | None]
-
-
-@dataclass(frozen=True, slots=True)
-class _Woken:
-    """That an object woke its app, and how long it has to wait if it does so again."""
-
-    at: float
-    wait: float
 
 
 class Suspects:
@@ -40,18 +30,17 @@ class Suspects:
         self._cluster = cluster
         self._proofs = proofs
         self._turns = turns
-        self._pace_s = pace_s
         self._open: dict[str, dict[ObjectKey, Seen]] = {}  # by ApplySet
         self._listed: dict[str, set[tuple[str, str]]] = {}  # the kinds of which all there is was just seen
         self._held: dict[str, float] = {}  # until when somebody is taken to be at work on them
         self._patient: dict[str, float] = {}  # until when nothing is to be told of what was noted
-        self._woken: dict[ObjectKey, _Woken] = {}
+        self._patience = Patience(pace_s)
 
     def note(self, changed: Iterable[Seen]) -> None:
         """These are not as they were."""
         for one in changed:
             self._open.setdefault(one.applyset, {})[one.key] = one
-            if one.key not in self._woken:
+            if not self._patience.knows(one.key):
                 self._patient.pop(one.applyset, None)
 
     def note_all(self, applysets: Iterable[str], group: str, kind: str) -> None:
@@ -91,27 +80,17 @@ class Suspects:
         objects, listed = self._open[id], self._listed.get(id, set())
         other = {key for key, one in objects.items() if not _as_recorded(one, records.get(key))}
         other |= {key for key in records if (key.group, key.kind) in listed and key not in objects}
-        waits = {key: max(0.0, self._ready_at(key) - now) for key in other}
-        if waits and min(waits.values()) > 0:
-            self._patient[id] = now + min(waits.values())
+        left = min((self._patience.left(key, now) for key in other), default=0.0)
+        if left:
+            self._patient[id] = now + left
             return False
         for key in other:
-            self._woken[key] = _Woken(now, self._next_wait(key, now))
+            self._patience.told(key, now)
         self._forget(id)
         return bool(other)
 
     def _due_at(self, id: str) -> float:
         return max(self._held.get(id, 0.0), self._patient.get(id, 0.0))
-
-    def _ready_at(self, key: ObjectKey) -> float:
-        woken = self._woken.get(key)
-        return woken.at + woken.wait if woken else 0.0
-
-    def _next_wait(self, key: ObjectKey, now: float) -> float:
-        woken = self._woken.get(key)
-        if woken is None or now - woken.at > max(_CALM_S, 2 * woken.wait):
-            return _AGAIN_S
-        return min(2 * woken.wait, self._pace_s)
 
     def _forget(self, id: str) -> None:
         self._open.pop(id, None)
@@ -121,9 +100,7 @@ class Suspects:
 
     def tidy(self, now: float) -> None:
         """Forget who has been calm for long."""
-        calm = [key for key, one in self._woken.items() if now - one.at > max(_CALM_S, 2 * one.wait)]
-        for key in calm:
-            del self._woken[key]
+        self._patience.tidy(now)
 
 
 def _as_recorded(one: Seen, record: Proof | None) -> bool:

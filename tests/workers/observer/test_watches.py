@@ -1,0 +1,118 @@
+"""What is told of objects that are watched, and what is kept of them: changes are given, threads are real."""
+
+from __future__ import annotations
+
+import queue
+import sys
+from collections.abc import Iterator
+from typing import Any, cast
+
+import pytest
+
+from mooring.errors import ClusterRefused
+from mooring.names import APPLYSET_PART_OF
+from workers.cluster.api import Api
+from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
+from workers.cluster.watch import Change, Changed, Gone, Listed
+from workers.health import BUILT_IN
+from workers.observer.watches import Heard, News, Place, Sights, Watches
+
+CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
+SERVICE = Kind("", "v1", "Service", "services", namespaced=True)
+PLACE = Place("", "ConfigMap", APPLYSET_PART_OF)
+
+
+def live(name: str, version: str = "1", applyset: str = "ours", kind: Kind = CONFIG_MAP, **body: Any) -> Live:
+    metadata = {
+        "name": name,
+        "namespace": "shop",
+        "uid": f"uid of {name}",
+        "resourceVersion": version,
+        "labels": {APPLYSET_PART_OF: applyset},
+    }
+    return Live.read(kind, {"metadata": metadata, **body}, metadata_only=not body)
+
+
+class Told:
+    """Watches, told of one change after the other."""
+
+    def __init__(self) -> None:
+        self._heard: queue.SimpleQueue[tuple[Place, Heard]] = queue.SimpleQueue()
+        self._changes: queue.SimpleQueue[Change | Exception] = queue.SimpleQueue()
+        no_api = cast("Api", None)  # no watch of its own is begun
+        self.watches = Watches(no_api, lambda place, heard: self._heard.put((place, heard)), BUILT_IN)
+        self.watches.begin(PLACE, self._given())
+
+    def _given(self) -> Iterator[Change]:
+        while True:
+            change = self._changes.get()
+            if isinstance(change, Exception):
+                raise change
+            yield change
+
+    def of(self, change: Change | Exception) -> News:
+        self._changes.put(change)
+        place, heard = self._heard.get(timeout=60)
+        assert isinstance(heard, Sights | Exception)
+        return self.watches.hear(place, heard)
+
+    def edited(self, change: Change) -> list[tuple[str, str, bool]]:
+        return [(one.key.name, one.applyset, bool(one.status)) for one in self.of(change).edited]
+
+
+def test_what_came_and_went_unheard_is_told_by_the_next_list() -> None:
+    told = Told()
+    assert told.edited(Listed((live("a"), live("b"), live("c")))) == [
+        (name, "ours", True) for name in ("a", "b", "c")
+    ]
+    assert told.edited(Changed(live("a", "2"))) == [("a", "ours", True)]
+    assert told.edited(Listed((live("a", "2"), live("b", "3"), live("d")))) == [
+        ("b", "ours", True),
+        ("d", "ours", True),
+        ("c", "ours", False),
+    ]
+    assert told.edited(Gone(live("a", "2"))) == [("a", "ours", False)]
+    assert told.edited(Listed((live("b", "3"), live("d")))) == []
+
+
+def test_a_status_that_moves_is_no_edit_where_the_whole_is_seen() -> None:
+    told = Told()
+    told.of(Changed(live("a", kind=SERVICE, spec={"type": "LoadBalancer"}, status={})))
+    opened = {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
+    news = told.of(Changed(live("a", "2", kind=SERVICE, spec={"type": "LoadBalancer"}, status=opened)))
+    assert (news.edited, [one.status for one in news.otherwise]) == ((), ["Healthy"])
+    news = told.of(Changed(live("a", "3", kind=SERVICE, spec={"type": "ClusterIP"}, status=opened)))
+    assert [one.key.name for one in news.edited] == ["a"]
+
+
+def test_who_loses_an_object_to_another_label_hears_of_it_too() -> None:
+    told = Told()
+    told.of(Listed((live("a"),)))
+    assert told.edited(Changed(live("a", "2", "theirs"))) == [("a", "theirs", True), ("a", "ours", False)]
+
+
+def test_of_an_object_less_than_a_kilobyte_is_kept_and_nothing_of_what_it_holds() -> None:
+    told = Told()
+    told.of(Listed((live("a", kind=SERVICE, spec={"type": "a secret " * 1000}, status={}),)))
+    watch = told.watches.get(PLACE)
+    assert watch
+    ((key, one),) = watch.objects.items()
+    parts = [key, *(getattr(key, slot) for slot in key.__slots__)]
+    parts += [one, *(getattr(one, slot) for slot in one.__slots__ if slot != "key")]
+    assert sum(sys.getsizeof(part) for part in {id(part): part for part in parts}.values()) < 900
+    assert "secret" not in repr(one)
+
+
+def test_a_kind_that_may_not_be_watched_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told()
+    place = Place("example.org", "Widget", APPLYSET_PART_OF, "shop")
+    for _ in range(3):
+        told.watches.begin(place, iter(()))
+        assert told.watches.hear(place, ClusterRefused("forbidden")) == News()
+    assert told.watches.places("example.org", "Widget", APPLYSET_PART_OF, ("shop", "other")) == (
+        Place("example.org", "Widget", APPLYSET_PART_OF),
+    )
+    assert [record.message.partition(" cannot")[0] for record in caplog.records] == [
+        "Widget in namespace shop"
+    ]
