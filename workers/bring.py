@@ -31,6 +31,7 @@ from workers.hooks.sync import end_hooks, let_strays_go
 from workers.impersonation import acting
 from workers.look import Checked, Scene, check, look
 from workers.plan import Extra, Notice, Plan, without_prunes
+from workers.poll import soon
 from workers.push import PUSH
 from workers.selection import part
 from workers.sync import NEXT_SYNC, busy, sync
@@ -98,6 +99,7 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline, read: Applica
         return refused(engine, key, error, edition)
     if refresh_asked(app):
         engine.applications.clear_refresh(app)
+        soon(engine, app)
     return ending
 
 

@@ -25,6 +25,7 @@ from mooring.names import DUE, SLOW, TASK_TURN
 from mooring.store.due import Step
 from mooring.store.polls import Asked, Polls
 from workers.about import about
+from workers.apps.conditions import REPOSITORY_WARNING
 from workers.elsewhere import Place, places
 from workers.engine import Engine
 from workers.questions import Question, questions
@@ -84,6 +85,15 @@ def waiting(engine: Engine, apps: Iterable[Application]) -> frozenset[AppKey]:
         for followers in question.followers.values()
         for one in followers
     )
+
+
+def soon(engine: Engine, app: Application) -> None:
+    """Have the next round ask for what `app` says cannot be asked: a look has just asked for it."""
+    if not any(one.type == REPOSITORY_WARNING for one in app.status.conditions):
+        return
+    polls = Polls(engine.redis)
+    keys = {key for one in questions(engine, [app], time.monotonic()) for key in (one.key, one.host)}
+    polls.put({key: replace(one, due=0.0) for key, one in polls.all().items() if key in keys})
 
 
 @dataclass(frozen=True, slots=True)

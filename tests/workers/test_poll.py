@@ -190,6 +190,27 @@ def test_an_app_says_that_its_repository_cannot_be_asked_and_is_otherwise_as_it_
     assert told(port.skiff.app("far")) == []
 
 
+def test_a_refresh_that_reaches_a_repository_has_it_asked_again_at_once(port: Port, line: Line) -> None:
+    far = through(line, port.repository())
+    commit = far.commit({"far.yaml": configmap("far", v="1")})
+    port.app("far", follows(far))
+    port.skiff.settle()
+    line.cut()
+    for _ in range(2):
+        port.poll()
+    line.mend()
+    assert told(port.skiff.app("far"))
+    port.poll(DUE)
+    assert told(port.skiff.app("far")), "it is left alone for a while"
+
+    port.skiff.patch_app("far", {"metadata": {"annotations": {REFRESH: "normal"}}})
+    port.skiff.look("far")
+    port.poll(DUE)
+
+    assert told(port.skiff.app("far")) == []
+    assert port.revision("far") == f"Synced {commit}"
+
+
 def test_a_host_that_says_nothing_delays_no_other_and_is_asked_once_for_all_of_its_repositories(
     port: Port, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
