@@ -193,7 +193,9 @@ def _measure(ours: Edits, theirs: Edits, acts_as: Account, options: argparse.Nam
         if number == 0:
             time.sleep(SETTLES_S)
             rounds, before = Rounds(), acts_as.requests()
-        rounds.healed.append(ours.round(f"{fleet.app_name(number % options.apps)}-settings-0"))
+        # Seldom the same one: whoever is changed again and again is put back ever more seldom.
+        app, config = number % options.apps, number // options.apps % fleet.CONFIG_MAPS
+        rounds.healed.append(ours.round(f"{fleet.app_name(app)}-settings-{config}"))
         rounds.bare.append(theirs.round(_BARE))
         # Never in step with beat, and long enough that edits come one by one, as they do.
         time.sleep(pauses.uniform(0.4, 1.2))

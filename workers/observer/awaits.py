@@ -74,7 +74,7 @@ def seen(live: Live, *, gone: bool = False, judge: Judge = BUILT_IN) -> Seen:
 
 def _shape(live: Live, known: bytes, counts: bool) -> bytes:
     """As `known`, but for kinds that count no generations, where the whole is there to be held against."""
-    if counts or live.body is None:
+    if counts or live.body is None or APPLYSET_PART_OF not in live.labels:
         return known
     rest = {**comparable(live.body), "managed": live.manager_entry()}
     return sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).digest()[:16]
