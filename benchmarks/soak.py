@@ -147,7 +147,8 @@ def sail(cluster: Cluster, plan: Sequence[Step], apps: int, objects: int, pause_
         world.group = stack.enter_context(group_of(environ))
         for app in range(apps):
             world.create_app(app)
-        world.settled()
+        if wrong := world.settled():
+            return Outcome(["the first deployment"], wrong, (), time.monotonic() - began)
         world.plant()
         memory = stack.enter_context(_sampled(world))
         done = []
