@@ -67,8 +67,11 @@ class Shared:
         return cast("tuple[set[bytes], dict[bytes, bytes]]", tuple(pipe.execute()))
 
     def forget(self, cluster: ClusterRef, app: AppKey, claimant: AppKey) -> None:
-        """Drop the word of an app that is no more."""
-        self._redis.hdel(_claims(cluster, app), str(claimant))
+        """Drop the word of an app that is no more: another one of its name says so anew, and that is news."""
+        pipe = self._redis.pipeline()
+        pipe.hdel(_claims(cluster, app), str(claimant))
+        pipe.srem(_told(cluster, claimant), str(app))
+        pipe.execute()
 
 
 def _claims(cluster: ClusterRef, app: AppKey | str) -> str:

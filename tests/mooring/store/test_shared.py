@@ -39,6 +39,7 @@ def test_words_of_an_app_that_is_no_more_are_forgotten_and_garbage_is_not_heard(
         f"mooring:shared:{HERE}:home_first", mapping={"home_x": "{", "nobody": "[]", "home_y": "[1]"}
     )
     assert shared.exchange(HERE, FIRST, {}).claims == {}
+    assert shared.exchange(HERE, SECOND, {FIRST: [ONE]}).news == {FIRST}, "another one of its name"
 
 
 def test_the_same_object_of_another_cluster_is_another_object(redis_client: redis.Redis) -> None:
