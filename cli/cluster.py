@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from cli import show
 from cli.gostyle import Verb
-from cli.home import Home, connect, home_options
+from cli.home import Home, connect, home_options, redis_client
+from mooring.errors import MooringError
 from mooring.keys import IN_CLUSTER
 from mooring.settings import Settings
+
+if TYPE_CHECKING:
+    from mooring.store.connections import Connection
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A cluster as `spec.destination` names it. `status` is Successful or Unsupported."""
+    """A cluster as `spec.destination` names it. `status` is Successful, Failed, or Unknown while nobody has
+    asked it, as Argo CD has it."""
 
     server: str
     name: str
@@ -33,7 +40,8 @@ def cluster() -> None:
 @home_options
 @show.output("wide", "server", "name", "json", "yaml")
 def list_(settings: Settings, output: str | None) -> None:
-    """List the clusters: the one that Mooring is connected to, and those that Argo CD's Secrets name."""
+    """List the clusters: the one that has the Applications, and those of Argo CD's Secrets, with how each was
+    when it was last asked."""
     found = destinations(connect(settings))
     match output:
         case "json" | "yaml":
@@ -50,19 +58,27 @@ def list_(settings: Settings, output: str | None) -> None:
 
 
 def destinations(home: Home) -> list[Destination]:
-    """The connected cluster first. Raises ClusterRefused when Secrets may not be read."""
-    from workers.apps.repositories import decoded
-    from workers.git.credentials import SECRET_TYPE
-    from workers.installation import SECRET
+    """The home cluster first. Raises ClusterRefused when Secrets may not be read."""
+    from mooring.store.connections import Connections
 
     version = home.api.discovery.server_version
     at = "" if home.server == IN_CLUSTER else f"at {home.server}"
     found = [Destination(IN_CLUSTER, "in-cluster", version, "Successful", at)]
-    for live in home.api.list(SECRET, home.settings.namespace, f"{SECRET_TYPE}=cluster"):
-        fields = decoded((live.body or {}).get("data") or {})
-        server, name = fields.get("server", ""), fields.get("name", live.key.name)
-        if server.rstrip("/") in (IN_CLUSTER, home.server):
+    known: Mapping[str, Connection] = {}
+    unasked = ""
+    try:
+        known = Connections(redis_client(home.settings)).all()
+    except MooringError as error:
+        unasked = f"what workers know of it cannot be read: {error}"
+    for secret in home.applications.clusters():
+        if secret.server in (IN_CLUSTER, home.server):
             continue
-        message = "only the cluster that Mooring is connected to can be deployed to yet"
-        found.append(Destination(server, name, "", "Unsupported", message))
+        name, last = secret.name or secret.secret, known.get(secret.server)
+        if secret.wrong:
+            found.append(Destination(secret.server, name, "", "Failed", secret.wrong))
+        elif last is None or last.secret != secret.version:
+            why = unasked or "no application was deployed to it yet"
+            found.append(Destination(secret.server, name, "", "Unknown", why))
+        else:
+            found.append(Destination(secret.server, name, last.version, last.status, last.message))
     return found

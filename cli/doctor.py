@@ -327,7 +327,7 @@ def _impersonation(home: Reached) -> Iterator[Finding]:
     applications, accounts = HomeApplications(home.api, home.settings.namespace), set[ServiceAccount]()
     for live in home.api.list(APPLICATION, home.settings.namespace):
         with contextlib.suppress(Refused):  # which is said on the Application
-            found = account_of(home.api, applications, Application.parse(live.body or {}))
+            found = account_of(applications, Application.parse(live.body or {}))
             accounts |= {found} if found else set()
     denied = sorted(
         str(one)

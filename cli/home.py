@@ -19,6 +19,7 @@ from mooring.settings import Settings
 if TYPE_CHECKING:
     import redis
 
+    from mooring.model.application import Application
     from workers.apps.store import Applications
     from workers.cluster.api import Api
 
@@ -77,6 +78,21 @@ class Home(Reached):
     """The home cluster with its Applications."""
 
     applications: Applications
+
+    def there(self, app: Application) -> Api:
+        """The verbs in the cluster that `app` is deployed to. Raises Refused for one that nobody knows, and
+        as the cluster does."""
+        from workers.clusters.exec import allowed
+        from workers.clusters.link import opened
+        from workers.clusters.named import secret_of
+
+        applications = self.applications
+        found = secret_of(app.spec.destination, applications.home(), applications.clusters)
+        if found is None:
+            return self.api
+        if found.wrong:
+            raise Refused(found.wrong)
+        return opened(found, allowed(self.settings.cluster_exec)).api
 
 
 def reach(settings: Settings) -> Reached:

@@ -31,11 +31,13 @@ def ground(engine: Engine) -> str:
     """The digest of what looks at all apps rest on: what renders, and for which cluster. Raises
     ClusterUnavailable."""
     served = capabilities(engine.api.discovery)
-    settings = engine.settings
+    settings, scope = engine.settings, engine.api.namespaces
     options = [settings.kustomize_enable_helm, settings.git_submodules, settings.yaml_duplicate_keys]
     # A tool that was never needed is not run for its version: this is on the way of each push.
     programs = [repr(tools.program(name)) for name in _TOOLS]
-    return _digest([__version__, cache.VERSION, options, programs, served.kube_version, served.api_versions])
+    return _digest(
+        [__version__, cache.VERSION, options, programs, served.kube_version, served.api_versions, scope]
+    )
 
 
 def basis(app: Application, state: State, edition: str, parent: Parent, ground: str) -> str:

@@ -18,6 +18,7 @@ from workers import aim, report, tell
 from workers.apps.conditions import FOREIGN_FIELDS, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.wishes import catch_up
+from workers.clusters.there import there
 from workers.compare import Compared, compare
 from workers.contested import contested, notices
 from workers.decide import Mode, healing
@@ -66,6 +67,7 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline, read: Applica
     try:
         catch_up(engine.applications, app, turn.wishes)
         edition = engine.applications.edition(app)
+        engine = there(engine, app)
         state = app.status.operation_state
         if state is not None and state.phase == TERMINATING:
             known = see(engine, app)

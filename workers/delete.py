@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from mooring.errors import ClusterUnavailable, Refused, Retryable, Superseded, TooSlow
-from mooring.keys import IN_CLUSTER, ObjectKey
+from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.model.finalizers import CASCADES, Cascade, cascade, obeyed
 from mooring.model.hooks import Phase
@@ -35,6 +35,7 @@ from workers.apps.conditions import DELETING, DELETION_ERROR
 from workers.apps.patches import had
 from workers.apps.wishes import catch_up, turn_of
 from workers.cluster.live import Live
+from workers.clusters.there import reached, there
 from workers.deletion import Deletion, Waits, deletion
 from workers.desired import Stamp
 from workers.engine import Engine
@@ -84,11 +85,13 @@ def delete(engine: Engine, app: Application, turn: Turn) -> Ending:
     within this process's patience.
     """
     if not obeyed(app.metadata.finalizers) or not engine.applications.to_go(app):
-        with contextlib.suppress(Refused):  # who sweeps does it, once the app is gone
+        with contextlib.suppress(Refused, ClusterUnavailable):  # who sweeps does it, once the app is gone
+            engine = there(engine, app)
             leave(acting(engine, app), app.key)
         return Ending()  # its objects stay; whoever has a finalizer there takes it off
     try:
         catch_up(engine.applications, app, turn.wishes)
+        engine = _where(engine, app)
         app = _called_off(engine, app)
         return _delete(engine, app, turn)
     except TooSlow:
@@ -135,6 +138,18 @@ def _delete(engine: Engine, app: Application, turn: Turn) -> Ending:
     )
 
 
+def _where(engine: Engine, app: Application) -> Engine:
+    """`engine` for the cluster that has what the app has. Raises as `there`; where nobody knows that cluster,
+    and neither the app's status nor the home cluster tells of anything, there is nothing to be found."""
+    try:
+        return there(engine, app)
+    except Refused as error:
+        parent = parents.read(engine.own, engine.settings.namespace, app.key, engine.installation)
+        if not parent.inventory.entries and not had(app.raw.get("status")):
+            return engine
+        raise Refused(f"{error}; what this app has is there", condition=error.condition) from error
+
+
 def _hooks(engine: Engine, app: Application, turn: Turn, phase: Around) -> Ending | None:
     """Take the hooks of `phase` a step further; None where the app waits for none of them."""
     if not hooks.due(app.metadata.finalizers, phase):
@@ -174,8 +189,7 @@ def _site(engine: Engine, app: Application) -> _Site:
             "say that they are this app's: restore it from a backup"
         )
     if parent.inventory.entries:
-        servers = IN_CLUSTER, engine.api.cluster
-        for one in unsupported_spec(app, servers=servers):
+        for one in unsupported_spec(app, *reached(app)):
             if one.path.startswith("spec.destination"):
                 raise Refused(f"{one}, and what this app has is there: correct the destination")
     return _Site(app, parent, view, observed)

@@ -20,6 +20,7 @@ from mooring.delivery import received_at
 from mooring.errors import MooringError
 from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
 from mooring.store.connection import QUEUE
+from mooring.store.connections import SUCCESSFUL, Connections
 from mooring.store.due import DUE
 from mooring.store.ledger import Ledger
 from mooring.store.turns import OPEN
@@ -48,7 +49,7 @@ class Installation(Collector):
     def collect(self) -> Iterable[GaugeMetricFamily]:
         """Each gauge. Raises nothing."""
         yield GaugeMetricFamily("mooring_redis_up", "Whether Redis answers", self._answers())
-        for part in (self._queues, self._work, self._applications):
+        for part in (self._queues, self._work, self._applications, self._clusters):
             try:
                 yield from part()
             except (MooringError, redis.RedisError) as error:  # away, or garbled by whoever may write there
@@ -106,6 +107,16 @@ class Installation(Collector):
         )
         for labels, number in found.items():
             gauge.add_metric(labels, number)
+        return (gauge,)
+
+    def _clusters(self) -> Iterable[GaugeMetricFamily]:
+        gauge = GaugeMetricFamily(
+            "mooring_cluster_up",
+            "Whether a cluster besides the home cluster answered when it was last asked",
+            labels=["cluster", "server"],
+        )
+        for server, known in Connections(self._redis).all().items():
+            gauge.add_metric((known.title, server), float(known.status == SUCCESSFUL))
         return (gauge,)
 
     def _since(self, then: float) -> float:

@@ -14,8 +14,8 @@ from mooring.model.impersonation import ServiceAccount, service_account
 from workers.apps.store import Applications
 from workers.cluster.api import Api
 from workers.cluster.identity import Identity
+from workers.clusters.named import cluster_of
 from workers.engine import Engine
-from workers.permitted import cluster_of
 
 
 def acting(engine: Engine, app: Application) -> Engine:
@@ -27,16 +27,16 @@ def acting(engine: Engine, app: Application) -> Engine:
 
 def acting_api(api: Api, applications: Applications, app: Application) -> Api:
     """`api`, with whoever writes for `app`. Raises as `acting` does."""
-    account = account_of(api, applications, app)
+    account = account_of(applications, app)
     return api if account is None else api.acting_as(Identity(account.user))
 
 
-def account_of(api: Api, applications: Applications, app: Application) -> ServiceAccount | None:
+def account_of(applications: Applications, app: Application) -> ServiceAccount | None:
     """Who writes for `app`; None for Mooring itself. Raises as `acting` does."""
     destination = app.spec.destination
     return service_account(
         applications.project(app.spec.project_name),
-        cluster_of(destination, api.cluster),
+        cluster_of(destination, applications.home(), applications.clusters),
         destination.namespace,
         app.key.namespace,
         applications.config(),

@@ -1,4 +1,4 @@
-"""What applications that are gone leave behind, and nobody can need any more."""
+"""What applications, and clusters, that are gone leave behind, and nobody can need any more."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from mooring.keys import AppKey
 from workers.applyset.parent import parent_name
 from workers.applyset.store import CONFIG_MAP
 from workers.apps.store import Listing
+from workers.clusters.there import elsewhere
 from workers.engine import Engine
 from workers.hooks.leave import sweep
 
@@ -25,6 +26,10 @@ def let_go(engine: Engine, listing: Listing) -> None:
     if any(one.key is None for one in listing.broken):
         return
     sweep(engine, listing)
+    try:
+        engine.clusters.tidy()
+    except MooringError as error:
+        _log.warning("how clusters were that are gone stays known: %s", error)
     there = {app.key for app in listing.apps} | {one.key for one in listing.broken}
 
     def gone(key: AppKey) -> bool:
@@ -45,6 +50,10 @@ def _there(engine: Engine, key: AppKey) -> bool:
 
 
 def _has_inventory(engine: Engine, key: AppKey) -> bool:
+    """In any cluster; one that cannot be asked may have it."""
     name = parent_name(engine.installation.id, key)
-    found = engine.api.get(CONFIG_MAP, engine.settings.namespace, name, metadata_only=True)
-    return found is not None
+
+    def there(one: Engine) -> bool:
+        return one.api.get(CONFIG_MAP, one.settings.namespace, name, metadata_only=True) is not None
+
+    return there(engine) or any(one is None or there(one) for one in elsewhere(engine))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from mooring.errors import Refused
-from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
+from mooring.keys import AppKey, ObjectKey
 from mooring.logs import at
 from mooring.model.annotations import foreign_is_drift
 from mooring.model.application import Application
@@ -34,6 +34,7 @@ from workers.apps.conditions import ORPHANED_RESOURCE, RENDER_NOT_REPRODUCIBLE, 
 from workers.apps.patches import refresh_asked
 from workers.apps.state import attempt_digest, content_digest
 from workers.cluster.live import Live
+from workers.clusters.there import reached
 from workers.decide import Decision, asked, decide
 from workers.desired import Desired, Stamp, desired, kinds_of_crds
 from workers.engine import Engine
@@ -139,7 +140,7 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
     """Whether we can do what the application asks. Raises Refused when it cannot even be compared."""
     project = engine.applications.project(app.spec.project_name)
     found: list[Unsupported] = [
-        *unsupported_spec(app, servers=(IN_CLUSTER, engine.api.cluster)),
+        *unsupported_spec(app, *reached(app)),
         *unsupported_project(project),
     ]
     blocking = [str(one) for one in found if one.blocks]

@@ -10,13 +10,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from mooring.errors import ClusterRefused, Refused
-from mooring.keys import IN_CLUSTER, IN_CLUSTER_NAME, ObjectKey
+from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.model.project import AppProject, Cluster
 from mooring.model.spec import Destination
 from mooring.model.sync_options import sync_options
 from mooring.text import few
 from workers.cluster.api import NAMESPACE, Api
+from workers.clusters.named import cluster_of, secret_of
 from workers.clusters.secret import ClusterSecret
 from workers.desired import Desired
 from workers.engine import Engine
@@ -32,11 +33,13 @@ _OWN_CLUSTERS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Permitted:
-    """What `project` permits in `cluster`. `own` is why it may not use that at all, or ""."""
+    """What `project` permits in `cluster`. `own` is why it may not use that at all, or ""; `secret` is the
+    cluster's, which may give a part of it alone."""
 
     project: AppProject
     cluster: Cluster
     own: str = ""
+    secret: ClusterSecret | None = None
 
     @property
     def name(self) -> str:
@@ -52,25 +55,18 @@ class Permitted:
             return f"project {self.name} does not permit {key.group or 'core'}/{key.kind}: {rule}"
         if key.namespace and (rule := self.why_not_there(key.namespace)):
             return f"project {self.name} does not permit namespace {key.namespace}: {rule}"
-        return ""
+        return self.secret.why_not(key, namespaced=namespaced) if self.secret else ""
 
 
 def permitted(engine: Engine, app: Application, project: AppProject) -> Permitted:
-    """What the project of `app` permits where the app is to be."""
-    cluster = cluster_of(app.spec.destination, engine.api.cluster)
+    """What the project of `app` permits where the app is to be. Raises Refused for a cluster that nobody
+    knows, and as reading Secrets does."""
+    home, secrets = engine.applications.home(), engine.applications.clusters
+    cluster = cluster_of(app.spec.destination, home, secrets)
+    secret = secret_of(app.spec.destination, home, secrets)
     if not project.spec.permit_only_project_scoped_clusters:
-        return Permitted(project, cluster)
-    return Permitted(project, cluster, why_not_own(project, cluster, engine.applications.clusters()))
-
-
-def cluster_of(destination: Destination, ours: str) -> Cluster:
-    """The cluster that is meant: the one that we are connected to, at the URL `ours`, by all its names, so
-    that none of them gets round a rule; another one by what is said of it."""
-    servers = IN_CLUSTER, ours.rstrip("/")
-    server = destination.server.rstrip("/")
-    if server in servers or (not server and destination.name == IN_CLUSTER_NAME):
-        return Cluster(servers, (IN_CLUSTER_NAME,))
-    return Cluster((server,) if server else (), (destination.name,) if destination.name else ())
+        return Permitted(project, cluster, secret=secret)
+    return Permitted(project, cluster, why_not_own(project, cluster, secrets()), secret)
 
 
 def why_not_own(project: AppProject, cluster: Cluster, secrets: Sequence[ClusterSecret]) -> str:

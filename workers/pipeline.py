@@ -46,7 +46,7 @@ from workers.holding import Holding
 from workers.leftovers import let_go
 from workers.poll import waiting
 from workers.push import PUSH, Wanted, concerned, following
-from workers.reconcile import unproved
+from workers.reconcile import unproved_anywhere
 from workers.timeline import Timeline, queued
 
 _log = logging.getLogger(__name__)
@@ -360,11 +360,19 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
         engine.drifts.keep_only(known)
         engine.ledger.mend()
         in_vain, began = waiting(engine, listing.apps), engine.clock()
-        suspects = unproved(engine, listing.apps)
-        engine.drifts.looked(known.difference(suspects), began)
-        for key in dict.fromkeys((*suspects, *orphans.news(engine, listing))):
+
+        def have_looked_at(key: AppKey) -> None:
             if key not in in_vain and engine.turns.want(turn_of(key), wishes, background=True):
                 engine.send(_task(turn_of(key), RECONCILE))
+
+        suspects = set[AppKey]()
+        for key in unproved_anywhere(engine, listing.apps):
+            suspects.add(key)
+            have_looked_at(key)
+        engine.drifts.looked(known - suspects, began)
+        for key in orphans.news(engine, listing):
+            if key not in suspects:
+                have_looked_at(key)
         let_go(engine, listing)
         return
     part = turn_of(named(engine, name))

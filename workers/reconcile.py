@@ -7,11 +7,12 @@ is nothing to do: whatever is in doubt is looked at.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
 
 from mooring.errors import MooringError, Refused
-from mooring.keys import AppKey, ObjectKey
+from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.model.application import Application
 from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, HOOKS
 from mooring.store.proofs import Proof
@@ -22,12 +23,14 @@ from workers.apps.patches import overdue
 from workers.basis import basis, ground
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
+from workers.clusters.there import there
 from workers.engine import Engine
 from workers.health import Judge
 from workers.impersonation import account_of
 from workers.links import external_urls
 from workers.proof import due_again, proves
 from workers.schema.identity import identities, read_by
+from workers.threads import Threads
 
 _log = logging.getLogger(__name__)
 
@@ -40,6 +43,31 @@ class _Candidate:
     parent: Parent
     kinds: Mapping[ObjectKey, Kind]
     user: str
+
+
+def unproved_anywhere(engine: Engine, apps: Sequence[Application]) -> Iterator[AppKey]:
+    """As `unproved`, each cluster for itself and as soon as it has answered: none waits for another, and all
+    that are deployed to one that cannot be asked are to be looked at. Raises nothing."""
+    groups: dict[ClusterRef | None, list[Application]] = {}
+    try:
+        for app in apps:
+            groups.setdefault(engine.clusters.ref(app.spec.destination), []).append(app)
+    except MooringError as error:  # of the Secrets that tell
+        _log.info("each of %d applications is looked at by itself: %s", len(apps), error)
+        yield from (app.key for app in apps)
+        return
+    with Threads(max(len(groups), 1), thread_name_prefix="reconcile") as threads:
+        asked = [threads.submit(_unproved_there, engine, group) for group in groups.values()]
+        for one in as_completed(asked):
+            yield from one.result()
+
+
+def _unproved_there(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
+    """`unproved` of apps of one cluster."""
+    try:
+        return unproved(there(engine, apps[0]), apps)
+    except MooringError:  # each says so for itself
+        return [app.key for app in apps]
 
 
 def unproved(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
@@ -98,7 +126,7 @@ def _candidates(engine: Engine, apps: Sequence[Application]) -> list[_Candidate]
         if known != basis(app, state, edition, parent, on):
             continue
         try:
-            account = account_of(engine.own, engine.applications, app)
+            account = account_of(engine.applications, app)
         except Refused:
             continue
         kinds = {one.key: find(one.api_version, one.kind) for one in app.status.resources}

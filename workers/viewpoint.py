@@ -5,6 +5,7 @@ from __future__ import annotations
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from workers.apps.store import Applications, Broken
+from workers.clusters.named import ref_of
 from workers.plan import Viewpoint
 
 
@@ -20,6 +21,12 @@ def viewpoint(applications: Applications, installation: str, app: Application, a
             known = read, [one for one in listing.broken if one.key != app.key and not one.stray]
         return known
 
+    def beside(other: Application) -> bool:
+        """Whether it is in the same cluster, as far as anybody knows."""
+        home, secrets = applications.home(), applications.clusters
+        theirs = ref_of(other.spec.destination, home, secrets)
+        return theirs is None or theirs == ref_of(app.spec.destination, home, secrets)
+
     def renders(name: str, key: ObjectKey) -> bool:
         read, broken = others()
         other = read.get(name)
@@ -34,7 +41,8 @@ def viewpoint(applications: Applications, installation: str, app: Application, a
     def claimed(key: ObjectKey) -> bool:
         read, broken = others()
         staying = [other for other in read.values() if not other.metadata.deletion_timestamp]
-        return any(_has(other, key) for other in staying) or any(key in one.has for one in broken)
+        there = any(_has(other, key) and beside(other) for other in staying)
+        return there or any(key in one.has for one in broken)
 
     return Viewpoint(
         app=app.key,

@@ -172,12 +172,13 @@ def _objects(home: Home, app: Application, asked: Asked) -> Iterator[Live]:
     """What the app has by its status and is there, of the kind and name that are asked for."""
     from mooring.keys import ObjectKey
 
+    api = home.there(app)
     for one in app.status.resources:
         key = ObjectKey(one.group, one.kind, one.namespace, one.name)
         if (key.group, key.kind) == ("", "Secret") or not asked.fits(key):
             continue
-        kind = home.api.discovery.preferred(key.group, key.kind)
-        live = home.api.get(kind, key.namespace, key.name) if kind is not None else None
+        kind = api.discovery.preferred(key.group, key.kind)
+        live = api.get(kind, key.namespace, key.name) if kind is not None else None
         if live is not None:
             yield live
 

@@ -56,17 +56,18 @@ def _foreign(home: Home, app: Application) -> Iterator[tuple[ObjectKey, Foreign]
     installation = find_installation(home.api, home.settings.namespace)
     if installation is None:
         return
+    api = home.there(app)
     applyset = Parent(app.key, installation.id, home.settings.namespace).applyset
     keys = {item.key for item in app.status.resources if not item.hook}
     namespaces: dict[tuple[str, str], set[str]] = {}
     for item in app.status.resources:
         namespaces.setdefault((item.api_version, item.kind), set()).add(item.namespace)
     for (version, kind_name), spread in sorted(namespaces.items()):
-        kind = home.api.discovery.find(version, kind_name)
+        kind = api.discovery.find(version, kind_name)
         if kind is None:
             continue  # its definition is gone, and its objects with it
         namespace = next(iter(spread)) if len(spread) == 1 else ""
-        lives = home.api.list(kind, namespace, f"{APPLYSET_PART_OF}={applyset}")
+        lives = api.list(kind, namespace, f"{APPLYSET_PART_OF}={applyset}")
         for live in sorted(lives, key=lambda live: live.key):
             yield from ((live.key, one) for one in fields_of(live) if live.key in keys)
 

@@ -85,7 +85,7 @@ def logs(
     query += [("follow", "true")] if follow else []
     query += [("previous", "true")] if previous else []
     output = _Output(prefixed=len(found) > 1, safe=sys.stdout.isatty())
-    api = acting_api(home.api, home.applications, app)
+    api = acting_api(home.there(app), home.applications, app)
     with ThreadPoolExecutor(len(found) if follow else 1) as executor:
         running = [executor.submit(_print, api, one, query, output) for one in found]
         for one in running:
@@ -126,15 +126,16 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
 def containers(home: Home, app: Application, kind: str = "", name: str = "") -> list[Container]:
     """The containers of all pods that the Application's objects are or run, by namespace and pod."""
     pods: dict[str, Live] = {}
+    api = home.there(app)
     for item in app.status.resources:
         if kind.lower() not in ("", item.kind.lower()) or name not in ("", item.name):
             continue
-        served = home.api.discovery.preferred(item.group, item.kind)
+        served = api.discovery.preferred(item.group, item.kind)
         runs_pods = (item.group, item.kind) in _RUN_PODS or _may_select(item.group)
         if served is None or not runs_pods:
             continue
-        live = home.api.get(served, item.namespace, item.name)
-        for pod in _pods(home, live) if live is not None else ():
+        live = api.get(served, item.namespace, item.name)
+        for pod in _pods(api, live) if live is not None else ():
             pods[pod.uid] = pod
     return sorted(
         Container(pod.key.namespace, pod.key.name, container["name"])
@@ -159,7 +160,7 @@ def _may_select(group: str) -> bool:
     return "." in group and not group.endswith(".k8s.io")
 
 
-def _pods(home: Home, live: Live) -> Iterator[Live]:
+def _pods(api: Api, live: Live) -> Iterator[Live]:
     from workers.cluster.kinds import Kind
 
     pod = Kind("", "v1", "Pod", "pods", namespaced=True)
@@ -168,12 +169,12 @@ def _pods(home: Home, live: Live) -> Iterator[Live]:
     if live.key.kind == "Pod":
         yield live
     elif live.key.kind == "CronJob":
-        for each in home.api.list(job, namespace):
+        for each in api.list(job, namespace):
             owners = (each.body or {}).get("metadata", {}).get("ownerReferences") or ()
             if any(owner.get("uid") == live.uid for owner in owners):
-                yield from _pods(home, each)
+                yield from _pods(api, each)
     elif chosen := label_selector((live.body or {}).get("spec") or {}):
-        yield from home.api.list(pod, namespace, chosen)
+        yield from api.list(pod, namespace, chosen)
 
 
 def label_selector(spec: Mapping[str, Any]) -> str:

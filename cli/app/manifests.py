@@ -73,9 +73,10 @@ def _git(home: Home, app: Application, revisions: Sequence[str]) -> Iterator[dic
 
 
 def _live(home: Home, app: Application) -> Iterator[dict[str, Any]]:
+    api = home.there(app)
     for item in app.status.resources:
-        kind = home.api.discovery.find(item.api_version, item.kind)
-        live = home.api.get(kind, item.namespace, item.name) if kind else None
+        kind = api.discovery.find(item.api_version, item.kind)
+        live = api.get(kind, item.namespace, item.name) if kind else None
         if live is None or live.body is None:
             click.echo(f"{item.kind} {item.name} is not in the cluster", err=True)
             continue

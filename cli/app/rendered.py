@@ -73,7 +73,7 @@ def rendered(home: Home, app: Application, revisions: Sequence[str] = ()) -> tup
     def fetch(source: Source) -> Fetcher:
         return Fetcher(home.applications, settings, project, source, settings.git_timeout_s)
 
-    renders = jobs(app, pinned, trees, settings, fetch, home.api.discovery)
+    renders = jobs(app, pinned, trees, settings, fetch, home.there(app).discovery)
     result = render(renders)
     if result.pure:
         return pinned, result
@@ -100,10 +100,11 @@ def compared(
 ) -> Comparison:
     """`app` at `revisions` compared with the cluster: by a dry-run of whatever does not surely equal what is
     there already, or of `each` object. Raises as `rendered`, and the cluster's."""
-    api = acting_api(home.api, home.applications, app)
+    there = home.there(app)
+    api = acting_api(there, home.applications, app)
     installation = ensure(home.api, home.settings.namespace)
     pinned, result = rendered(home, app, revisions)
-    parent = parents.read(home.api, home.settings.namespace, app.key, installation)
+    parent = parents.read(there, home.settings.namespace, app.key, installation)
     stay, hooked = apart(result.manifests)
     coming = kinds_of_crds(result.manifests)
     find_kind, namespace, options = api.discovery.find, app.spec.destination.namespace, app.spec.sync_options

@@ -6,8 +6,9 @@ import pytest
 
 from mooring.model.project import Cluster, default_project
 from mooring.model.spec import Destination
+from workers.clusters.named import cluster_of
 from workers.clusters.secret import ClusterSecret
-from workers.permitted import cluster_of, why_not_own
+from workers.permitted import why_not_own
 
 OURS = "https://10.0.0.1:6443"
 HERE = Cluster(("https://kubernetes.default.svc", OURS), ("in-cluster",))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from mooring.errors import ClusterUnavailable, Conflict, MooringError, Refused
-from mooring.keys import IN_CLUSTER, ObjectKey
+from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from mooring.model.support import unsupported_spec
 from mooring.store.outcomes import Outcome
@@ -23,6 +23,7 @@ from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.wishes import turn_of
 from workers.cluster.live import Live
+from workers.clusters.there import reached, there
 from workers.engine import Engine
 from workers.impersonation import acting
 from workers.ownership import why_not_ours
@@ -75,7 +76,7 @@ def _app(engine: Engine, name: str) -> Application:
 
 
 def _run(engine: Engine, app: Application, asked: Asked) -> Outcome:
-    site = _site(acting(engine, app), app)
+    site = _site(acting(there(engine, app), app), app)
     done: dict[str, str] = {}
     failed: dict[str, str] = {}
     ended = False
@@ -98,7 +99,7 @@ def _site(engine: Engine, app: Application) -> _Site:
     """Raises Refused where nothing of the app may be touched."""
     if app.metadata.deletion_timestamp:
         raise Refused(f"application {app.key.title} is being deleted")
-    for one in unsupported_spec(app, servers=(IN_CLUSTER, engine.api.cluster)):
+    for one in unsupported_spec(app, *reached(app)):
         if one.blocks and one.path.startswith("spec.destination"):
             raise Refused(str(one))
     may = permitted(engine, app, engine.applications.project(app.spec.project_name))

@@ -12,6 +12,8 @@ from workers.applyset.inventory import Entry, Inventory, Place
 from workers.applyset.parent import Parent
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
+from workers.cluster.transport import NotFound
 from workers.installation import Installation
 
 CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
@@ -57,6 +59,17 @@ def _read(api: Api, absent: Parent) -> Parent:
     return absent if live is None else parents.read(absent, live.body or {})
 
 
+def _create(api: Api, wanted: Parent) -> Live:
+    """Where a cluster has nothing of Mooring's yet, the namespace comes first."""
+    try:
+        return api.create(CONFIG_MAP, parents.manifest(wanted))
+    except NotFound as error:
+        if error.missing[0] != "namespaces":
+            raise
+        api.ensure_namespace(wanted.namespace)
+        return api.create(CONFIG_MAP, parents.manifest(wanted))
+
+
 def _write(api: Api, parent: Parent, inventory: Inventory) -> Parent:
     if inventory == parent.inventory:
         return parent
@@ -69,7 +82,7 @@ def _write(api: Api, parent: Parent, inventory: Inventory) -> Parent:
                 patch["metadata"] |= {"uid": base.uid, "resourceVersion": base.resource_version}
                 live = api.patch(CONFIG_MAP, parent.namespace, parent.name, patch)
             else:
-                live = api.create(CONFIG_MAP, parents.manifest(wanted))
+                live = _create(api, wanted)
         except Conflict:
             base = _read(api, Parent(parent.app, parent.installation, parent.namespace))
             anew = parent.uid and base.uid != parent.uid

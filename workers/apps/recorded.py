@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal
 
 from mooring.errors import ClusterUnavailable, Conflict, Refused, Superseded
-from mooring.keys import AppKey
+from mooring.keys import AppKey, ClusterRef
 from mooring.model.application import Application
 from mooring.model.finalizers import obeyed
 from mooring.model.impersonation import SETTING as IMPERSONATION
@@ -269,6 +269,9 @@ class RecordedApplications(ABC):
 
     def clusters(self) -> tuple[ClusterSecret, ...]:
         return self._fresh_clusters.get()
+
+    def home(self) -> ClusterRef:
+        return self._api.cluster
 
     def known_hosts(self) -> str:
         return self._fresh_known_hosts.get()

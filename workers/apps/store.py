@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from mooring.keys import AppKey, ObjectKey
+from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
 from mooring.model.project import AppProject
@@ -195,7 +195,11 @@ class Applications(Protocol):
         ...
 
     def clusters(self) -> tuple[ClusterSecret, ...]:
-        """Argo CD's `cluster` Secrets of the home namespace: whose they are. Up to a second old."""
+        """Argo CD's `cluster` Secrets of the home namespace. Up to a second old."""
+        ...
+
+    def home(self) -> ClusterRef:
+        """The cluster that has the Applications, or that they are files for."""
         ...
 
     def known_hosts(self) -> str:

@@ -49,6 +49,15 @@ def secret_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> C
     return None if one.server in (IN_CLUSTER, home.rstrip("/")) else one
 
 
+def ref_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> ClusterRef | None:
+    """Which cluster is meant; None for one that nobody knows."""
+    try:
+        found = secret_of(destination, home, secrets)
+    except Refused:
+        return None
+    return home if found is None else ClusterRef(found.server)
+
+
 def cluster_of(destination: Destination, home: ClusterRef | str, secrets: Secrets = tuple) -> Cluster:
     """What is meant, by all its names, so that none of them gets round a rule of a project; one that nobody
     knows by what is said of it."""

@@ -17,7 +17,7 @@ from mooring.keys import ClusterRef
 from mooring.model.spec import Destination
 from mooring.store.connections import FAILED, SUCCESSFUL, Connection, Connections
 from workers.clusters.link import Reached, opened
-from workers.clusters.named import Secrets, secret_of
+from workers.clusters.named import Secrets, ref_of, secret_of
 from workers.clusters.secret import ClusterSecret
 
 _log = logging.getLogger(__name__)
@@ -56,11 +56,7 @@ class Clusters:
 
     def ref(self, destination: Destination) -> ClusterRef | None:
         """Which cluster is meant; None for one that nobody knows."""
-        try:
-            found = self.secret(destination)
-        except Refused:
-            return None
-        return self._home if found is None else ClusterRef(found.server)
+        return ref_of(destination, self._home, self._secrets)
 
     def others(self) -> tuple[ClusterSecret, ...]:
         """All that can be told from another."""
@@ -135,6 +131,13 @@ class Clusters:
         self._connections.forget(ref)
         with self._lock:
             self._open.pop(ref, None)
+
+    def tidy(self) -> None:
+        """Forget how those were that no Secret names any more. Raises as reading Secrets does."""
+        named = {one.server for one in self._secrets()}
+        for url in self._connections.all():
+            if url not in named:
+                self.forget(ClusterRef(url))
 
     def fell(self, found: ClusterSecret, error: MooringError) -> float:
         """Remember that the cluster is away, and have it asked again; seconds until then."""

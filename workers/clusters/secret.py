@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import orjson
 
 from mooring.errors import Refused
-from mooring.keys import IN_CLUSTER
+from mooring.keys import IN_CLUSTER, ObjectKey
+from mooring.text import few
 from workers.cluster.connect import server_ref
 
 _LONGEST: Final = 256 * 1024  # characters of `config`; a Secret holds a megabyte
@@ -76,6 +77,22 @@ class ClusterSecret:
     def title(self) -> str:
         """As a person calls it."""
         return self.name or self.server
+
+    def why_not(self, key: ObjectKey, *, namespaced: bool) -> str:
+        """Why the object is none that apps may have there; "" where it may be."""
+        if not self.namespaces:
+            return ""
+        if not namespaced:
+            if self.cluster_resources:
+                return ""
+            return (
+                f"{key.title}: cluster {self.title} is managed in namespaces only: Secret {self.secret} does "
+                'not say clusterResources: "true"'
+            )
+        if key.namespace in self.namespaces:
+            return ""
+        known = few(self.namespaces, 5)
+        return f"{key.title}: namespace {key.namespace} of cluster {self.title} is not managed, only {known}"
 
 
 def read(

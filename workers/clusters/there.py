@@ -28,6 +28,11 @@ def there(engine: Engine, app: Application) -> Engine:
     return _with(engine, engine.clusters.reach(app.spec.destination))
 
 
+def reached(app: Application) -> tuple[tuple[str], tuple[str]]:
+    """What to tell whoever asks which clusters there are, where that of `app` was just found."""
+    return (app.spec.destination.server,), (app.spec.destination.name,)
+
+
 def elsewhere(engine: Engine) -> Iterator[Engine | None]:
     """For each cluster besides the home cluster `engine` for the work there; None for one that cannot be
     asked now. Raises as reading Secrets does."""

@@ -7,6 +7,7 @@ nobody is left to see how it ends: with the finalizer on, neither it nor its nam
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey
@@ -16,6 +17,7 @@ from mooring.text import few
 from workers.applyset import store as parents
 from workers.applyset.parent import app_of
 from workers.apps.store import Listing
+from workers.clusters.there import elsewhere
 from workers.desired import Stamp
 from workers.engine import Engine
 from workers.health import HOOK_FINALIZER
@@ -57,6 +59,16 @@ def sweep(engine: Engine, listing: Listing) -> None:
     """`leave` for all that are gone, as `listing`, a complete one, has it: who should have done it may have
     died, or nobody was there when they went. Never raises for the cluster."""
     there = {app.key for app in listing.apps} | {one.key for one in listing.broken}
+    _sweep(engine, there)
+    try:
+        for one in elsewhere(engine):
+            if one is not None:  # else the next time
+                _sweep(one, there)
+    except MooringError as error:
+        _log.warning("hooks of applications that are gone are not looked for in other clusters: %s", error)
+
+
+def _sweep(engine: Engine, there: Collection[AppKey | None]) -> None:
     try:
         inventories = engine.api.list(
             parents.CONFIG_MAP, engine.settings.namespace, APPLYSET_ID, metadata_only=True, cached=True

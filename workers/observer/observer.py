@@ -24,6 +24,7 @@ from workers.apps.store import Applications
 from workers.apps.wishes import CHANGED, EDITION, OBSERVED, standing, turn_of
 from workers.cluster.api import Api
 from workers.cluster.watch import Changed, Gone, Listed, watch
+from workers.clusters.named import is_home
 from workers.health import BUILT_IN
 from workers.health.custom import Judges
 from workers.metrics import WAKES
@@ -169,11 +170,13 @@ class Observer:
             app = self._applications.told(change.live)
             if app is None:
                 return
-            if isinstance(change, Gone) or app.metadata.deletion_timestamp:
-                self._there.discard(app.key)
-            else:
+            # What is in another cluster is looked at by time.
+            here = is_home(app.spec.destination, self._api.cluster) and not isinstance(change, Gone)
+            if here and not app.metadata.deletion_timestamp:
                 self._there.add(app.key)
-            waits = None if isinstance(change, Gone) else awaits(app)
+            else:
+                self._there.discard(app.key)
+            waits = awaits(app) if here else None
             self._note(app.key, waits)
             if app.key in self._there:
                 awaited = waits.keys if waits else frozenset[ObjectKey]()

@@ -27,6 +27,7 @@ from workers.cluster.api import NAMESPACE
 from workers.clusters.named import cluster_of
 from workers.clusters.registry import LEAST_S, Clusters
 from workers.clusters.secret import ClusterSecret, read
+from workers.gauges import Installation
 
 pytestmark = pytest.mark.cluster
 
@@ -218,6 +219,13 @@ def test_who_does_not_answer_is_waited_for_once_by_all_and_asked_again_when_it_i
     fleet.put(cluster.server, access, version="2")
     assert fleet.clusters.reach(Destination(name="prod"))
     assert cluster.token.encode() not in b"".join(redis_client.hvals(CLUSTERS))
+    (gauge,) = [one for one in Installation(redis_client).collect() if one.name == "mooring_cluster_up"]
+    assert {tuple(one.labels.values()): one.value for one in gauge.samples} == {
+        ("prod", silent): 0.0,
+        ("prod", cluster.server): 1.0,
+    }
+    fleet.clusters.tidy()
+    assert list(fleet.connections.all()) == [cluster.server]
 
 
 def test_an_outage_is_asked_about_by_one_process_at_a_time_and_its_end_is_told(

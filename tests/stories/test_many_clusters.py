@@ -1,0 +1,215 @@
+"""Applications of one Mooring in two clusters: two real control planes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import signal
+import urllib.error
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster
+from devcluster.gitserver import Repository
+from tests.stories.ship import Ship, configmap, until
+
+pytestmark = pytest.mark.cluster
+
+MERGE = {"method": "PATCH", "content_type": "application/merge-patch+json"}
+
+
+@pytest.fixture(scope="module")
+def other() -> Iterator[Cluster]:
+    """A second control plane, of this module alone."""
+    name = f"other-{secrets.token_hex(4)}"
+    try:
+        yield devcluster.start(name, say=print)
+    finally:
+        resumed(name)
+        devcluster.stop(name, delete=True)
+
+
+@pytest.fixture(scope="module")
+def fleet(ship: Ship, other: Cluster) -> Ship:
+    """The ship, which knows the second cluster by the name `other`."""
+    declare(ship, "other", other)
+    return ship
+
+
+@pytest.fixture
+def there(other: Cluster, namespace: str) -> str:
+    """The test's namespace, in the second cluster, too."""
+    devcluster.ask(other, "/api/v1/namespaces", {"metadata": {"name": namespace}})
+    return namespace
+
+
+def declare(ship: Ship, name: str, cluster: Cluster, **fields: str) -> None:
+    tls = {"caData": base64.b64encode(cluster.ca.read_bytes()).decode()}
+    config = json.dumps({"bearerToken": cluster.token, "tlsClientConfig": tls})
+    secret = {
+        "metadata": {"name": f"cluster-{name}", "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
+        "stringData": {"name": name, "server": cluster.server, "config": config, **fields},
+    }
+    ship.ask(f"/api/v1/namespaces/{ship.home}/secrets", secret)
+
+
+def change(ship: Ship, name: str, **fields: str) -> None:
+    ship.ask(f"/api/v1/namespaces/{ship.home}/secrets/cluster-{name}", {"stringData": fields}, **MERGE)
+
+
+def found(cluster: Cluster, namespace: str, name: str) -> Any:
+    try:
+        return devcluster.ask(cluster, f"/api/v1/namespaces/{namespace}/configmaps/{name}")
+    except urllib.error.HTTPError as error:
+        if error.code == 404:
+            return None
+        raise
+
+
+def paused(name: str) -> None:
+    pid = devcluster.status(name).pids["kube-apiserver"]
+    assert pid
+    os.kill(pid, signal.SIGSTOP)
+
+
+def resumed(name: str) -> None:
+    pid = devcluster.status(name).pids["kube-apiserver"]
+    if pid:
+        os.kill(pid, signal.SIGCONT)
+
+
+def listed(ship: Ship, name: str) -> Any:
+    done = ship.mooring("cluster", "list", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    return next(one for one in json.loads(done.stdout) if one["name"] == name)
+
+
+def delete(ship: Ship, name: str) -> None:
+    finalizers = {"metadata": {"finalizers": ["resources-finalizer.argocd.argoproj.io"]}}
+    ship.patch_app(name, finalizers)
+    ship.ask(f"/apis/argoproj.io/v1alpha1/namespaces/{ship.home}/applications/{name}", method="DELETE")
+    until(f"{name} to be gone", lambda: ship.app(name) is None)
+
+
+def test_the_same_manifests_are_deployed_by_name_and_by_url_and_each_cluster_is_kept_by_itself(
+    fleet: Ship, other: Cluster, git_repo: Repository, there: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b", v="1")})
+    fleet.create_app("here", git_repo, there, selfHeal=True)
+    fleet.create_app(
+        "there", git_repo, there, selfHeal=True, spec={"destination": {"name": "other", "namespace": there}}
+    )
+    url = {"server": f"{other.server}/", "namespace": f"{there}-url"}
+    policy = {"syncOptions": ["CreateNamespace=true"]}
+    fleet.create_app("by-url", git_repo, there, policy=policy, spec={"destination": url})
+    for app in ("here", "there", "by-url"):
+        fleet.synced(app, commit)
+    assert fleet.configmap(there, "a")["data"] == {"v": "1"}
+    assert found(other, there, "a")["data"] == {"v": "1"}
+    assert found(other, f"{there}-url", "a") and fleet.configmap(f"{there}-url", "a") is None
+    assert found(other, there, "a")["metadata"]["uid"] != fleet.configmap(there, "a")["metadata"]["uid"]
+
+    # What drifts in one is seen and put back there.
+    path = f"/api/v1/namespaces/{there}/configmaps/a"
+    devcluster.ask(other, path, {"data": {"v": "edited"}}, **MERGE)
+    fleet.reconcile("there")
+    assert found(other, there, "a")["data"] == {"v": "1"}
+
+    # What leaves Git leaves both, and what is deleted with one app stays with the other.
+    fleet.pushed(git_repo, {"b.yaml": None})
+    assert found(other, there, "b") is None and fleet.configmap(there, "b") is None
+    delete(fleet, "there")
+    assert found(other, there, "a") is None and fleet.configmap(there, "a")
+    delete(fleet, "here")
+    assert fleet.configmap(there, "a") is None and found(other, f"{there}-url", "a")
+    delete(fleet, "by-url")
+    assert found(other, f"{there}-url", "a") is None
+
+
+def test_a_cluster_that_nobody_knows_is_told_and_nothing_is_applied_pruned_or_forgotten(
+    fleet: Ship, other: Cluster, git_repo: Repository, there: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a")})
+    fleet.create_app("moves", git_repo, there, spec={"destination": {"name": "other", "namespace": there}})
+    fleet.synced("moves", commit)
+
+    fleet.patch_app("moves", {"spec": {"destination": {"name": "nowhere"}}})
+
+    told = fleet.condition("moves", "there are no clusters with this name: nowhere")
+    assert told["type"] == "InvalidSpecError"
+    assert fleet.app("moves")["status"]["sync"]["status"] == "Unknown"
+    assert found(other, there, "a") and fleet.configmap(there, "a") is None
+    fleet.patch_app("moves", {"spec": {"destination": {"name": "other"}}})
+    fleet.synced("moves", commit)
+    fleet.unsaid("moves", "nowhere")
+    delete(fleet, "moves")
+    assert found(other, there, "a") is None
+
+
+def test_a_cluster_that_hangs_holds_up_no_other_and_its_apps_converge_when_it_is_back(
+    fleet: Ship, other: Cluster, git_repo: Repository, there: str
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    apart = {"destination": {"name": "other", "namespace": there}}
+    fleet.create_app("afloat", git_repo, there)
+    fleet.create_app("adrift", git_repo, there, spec=apart)
+    fleet.synced("afloat", first)
+    fleet.synced("adrift", first)
+    assert listed(fleet, "other")["status"] == "Successful"
+
+    paused(other.name)
+    try:
+        second = git_repo.commit({"a.yaml": configmap("a", v="2")})
+        fleet.deliver(git_repo, second)
+        fleet.synced("afloat", second)
+        assert fleet.configmap(there, "a")["data"] == {"v": "2"}
+
+        fleet.condition("adrift", "cluster other: ")
+        away = listed(fleet, "other")
+        assert away["status"] == "Failed" and "did not answer" in away["message"]
+        assert other.token not in json.dumps(away)
+        # Whoever comes now is told at once: nobody waits for it a second time.
+        third = git_repo.commit({"a.yaml": configmap("a", v="3")})
+        fleet.deliver(git_repo, third)
+        fleet.synced("afloat", third)
+    finally:
+        resumed(other.name)
+
+    fleet.synced("adrift", third)
+    assert found(other, there, "a")["data"] == {"v": "3"}
+    fleet.unsaid("adrift", "cluster other: ")
+    assert listed(fleet, "other")["status"] == "Successful"
+    for log in fleet.children:
+        assert other.token not in fleet.log(log)
+
+
+def test_a_cluster_that_is_managed_in_namespaces_has_nothing_elsewhere(
+    fleet: Ship, other: Cluster, git_repo: Repository, there: str
+) -> None:
+    role = f"role-{there}"
+    body = f"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {role}}}\n"
+    change(fleet, "other", namespaces=there)
+    try:
+        git_repo.commit({"a.yaml": configmap("a")})
+        fleet.create_app(
+            "inside", git_repo, there, spec={"destination": {"name": "other", "namespace": there}}
+        )
+        outside = {"destination": {"name": "other", "namespace": "default"}}
+        fleet.create_app("outside", git_repo, there, spec=outside)
+        told = fleet.condition("outside", "namespace default of cluster other is not managed")
+        assert told["type"] == "InvalidSpecError" and found(other, "default", "a") is None
+        until("what is inside", lambda: found(other, there, "a"))
+
+        wide = fleet.pushed(git_repo, {"role.yaml": body + "rules: []\n"})
+        fleet.condition("inside", "cluster other is managed in namespaces only")
+        change(fleet, "other", clusterResources="true")
+        until("the new Secret", lambda: fleet.refresh("inside")["status"]["sync"].get("status") == "Synced")
+        fleet.synced("inside", wide)
+        delete(fleet, "inside")
+    finally:
+        change(fleet, "other", namespaces="", clusterResources="")
