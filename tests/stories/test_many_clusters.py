@@ -49,11 +49,11 @@ def there(other: Cluster, namespace: str) -> str:
 
 
 def declare(ship: Ship, name: str, cluster: Cluster, **fields: str) -> None:
-    tls = {"caData": base64.b64encode(cluster.ca.read_bytes()).decode()}
+    tls = {"caData": base64.b64encode(cluster.ca.read_bytes()).decode(), "serverName": "127.0.0.1"}
     config = json.dumps({"bearerToken": cluster.token, "tlsClientConfig": tls})
     secret = {
         "metadata": {"name": f"cluster-{name}", "labels": {"argocd.argoproj.io/secret-type": "cluster"}},
-        "stringData": {"name": name, "server": cluster.server, "config": config, **fields},
+        "stringData": {"name": name, "server": cluster.server, "config": config} | fields,
     }
     ship.ask(f"/api/v1/namespaces/{ship.home}/secrets", secret)
 
@@ -193,23 +193,32 @@ def test_a_cluster_that_is_managed_in_namespaces_has_nothing_elsewhere(
 ) -> None:
     role = f"role-{there}"
     body = f"apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\nmetadata: {{name: {role}}}\n"
-    change(fleet, "other", namespaces=there)
-    try:
-        git_repo.commit({"a.yaml": configmap("a")})
-        fleet.create_app(
-            "inside", git_repo, there, spec={"destination": {"name": "other", "namespace": there}}
-        )
-        outside = {"destination": {"name": "other", "namespace": "default"}}
-        fleet.create_app("outside", git_repo, there, spec=outside)
-        told = fleet.condition("outside", "namespace default of cluster other is not managed")
-        assert told["type"] == "InvalidSpecError" and found(other, "default", "a") is None
-        until("what is inside", lambda: found(other, there, "a"))
+    port = other.server.rpartition(":")[2]
+    declare(fleet, "part", other, server=f"https://localhost:{port}", namespaces=there)
+    git_repo.commit({"a.yaml": configmap("a")})
+    outside = {"destination": {"name": "part", "namespace": "default"}}
+    fleet.create_app("outside", git_repo, there, spec=outside)
 
-        wide = fleet.pushed(git_repo, {"role.yaml": body + "rules: []\n"})
-        fleet.condition("inside", "cluster other is managed in namespaces only")
-        change(fleet, "other", clusterResources="true")
-        until("the new Secret", lambda: fleet.refresh("inside")["status"]["sync"].get("status") == "Synced")
-        fleet.synced("inside", wide)
-        delete(fleet, "inside")
-    finally:
-        change(fleet, "other", namespaces="", clusterResources="")
+    def told() -> Any:
+        found = fleet.refresh("outside")["status"].get("conditions", [])
+        text = "namespace default of cluster part is not managed"
+        return next((one for one in found if text in one["message"]), None)
+
+    assert until("a condition that says so", told)["type"] == "InvalidSpecError"
+    assert found(other, "default", "a") is None
+
+    def synced(app: str) -> bool:
+        status = fleet.refresh(app)["status"]
+        return bool(status.get("sync", {}).get("status") == "Synced")
+
+    fleet.create_app("inside", git_repo, there, spec={"destination": {"name": "part", "namespace": there}})
+    until("what is inside", lambda: synced("inside"))
+    assert found(other, there, "a")
+
+    fleet.pushed(git_repo, {"role.yaml": body + "rules: []\n"})
+    fleet.condition("inside", "cluster part is managed in namespaces only")
+    roles = f"/apis/rbac.authorization.k8s.io/v1/clusterroles?fieldSelector=metadata.name={role}"
+    assert devcluster.ask(other, roles)["items"] == []
+    change(fleet, "part", clusterResources="true")
+    until("the cluster's role", lambda: synced("inside"))
+    assert len(devcluster.ask(other, roles)["items"]) == 1

@@ -24,6 +24,7 @@ from workers.schema.openapi import Schemas
 from workers.threads import Threads
 
 PROBE_S: Final = 3.0  # as long may a cluster take to say that it is there
+READS_S: Final = 10.0  # and to be read from; a write may wait for webhooks
 _PARALLEL: Final = 8
 # What came of it that a cluster is away: seconds until it is asked again.
 Fell = Callable[[ClusterSecret, MooringError], float]
@@ -85,6 +86,8 @@ class Link(Transport):
         """As `Transport.request`; ClusterUnavailable, also where it is not trusted or does not trust us."""
         if (left := self._closed_until - monotonic()) > 0:
             raise ClusterUnavailable(self._why, after=left)
+        if method == "GET":
+            wait_s = min(wait_s, READS_S)
         try:
             return super().request(
                 method,

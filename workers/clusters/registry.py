@@ -21,7 +21,7 @@ from workers.clusters.named import Secrets, ref_of, secret_of
 from workers.clusters.secret import ClusterSecret
 
 _log = logging.getLogger(__name__)
-FRESH_S: Final = 10.0  # as long an answer says that a cluster is there
+FRESH_S: Final = 2.0  # as long an answer says that a cluster is there
 LEAST_S, MOST_S = 2.0, 30.0  # until one that failed is asked again
 _ASKING_S: Final = 10.0  # longer than it takes to find out
 
