@@ -15,7 +15,7 @@ from concurrent.futures import Executor
 from typing import Final
 
 from mooring.errors import ClusterRefused, MooringError
-from mooring.keys import IN_CLUSTER, AppKey, ObjectKey
+from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
 from mooring.model.project import AppProject, OrphanedResources
 from mooring.model.status import Condition
@@ -30,9 +30,9 @@ from workers.cluster.api import Api
 from workers.cluster.contents import contents
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
+from workers.clusters.named import ref_of
 from workers.engine import Engine
 from workers.kin import Kin
-from workers.permitted import cluster_of
 from workers.plan import Notice
 from workers.records import why_not_written
 
@@ -143,8 +143,8 @@ def notices(engine: Engine, app: Application, project: AppProject, turn: Turn) -
     cluster.
     """
     namespace = app.spec.destination.namespace
-    if not _asks(project) or not namespace:
-        return ()
+    if not _asks(project) or not namespace or engine.api.cluster != engine.applications.home():
+        return ()  # nobody counts them in other clusters yet
     known = engine.orphans.of(engine.api.cluster, [namespace]).get(namespace)
     if refresh_asked(app) or (known is None and not turn.deliveries):
         known = _look(engine, [namespace]).get(namespace, known)
@@ -161,7 +161,7 @@ def news(engine: Engine, listing: Listing) -> list[AppKey]:
     asking: list[tuple[Application, AppProject]] = []
     for app in listing.apps:
         if (
-            not _is_in(app, engine.api)
+            not _is_in(app, engine.api, engine.applications)
             or not app.spec.destination.namespace
             or app.metadata.deletion_timestamp
         ):
@@ -216,15 +216,15 @@ def look(
     names = {name for app in listing.apps for name in (str(app.key), app.key.name)}
     names |= {name for one in listing.broken if one.key for name in (str(one.key), one.key.name)}
     nameless = any(one.key is None and not one.stray for one in listing.broken)
-    had = {one.key for app in listing.apps if _is_in(app, api) for one in app.status.resources}
+    had = {one.key for app in listing.apps if _is_in(app, api, applications) for one in app.status.resources}
     had |= {key for one in listing.broken for key in one.has}
     keys = sorted(nobodys(there.objects, had, lambda name: nameless or name in names, installation))
     return {namespace: tuple(key for key in keys if key.namespace == namespace) for namespace in namespaces}
 
 
-def _is_in(app: Application, api: Api) -> bool:
+def _is_in(app: Application, api: Api, applications: Applications) -> bool:
     """Whether the app goes to the cluster of `api`."""
-    return IN_CLUSTER in cluster_of(app.spec.destination, api.cluster).servers
+    return ref_of(app.spec.destination, applications.home(), applications.clusters) == api.cluster
 
 
 def _unlisted(kind: Kind) -> bool:
