@@ -65,7 +65,7 @@ def workers(environ: Mapping[str, str]) -> Iterator[psutil.Process]:
 
 def of_pool(group: psutil.Process, pool: str) -> psutil.Process:
     """The worker of `pool` that runs now in the group that `workers` gave."""
-    return next(child for child in group.children() if child.cmdline()[-2:] == ["workers.run", pool])
+    return next(child for child in group.children() if child.name() == pool)
 
 
 @contextmanager

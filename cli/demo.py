@@ -31,7 +31,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
-from cli import processes, supervise
+from cli import children, processes
 from cli.confirm import confirm
 from cli.crds import NAMESPACE, install_into
 from cli.exits import TimedOut
@@ -250,7 +250,7 @@ def _mooring_up(stage: Stage, state: Path) -> Iterator[subprocess.Popen[bytes]]:
     port = stage.web.rpartition(":")[2]
     alone = ("--flower-port", "0", "--metrics-port", "0")  # their ports may be somebody's
     with stage.log.open("wb") as log:
-        up = supervise.start(
+        up = children.start(
             [*processes.MOORING, "up", "--port", port, "--drain", "5", *alone], env, stdout=log, stderr=log
         )
     try:
@@ -258,7 +258,7 @@ def _mooring_up(stage: Stage, state: Path) -> Iterator[subprocess.Popen[bytes]]:
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _line("", "ending …")
-        supervise.end(up, patience_s=10)
+        children.end(up, patience_s=10)
 
 
 def _await_ready(stage: Stage, up: subprocess.Popen[bytes]) -> None:

@@ -47,19 +47,19 @@ def web(
 def workers(environ: Mapping[str, str], settings: Settings, counts: Path | None = None) -> tuple[Child, ...]:
     """One Celery worker a pool."""
     env = engine_environment(environ, settings) | _counting(counts)
-    return tuple(Child(pool, (*_PYTHON, "workers.run", pool), env) for pool in POOLS)
+    return tuple(Child(pool, (*_PYTHON, "workers.run", pool), env, grows=True) for pool in POOLS)
 
 
 def beat(environ: Mapping[str, str], settings: Settings, counts: Path | None = None) -> Child:
     """Celery beat."""
     env = engine_environment(environ, settings) | _counting(counts)
-    return Child("beat", (*_PYTHON, "workers.beat"), env)
+    return Child("beat", (*_PYTHON, "workers.beat"), env, grows=True)
 
 
 def observer(environ: Mapping[str, str], settings: Settings, counts: Path | None = None) -> Child:
     """The observer."""
     env = engine_environment(environ, settings) | _counting(counts)
-    return Child("observer", (*_PYTHON, "workers.observer"), env)
+    return Child("observer", (*_PYTHON, "workers.observer"), env, grows=True)
 
 
 def flower(environ: Mapping[str, str], settings: Settings, password: str, host: str, port: int) -> Child:

@@ -6,7 +6,6 @@ lives as long as the group, which is what the kernel looks at when a child is to
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import json
 import os
@@ -17,16 +16,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import FrameType, TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
+import psutil
+
+from cli.children import start
+from cli.nursery import Grown, Nursery
 from mooring.text import printable
 
-_PR_SET_PDEATHSIG: Final = 1
-_PRCTL = ctypes.CDLL(None).prctl  # before any fork: the child must not load or look for anything
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _COLOURS: Final = ("36", "32", "33", "35", "34", "96", "92")
 _US: Final = "mooring"
@@ -39,11 +40,15 @@ STEADY: Final = 60.0  # seconds after which a child has proved itself and starts
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process to keep running. `env` is its whole environment, `name` what its lines begin with."""
+    """A process to keep running. `env` is its whole environment, `name` what its lines begin with.
+
+    `grows`: it is a Python module, argv[3:] it and its arguments, that may be grown in a nursery.
+    """
 
     name: str
     argv: Sequence[str]
     env: Mapping[str, str] = field(repr=False)
+    grows: bool = False
 
 
 def backoff(failures: int) -> float:
@@ -59,39 +64,11 @@ def run(children: Sequence[Child], *, drain_s: float = 30.0, as_json: bool = Fal
     `as_json`: each line an object, those that are one already as they are. Call it from the main thread: it
     takes over the process's signals while it runs.
     """
-    with _Wakeup() as wakeup:
-        _Group(children, wakeup, as_json).run(drain_s)
-
-
-def start(argv: Sequence[str], env: Mapping[str, str], **options: Any) -> subprocess.Popen[bytes]:
-    """Start `argv` in a session of its own; the kernel kills it when the calling thread ends."""
-    parent = os.getpid()
-    return subprocess.Popen(
-        list(argv),
-        env=dict(env),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us alone: we say in which order things end
-        preexec_fn=lambda: _die_with(parent),  # one system call, nothing loaded
-        **options,
-    )
-
-
-def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
-    """SIGTERM; after `patience_s` seconds SIGKILL to the process group that `start` made."""
-    with suppress(ProcessLookupError):
-        process.send_signal(signal.SIGTERM)
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(patience_s)
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _die_with(parent: int) -> None:
-    if sys.platform == "linux":
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # gone before we asked
-            os._exit(1)
+    growing = [child.env for child in children if child.grows] if sys.platform == "linux" else []
+    with ExitStack() as ends:
+        wakeup = ends.enter_context(_Wakeup())
+        nursery = ends.enter_context(closing(Nursery(growing[0]))) if growing else None
+        _Group(children, wakeup, nursery, as_json).run(drain_s)
 
 
 class _Wakeup:
@@ -131,20 +108,28 @@ class _Running:
     def __init__(self, child: Child, prefix: str) -> None:
         self.child = child
         self.prefix = prefix
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Grown | None = None
         self.started_at = 0.0
         self.restart_at: float | None = 0.0
         self.failures = 0
         self.rest = b""  # output whose line is not complete yet
 
-    def start(self) -> None:
-        self.process = start(
+    def start(self, nursery: Nursery | None) -> None:
+        self.process = self._grown(nursery) or start(
             self.child.argv, self.child.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
         )
         assert self.process.stdout is not None
         fcntl.fcntl(self.process.stdout, fcntl.F_SETFL, os.O_NONBLOCK)
         self.started_at = time.monotonic()
         self.restart_at = None
+
+    def _grown(self, nursery: Nursery | None) -> Grown | None:
+        """None where it cannot be grown: by itself it is as good, and only takes more memory."""
+        if nursery is None or not self.child.grows:
+            return None
+        with suppress(OSError):
+            return nursery.grow(self.child.name, self.child.argv[3], self.child.argv[4:], self.child.env)
+        return None
 
     def has_ended(self) -> bool:
         """Whether the process is dead; it is not reaped yet, so that its group's number stays its own."""
@@ -182,7 +167,11 @@ class _Running:
 
 
 class _Group:
-    def __init__(self, children: Sequence[Child], wakeup: _Wakeup, as_json: bool) -> None:
+    def __init__(
+        self, children: Sequence[Child], wakeup: _Wakeup, nursery: Nursery | None, as_json: bool
+    ) -> None:
+        self._nursery = nursery
+        self._others = {child.pid for child in psutil.Process().children()}  # Redis; the nursery
         self._as_json = as_json
         width = max(len(child.name) for child in children)
         self._out = sys.stdout.buffer
@@ -210,6 +199,7 @@ class _Group:
                         self._print(member)
                         if member.has_ended():
                             self._bury(member)
+                self._reap()
                 if self._ending_at is not None and time.monotonic() >= self._ending_at:
                     for member in self._members:
                         member.kill()
@@ -225,7 +215,7 @@ class _Group:
         for member in self._members:
             if self._ending_at is None and member.restart_at is not None and member.restart_at <= now:
                 try:
-                    member.start()
+                    member.start(self._nursery)
                 except OSError as error:
                     self._say(f"{member.child.name} cannot be started: {error}")
                     self._schedule(member)
@@ -270,6 +260,16 @@ class _Group:
                 member.failures = 0
             self._say(f"{member.child.name} {how} after {lived:.0f} s")
             self._schedule(member)
+
+    def _reap(self) -> None:
+        """What dead members have left behind and is dead as well: it was given to us (children.adopt)."""
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        alive = {member.process.pid for member in self._members if member.process}
+        with suppress(ChildProcessError):
+            while dead := os.waitid(os.P_ALL, 0, options):
+                if dead.si_pid in alive or dead.si_pid in self._others:
+                    return  # whoever has started it will ask how it ended
+                os.waitpid(dead.si_pid, 0)
 
     def _schedule(self, member: _Running) -> None:
         member.failures += 1

@@ -43,8 +43,8 @@ def test_each_tier_has_a_redis_user_and_ending_it_half_way_leaves_no_process_and
             demo.send_signal(signal.SIGINT)
             break
     shown.append(demo.communicate(timeout=100)[0])
-    engine = dict.fromkeys(("workers.run", "workers.beat", "workers.observer"), "mooring")
-    assert users == {"webhook": "mooring-web", **engine}
+    # Workers, beat and observer are grown in the nursery, and know what it does.
+    assert users == {"webhook": "mooring-web", "cli.nursery": "mooring"}
     assert demo.returncode == 130, "".join(shown)
     assert "Traceback" not in "".join(shown)
     assert _left(tmp_path) == []

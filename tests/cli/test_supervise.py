@@ -10,6 +10,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -19,7 +20,10 @@ from cli.supervise import LONGEST_WAIT, backoff
 _GROUP = """
 import os, sys
 from cli.supervise import Child, run
-children = [Child(name, [sys.executable, "-u", "-c", code], dict(os.environ)) for name, code in CHILDREN]
+env = {**os.environ, "PYTHONPATH": MODULES, "PYTHONUNBUFFERED": "1"}
+children = [
+    Child(name, [sys.executable, "-P", "-m", "what_it_is_told", code], env, GROWS) for name, code in CHILDREN
+]
 run(children, drain_s=DRAIN)
 print("all ended", flush=True)
 """
@@ -37,12 +41,16 @@ time.sleep(600)
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
-@pytest.fixture
-def group() -> Iterator[Start]:
+@pytest.fixture(params=["started", "grown"])
+def group(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
+    (tmp_path / "what_it_is_told.py").write_text("import sys\nexec(sys.argv[1])\n")
+    grows = request.param == "grown"
 
     def start(children: list[tuple[str, str]], drain: float = 20) -> subprocess.Popen[str]:
-        code = f"CHILDREN = {children!r}\nDRAIN = {drain}\n{_GROUP}"
+        code = (
+            f"CHILDREN, GROWS, MODULES = {children!r}, {grows}, {str(tmp_path)!r}\nDRAIN = {drain}\n{_GROUP}"
+        )
         process = subprocess.Popen(
             [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -88,10 +96,12 @@ def test_a_process_that_dies_is_started_again_and_that_is_said(group: Start) -> 
     assert not psutil.pid_exists(first.pid) or psutil.Process(first.pid).create_time() != first.create_time()
 
 
-def test_a_process_that_cannot_be_found_does_not_take_the_others_down(group: Start) -> None:
+def test_a_process_that_cannot_be_found_does_not_take_the_others_down(tmp_path: Path) -> None:
+    (tmp_path / "what_it_is_told.py").write_text("import sys\nexec(sys.argv[1])\n")
+    told = f"CHILDREN, GROWS, MODULES, DRAIN = {[('web', _SLEEPER)]!r}, False, {str(tmp_path)!r}, 5"
     code = _GROUP.replace("run(", "children.append(Child('lost', ['/nowhere/program'], {}))\nrun(")
     process = subprocess.Popen(
-        [sys.executable, "-u", "-c", f"CHILDREN = {[('web', _SLEEPER)]!r}\nDRAIN = 5\n{code}"],
+        [sys.executable, "-u", "-c", f"{told}\n{code}"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -173,13 +183,61 @@ def test_no_zombies_are_left_while_it_runs(group: Start) -> None:
     process = group([("once", "print('up', 1)"), ("web", _SLEEPER)])
     for _ in range(3):
         _until(process, r"^once +\| up 1")
-    # The sleeper, and the one that may live or die this very moment; not the two that died before it.
-    assert len(psutil.Process(process.pid).children()) <= 2
+    dead = [one for one in psutil.Process(process.pid).children() if one.status() == psutil.STATUS_ZOMBIE]
+    assert len(dead) <= 1, "the one that may die this very moment; not the two that died before it"
+
+
+@pytest.mark.parametrize("group", ["grown"], indirect=True)
+def test_what_the_dead_leave_behind_is_buried_whatever_session_it_is_in(group: Start) -> None:
+    leaves = textwrap.dedent("""
+        import os, time
+        if os.fork() == 0:
+            os.setsid()
+            print('up', os.getpid())
+            time.sleep(600)
+        time.sleep(600)
+    """)
+    process = group([("web", leaves)])
+    left = _pid_of(process, "web")
+    leader = left.parent()
+    assert leader is not None
+    leader.kill()
+    _until(process, "web killed by SIGKILL")
+    left.kill()
+    _gone(left)
+    assert not psutil.pid_exists(left.pid)
 
 
 def test_output_without_an_end_of_line_is_not_lost(group: Start) -> None:
     process = group([("web", "import sys; sys.stdout.write('last words')")])
     _until(process, r"^web +\| last words$")
+
+
+@pytest.mark.parametrize("group", ["grown"], indirect=True)
+def test_what_is_grown_is_a_process_like_any_other(group: Start) -> None:
+    told = "import os, sys; print(sys.argv[2:], __name__, os.getpid() == os.getsid(0))"
+    process = group([("web", f"{told}\nprint('up', os.getpid())\nimport time; time.sleep(600)")])
+    assert _until(process, r"^web +\| (.*)")[1] == "[] __main__ True"
+    child = _pid_of(process, "web")
+    assert child.name() == "web"
+    assert child.ppid() == process.pid
+
+
+@pytest.mark.parametrize("group", ["grown"], indirect=True)
+def test_without_the_nursery_processes_are_started_all_the_same(group: Start) -> None:
+    process = group([("web", _SLEEPER)])
+    first = _pid_of(process, "web")
+    nursery = next(child for child in psutil.Process(process.pid).children() if child.name() != "web")
+    nursery.kill()
+    first.kill()
+    assert _pid_of(process, "web").cmdline()[3] == "what_it_is_told"
+
+
+@pytest.mark.parametrize("group", ["grown"], indirect=True)
+def test_how_what_was_grown_has_ended_is_told(group: Start) -> None:
+    process = group([("web", "import sys; sys.exit('mooring web: refused')")])
+    _until(process, r"^web +\| mooring web: refused$")
+    _until(process, r"^mooring +\| web ended with exit code 1")
 
 
 def test_restarts_come_less_and_less_often() -> None:

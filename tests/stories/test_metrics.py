@@ -39,7 +39,7 @@ def pool(ship: Ship, name: str) -> psutil.Process:
     def look() -> psutil.Process | None:
         for child in psutil.Process(ship.children["worker"].pid).children():
             with suppress(psutil.Error):
-                if child.cmdline()[-2:] == ["workers.run", name]:
+                if child.name() == name:
                     return child
         return None
 

@@ -1,0 +1,53 @@
+"""Processes of ours that live no longer than we do."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_PRCTL = ctypes.CDLL(None).prctl  # before any fork: the child must not load or look for anything
+
+
+def start(argv: Sequence[str], env: Mapping[str, str], **options: Any) -> subprocess.Popen[bytes]:
+    """Start `argv` in a session of its own; the kernel kills it when the calling thread ends."""
+    parent = os.getpid()
+    return subprocess.Popen(
+        list(argv),
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us alone: we say in which order things end
+        preexec_fn=lambda: die_with(parent),  # one system call, nothing loaded
+        **options,
+    )
+
+
+def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
+    """SIGTERM; after `patience_s` seconds SIGKILL to the process group that `start` made."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(patience_s)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when `parent`, whose child it is, ends. https://man7.org/linux/man-pages/man2/prctl.2.html"""
+    if sys.platform == "linux":
+        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # gone before we asked
+            os._exit(1)
+
+
+def adopt() -> None:
+    """Have the children of what we have started become ours when their parent ends. Linux only."""
+    _PRCTL(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
