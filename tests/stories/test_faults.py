@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import urllib.error
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -129,9 +131,20 @@ class Fleet:
         return {
             (kind, one["metadata"]["name"]): one
             for kind, path in _OBJECTS.items()
-            for one in (self._ship.find(path.format(self.namespace)) or {"items": []})["items"]
+            for one in until(f"a list of each {kind}", partial(self._listed, path))
             if one["metadata"]["name"] != "kube-root-ca.crt"
         }
+
+    def _listed(self, path: str) -> list[Any] | None:
+        """None while the server has yet to read them: after a start of it, or a definition that is new."""
+        try:
+            return list(self._ship.ask(path.format(self.namespace))["items"])
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return []
+            if error.code in (429, 500, 503):
+                return None
+            raise
 
     def _live(self) -> dict[tuple[str, str], str]:
         def version(one: Any) -> str:
