@@ -9,9 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from mooring.keys import AppKey
+from tests.stories.ship import until
 from tests.workers.test_apply import CONFIG_MAP, App, config_map
 from workers.applyset.inventory import Inventory
 from workers.cluster.api import Api
+from workers.cluster.live import Live
 from workers.compare import compare
 
 pytestmark = pytest.mark.cluster
@@ -23,11 +25,17 @@ def app(api: Api, namespace: str) -> Iterator[App]:
         yield App(api, executor, namespace, AppKey("mooring", f"a{secrets.token_hex(4)}"), Inventory())
 
 
+def _cached(app: App, live: Live) -> bool:
+    found = app.api.list(CONFIG_MAP, app.namespace, cached=True)
+    return live.resource_version in {one.resource_version for one in found}
+
+
 @pytest.mark.parametrize(("count", "reads"), [(3, 3), (30, 1)])
 def test_many_objects_that_nothing_is_known_of_are_read_at_once(app: App, count: int, reads: int) -> None:
     bodies = [config_map(f"c{number}", n="1") for number in range(count)]
     app.syncs(*bodies)
-    app.api.patch(CONFIG_MAP, app.namespace, "c1", {"data": {"n": "2"}})
+    changed = app.api.patch(CONFIG_MAP, app.namespace, "c1", {"data": {"n": "2"}})
+    until("the cache to have it", lambda: _cached(app, changed))
     found = app.plans(*bodies)
     app.api.transport.count.clear()
 
@@ -45,7 +53,7 @@ def test_what_changes_between_two_looks_is_read_again(app: App) -> None:
     app.api.patch(CONFIG_MAP, app.namespace, "c1", {"data": {"n": "2"}})
     (gone,) = (step.live for group in found.writes for step in group if step.key.name == "c2")
     assert gone is not None
-    app.api.delete(CONFIG_MAP, gone)
+    app.api.delete(CONFIG_MAP, gone, "background")  # at once, not when the garbage collector comes to it
 
     result = compare(found, app.api, app.executor, lambda _: "")
 
