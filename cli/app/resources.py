@@ -64,7 +64,7 @@ def _orphans(home: Home, app: Application) -> Sequence[ObjectKey]:
         return ()
     id_ = installation.id if installation is not None else ""
     with ThreadPoolExecutor(_PARALLEL) as executor:
-        found = look(home.api, executor, home.applications, id_, [namespace])
+        found = look(home.there(app), executor, home.applications, id_, [namespace])
     return counted(project, found[namespace])
 
 

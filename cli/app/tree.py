@@ -66,18 +66,18 @@ def _objects(home: Home, app: Application, judge: Judge) -> tuple[list[Live], li
     """What there is in the app's namespaces, and its objects that are in none; why some was not seen."""
     from workers.cluster.contents import contents
 
-    keys = {one.key for one in app.status.resources}
+    api, keys = home.there(app), {one.key for one in app.status.resources}
     namespaces = {key.namespace for key in keys} | {app.spec.destination.namespace}
 
     def whole(kind: Kind) -> bool:
         return judge.judges(kind.group, kind.kind)
 
     def got(key: ObjectKey) -> Live | None:
-        kind = home.api.discovery.preferred(key.group, key.kind)
-        return home.api.get(kind, "", key.name, metadata_only=not whole(kind)) if kind else None
+        kind = api.discovery.preferred(key.group, key.kind)
+        return api.get(kind, "", key.name, metadata_only=not whole(kind)) if kind else None
 
     with ThreadPoolExecutor(_PARALLEL) as executor:
-        there = contents(home.api, executor, namespaces - {""}, whole=whole)
+        there = contents(api, executor, namespaces - {""}, whole=whole)
         of_the_cluster = executor.map(got, sorted(key for key in keys if not key.namespace))
         objects = [*there.objects, *(live for live in of_the_cluster if live is not None)]
     return objects, [f"{kind} cannot be listed: {error}" for kind, error in there.failed.items()]

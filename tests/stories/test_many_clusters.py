@@ -114,9 +114,13 @@ def test_the_same_manifests_are_deployed_by_name_and_by_url_and_each_cluster_is_
     assert found(other, f"{there}-url", "a") and fleet.configmap(f"{there}-url", "a") is None
     assert found(other, there, "a")["metadata"]["uid"] != fleet.configmap(there, "a")["metadata"]["uid"]
 
+    # The command shows what is there, and not what is here.
+    devcluster.ask(other, f"/api/v1/namespaces/{there}/configmaps/a", {"data": {"v": "edited"}}, **MERGE)
+    differs = fleet.mooring("app", "diff", "there").stdout
+    assert "edited" in differs and "edited" not in fleet.mooring("app", "diff", "here").stdout
+    assert "edited" in fleet.mooring("app", "manifests", "there", "--source", "live").stdout
+
     # What drifts in one is seen and put back there.
-    path = f"/api/v1/namespaces/{there}/configmaps/a"
-    devcluster.ask(other, path, {"data": {"v": "edited"}}, **MERGE)
     fleet.reconcile("there")
     assert found(other, there, "a")["data"] == {"v": "1"}
 
