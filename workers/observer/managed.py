@@ -50,7 +50,7 @@ class Managed:
         self._inventories = Inventories()
         self._inventories_from = 0.0
         self._suspects = Suspects(api.cluster, proofs, turns, pace_s)
-        self.watches = Watches(api, tell, judge)
+        self.watches = Watches(api, tell, judge, namespace)
 
     def hear(self, place: Place, heard: Heard) -> News:
         """What one of its watches says: what is not as it was."""

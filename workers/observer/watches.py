@@ -23,6 +23,7 @@ from workers.metrics import UNWATCHED
 from workers.observer.awaits import Seen, seen
 
 _log = logging.getLogger(__name__)
+_SECRET: Final = ("", "Secret")
 _LINGERS_S: Final = 60.0  # how long a kind is watched on when nobody needs it: the next one comes soon
 _ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
 _SERVED_YET_S: Final = 15.0  # whether a kind that was not served is by now
@@ -72,10 +73,11 @@ class Watch:
 
 class Watches:
     """Those of the cluster of `api`. `tell` is called by their threads with all that they hear: what came as
-    `Sights` goes to `hear`, by the one thread that calls the other methods."""
+    `Sights` goes to `hear`, by the one thread that calls the other methods. `home` has the inventories."""
 
-    def __init__(self, api: Api, tell: Tell, judge: Judge) -> None:
+    def __init__(self, api: Api, tell: Tell, judge: Judge, home: str) -> None:
         self._api = api
+        self._home = home
         self._tell = tell
         self.judge = judge
         self._running: dict[Place, Watch] = {}
@@ -216,8 +218,12 @@ class Watches:
                 return
         if (kind is not None and kind.namespaced) or name in self._said:
             return  # each of its namespaces may yet be permitted
+        if place.namespace == self._home:
+            return  # where inventories are there need be nothing else of it
         self._said.add(name)
         UNWATCHED.labels(*name).set(1)
+        if name == _SECRET:
+            return  # nobody is to be told to grant that
         where = f" in namespace {place.namespace}" if place.namespace else ""
         _log.warning(
             "%s%s cannot be watched, changes of them are seen by time: grant list and watch (%s)",

@@ -41,7 +41,7 @@ class Told:
         self._heard: queue.SimpleQueue[tuple[Place, Heard]] = queue.SimpleQueue()
         self._changes: queue.SimpleQueue[Change | Exception] = queue.SimpleQueue()
         no_api = cast("Api", None)  # no watch of its own is begun
-        self.watches = Watches(no_api, lambda place, heard: self._heard.put((place, heard)), BUILT_IN)
+        self.watches = Watches(no_api, lambda place, heard: self._heard.put((place, heard)), BUILT_IN, "home")
         self.watches.begin(PLACE, self._given())
 
     def _given(self) -> Iterator[Change]:
@@ -113,6 +113,9 @@ def test_a_kind_that_may_not_be_watched_is_said_once(caplog: pytest.LogCaptureFi
     assert told.watches.places("example.org", "Widget", APPLYSET_PART_OF, ("shop", "other")) == (
         Place("example.org", "Widget", APPLYSET_PART_OF),
     )
+    for group, kind, namespace in (("", "Secret", "shop"), ("example.org", "Gadget", "home")):
+        told.watches.begin(place := Place(group, kind, APPLYSET_PART_OF, namespace), iter(()))
+        assert told.watches.hear(place, ClusterRefused("forbidden")) == News()
     assert [record.message.partition(" cannot")[0] for record in caplog.records] == [
         "Widget in namespace shop"
     ]
