@@ -352,9 +352,9 @@ class World:
         with contextlib.suppress(psutil.NoSuchProcess):
             for child in self.group.children():
                 with contextlib.suppress(psutil.NoSuchProcess):
-                    role = child.cmdline()[-1].removeprefix("workers.")
-                    if role in ROLES:
-                        found[role] = [child, *child.children(recursive=True)]
+                    role = child.name() if child.name() in ROLES else "nursery"
+                    found[role] = [child, *child.children(recursive=True)]
+            found["supervisor"] = [self.group]
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.NoSuchProcess):
                 if child.cmdline()[-1:] == [str(self.port)]:

@@ -23,6 +23,7 @@ def test_whatever_happens_in_the_end_the_cluster_is_as_git_has_it(cluster: Clust
 
     found = sail(cluster, plan, apps=4, objects=6, pause_s=0.5)
 
+    assert any("kill" in line and ": pid" in line for line in found.done), "somebody was killed"
     assert found.wrong == [], "\n".join([f"seed {_SEED}", *found.done, *found.wrong])
 
 
