@@ -101,6 +101,15 @@ def test_a_tree_of_what_was_never_synced_is_its_application_alone(mooring: Moori
     assert mooring("app", "tree", "nobody").returncode == 13
 
 
+def test_what_is_in_another_cluster_is_not_taken_for_what_is_in_this_one(mooring: Mooring, shop: str) -> None:
+    elsewhere = "https://elsewhere.example.com"
+    assert mooring("app", "set", shop, "--dest-server", elsewhere).returncode == 0
+    for words in (("tree", shop), ("resources", shop, "--orphaned")):
+        done = mooring("app", *words)
+        assert (done.returncode, done.stdout) == (20, "")
+        assert "no clusters with this server" in done.stderr
+
+
 def test_what_is_not_there_is_said_with_the_next_step(mooring: Mooring, namespace: str) -> None:
     done = mooring("app", "get", "nobody")
     assert done.returncode == 13
