@@ -36,6 +36,7 @@ _READ: Final = (
     "workers.tasks",
 )
 _LONGEST: Final = 1 << 17  # bytes of one request: an environment and little else
+_PATIENCE_S: Final = 20.0  # what it has to read at first takes one or two
 _ADOPTED_IN: Final = 5_000  # milliseconds: the child in between ends at once
 
 
@@ -58,6 +59,7 @@ class Nursery:
     def __init__(self, env: Mapping[str, str]) -> None:
         adopt()
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._ours.settimeout(_PATIENCE_S)
         for end in (self._ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LONGEST)
         with theirs:
@@ -76,14 +78,20 @@ class Nursery:
             if not answer:
                 raise ConnectionError("the nursery is gone")
             return Grown(int(answer), reading)
-        except OSError:
+        except OSError:  # one that does not answer in time is one of them
             os.close(reading)
+            self.close()
             raise
         finally:
             os.close(writing)
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def close(self) -> None:
-        """It ends; those that it has become go on."""
+        """It ends, and grows nothing more; those that it has become go on."""
         self._ours.close()
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGKILL)

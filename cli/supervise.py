@@ -267,9 +267,12 @@ class _Group:
         alive = {member.process.pid for member in self._members if member.process}
         with suppress(ChildProcessError):
             while dead := os.waitid(os.P_ALL, 0, options):
-                if dead.si_pid in alive or dead.si_pid in self._others:
+                if self._nursery is not None and dead.si_pid == self._nursery.pid:
+                    self._nursery.close()
+                elif dead.si_pid in alive or dead.si_pid in self._others:
                     return  # whoever has started it will ask how it ended
-                os.waitpid(dead.si_pid, 0)
+                else:
+                    os.waitpid(dead.si_pid, 0)
 
     def _schedule(self, member: _Running) -> None:
         member.failures += 1

@@ -7,6 +7,7 @@ wait for what is long due.
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import suppress
 
@@ -28,11 +29,17 @@ class Clock:
         self._redis = client
         self._began = time.time() - time.monotonic()  # what the epoch's seconds were at monotonic 0
         self._ask_at = 0.0
+        self._asking = threading.Lock()
 
     def __call__(self) -> float:
         if time.monotonic() >= self._ask_at:
-            self._ask_at = time.monotonic() + _ASKED_EVERY_S
-            with suppress(MooringError, redis.RedisError):
-                seconds, micros = self._redis.time()
-                self._began = seconds + micros / 1e6 - time.monotonic()
+            with self._asking:  # who comes meanwhile waits: the machine's clock may be minutes off
+                if time.monotonic() >= self._ask_at:
+                    self._ask()
         return self._began + time.monotonic()
+
+    def _ask(self) -> None:
+        with suppress(MooringError, redis.RedisError):
+            seconds, micros = self._redis.time()
+            self._began = seconds + micros / 1e6 - time.monotonic()
+        self._ask_at = time.monotonic() + _ASKED_EVERY_S

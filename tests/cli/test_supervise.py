@@ -231,6 +231,8 @@ def test_without_the_nursery_processes_are_started_all_the_same(group: Start) ->
     nursery.kill()
     first.kill()
     assert _pid_of(process, "web").cmdline()[3] == "what_it_is_told"
+    _gone(nursery)
+    assert not psutil.pid_exists(nursery.pid)
 
 
 @pytest.mark.parametrize("group", ["grown"], indirect=True)
