@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any, Final
 
 from kubernetes.client import Configuration
+from urllib3.exceptions import HTTPError
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError
 from mooring.keys import ClusterRef
@@ -59,7 +60,11 @@ class Link(Transport):
     def __init__(self, of: ClusterSecret, programs: Collection[str], fell: Fell) -> None:
         self._of, self._fell = of, fell
         self._closed_until, self._why = 0.0, ""
-        super().__init__(configuration(of, programs), f"cluster Secret {of.secret}")
+        source = f"cluster Secret {of.secret}"
+        try:
+            super().__init__(configuration(of, programs), source)
+        except (ValueError, ImportError, HTTPError):  # they quote the proxy, and with that its password
+            raise ClusterRefused(f"{source}: its server or proxyUrl cannot be used: correct them") from None
 
     def version(self) -> str:
         """The version of a server that answers in time, and takes the credential. Raises as
@@ -146,12 +151,13 @@ class _InMemory:
     """A file that has no name in any directory, and goes with the last who knows it."""
 
     def __init__(self, text: str) -> None:
-        self._descriptor = os.memfd_create("mooring-credential")  # closed in children that run other programs
+        self._descriptor = -1
         try:
+            # Closed in children that run other programs.
+            self._descriptor = os.memfd_create("mooring-credential")
             with os.fdopen(os.dup(self._descriptor), "wb") as file:
                 file.write(text.encode())
         except OSError as error:
-            os.close(self._descriptor)
             raise ClusterRefused(f"a credential cannot be kept in memory: {error}") from error
 
     @property
@@ -159,4 +165,5 @@ class _InMemory:
         return f"/proc/self/fd/{self._descriptor}"
 
     def __del__(self) -> None:
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import orjson
+from urllib3.util import parse_url
 
 from mooring.errors import Refused
 from mooring.keys import IN_CLUSTER, ObjectKey
@@ -154,9 +155,9 @@ def _server(secret: str, url: str) -> str:
         raise _wrong(secret, "server is missing: give it the URL of the API server")
     try:
         parts = urlsplit(url)
-        known = parts.hostname and (parts.port is None or parts.port)
-    except ValueError as error:
-        raise _wrong(secret, "server is no URL: give it as https://host:port") from error
+        known = parse_url(url).host and (parts.port is None or parts.port)  # as who connects reads it
+    except ValueError:
+        raise _wrong(secret, "server is no URL: give it as https://host:port") from None
     if not known or parts.scheme != "https":
         raise _wrong(secret, "server must be a URL that begins with https://")
     if parts.username or parts.password or parts.query or parts.fragment:
@@ -191,8 +192,8 @@ def _access(secret: str, text: str) -> Access:
         raise _wrong(secret, "config.tlsClientConfig: insecure and caData exclude each other: leave one out")
     if bool(access.cert) != bool(access.key):
         raise _wrong(secret, "config.tlsClientConfig: certData and keyData go together")
-    if access.proxy and urlsplit(access.proxy).scheme not in ("http", "https", "socks5"):
-        raise _wrong(secret, "config.proxyUrl must be a URL that begins with http, https or socks5")
+    if access.proxy and not _is_proxy(access.proxy):
+        raise _wrong(secret, "config.proxyUrl must be a URL that begins with http:// or https://")
     if config.has("awsAuthConfig"):
         return replace(access, exec=_aws(secret, config.part("awsAuthConfig")))
     if config.has("execProviderConfig"):
@@ -205,6 +206,14 @@ def _access(secret: str, text: str) -> Access:
     if ":" in username:  # https://www.rfc-editor.org/rfc/rfc7617#section-2
         raise _wrong(secret, "config.username has a colon")
     return replace(access, token=token, username=username, password=password)
+
+
+def _is_proxy(url: str) -> bool:
+    try:
+        parts = parse_url(url)
+    except ValueError:  # it quotes the URL, and with that a password
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.host)
 
 
 def _aws(secret: str, config: _Config) -> Exec:
