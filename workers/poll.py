@@ -64,7 +64,6 @@ def poll(engine: Engine, which: str = "") -> None:
     with ThreadPoolExecutor(_HOSTS_AT_ONCE, "poll") as threads:
         for answers in threads.map(asking.ask, ordered):
             after |= answers
-    polls.put(after)
     if not listing.broken:
         keys = {key for one in found for key in (one.key, one.host)} | {place.name for place in elsewhere}
         polls.drop(before.keys() - keys)
@@ -130,7 +129,8 @@ class _Round:
         return found
 
     def ask(self, asked: Sequence[Question]) -> dict[str, Asked]:
-        """Ask one host all that, and want what is elsewhere; what is known now that was not before."""
+        """Ask one host all that, and want what is elsewhere; what is known now that was not before, and is
+        remembered already: whatever happens to others takes nothing from it."""
         after, silent, host = dict[str, Asked](), 0, asked[0].host
         patience = min(self.engine.git_patience_s, _PATIENCE_S)
         for question in sorted(asked, key=self.failures):
@@ -139,7 +139,8 @@ class _Round:
                 after[question.key] = replace(known, due=self.now)
                 continue
             try:
-                news = question.news(self.engine, patience, again=self.failures(question) > 0)
+                for wanted in question.news(self.engine, patience, again=self.failures(question) > 0):
+                    self.engine.wake(wanted.name, wanted.wishes)
             except (GitFailed, RemoteFailed) as error:
                 after[question.key] = self._failed(known, error)
                 silent += _SILENT if error.after > 1 or time.monotonic() - began >= patience else 1
@@ -149,14 +150,20 @@ class _Round:
             except Refused as error:  # it has answered
                 after[question.key], silent = self._failed(known, error), 0
                 continue
+            except (
+                Retryable,
+                OSError,
+            ) as error:  # the cluster, Redis, this disk: nothing about the host
+                ours = Retryable(f"{question.shown} cannot be asked: {error}")
+                after[question.key] = self._failed(known, ours)
+                continue
             silent = 0
-            for wanted in news:
-                self.engine.wake(wanted.name, wanted.wishes)
             if known.failures:
                 _log.info("%s can be asked for news again", question.shown)
                 after[question.key] = Asked(self._regularly())
         if host in self.before and host not in after:
             after[host] = Asked(self.now)
+        Polls(self.engine.redis).answer(after)
         return after
 
     def _failed(self, known: Asked, error: Refused | Retryable) -> Asked:

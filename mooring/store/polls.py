@@ -16,6 +16,16 @@ from mooring.store.connection import healed
 
 POLLS: Final = "mooring:polls"
 
+# What is to be asked at once (due at 0) was wanted while the answer was awaited: it may be otherwise by now.
+_ANSWER: Final = """
+for i = 1, #ARGV, 2 do
+    local known, said = pcall(cjson.decode, redis.call("HGET", KEYS[1], ARGV[i]) or "null")
+    if not (known and type(said) == "table" and said[1] == 0) then
+        redis.call("HSET", KEYS[1], ARGV[i], ARGV[i + 1])
+    end
+end
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -32,6 +42,7 @@ class Polls:
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
+        self._answer = client.register_script(_ANSWER)
 
     def all(self) -> dict[str, Asked]:
         """All that is known. What cannot be read is not."""
@@ -48,6 +59,12 @@ class Polls:
         """Remember these."""
         if asked:
             self._redis.hset(POLLS, mapping={key: orjson.dumps(astuple(one)) for key, one in asked.items()})
+
+    def answer(self, asked: Mapping[str, Asked]) -> None:
+        """Remember these, but of what is due at 0 by now: that is asked once more."""
+        if asked:
+            args = [part for key, one in asked.items() for part in (key, orjson.dumps(astuple(one)))]
+            self._answer(keys=[POLLS], args=args)
 
     def drop(self, keys: Collection[str]) -> None:
         """Forget these."""

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 from devcluster.chartserver import ChartServer
 from devcluster.gitserver import GitServer, Repository
+from mooring.errors import ClusterUnavailable, GitFailed, StoreUnavailable
 from mooring.model.application import Application
 from mooring.names import DUE, REFRESH
 from mooring.settings import Settings
@@ -22,7 +23,10 @@ from tests.stories.line import Line
 from tests.stories.ship import configmap, until
 from tests.workers.skiff import Skiff
 from workers import pipeline, poll
+from workers.engine import Engine
 from workers.git import mirror
+from workers.push import Wanted
+from workers.questions import GitQuestion
 from workers.reconcile import unproved
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
@@ -245,6 +249,71 @@ def test_a_host_that_says_nothing_delays_no_other_and_is_asked_once_for_all_of_i
     assert line.opened - before <= 2, "one question a time, for three repositories"
     assert all(told(port.skiff.app(f"silent-{number}")) for number in range(3))
     line.mend()
+
+
+def hitch(monkeypatch: pytest.MonkeyPatch, repo: Repository, happens: Callable[[], None]) -> None:
+    """Have something happen whenever `repo` is asked."""
+    real = GitQuestion.news
+
+    def news(self: GitQuestion, engine: Engine, patience_s: float, *, again: bool) -> list[Wanted]:
+        if self.source.repo_url == repo.url:
+            happens()
+        return real(self, engine, patience_s, again=again)
+
+    monkeypatch.setattr(GitQuestion, "news", news)
+
+
+def test_what_keeps_one_question_from_being_asked_keeps_no_other_and_it_is_asked_again_soon(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, then = port.repository(), port.repository()
+    trouble: list[Exception] = []
+
+    def happens() -> None:
+        if trouble:
+            raise trouble[0]
+
+    hitch(monkeypatch, first, happens)
+    for name, repo in (("first", first), ("then", then)):
+        repo.commit({"a.yaml": configmap(name, v="0")})
+        port.app(name, follows(repo))
+    port.skiff.settle()
+    away = (ClusterUnavailable("no answer"), StoreUnavailable("no answer"), OSError(28, "No space left"))
+    for v, error in enumerate(away, 1):
+        commits = [
+            repo.commit({"a.yaml": configmap(name, v=str(v))})
+            for name, repo in (("first", first), ("then", then))
+        ]
+        trouble[:] = [error]
+        port.poll()
+        assert port.revision("then") == f"Synced {commits[1]}"
+        trouble.clear()
+        port.skiff.go_by(POLL_S / 10)
+        port.poll(DUE)
+        assert port.revision("first") == f"Synced {commits[0]}"
+
+
+def test_a_refresh_while_a_host_fails_has_it_asked_again_all_the_same(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = port.repository()
+    repo.commit({"a.yaml": configmap("a", v="1")})
+    port.app("a", follows(repo))
+    port.skiff.settle()
+    engine, refreshed = port.skiff.engine, list[Application]()
+
+    def happens() -> None:
+        for app in refreshed:
+            poll.soon(engine, app)
+        raise GitFailed("no answer")
+
+    hitch(monkeypatch, repo, happens)
+    for _ in range(OFTEN):
+        port.poll()
+    assert all(one.due > engine.clock() for one in Polls(engine.redis).all().values())
+    refreshed.append(port.skiff.app("a"))
+    port.poll()
+    assert 0.0 in {one.due for one in Polls(engine.redis).all().values()}
 
 
 def test_nobody_waits_in_vain_for_a_silent_host_to_compare_what_could_not_be_compared(
