@@ -175,9 +175,7 @@ class _Round:
             failures = max(failures, _TELL_AFTER)  # no hiccup: somebody has to mend it
         if not known.failures:
             _log.warning("not asked for news: %s", error)
-        return Asked(
-            self.engine.clock() + wait * _chance.uniform(0.8, 1.0), failures, known.why or str(error)
-        )
+        return Asked(self.engine.clock() + wait * _chance.uniform(0.8, 1.0), failures, str(error))
 
     def _regularly(self) -> float:
         return self.now + self.engine.settings.poll_s * _chance.uniform(0.8, 1.0)

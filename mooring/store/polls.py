@@ -30,7 +30,7 @@ end
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`due` is when it is asked next, in seconds since the epoch; `failures` how often it could not be in a
-    row, and `why` what the first of these said."""
+    row, and `why` what the last of these said."""
 
     due: float
     failures: int = 0

@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 
 from devcluster.chartserver import ChartServer
 from devcluster.gitserver import GitServer, Repository
-from mooring.errors import ClusterUnavailable, GitFailed, StoreUnavailable
+from mooring.errors import ClusterUnavailable, GitFailed, GitRefused, StoreUnavailable
 from mooring.model.application import Application
 from mooring.names import DUE, REFRESH
 from mooring.settings import Settings
@@ -291,6 +291,25 @@ def test_what_keeps_one_question_from_being_asked_keeps_no_other_and_it_is_asked
         port.skiff.go_by(POLL_S / 10)
         port.poll(DUE)
         assert port.revision("first") == f"Synced {commits[0]}"
+
+
+def test_an_app_says_what_keeps_its_repository_from_being_asked_now(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = port.repository()
+    repo.commit({"a.yaml": configmap("a", v="1")})
+    port.app("a", follows(repo))
+    port.skiff.settle()
+    errors: list[Exception] = [GitFailed("no answer"), GitFailed("no answer"), GitRefused("no such user")]
+
+    def happens() -> None:
+        raise errors.pop(0)
+
+    hitch(monkeypatch, repo, happens)
+    while errors:
+        port.poll()
+    [message] = told(port.skiff.app("a"))
+    assert "no such user" in message
 
 
 def test_a_refresh_while_a_host_fails_has_it_asked_again_all_the_same(
