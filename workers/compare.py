@@ -43,7 +43,8 @@ class Difference:
 class Compared:
     """Every desired object, what differs, and proofs for those that were found equal by a dry-run; `foreign`
     are the fields that others have set, of the objects where that is drift. `taken` are equal, but others
-    have taken fields of theirs (workers/removed.py). `ignored` is what differs of equal objects, and is left
+    have taken fields of theirs (workers/removed.py): a sync has those to take back, so nothing proves them.
+    `ignored` is what differs of equal objects, and is left
     to others."""
 
     seen: tuple[Seen, ...]
@@ -87,7 +88,7 @@ def compare(plan: Plan, api: Api, executor: Executor, schema: Callable[[Desired]
             if one.live is not None and (fields := drift(one.item, one.live)):
                 foreign[one.item.key] = fields
                 notices.append(_told(one.item.key, fields))
-        elif one.live is not None and one.proves:
+        elif one.live is not None and one.proves and not one.taken:
             proofs[one.item.key] = record(one.item.digest, schema(one.item), one.live)
         if equal and (left := one.left_to_others) is not None:
             ignored.append(left)

@@ -61,3 +61,17 @@ def test_what_changes_between_two_looks_is_read_again(app: App) -> None:
     assert differ.keys() == {"c1", "c2"}
     assert (differ["c1"] or {})["data"] == {"n": "2"}
     assert differ["c2"] is None
+
+
+def test_what_others_have_taken_is_no_difference_and_is_not_proved_until_it_is_taken_back(app: App) -> None:
+    body = config_map("c", n="1")
+    app.syncs(body)
+    for n in "21":
+        app.api.patch(CONFIG_MAP, app.namespace, "c", {"data": {"n": n}}, manager="somebody")
+
+    result = compare(app.plans(body), app.api, app.executor, lambda _: "")
+
+    assert (result.differences, len(result.taken), result.proofs) == ((), 1, {})
+    app.syncs(body)
+    result = compare(app.plans(body), app.api, app.executor, lambda _: "")
+    assert (len(result.taken), len(result.proofs)) == (0, 1)
