@@ -6,6 +6,7 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-manageme
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,10 @@ from workers.ignore.paths import Fields, children, named
 _LONGEST: Final = 100  # characters of a value
 _NAME: Final = 120  # and of a name that somebody gave
 _DEEPEST: Final = 60  # below that, all is one field
+
+# Who logs in and with what, of a URL; on doubt more, for a password may have any character.
+_LOGIN: Final = re.compile(r"://(?:[^/\s\"]*|[^/\s\":]*:[^\s\"]*)@")
+_READ: Final = 4096  # characters of a value, in which that is looked for
 
 Place = tuple[str | int, ...]  # keys and indexes in the body that was found
 
@@ -36,8 +41,8 @@ def changes(
     """What of `found` is not as in `wanted`, field by field and in the order of their names; of `managed`,
     the managedFields of what was found, who owns each.
 
-    An item of a list is named by its `name`, where each has one of its own; else by its index. Nothing is
-    masked here: what is given has to be.
+    An item of a list is named by its `name`, where each has one of its own; else by its index. Secrets are
+    not masked here: what is given has to be. Of URLs, user and password are left out.
     """
     return tuple(
         _change(field, wants, has, _owner(managed, found, place) if has is not _NOTHING else {})
@@ -127,7 +132,8 @@ def _shown(value: Any) -> str | None:
     if value is _NOTHING:
         return None
     try:
-        return _cut(printable(json.dumps(value, ensure_ascii=False, separators=(",", ":"))))
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))[:_READ]
+        return _cut(printable(_LOGIN.sub("://***@", text)))
     except RecursionError:
         return "…"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any, Final, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -106,6 +107,17 @@ def test_a_list_without_names_is_compared_by_place_where_it_is_as_long_and_as_a_
     assert (one.field, one.wanted, one.found, one.manager) == ("spec.args[1]", '"b"', '"c"', "ed")
     (whole,) = changes({"spec": {"args": ["a"]}}, git, [])
     assert (whole.field, whole.wanted, whole.found) == ("spec.args", '["a","b"]', '["a"]')
+
+
+@pytest.mark.parametrize("login", ["me:hunter2", "hunter2", "me:hun@ter2", "me:hun/ter2", ":hunter2" * 40])
+def test_of_a_url_user_and_password_are_shown_nowhere(login: str) -> None:
+    url = f"https://{login}@git.example.com/shop"
+    git = {"spec": {"repoURL": "https://git.example.com/shop", "image": "a"}}
+    for value in (url, [f"--from={url}"], {"urls": url}):
+        (change,) = changes({"spec": {**git["spec"], "repoURL": value}}, git, [])
+        assert change.found is not None
+        assert "https://***@git.example.com/shop" in change.found
+        assert (change.wanted, "ter2" in change.found) == ('"https://git.example.com/shop"', False)
 
 
 def test_long_values_are_cut_and_deep_ones_come_to_an_end() -> None:
