@@ -8,6 +8,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-g
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Collection
 from typing import Any, Final
@@ -15,11 +16,15 @@ from typing import Any, Final
 import orjson
 
 from mooring.errors import ClusterRefused
+from mooring.text import few
 from workers.clusters.secret import Access, ClusterSecret, Exec
 
 _PATIENCE_S: Final = 15.0
 # What programs need to find themselves and their user's files; no setting of ours, none of which is theirs.
 _PASSED: Final = ("PATH", "HOME", "LANG", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_FILE")
+# With these one who may not choose the program chooses what it runs, beside what is known of it.
+_RULING: Final = ("LD_", "DYLD_", "PYTHON", "PERL5", "RUBY", "NODE_", "BASH_", "JAVA_", "GCONV_")
+_RULING_NAMES: Final = ("PATH", "ENV", "SHELLOPTS")
 
 
 def allowed(setting: str) -> frozenset[str]:
@@ -36,16 +41,23 @@ def credential(of: ClusterSecret, wanted: Exec, programs: Collection[str]) -> Ac
             f"{title} is to give the credential, and no such program is allowed: name it in "
             "MOORING_CLUSTER_EXEC, or give the Secret a bearerToken or a client certificate"
         )
+    if ruling := [name for name in wanted.env if name in _RULING_NAMES or name.startswith(_RULING)]:
+        raise ClusterRefused(f"{title} is not run with {few(sorted(ruling), 3)} in its env: leave that out")
+    # Ours, so that the Secret has no say in which program a name means.
+    program = shutil.which(wanted.command, path=os.environ.get("PATH", os.defpath))
+    if program is None:
+        hint = f" ({wanted.hint})" if wanted.hint else ""
+        raise ClusterRefused(f"{title} is not installed where the workers run{hint}")
     info = {
         "apiVersion": wanted.api_version,
         "kind": "ExecCredential",
         "spec": {"interactive": False},
     }
-    environ = {name: os.environ[name] for name in _PASSED if name in os.environ}
-    environ |= {**wanted.env, "KUBERNETES_EXEC_INFO": orjson.dumps(info).decode()}
+    ours = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    environ = {**wanted.env, **ours, "KUBERNETES_EXEC_INFO": orjson.dumps(info).decode()}
     try:
         done = subprocess.run(
-            [wanted.command, *wanted.args],
+            [program, *wanted.args],
             env=environ,
             cwd="/",
             stdin=subprocess.DEVNULL,
@@ -54,9 +66,6 @@ def credential(of: ClusterSecret, wanted: Exec, programs: Collection[str]) -> Ac
             timeout=_PATIENCE_S,
             check=False,
         )
-    except FileNotFoundError:
-        hint = f" ({wanted.hint})" if wanted.hint else ""
-        raise ClusterRefused(f"{title} is not installed where the workers run{hint}") from None
     except subprocess.TimeoutExpired:
         raise ClusterRefused(f"{title} has not ended within {_PATIENCE_S:.0f} s") from None
     except (OSError, ValueError):

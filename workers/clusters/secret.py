@@ -26,7 +26,7 @@ _EXEC_VERSION: Final = "client.authentication.k8s.io/v1"
 
 @dataclass(frozen=True, slots=True)
 class Exec:
-    """A program that gives a credential. `env` is added to what little it is started with."""
+    """A program that gives a credential. `env` is what else it is started with: what is ours counts."""
 
     command: str
     args: tuple[str, ...] = ()
