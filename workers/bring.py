@@ -153,7 +153,17 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
         state = report.ended(state, "Error", "ended: syncs are not automated any more", now(engine))
         tell.synced(scene.app, state)
         scene = replace(scene, app=claim.app)
-    return concluded(engine, scene, line, state, found.seen, extras, claim=claim)
+    ending = concluded(engine, scene, line, state, found.seen, extras, claim=claim)
+    differs = not all(seen.synced for seen in found.seen)
+    if differs and claim is None and state is not None and _has_failed(engine, scene):
+        # Whoever pushed it is told so, also where something else had it tried before the push was heard of.
+        return replace(ending, failure=f"not tried again by itself: {state.message}")
+    return ending
+
+
+def _has_failed(engine: Engine, scene: Scene) -> bool:
+    """Whether what Git has was tried, and failed for good."""
+    return engine.applications.state(scene.app).failed == scene.content
 
 
 def _why_left(engine: Engine, scene: Scene) -> str:
@@ -165,7 +175,7 @@ def _why_left(engine: Engine, scene: Scene) -> str:
         return "syncs are not automated; `mooring app sync` puts it back"
     if not rules.self_heal:
         return "selfHeal is off; `mooring app sync` puts it back"
-    if engine.applications.state(scene.app).failed == scene.content:
+    if _has_failed(engine, scene):
         return "the last sync failed, and is not tried again by itself"
     return "nothing is synced by itself now"
 

@@ -39,6 +39,30 @@ def test_a_new_application_is_deployed_and_a_push_changes_it(
     }
 
 
+def test_a_push_of_what_was_tried_before_it_was_heard_of_is_told_as_it_ended(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    def fixed(v: str) -> dict[str, str]:
+        return {"a.yaml": configmap("a", v=v) + "immutable: true\n"}
+
+    ship.create_app("fixed", git_repo, namespace)
+    ship.synced("fixed", git_repo.commit(fixed("1")))
+    ship.quiet()
+    changed = git_repo.commit(fixed("2"))
+    ship.refresh("fixed")
+    until(
+        "the sync to fail",
+        lambda: ship.app("fixed")["status"]["operationState"]["phase"] in ("Failed", "Error"),
+    )
+    ship.quiet()
+
+    told = ship.finished(ship.deliver(git_repo, changed))
+
+    assert told["state"] == "failed"
+    assert "not tried again by itself: ConfigMap" in told["outcome"]
+    assert ship.configmap(namespace, "a")["data"] == {"v": "1"}
+
+
 def test_a_push_that_cannot_be_rendered_is_told_by_its_delivery_and_once_in_the_log(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
