@@ -27,7 +27,7 @@ from workers.apps.conditions import ORPHANED_RESOURCE
 from workers.apps.patches import refresh_asked
 from workers.apps.store import Applications, Listing
 from workers.cluster.api import Api
-from workers.cluster.contents import contents
+from workers.cluster.contents import contents, unserved
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.clusters.named import ref_of
@@ -139,14 +139,15 @@ def notices(engine: Engine, app: Application, project: AppProject, turn: Turn) -
     """What `app` is to say of orphans, for a look at it.
 
     Costs a round trip to Redis, and nothing where the project does not ask. Only where somebody has asked for
-    a refresh, or nobody has looked there yet and no push waits, it looks itself. Raises nothing of the
-    cluster.
+    a refresh, or nobody has looked there yet (nor in vain since the last full reconciliation) and no push
+    waits, it looks itself. Raises nothing of the cluster.
     """
     namespace = app.spec.destination.namespace
     if not _asks(project) or not namespace or engine.api.cluster != engine.applications.home():
         return ()  # nobody counts them in other clusters yet
     known = engine.orphans.of(engine.api.cluster, [namespace]).get(namespace)
-    if refresh_asked(app) or (known is None and not turn.deliveries):
+    unseen = known is None and not turn.deliveries
+    if refresh_asked(app) or (unseen and not engine.orphans.was_in_vain(engine.api.cluster)):
         known = _look(engine, [namespace]).get(namespace, known)
     return _notices(app, project, known)
 
@@ -194,6 +195,7 @@ def _look(engine: Engine, namespaces: Collection[str]) -> Mapping[str, Found]:
         found = dict.fromkeys(namespaces, str(error))
     except MooringError as error:
         _log.warning("orphaned resources are as they were last counted: %s", error)
+        engine.orphans.in_vain(engine.api.cluster, engine.settings.reconcile_s)
         return {}
     engine.orphans.put(engine.api.cluster, found)
     return found
@@ -207,6 +209,8 @@ def look(
     Raises ClusterUnavailable, and ClusterRefused naming the kind that cannot be listed: what nobody has seen
     is neither there nor gone.
     """
+    for down in unserved(api).values():
+        raise down
     there = contents(api, executor, namespaces, without=_unlisted, whole=_claims)
     for kind, error in there.failed.items():
         if isinstance(error, ClusterRefused):

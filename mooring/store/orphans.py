@@ -16,7 +16,8 @@ Found = tuple[ObjectKey, ...] | str
 
 
 class Orphans:
-    """One Redis hash per cluster: namespace -> its objects that are nobody's."""
+    """One Redis hash per cluster: namespace -> its objects that are nobody's; and a key for a while where
+    somebody has looked in vain."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
@@ -53,6 +54,14 @@ class Orphans:
             except (ValueError, TypeError, AttributeError):
                 continue
         return found
+
+    def in_vain(self, cluster: ClusterRef, for_s: float) -> None:
+        """Remember so long that nobody can tell what is there; what was found stays."""
+        self._redis.set(f"{_key(cluster)}:in-vain", b"1", px=max(1, int(for_s * 1000)))
+
+    def was_in_vain(self, cluster: ClusterRef) -> bool:
+        """Whether somebody has looked in vain, and that is to be remembered still."""
+        return bool(self._redis.exists(f"{_key(cluster)}:in-vain"))
 
     def keep_only(self, cluster: ClusterRef, namespaces: Collection[str]) -> None:
         """Forget namespaces that nobody asks about any more."""

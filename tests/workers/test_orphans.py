@@ -20,7 +20,8 @@ from tests.workers.objects import APP, HERE, OTHER_APP, key, live
 from tests.workers.skiff import CONFIG_MAP, Skiff
 from workers import orphans, pipeline
 from workers.applyset.identity import object_id
-from workers.cluster.kinds import Kind
+from workers.cluster.api import Api
+from workers.cluster.kinds import Discovery, Kind
 from workers.cluster.transport import Transport
 from workers.installation import SECRET_NAME
 from workers.reconcile import unproved
@@ -276,6 +277,40 @@ def test_what_cannot_be_listed_says_nothing_false(harbour: Harbour, monkeypatch:
     (still,) = orphans.notices(engine, harbour.skiff.app("one"), crew, pushed)
     assert still.message == count(1)["one"][0]
     assert orphans.notices(engine, harbour.skiff.app("one"), crew, turn) == ()
+
+
+@pytest.mark.cluster
+@pytest.mark.usefixtures("argo_kinds")
+def test_an_api_that_is_down_has_nobody_list_what_does_not_count(
+    harbour: Harbour, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = harbour.skiff.engine
+    engine = replace(engine, settings=replace(engine.settings, reconcile_s=600))
+    harbour.patch_project({})
+    turn = engine.turns.take(_wanted(harbour, "one"))
+    assert turn is not None
+    asked, lists = list[str](), list[str]()
+    served, list_ = Discovery.served, Api.list
+
+    def down(self: Discovery) -> Any:
+        asked.append("what is served")
+        kinds, stale = served(self)
+        return kinds, stale | {"gone.example.com/v1"}
+
+    def listed(self: Api, kind: Kind, namespace: str = "", **how: Any) -> Any:
+        lists.append(kind.kind)
+        return list_(self, kind, namespace, **how)
+
+    monkeypatch.setattr(Discovery, "served", down)
+    monkeypatch.setattr(Api, "list", listed)
+    app, crew = harbour.skiff.app("one"), engine.applications.project("crew")
+    for _ in range(3):
+        assert orphans.notices(engine, app, crew, turn) == ()
+    assert lists == [], "what all of them find would not count"
+    assert len(asked) == 1, "whoever looks next waits for the full reconciliation"
+    monkeypatch.undo()
+    harbour.create("stray")
+    assert harbour.skiff.app("one").key in orphans.news(engine, engine.applications.list())
 
 
 @pytest.mark.cluster

@@ -41,7 +41,7 @@ def contents(
 
     Raises ClusterUnavailable and ClusterRefused only where not even the kinds can be asked for.
     """
-    kinds, stale = _listable(api)
+    kinds, _ = _listable(api)
     places = sorted(namespaces) if len(namespaces) <= _FEW else [""]
     asked = [(kind, place) for kind in kinds if not without(kind) for place in places]
 
@@ -54,12 +54,7 @@ def contents(
             return error
 
     objects: dict[str, Live] = {}
-    failed: dict[str, MooringError] = {
-        version: ClusterUnavailable(
-            f"the API service of {version} is down, so nobody can tell what it serves"
-        )
-        for version in sorted(stale)
-    }
+    failed = dict[str, MooringError](unserved(api))
     for (kind, _), found in zip(asked, executor.map(listed, asked), strict=True):
         if isinstance(found, MooringError):
             failed.setdefault(f"{kind.group}/{kind.kind}" if kind.group else kind.kind, found)
@@ -68,6 +63,16 @@ def contents(
             if live.key.namespace in namespaces:
                 objects.setdefault(live.uid, live)  # some are served by two groups
     return Contents(tuple(objects.values()), failed)
+
+
+def unserved(api: Api) -> dict[str, ClusterUnavailable]:
+    """The API versions that are down, and so are missing from what any namespace holds: known without a LIST.
+
+    Raises as `contents`.
+    """
+    _, stale = _listable(api)
+    why = "the API service of {} is down, so nobody can tell what it serves"
+    return {version: ClusterUnavailable(why.format(version)) for version in sorted(stale)}
 
 
 def _listable(api: Api) -> tuple[list[Kind], frozenset[str]]:
