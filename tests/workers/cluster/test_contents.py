@@ -1,0 +1,69 @@
+"""All that some namespaces hold, by whatever rights one has to see it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from tests.stories.ship import until
+from workers.cluster.api import NAMESPACE, Api
+from workers.cluster.contents import Contents, contents
+from workers.cluster.kinds import Kind
+
+pytestmark = pytest.mark.cluster
+
+_RBAC = "rbac.authorization.k8s.io"
+_ROLE = Kind(_RBAC, "v1", "Role", "roles", namespaced=True)
+_BINDING = Kind(_RBAC, "v1", "RoleBinding", "rolebindings", namespaced=True)
+_CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
+
+
+@pytest.fixture
+def namespaces(api: Api) -> Iterator[tuple[str, ...]]:
+    """More than are listed one by one."""
+    found = tuple(f"test-{secrets.token_hex(5)}" for _ in range(4))
+    for name in found:
+        api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    yield found
+    for name in found:
+        if (live := api.get(NAMESPACE, "", name)) is not None:
+            api.delete(NAMESPACE, live, "background", any_version=True)
+
+
+def config_maps(api: Api, namespaces: tuple[str, ...]) -> Contents:
+    with ThreadPoolExecutor(2) as executor:
+        return contents(api, executor, namespaces, without=lambda kind: kind.kind != "ConfigMap")
+
+
+def test_who_may_list_in_each_namespace_alone_is_given_what_they_hold(
+    api: Api, namespaces: tuple[str, ...]
+) -> None:
+    user = f"sailor-{namespaces[0]}"
+    may = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}
+    for number, namespace in enumerate(namespaces):
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "data": {}}
+        api.create(_CONFIG_MAP, body | {"metadata": {"name": f"cm-{number}", "namespace": namespace}})
+        head = {"apiVersion": f"{_RBAC}/v1", "metadata": {"name": "lists", "namespace": namespace}}
+        api.create(_ROLE, head | {"kind": "Role", "rules": [may]})
+        bound = {
+            "roleRef": {"apiGroup": _RBAC, "kind": "Role", "name": "lists"},
+            "subjects": [{"apiGroup": _RBAC, "kind": "User", "name": user}],
+        }
+        if number:  # the first one's comes later
+            api.create(_BINDING, head | {"kind": "RoleBinding"} | bound)
+    theirs = replace(api, identity=replace(api.identity, user=user))
+
+    def names() -> set[str]:
+        found = config_maps(theirs, namespaces)
+        assert not found.failed
+        return {live.key.name for live in found.objects} - {"kube-root-ca.crt"}
+
+    assert list(config_maps(theirs, namespaces).failed) == ["ConfigMap"], "one is missing: nobody can tell"
+    head = {"apiVersion": f"{_RBAC}/v1", "metadata": {"name": "lists", "namespace": namespaces[0]}}
+    api.create(_BINDING, head | {"kind": "RoleBinding"} | bound)
+    until("the rights to be known", lambda: not config_maps(theirs, namespaces).failed)
+    until("all of it in the server's cache", lambda: names() == {f"cm-{number}" for number in range(4)})
