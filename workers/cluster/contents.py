@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Final
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError
+from mooring.keys import ObjectKey
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
@@ -61,7 +62,7 @@ def contents(
         except (ClusterRefused, ClusterUnavailable) as error:
             return error
 
-    objects: dict[str, Live] = {}
+    objects: dict[str | ObjectKey, Live] = {}
     failed = dict[str, MooringError](unserved(api))
     for (kind, _), found in zip(asked, executor.map(listed, asked), strict=True):
         if isinstance(found, MooringError):
@@ -69,7 +70,8 @@ def contents(
             continue
         for live in found:
             if live.key.namespace in namespaces:
-                objects.setdefault(live.uid, live)  # some are served by two groups
+                # Some are served by two groups; what an aggregated API makes up may have no uid.
+                objects.setdefault(live.uid or live.key, live)
     return Contents(tuple(objects.values()), failed)
 
 

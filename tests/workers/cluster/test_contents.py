@@ -10,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from tests.stories.ship import until
+from tests.workers.objects import key, live
 from workers.cluster.api import NAMESPACE, Api
 from workers.cluster.contents import Contents, contents
 from workers.cluster.kinds import Kind
@@ -30,8 +31,8 @@ def namespaces(api: Api) -> Iterator[tuple[str, ...]]:
         api.create(NAMESPACE, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     yield found
     for name in found:
-        if (live := api.get(NAMESPACE, "", name)) is not None:
-            api.delete(NAMESPACE, live, "background", any_version=True)
+        if (there := api.get(NAMESPACE, "", name)) is not None:
+            api.delete(NAMESPACE, there, "background", any_version=True)
 
 
 def config_maps(api: Api, namespaces: tuple[str, ...]) -> Contents:
@@ -60,10 +61,16 @@ def test_who_may_list_in_each_namespace_alone_is_given_what_they_hold(
     def names() -> set[str]:
         found = config_maps(theirs, namespaces)
         assert not found.failed
-        return {live.key.name for live in found.objects} - {"kube-root-ca.crt"}
+        return {one.key.name for one in found.objects} - {"kube-root-ca.crt"}
 
     assert list(config_maps(theirs, namespaces).failed) == ["ConfigMap"], "one is missing: nobody can tell"
     head = {"apiVersion": f"{_RBAC}/v1", "metadata": {"name": "lists", "namespace": namespaces[0]}}
     api.create(_BINDING, head | {"kind": "RoleBinding"} | bound)
     until("the rights to be known", lambda: not config_maps(theirs, namespaces).failed)
     until("all of it in the server's cache", lambda: names() == {f"cm-{number}" for number in range(4)})
+
+
+def test_what_has_no_uid_is_an_object_all_the_same(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tuple(live(key(name), uid="") for name in ("one", "two"))
+    monkeypatch.setattr(Api, "list", lambda *_, **__: found)
+    assert config_maps(api, (found[0].key.namespace,)).objects == found
