@@ -456,7 +456,6 @@ class Api:
 def _sendable(kind: Kind, body: Mapping[str, Any], guarded: dict[str, str]) -> dict[str, Any]:
     """The manifest with the guard in, and without what only the server may set; `body` stays as it is."""
     metadata = {key: value for key, value in body["metadata"].items() if key not in SERVER_SIDE}
-    metadata = {key: value for key, value in body["metadata"].items() if key not in SERVER_SIDE}
     if not kind.namespaced:
         metadata.pop("namespace", None)
     elif not metadata.get("namespace"):
@@ -468,9 +467,10 @@ def _sendable(kind: Kind, body: Mapping[str, Any], guarded: dict[str, str]) -> d
 
 def _page(kind: Kind, answer: Any) -> tuple[Items, dict[str, Any]]:
     """The items of a list, and its metadata. Raises ClusterUnavailable for what is none: JSON without
-    items, as a gateway in between may answer with 200, must not look like objects that are gone."""
+    items or metadata, as a gateway in between may answer with 200, must not look like objects that are gone.
+    """
     try:
-        if answer["kind"].endswith("List"):
+        if answer["kind"].endswith("List") and isinstance(answer["metadata"], dict):
             return answer["items"] or [], answer["metadata"]  # null, from servers that have none
     except (AttributeError, KeyError, TypeError):
         pass
@@ -481,7 +481,7 @@ def _page(kind: Kind, answer: Any) -> tuple[Items, dict[str, Any]]:
 
 def _labelled(items: Items, name: str, value: str | None) -> Items:
     """Those of `items` that have the label, with this value if one is given."""
-    labels = ((item, item["metadata"].get("labels") or {}) for item in items)
+    labels = ((item, (item.get("metadata") or {}).get("labels") or {}) for item in items)
     return [item for item, has in labels if name in has and value in (None, has[name])]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mooring.errors import ClusterUnavailable
 from mooring.keys import ObjectKey
 from mooring.names import FIELD_MANAGER
 from workers.cluster.kinds import Kind
@@ -37,8 +38,17 @@ class Live:
 
     @classmethod
     def read(cls, kind: Kind, item: dict[str, Any], *, metadata_only: bool = False) -> Live:
-        """From an answer of the API server. Items of a list lack apiVersion and kind: they are filled in."""
-        metadata = item["metadata"]
+        """From an answer of the API server. Items of a list lack apiVersion and kind: they are filled in.
+
+        Raises ClusterUnavailable for what has no metadata or no name, as an aggregated API may answer.
+        """
+        metadata = item.get("metadata")
+        if not isinstance(metadata, dict) or not metadata.get("name"):
+            raise ClusterUnavailable(
+                f"the API server shows a {kind.kind} ({kind.api_version}) without a name: ask whoever serves "
+                "this API",
+                after=5,
+            )
         body = None if metadata_only else {**item, "apiVersion": kind.api_version, "kind": kind.kind}
         return cls(
             key=ObjectKey(kind.group, kind.kind, metadata.get("namespace", ""), metadata["name"]),

@@ -67,13 +67,12 @@ def watch(
                 objects, version = api.snapshot(kind, namespace, label_selector, metadata_only, cached=True)
                 yield Listed(objects)
             for event in _events(api, kind, namespace, label_selector, version, metadata_only):
-                wait = _AGAIN_S[0]
-                item = event["object"]
-                version = item["metadata"]["resourceVersion"]
+                item, version = event["object"], _version(kind, event)
                 if event["type"] == "DELETED":
                     yield Gone(Live.read(kind, item, metadata_only=metadata_only))
                 elif event["type"] != "BOOKMARK":
                     yield Changed(Live.read(kind, item, metadata_only=metadata_only))
+                wait = _AGAIN_S[0]
         except Expired:
             version = ""
         except ClusterUnavailable as error:
@@ -108,6 +107,15 @@ def _events(
                 status = event.get("object") or {}
                 raise refusal("GET", path, int(status.get("code") or 500), orjson.dumps(status), None)
             yield event
+
+
+def _version(kind: Kind, event: dict[str, Any]) -> str:
+    try:
+        return str(event["object"]["metadata"]["resourceVersion"])
+    except (KeyError, TypeError) as error:
+        raise ClusterUnavailable(
+            f"the watch of {kind.plural} tells of an object without a version"
+        ) from error
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Collection
 from typing import Final
 
-from mooring.errors import ClusterRefused
 from mooring.keys import AppKey, ObjectKey
 from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, ARGO_GROUP
 from mooring.store.proofs import Proofs
@@ -22,7 +21,7 @@ from workers.health import Judge
 from workers.observer.awaits import Seen
 from workers.observer.inventories import Inventories
 from workers.observer.suspects import Suspects
-from workers.observer.watches import NOTHING, Heard, News, Place, Sights, Tell, Watches, sights
+from workers.observer.watches import NOTHING, Heard, News, Place, Sights, Tell, Watches, sights, why
 
 _log = logging.getLogger(__name__)
 _ASKED_AGAIN_S: Final = 300.0  # whether inventories that might not be watched are permitted by now
@@ -55,10 +54,10 @@ class Managed:
     def hear(self, place: Place, heard: Heard) -> News:
         """What one of its watches says: what is not as it was."""
         if place == self._inventories_at:
-            if isinstance(heard, ClusterRefused):
+            if isinstance(heard, Exception):
                 self.watches.drop(place)
                 self._inventories_from = time.monotonic() + _ASKED_AGAIN_S
-                _log.warning("inventories cannot be watched, drift is seen by time: %s", heard)
+                _log.warning("inventories cannot be watched, drift is seen by time: %s", why(heard))
                 return NOTHING
             if isinstance(heard, Listed | Changed | Gone):
                 self._inventories.hear(heard)

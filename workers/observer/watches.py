@@ -88,17 +88,15 @@ class Watches:
 
     # --- what is heard ------------------------------------------------------------------------------
     def hear(self, place: Place, heard: Sights | Exception) -> News:
-        """What is not as it was. A watch that is refused has none, and is not known any more. Raises what is
-        no refusal."""
+        """What is not as it was. A watch that has ended, whatever it died of, has none, and is not known any
+        more: it is begun again later, as one that is refused."""
         found = self._running.get(place)
         if found is None:
             return NOTHING
-        if isinstance(heard, ClusterRefused):
-            del self._running[place]
-            self._refuse(place, str(heard))
-            return NOTHING
         if isinstance(heard, Exception):
-            raise heard
+            del self._running[place]
+            self._refuse(place, why(heard))
+            return NOTHING
         known, seen_ = found.objects, heard.objects
         if heard.listed:
             there = {one.key for one in seen_}
@@ -193,7 +191,7 @@ class Watches:
             self._away[place] = now + _REACHED_YET_S
             return
         except MooringError as error:
-            self._refuse(place, str(error))
+            self._refuse(place, why(error))
             return
         self._away.pop(place, None)
         if kind is None or (place.namespace and not kind.namespaced):
@@ -207,7 +205,7 @@ class Watches:
         bare = not self.judge.judges(place.group, place.kind)
         return watch(self._api, kind, place.namespace, place.label, metadata_only=bare)
 
-    def _refuse(self, place: Place, why: str) -> None:
+    def _refuse(self, place: Place, said: str) -> None:
         name = (place.group, place.kind)
         self._refused[*name, place.namespace] = time.monotonic() + _ASKED_AGAIN_S
         kind = None
@@ -225,12 +223,7 @@ class Watches:
         if name == _SECRET:
             return  # nobody is to be told to grant that
         where = f" in namespace {place.namespace}" if place.namespace else ""
-        _log.warning(
-            "%s%s cannot be watched, changes of them are seen by time: grant list and watch (%s)",
-            place.kind,
-            where,
-            why,
-        )
+        _log.warning("%s%s cannot be watched, changes of them are seen by time: %s", place.kind, where, said)
 
     def _permitted(self, place: Place) -> None:
         name = (place.group, place.kind)
@@ -241,6 +234,14 @@ class Watches:
     def drop(self, place: Place) -> None:
         """End the watch of that place."""
         self._running.pop(place).ends.set()
+
+
+def why(error: Exception) -> str:
+    """What a watch has died of, and what is to be done. Of what nobody foresaw the name alone: what such an
+    error quotes may be anything."""
+    if isinstance(error, ClusterRefused):
+        return f"grant list and watch ({error})"
+    return str(error) if isinstance(error, MooringError) else f"please report this ({type(error).__name__})"
 
 
 def sights(change: Change, judge: Judge) -> Sights:

@@ -103,6 +103,7 @@ class Between(Transport):
         '{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Success"}',
         '{"kind":"ConfigMapList","apiVersion":"v1","metadata":{}}',
         '{"kind":"ConfigMapList","apiVersion":"v1","items":[]}',
+        '{"kind":"ConfigMapList","apiVersion":"v1","items":[],"metadata":null}',
         '{"kind":"ConfigMapList","apiVersion":"v1","metadata":{},"items":[',
         "<html>please sign in</html>",
         "",

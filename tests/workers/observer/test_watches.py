@@ -5,17 +5,19 @@ from __future__ import annotations
 import queue
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from mooring.errors import ClusterRefused
-from mooring.names import APPLYSET_PART_OF
+from mooring.errors import ClusterRefused, ClusterUnavailable
+from mooring.names import APPLYSET_ID, APPLYSET_PART_OF
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.cluster.watch import Change, Changed, Gone, Listed
 from workers.health import BUILT_IN
+from workers.observer.managed import Managed
 from workers.observer.watches import Heard, News, Place, Sights, Watches
 
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
@@ -119,3 +121,31 @@ def test_a_kind_that_may_not_be_watched_is_said_once(caplog: pytest.LogCaptureFi
     assert [record.message.partition(" cannot")[0] for record in caplog.records] == [
         "Widget in namespace shop"
     ]
+
+
+def test_whatever_a_watch_dies_of_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told()
+    odd = Place("example.org", "Widget", APPLYSET_PART_OF, "shop")
+    told.watches.begin(odd, iter(()))
+    assert told.watches.hear(odd, ValueError("hunter2")) == News()
+    assert told.watches.get(odd) is None
+    assert told.edited(Changed(live("a"))) == [("a", "ours", True)]
+    assert "Widget in namespace shop cannot be watched" in caplog.text
+
+    no_cluster = cast("Any", SimpleNamespace(cluster="https://home.example.org"))
+    managed = Managed(
+        no_cluster, "home", lambda *_: None, BUILT_IN, cast("Any", None), cast("Any", None), 9.0
+    )
+    inventories = Place("", "ConfigMap", APPLYSET_ID, "home")
+    managed.watches.begin(inventories, iter(()), whole=True)
+    assert managed.hear(inventories, ValueError("hunter2")) == News()
+    managed.place_watches()
+    assert managed.watches.get(inventories) is None, "it is not begun again at once"
+    assert "inventories cannot be watched" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize("item", [{}, {"metadata": None}, {"metadata": "a"}, {"metadata": {}}])
+def test_what_has_no_name_is_an_answer_to_be_asked_for_again(item: dict[str, Any]) -> None:
+    with pytest.raises(ClusterUnavailable, match=r"shows a ConfigMap \(v1\) without a name"):
+        Live.read(CONFIG_MAP, item)
