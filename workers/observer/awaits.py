@@ -80,6 +80,11 @@ def _shape(live: Live, known: bytes, counts: bool) -> bytes:
     return sha256(orjson.dumps(rest, option=orjson.OPT_SORT_KEYS)).digest()[:16]
 
 
+def judged(group: str, kind: str, judge: Judge) -> bool:
+    """Whether an observer may see how objects of the kind are, not only that they are there."""
+    return (group, kind) not in _UNSEEN and judge.judges(group, kind)
+
+
 @dataclass(frozen=True, slots=True)
 class Awaits:
     """The objects that the next step of an application depends on.
@@ -104,8 +109,9 @@ class Awaits:
 
     def seeable(self, key: ObjectKey, judge: Judge) -> bool:
         """Whether an observer may look for it: of a kind that has no health only whether it is gone."""
-        seen_to = judge.judges(key.group, key.kind) or key not in self.healthy
-        return seen_to and (key.group, key.kind) not in _UNSEEN
+        if key in self.healthy:
+            return judged(key.group, key.kind, judge)
+        return (key.group, key.kind) not in _UNSEEN
 
     def unlisted(self, key: ObjectKey) -> Seen | None:
         """How `key` is seen where a list does not have it: it is gone; None where it may be yet to come."""

@@ -18,7 +18,7 @@ from workers.applyset.store import CONFIG_MAP
 from workers.cluster.api import Api
 from workers.cluster.watch import Changed, Gone, Listed, watch
 from workers.health import Judge
-from workers.observer.awaits import Seen
+from workers.observer.awaits import Seen, judged
 from workers.observer.inventories import Inventories
 from workers.observer.suspects import Suspects
 from workers.observer.watches import NOTHING, Heard, News, Place, Sights, Tell, Watches, sights, why
@@ -89,7 +89,9 @@ class Managed:
         return self._inventories.app(one.applyset)
 
     def seen(self, key: ObjectKey) -> Seen | None:
-        """How an object of ours was seen last; None where it is not seen."""
+        """How an object of ours was seen last; None where that is not seen."""
+        if not judged(key.group, key.kind, self.watches.judge):
+            return None
         for place in self.watches.places(key.group, key.kind, APPLYSET_PART_OF, (key.namespace,)):
             if (running := self.watches.get(place)) is not None:
                 return running.objects.get(key)

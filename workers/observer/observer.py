@@ -29,7 +29,7 @@ from workers.health import BUILT_IN
 from workers.health.custom import Judges
 from workers.metrics import WAKES
 from workers.observer.ailing import Ailing
-from workers.observer.awaits import Awaits, Seen, awaits, news, worked_on
+from workers.observer.awaits import Awaits, Seen, awaits, judged, news, worked_on
 from workers.observer.managed import Managed
 from workers.observer.projects import Projects
 from workers.observer.watches import Heard, Place
@@ -146,7 +146,7 @@ class Observer:
             waiting = self._waiting.get(one.key, set())
             self._open |= waiting
             app = self._managed.whose(one)
-            if app and app not in waiting and self._watches.judge.judges(one.key.group, one.key.kind):
+            if app and app not in waiting and judged(one.key.group, one.key.kind, self._watches.judge):
                 self._ailing.note(app, [one], time.monotonic())
         now = self._watches.get(place)
         if (now.listed if now else running is not None) != listed:  # listed for the first time, or refused

@@ -20,7 +20,7 @@ from workers.cluster.live import Live
 from workers.cluster.watch import Change, Changed, Gone, Listed, watch
 from workers.health import Judge
 from workers.metrics import UNWATCHED
-from workers.observer.awaits import Seen, seen
+from workers.observer.awaits import Seen, judged, seen
 
 _log = logging.getLogger(__name__)
 _SECRET: Final = ("", "Secret")
@@ -201,8 +201,8 @@ class Watches:
         self.begin(place, self._changes(place, kind))
 
     def _changes(self, place: Place, kind: Kind) -> Iterator[Change]:
-        # Of a kind without health nothing but metadata is ever asked for: no Secret's data comes here.
-        bare = not self.judge.judges(place.group, place.kind)
+        # No Secret's data comes here, nor a ConfigMap's, not even where there is a check of their health.
+        bare = not judged(place.group, place.kind, self.judge)
         return watch(self._api, kind, place.namespace, place.label, metadata_only=bare)
 
     def _refuse(self, place: Place, said: str) -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Iterator
-from types import SimpleNamespace
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from kubernetes.client import Configuration
 
 from mooring.errors import ClusterRefused, ClusterUnavailable
+from mooring.keys import ClusterRef
 from mooring.names import APPLYSET_ID, APPLYSET_PART_OF
 from workers.cluster.api import Api
+from workers.cluster.identity import Identity
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
+from workers.cluster.transport import Response, Transport
 from workers.cluster.watch import Change, Changed, Gone, Listed
-from workers.health import BUILT_IN
+from workers.health import BUILT_IN, Health, HealthStatus
 from workers.observer.managed import Managed
 from workers.observer.watches import Heard, News, Place, Sights, Watches
 
@@ -149,3 +153,36 @@ def test_whatever_a_watch_dies_of_the_others_go_on(caplog: pytest.LogCaptureFixt
 def test_what_has_no_name_is_an_answer_to_be_asked_for_again(item: dict[str, Any]) -> None:
     with pytest.raises(ClusterUnavailable, match=r"shows a ConfigMap \(v1\) without a name"):
         Live.read(CONFIG_MAP, item)
+
+
+class OfAll:
+    """Who has a health for each kind, as checks for `*` have."""
+
+    problems: Mapping[str, str] = MappingProxyType({})
+
+    def judges(self, group: str, kind: str) -> bool:
+        return True
+
+    def assess(self, body: dict[str, Any]) -> Health | None:
+        return Health(HealthStatus.DEGRADED, str(body))
+
+
+class Accepts(Transport):
+    """A connection that says what it is asked for, and has nothing."""
+
+    def request(self, method: str, path: str, **options: Any) -> Response:
+        raise ClusterRefused(f"{path} as {options['accept']}")
+
+
+@pytest.mark.parametrize(("kind", "bare"), [("Secret", True), ("ConfigMap", True), ("Service", False)])
+def test_of_secrets_and_config_maps_metadata_alone_is_asked_for_whatever_has_a_check(
+    kind: str, bare: bool
+) -> None:
+    found = Kind("", "v1", kind, f"{kind.lower()}s", namespaced=True)
+    discovery = SimpleNamespace(preferred=lambda _group, _kind: found)
+    transport = Accepts(lambda: Configuration(host="https://home.example.org"))
+    api = Api(ClusterRef("https://home.example.org"), transport, cast("Any", discovery), Identity())
+    heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+    watches = Watches(api, lambda _place, said: heard.put(said), OfAll(), "home")
+    assert watches.need(Place("", kind, APPLYSET_PART_OF))
+    assert ("PartialObjectMetadata" in str(heard.get(timeout=60))) == bare
