@@ -128,8 +128,8 @@ def _compare(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending
     left_alone = frozenset(drifts.waits) if heals else frozenset()
     if heals:
         drift.look_again(engine, scene.app.key, drifts)
-    if heals and (found.drifted - again - left_alone or found.taken or scene.plan.must_prune):
-        drift.heals(engine, scene.app.key, drifts, found.drifted - left_alone)
+    due = found.drifted - again - left_alone or found.taken or scene.plan.must_prune
+    if heals and (due or scene.decision.resumes):  # what runs comes to its end, though all may be written
         decision = replace(scene.decision, operation=healing(scene.decision.operation))
         told = tuple(one for one in scene.notices if one.type != FOREIGN_FIELDS)  # that goes with it
         only = _only(scene.plan, found)

@@ -120,9 +120,12 @@ def _wish(
     same = not new or revisions_of(state.sync_result if state else None) == pinned.revisions
     if running and same:  # a commit that changes nothing for the app is no other sync
         begun = state.operation.sync if state is not None else None
-        if begun is not None and begun.self_heal_attempts_count:
+        healed = begun is not None and begun.self_heal_attempts_count > 0
+        if healed:
             automatic = healing(automatic)  # still without hooks
-        return Decision(Mode.SYNC, automatic, permission, resumes=True)
+        # And still but what has drifted, where that is not to be left alone for now.
+        mode = Mode.HEAL if healed and rules.self_heal and not new else Mode.SYNC
+        return Decision(mode, automatic, permission, resumes=True)
     if new or approved:
         return Decision(Mode.SYNC, automatic, permission)
     # What has failed for good is not tried again by itself, not even to heal.

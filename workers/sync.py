@@ -28,6 +28,8 @@ from workers.apps.conditions import DEPENDENCY_WAITING, SYNC_ERROR
 from workers.apps.store import Claim
 from workers.cluster.api import NAMESPACE
 from workers.compare import compare
+from workers.decide import Mode
+from workers.drift.record import healed
 from workers.dry_run import dry_run
 from workers.engine import Engine
 from workers.foreign import drift
@@ -108,6 +110,8 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     if hooks.begun(Phase.SYNC_FAIL):  # where they run was written down when the first of them began
         return _go_on_failing(engine, scene, line, claim, hooks)
     applied, parent = _write(engine, scene, fence, hooks)
+    if decision.mode is Mode.HEAL:
+        healed(engine, app.key, applied)
     line.ended("applied")
     if not applied.failed and not applied.waits:
         line.landed()

@@ -27,11 +27,13 @@ def app(
     tried: str = OLD,
     automated: bool = True,
     started: str = "2026-11-23T12:00:00Z",
+    heals: bool = False,
 ) -> Application:
+    sync = {"revision": tried, "autoHealAttemptsCount": int(heals)}
     state = {
         "phase": phase,
         "startedAt": started,
-        "operation": {"sync": {"revision": tried}, "initiatedBy": {"automated": automated}},
+        "operation": {"sync": sync, "initiatedBy": {"automated": automated}},
         "syncResult": {"revision": tried},
     }
     return Application.parse(
@@ -124,6 +126,16 @@ def test_a_running_sync_is_resumed() -> None:
     # A commit that changes nothing for the app neither ends it nor begins it anew.
     found = decided(app(AUTOMATED, phase="Running"), NEW, new=False)
     assert (found.mode, found.resumes) == (Mode.SYNC, True)
+
+
+def test_a_running_heal_is_resumed_as_one_unless_there_is_something_new() -> None:
+    of = app(AUTOMATED, phase="Running", heals=True)
+    found = decided(of, OLD, new=False)
+    assert (found.mode, found.resumes) == (Mode.HEAL, True)
+    assert found.operation.sync is not None
+    assert found.operation.sync.self_heal_attempts_count == 1
+    assert decided(of, OLD).mode is Mode.SYNC
+    assert decided(app({"automated": {}}, phase="Running", heals=True), OLD, new=False).mode is Mode.SYNC
 
 
 @pytest.mark.parametrize("policy", [None, AUTOMATED])

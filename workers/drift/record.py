@@ -68,10 +68,8 @@ class Examined:
 def examined(engine: Engine, scene: Scene, found: Compared) -> Examined:
     """What of `found` has drifted: it was as Git wants it, while Git wanted what it wants now."""
     now, quiet = engine.clock(), backoff.quiet_s(engine.settings.reconcile_s)
-    drifts, looked, put_back = engine.drifts.load(scene.app.key)
-    known = ((key, backoff.in_a_row(Tries(*said), now, quiet)) for key, said in put_back.items())
-    tries = {key: one for key, one in known if one is not None}
-    return Examined(Log(drifts, looked), _drifted(engine, scene, found), tries, now, quiet)
+    log, tries = _in_a_row(engine, scene.app.key, now)
+    return Examined(log, _drifted(engine, scene, found), tries, now, quiet)
 
 
 def _drifted(engine: Engine, scene: Scene, found: Compared) -> dict[ObjectKey, Difference]:
@@ -164,11 +162,23 @@ def in_doubt(notices: Iterable[Notice]) -> bool:
     return any(one.type == "ComparisonError" for one in notices)
 
 
-def heals(engine: Engine, app: AppKey, examined: Examined, keys: Collection[ObjectKey]) -> None:
-    """Remember that `keys` are put back now."""
-    drifted = [key for key in keys if key in examined.drifted]
-    tries = backoff.once_more(examined.tries, drifted, examined.now)
+def healed(engine: Engine, app: AppKey, applied: Applied) -> None:
+    """Remember what self-heal has just put back. What only waits for its wave was not put back yet."""
+    now = engine.clock()
+    tries = backoff.once_more(_in_a_row(engine, app, now)[1], _written(applied), now)
     engine.drifts.put_back(app, {key: (one.count, one.last) for key, one in tries.items()})
+
+
+def _in_a_row(engine: Engine, app: AppKey, now: float) -> tuple[Log, dict[ObjectKey, Tries]]:
+    """What is known of an app's drifts, and of objects that were put back in a row until `now`."""
+    drifts, looked, put_back = engine.drifts.load(app)
+    quiet = backoff.quiet_s(engine.settings.reconcile_s)
+    known = ((key, backoff.in_a_row(Tries(*said), now, quiet)) for key, said in put_back.items())
+    return Log(drifts, looked), {key: one for key, one in known if one is not None}
+
+
+def _written(applied: Applied) -> list[ObjectKey]:
+    return [one.key for one in applied.outcomes if one.result in _WRITTEN]
 
 
 def look_again(engine: Engine, app: AppKey, examined: Examined) -> None:
@@ -194,7 +204,7 @@ def concluded(
     drifts, looked, _ = engine.drifts.load(app)
     synced = {one.desired.key: one.synced for one in seen}
     if any(one.open for one in drifts):
-        written = [one.key for one in applied.outcomes if one.result in _WRITTEN] if applied else []
+        written = _written(applied) if applied else []
         by = f"the sync that began at {operation.started_at}" if operation is not None else ""
         log, over = events.settled(Log(drifts, looked), synced, written, by, engine.clock())
         if over:
