@@ -12,7 +12,7 @@ from typing import Final
 
 from mooring.errors import Refused
 from mooring.model.globs import glob
-from mooring.model.project import AppProject, Cluster, DestinationServiceAccount
+from mooring.model.project import AppProject, Cluster, DestinationServiceAccount, spelt
 
 SETTING: Final = "application.sync.impersonation.enabled"  # of ConfigMap argocd-cm
 _FIELD: Final = "spec.destinationServiceAccounts"
@@ -63,7 +63,7 @@ def service_account(
         return None
     _check(rules, name)
     for number, rule in enumerate(rules):
-        fits = any(glob(rule.server.rstrip("/")).fullmatch(server) for server in cluster.servers)
+        fits = any(glob(spelt(rule.server)).fullmatch(server) for server in cluster.spellings)
         if fits and glob(rule.namespace).fullmatch(namespace):
             return _named(rule, f"AppProject {name}: {_FIELD}[{number}]", namespace or home)
     there = " or ".join(cluster.servers) or "that cluster"

@@ -160,6 +160,11 @@ class Cluster:
     servers: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
 
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The URLs, also with the port that goes without saying: a rule may name it."""
+        return tuple(url for server in self.servers for url in (server, _with_port(server)))
+
 
 class AppProjectStatus(Part):
     jwt_tokens_by_role: dict[str, JwtTokens] = Field(default_factory=dict)
@@ -218,7 +223,7 @@ class AppProject(Part):
         for number, item in enumerate(self.spec.destinations):
             passed = {
                 "name": _permits(item.name, cluster.names),
-                "server": _permits(item.server.rstrip("/"), cluster.servers),  # as those are
+                "server": _permits(spelt(item.server), cluster.spellings),
                 "namespace": _permits(item.namespace, (namespace,)),
             }
             if (passed["name"] or passed["server"]) and passed["namespace"]:
@@ -270,6 +275,20 @@ def default_project(namespace: str) -> AppProject:
             cluster_resource_whitelist=(ClusterGroupKind(group="*", kind="*"),),
         ),
     )
+
+
+def spelt(pattern: str) -> str:
+    """What a rule says of servers, as their URLs are spelt: lower case up to the path, no last slash."""
+    scheme, mark, rest = pattern.rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme.lower()}{mark}{host.lower()}{slash}{path}"
+
+
+def _with_port(server: str) -> str:
+    scheme, mark, rest = server.partition("://")
+    host, slash, path = rest.partition("/")
+    said = host.rpartition("]")[2].count(":")  # those of an IPv6 address are none
+    return server if said or scheme != "https" else f"{scheme}{mark}{host}:443{slash}{path}"
 
 
 def _permits(pattern: str, values: tuple[str, ...]) -> bool:
