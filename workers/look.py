@@ -145,12 +145,6 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
     ]
     blocking = [str(one) for one in found if one.blocks]
     notices = [Notice("InvalidSpecError" if one.blocks else "Unsupported", str(one)) for one in found]
-    windows: tuple[Window, ...] = ()
-    try:
-        windows = applying(project, app)
-    except Refused as error:  # that does not keep anybody from seeing what differs
-        blocking.append(str(error))
-        notices.append(Notice(error.condition, str(error)))
     if round_about := upstream.cycle(engine, app):
         blocking.append(round_about.message)
         notices.append(round_about)
@@ -159,6 +153,12 @@ def check(engine: Engine, app: Application, edition: str) -> Checked:
         raise Refused(unrenderable[0], condition="InvalidSpecError")
     may = permitted(engine, app, project)
     check_destination(may, app.spec.destination)
+    windows: tuple[Window, ...] = ()
+    try:
+        windows = applying(project, app, may.cluster)
+    except Refused as error:  # that does not keep anybody from seeing what differs
+        blocking.append(str(error))
+        notices.append(Notice(error.condition, str(error)))
     managed_namespace.check(app, project)
     said, types = engine.applications.config(), Types(engine.schemas, engine.api)
     if off := turned_off(project, said):

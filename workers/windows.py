@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from mooring.errors import Refused
 from mooring.model.application import Application
-from mooring.model.project import AppProject, SyncWindow
+from mooring.model.project import AppProject, Cluster, SyncWindow
 from workers import durations
 from workers.apps.conditions import INVALID_SPEC
 from workers.cron import Cron
@@ -146,8 +146,8 @@ class Held:
         return f"held {until} {why}" + ("; a sync by hand is allowed" if self.by_hand else "")
 
 
-def applying(project: AppProject, app: Application) -> tuple[Window, ...]:
-    """The windows of `project` that apply to `app`.
+def applying(project: AppProject, app: Application, cluster: Cluster) -> tuple[Window, ...]:
+    """The windows of `project` that apply to `app`, which goes to `cluster`.
 
     Raises Refused (condition InvalidSpecError) when any of the project's makes no sense: no sync may begin
     before it is known what was meant.
@@ -162,7 +162,8 @@ def applying(project: AppProject, app: Application) -> tuple[Window, ...]:
                 "project is synced before that is corrected",
                 condition=INVALID_SPEC,
             ) from error
-    return tuple(w for w in windows if w.spec.applies(app.metadata.name, app.spec.destination))
+    namespace = app.spec.destination.namespace
+    return tuple(w for w in windows if w.spec.applies(app.metadata.name, cluster, namespace))
 
 
 def verdict(

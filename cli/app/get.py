@@ -14,7 +14,7 @@ from cli.app.words import find, health_word, manifest, revision, sync_word
 from cli.gostyle import Verb
 from cli.home import Home, connect, home_options
 from cli.named import app_argument
-from mooring.errors import Refused
+from mooring.errors import MooringError, Refused
 from mooring.model.application import Application
 from mooring.model.depends import depends_on
 from mooring.model.finalizers import cascade
@@ -90,6 +90,7 @@ def resources(app: Application) -> None:
 
 def _window(home: Home, app: Application) -> str:
     """What the sync windows of its project say now; "" where none applies to it."""
+    from workers.clusters.named import cluster_of
     from workers.windows import applying, verdict
 
     try:
@@ -97,9 +98,12 @@ def _window(home: Home, app: Application) -> str:
     except Refused:
         return ""  # a condition says so
     try:
-        windows = applying(project, app)
+        cluster = cluster_of(app.spec.destination, home.applications.home(), home.applications.clusters)
+        windows = applying(project, app, cluster)
     except Refused as error:
         return f"held: {error}"
+    except MooringError as error:  # of the Secret that tells which cluster it is
+        return f"not known: {error}"
     return str(verdict(windows, datetime.now(UTC))) if windows else ""
 
 

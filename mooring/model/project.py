@@ -89,6 +89,25 @@ class OrphanedResources(Part):
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """A cluster by every URL and every name that a project's rules may call it by."""
+
+    servers: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The URLs, also with the port that goes without saying: a rule may name it."""
+        return tuple(url for server in self.servers for url in (server, _with_port(server)))
+
+    def is_meant(self, pattern: str) -> bool:
+        """Whether the glob is about one of its names or URLs."""
+        return any(glob(pattern).fullmatch(name) for name in self.names) or any(
+            glob(spelt(pattern)).fullmatch(url) for url in self.spellings
+        )
+
+
 class SyncWindow(Part):
     """Times at which syncs are allowed, or denied: workers/windows.py reads them."""
 
@@ -110,20 +129,15 @@ class SyncWindow(Part):
         told = f"{self.kind} window {self.schedule!r} of {self.duration} ({self.time_zone or 'UTC'})"
         return f"{told}: {self.description}" if self.description else told
 
-    def applies(self, app: str, destination: Destination) -> bool:
-        """Whether the application `app` that goes to `destination` is one of those it selects. A window that
-        selects nothing applies to nobody."""
-        cluster = tuple(filter(None, (destination.name, destination.server)))
+    def applies(self, app: str, cluster: Cluster, namespace: str) -> bool:
+        """Whether the application `app` that goes to `namespace` of `cluster` is one of those it selects. A
+        window that selects nothing applies to nobody."""
         selects = (
-            (self.applications, (app,)),
-            (self.clusters, cluster),
-            (self.namespaces, (destination.namespace,)),
+            (self.applications, lambda pattern: glob(pattern).fullmatch(app)),
+            (self.clusters, cluster.is_meant),
+            (self.namespaces, lambda pattern: glob(pattern).fullmatch(namespace)),
         )
-        found = [
-            any(glob(pattern).fullmatch(value) for pattern in patterns for value in values)
-            for patterns, values in selects
-            if patterns
-        ]
+        found = [any(map(fits, patterns)) for patterns, fits in selects if patterns]
         return bool(found) and (all(found) if self.and_operator else any(found))
 
 
@@ -151,19 +165,6 @@ class AppProjectSpec(Part):
     permit_only_project_scoped_clusters: Bool = False
     source_integrity: SourceIntegrity | None = None
     destination_service_accounts: tuple[DestinationServiceAccount, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """A cluster by every URL and every name that a project's rules may call it by."""
-
-    servers: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-
-    @property
-    def spellings(self) -> tuple[str, ...]:
-        """The URLs, also with the port that goes without saying: a rule may name it."""
-        return tuple(url for server in self.servers for url in (server, _with_port(server)))
 
 
 class AppProjectStatus(Part):

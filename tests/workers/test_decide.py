@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
-from mooring.model.project import AppProject
+from mooring.model.project import AppProject, Cluster
 from workers.decide import Decision, Mode, asked, decide
 from workers.windows import Window, applying
 
@@ -86,7 +86,7 @@ def denied(**more: Any) -> tuple[Window, ...]:
         "metadata": {"name": "default"},
         "spec": {"syncWindows": [window]},
     }
-    return applying(AppProject.parse(project), app())
+    return applying(AppProject.parse(project), app(), Cluster())
 
 
 def test_without_automation_a_push_only_shows_what_differs() -> None:

@@ -15,10 +15,14 @@ from hypothesis import strategies as st
 from mooring.errors import Refused
 from mooring.model.application import Application
 from mooring.model.project import AppProject
+from workers.clusters.named import cluster_of
+from workers.clusters.secret import ClusterSecret
 from workers.windows import Allowed, Held, Window, applying, verdict
 
 MINUTE = timedelta(minutes=1)
 NIGHT = {"kind": "deny", "schedule": "0 22 * * *", "duration": "8h"}
+HOME = "https://10.0.0.1:6443"
+PROD = ClusterSecret("prod-eu", "https://prod.example.org", "")
 OFFICE = {"kind": "allow", "schedule": "0 9 * * 1-5", "duration": "8h"}
 
 
@@ -53,7 +57,8 @@ def windows(*specs: dict[str, Any], of: Application | None = None) -> tuple[Wind
             "spec": {"syncWindows": named},
         }
     )
-    return applying(project, of or app())
+    of = of or app()
+    return applying(project, of, cluster_of(of.spec.destination, HOME, lambda: (PROD,)))
 
 
 def _selects(spec: dict[str, Any]) -> str | None:
@@ -209,7 +214,7 @@ def test_a_schedule_may_name_its_time_zone() -> None:
         ({"namespaces": ["team-*"]}, True),
         ({"namespaces": ["shop"]}, False),
         ({"clusters": ["in-cluster"]}, True),
-        ({"clusters": ["https://*"]}, False),  # the app names its cluster, and no address
+        ({"clusters": ["https://*"]}, True),  # though the app only names its cluster
         ({"applications": ["bakery"], "namespaces": ["team-a"]}, True),
         ({"applications": ["bakery"], "namespaces": ["team-a"], "andOperator": True}, False),
         ({"applications": ["shop"], "clusters": ["*"], "andOperator": True}, True),
@@ -223,10 +228,28 @@ def test_a_window_is_that_of_the_apps_it_selects(spec: dict[str, Any], applies: 
     assert bool(windows({**NIGHT, **spec}, of=of)) is applies
 
 
-def test_an_address_of_a_cluster_is_matched_where_the_app_gives_it() -> None:
-    of = app(server="https://kubernetes.default.svc", namespace="a")
-    assert windows({**NIGHT, "clusters": ["https://*.svc"]}, of=of)
-    assert not windows({**NIGHT, "clusters": ["in-cluster"]}, of=of)
+@pytest.mark.parametrize(
+    ("destinations", "meant", "others"),
+    [
+        (
+            ({"server": "https://kubernetes.default.svc"}, {"server": HOME}, {"name": "in-cluster"}),
+            ("https://*.svc", HOME, "in-cluster"),
+            ("prod-*", PROD.server),
+        ),
+        (
+            ({"server": "https://PROD.example.org:443/"}, {"name": "prod-eu"}),
+            ("https://prod.*", "https://PROD.example.org:443", "prod-eu"),
+            ("https://*.svc", HOME, "in-cluster"),
+        ),
+    ],
+)
+def test_no_other_name_of_a_cluster_gets_an_app_round_a_window(
+    destinations: Sequence[dict[str, str]], meant: Sequence[str], others: Sequence[str]
+) -> None:
+    for destination in destinations:
+        of = app(**destination, namespace="a")
+        assert all(windows({**NIGHT, "clusters": [pattern]}, of=of) for pattern in meant)
+        assert not any(windows({**NIGHT, "clusters": [pattern]}, of=of) for pattern in others)
 
 
 # --- what makes no sense --------------------------------------------------------------------------
