@@ -166,6 +166,8 @@ def resolve(engine: Engine, origin: Origin, revision: str, hint: str = "", since
     with patiently(engine.git_patience_s, engine.settings):
         found = origin.resolve(revision, hint, engine.git_patience_s)
     engine.answers.note(origin.place, revision, found, asked_at)
+    if isinstance(origin, RemoteOrigin):
+        engine.archives.note(origin.place, found, origin.digest(found))
     return found
 
 

@@ -14,6 +14,7 @@ import redis
 from mooring.keys import ClusterRef
 from mooring.names import DEPLOY, RECONCILE, TASK_CLUSTER, TASK_TURN
 from mooring.settings import Settings
+from mooring.store.archives import Archives
 from mooring.store.clock import Clock
 from mooring.store.connection import connect as connect_redis
 from mooring.store.connections import Connections
@@ -71,6 +72,7 @@ class Engine:
     views: Views
     shared: Shared
     orphans: Orphans
+    archives: Archives
     waiters: Waiters
     api: Api
     own: Api
@@ -144,6 +146,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         views=Views(client),
         shared=Shared(client),
         orphans=Orphans(client),
+        archives=Archives(client),
         waiters=Waiters(client),
         api=api,
         own=api,

@@ -112,13 +112,16 @@ class RemoteOrigin:
         self._remember(found)
         return found.version
 
-    def current(self, revision: str, timeout: float, since: float) -> tuple[str, bool]:
-        """What the host says that `revision` is now, and whether that is what it was when its files were
-        fetched: none are fetched now. An index that was asked for `since` (as `time.monotonic` has it) will
-        do. Raises as `resolve`."""
+    def current(self, revision: str, timeout: float, since: float) -> tuple[str, str]:
+        """What the host says that `revision` is now, and the digest of its archive: none is fetched. An index
+        that was asked for `since` (as `time.monotonic` has it) will do. Raises as `resolve`."""
         found = self._asked(revision, timeout, since)
-        known = self._known(found.version)
-        return found.version, known is not None and known.digest == found.digest
+        return found.version, found.digest
+
+    def digest(self, revision: str) -> str:
+        """That of the archive which is here of what `resolve` gave; "" where none is."""
+        known = self._known(revision)
+        return known.digest if known is not None else ""
 
     def has(self, revision: str) -> bool:
         return self._known(revision) is not None

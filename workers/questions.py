@@ -121,8 +121,9 @@ class RemoteQuestion:
     def news(self, engine: Engine, patience_s: float, *, again: bool) -> list[Wanted]:
         found: list[Wanted] = []
         for wanted, followers in self.followers.items():
-            version, same = self.origin.current(wanted.revision, patience_s, self.since)
-            if not same or any(one.is_told(version, again=again) for one in followers):
+            version, digest = self.origin.current(wanted.revision, patience_s, self.since)
+            looked_at = engine.archives.of(self.origin.place, version)
+            if digest != looked_at or any(one.is_told(version, again=again) for one in followers):
                 found.append(wanted)
         return found
 

@@ -6,6 +6,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -443,3 +444,28 @@ def test_a_chart_repository_is_asked_once_for_all_charts_and_only_whether_it_has
     port.poll()
     assert port.revision("web") == "Synced 1.1.0"
     assert port.skiff.config_maps(port.target) == {"web": "1.1.0", "other": "1.0.0"}
+
+
+@pytest.mark.usefixtures("tools")
+def test_who_has_never_fetched_a_chart_finds_it_unchanged_and_another_archive_of_its_version_new(
+    port: Port, charts: ChartServer, tmp_path: Path
+) -> None:
+    def publish(v: str) -> None:
+        template = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: web}}\ndata: {{v: '{v}'}}\n"
+        charts.chart("web", "1.0.0", {"templates/cm.yaml": template})
+        charts.index()
+
+    publish("first")
+    port.app("web", {"repoURL": charts.url, "chart": "web", "targetRevision": "1.x"})
+    port.skiff.settle()
+    engine = port.skiff.engine
+    elsewhere = replace(engine, settings=replace(engine.settings, state_dir=str(tmp_path / "elsewhere")))
+
+    poll.poll(elsewhere)
+    assert not port.skiff.is_sent(), "it is what was looked at"
+    publish("second")
+    poll.poll(elsewhere)
+    port.skiff.work()
+    assert port.skiff.config_maps(port.target) == {"web": "second"}
+    poll.poll(elsewhere)
+    assert not port.skiff.is_sent()
