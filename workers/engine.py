@@ -22,6 +22,7 @@ from mooring.store.drifts import Drifts
 from mooring.store.due import DueSteps, Step
 from mooring.store.ledger import Ledger
 from mooring.store.orphans import Orphans
+from mooring.store.ours import Ours
 from mooring.store.outcomes import Outcomes
 from mooring.store.outstanding import Outstanding
 from mooring.store.proofs import Proofs
@@ -115,6 +116,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
     api = cluster.api()
     sandbox = Sandbox(settings)
     installation = ensure(api, settings.namespace)
+    Ours(client).say(installation.id)
     applications: Applications
     if settings.apps_dir:
         applications = DirectoryApplications(Path(settings.apps_dir), api, settings.namespace, installation)

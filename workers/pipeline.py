@@ -34,6 +34,7 @@ from mooring.names import (
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from mooring.store.ledger import Waiting
+from mooring.store.ours import Ours
 from mooring.store.turns import Turn
 from workers import follow, orphans, tell, upstream
 from workers.about import about
@@ -354,6 +355,7 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
     compare = {"compare": str(int(engine.clock()))}
     wishes = {"look": "1"} if why in (tell.LOOK, tell.RETRY_NEWEST) else compare
     if not name:
+        Ours(engine.redis).say(engine.installation.id)  # Redis may have lost it
         listing = engine.applications.list()
         known = {app.key for app in listing.apps}
         engine.views.keep_only(known)

@@ -20,6 +20,7 @@ from mooring.names import OBSERVER_LEASE
 from mooring.settings import Settings
 from mooring.store.clock import Clock
 from mooring.store.connection import connect
+from mooring.store.ours import Ours
 from mooring.store.proofs import Proofs
 from mooring.store.turns import Turns
 from workers.apps.directory import DirectoryApplications
@@ -63,6 +64,7 @@ def main() -> None:
             lambda step: send(app, step),
             judges,
             Proofs(client),
+            Ours(client),
             settings.reconcile_s,
         )
         settle()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from mooring.keys import AppKey
 from mooring.names import APPLYSET_GROUP_KINDS, APPLYSET_ID, APPLYSET_NAMESPACES, ID
+from workers.applyset.parent import app_of
 from workers.cluster.live import Live
 from workers.cluster.watch import Change, Changed, Gone, Listed
 
@@ -23,9 +24,10 @@ class _Parent:
 
 
 class Inventories:
-    """Those of one cluster, by the id of their ApplySet."""
+    """Those that `installation` has in one cluster, by their ApplySets; everybody's while that is ""."""
 
     def __init__(self) -> None:
+        self.installation = ""
         self._known: dict[str, _Parent] = {}
         self._kinds: Mapping[tuple[str, str], frozenset[str]] | None = None
 
@@ -63,9 +65,8 @@ class Inventories:
 
     def _read(self, live: Live) -> None:
         applyset = live.labels.get(APPLYSET_ID, "")
-        try:
-            app = AppKey.parse(live.annotations.get(ID, "").partition("/")[2])
-        except ValueError:
+        app = app_of(live.annotations, self.installation or live.annotations.get(ID, "").partition("/")[0])
+        if app is None:
             self._known.pop(applyset, None)
             return
         kinds = (text.partition(".") for text in _listed(live, APPLYSET_GROUP_KINDS))

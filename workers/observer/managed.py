@@ -5,13 +5,16 @@ The kinds follow the inventories, so whatever is deployed is watched as soon as 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Collection
 from typing import Final
 
+from mooring.errors import StoreUnavailable
 from mooring.keys import AppKey, ObjectKey
 from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, ARGO_GROUP
+from mooring.store.ours import Ours
 from mooring.store.proofs import Proofs
 from mooring.store.turns import Turns
 from workers.applyset.store import CONFIG_MAP
@@ -41,12 +44,14 @@ class Managed:
         tell: Tell,
         judge: Judge,
         proofs: Proofs,
+        ours: Ours,
         turns: Turns,
         pace_s: float,
     ) -> None:
         self._api = api
         self._inventories_at = Place("", CONFIG_MAP.kind, APPLYSET_ID, namespace)
         self._inventories = Inventories()
+        self._ours = ours
         self._inventories_from = 0.0
         self._suspects = Suspects(api.cluster, proofs, turns, pace_s)
         self.watches = Watches(api, tell, judge, namespace)
@@ -75,6 +80,7 @@ class Managed:
 
     def place_watches(self) -> None:
         """Begin those of kinds that are in an inventory, and say that they are needed still."""
+        self._learn_whose()
         if time.monotonic() >= self._inventories_from and not self.watches.get(self._inventories_at):
             selector, namespace = self._inventories_at.label, self._inventories_at.namespace
             changes = watch(self._api, CONFIG_MAP, namespace, selector, metadata_only=True)
@@ -83,6 +89,15 @@ class Managed:
             if name not in _BY_TIME:
                 for place in self.watches.places(*name, APPLYSET_PART_OF, namespaces):
                     self.watches.need(place)
+
+    def _learn_whose(self) -> None:
+        """What another installation, which has this cluster beside its own, has here is none of ours."""
+        if self._inventories.installation:
+            return
+        with contextlib.suppress(StoreUnavailable):
+            self._inventories.installation = self._ours.known()
+        if self._inventories.installation and self.watches.get(self._inventories_at):
+            self.watches.drop(self._inventories_at)
 
     def whose(self, one: Seen) -> AppKey | None:
         """The app that has the object; None for nobody's of ours."""

@@ -18,6 +18,7 @@ from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError, Ref
 from mooring.keys import AppKey, ObjectKey
 from mooring.names import APPLYSET_PART_OF, ARGO_GROUP, DEPLOY, OPERATION, RECONCILE, TASK_TURN
 from mooring.store.due import Step
+from mooring.store.ours import Ours
 from mooring.store.proofs import Proofs
 from mooring.store.turns import Turns
 from workers.apps.store import Applications
@@ -57,6 +58,7 @@ class Observer:
         send: Callable[[Step], None],
         judges: Judges,
         proofs: Proofs,
+        ours: Ours,
         pace_s: float,
     ) -> None:
         self._api = api
@@ -67,7 +69,7 @@ class Observer:
         self._turns = turns
         self._send = send
         self._changes: queue.Queue[tuple[Place, Heard]] = queue.Queue(_BACKLOG)
-        self._managed = Managed(api, namespace, self._tell, BUILT_IN, proofs, turns, pace_s)
+        self._managed = Managed(api, namespace, self._tell, BUILT_IN, proofs, ours, turns, pace_s)
         self._watches = self._managed.watches
         self._ailing = Ailing(pace_s)
         self._projects = Projects()

@@ -43,6 +43,15 @@ def test_kinds_come_with_what_is_deployed_and_go_with_the_last_of_them() -> None
     assert found.kinds() == {}
 
 
+def test_what_another_installation_has_in_the_cluster_is_none_of_ours() -> None:
+    found = Inventories()
+    found.installation = SHOP.installation
+    theirs = Parent(BLOG.app, "hgfedcba", "home")
+    found.hear(Listed((live(SHOP, CONFIG), live(theirs, WEB))))
+    assert found.kinds() == {("", "ConfigMap"): {"home"}}
+    assert (found.app(SHOP.applyset), found.app(theirs.applyset)) == (SHOP.app, None)
+
+
 def test_what_makes_no_sense_is_nobodys() -> None:
     found = Inventories()
     garbled = live(SHOP, CONFIG)

@@ -137,9 +137,8 @@ def test_whatever_a_watch_dies_of_the_others_go_on(caplog: pytest.LogCaptureFixt
     assert "Widget in namespace shop cannot be watched" in caplog.text
 
     no_cluster = cast("Any", SimpleNamespace(cluster="https://home.example.org"))
-    managed = Managed(
-        no_cluster, "home", lambda *_: None, BUILT_IN, cast("Any", None), cast("Any", None), 9.0
-    )
+    none, ours = cast("Any", None), cast("Any", SimpleNamespace(known=lambda: "abcdefgh"))
+    managed = Managed(no_cluster, "home", lambda *_: None, BUILT_IN, none, ours, none, 9.0)
     inventories = Place("", "ConfigMap", APPLYSET_ID, "home")
     managed.watches.begin(inventories, iter(()), whole=True)
     assert managed.hear(inventories, ValueError("hunter2")) == News()
