@@ -101,7 +101,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     _keep_bundle(engine, scene)
     # From now on: should this worker die, what it has begun is neither new nor undone.
     memory = gave_way_to_less(engine, scene)
-    if scene.rest is None:
+    if _whole(scene):
         memory = replace(memory, tried=scene.content, failed="", deployed=scene.given, bad=scene.bad)
     begun = report.running(decision.operation, scene.pinned, report.later(now(engine), state), resumed)
     claim = engine.applications.claim(app, begun, memory)
@@ -147,7 +147,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         report.left_over(scene.plan, applied),
         applied=applied,
         claim=claim,
-        tried=scene.rest is None,
+        tried=_whole(scene),
     )
     if applied.waits:
         return _waits(engine, finished, hooks)
@@ -159,6 +159,12 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
             checkout.origin_of(engine, source, app.spec.project_name).keep(revision)
     _tell_end(engine, scene, finished, failed=applied.failed)
     return ended
+
+
+def _whole(scene: Scene) -> bool:
+    """Whether it is all of the content that is synced. A heal is, whatever it leaves alone for now: what is
+    refused for good would be tried beside that for ever."""
+    return scene.rest is None or scene.decision.mode is Mode.HEAL
 
 
 def _unready(engine: Engine, scene: Scene) -> str:
@@ -233,7 +239,7 @@ def _go_on_failing(engine: Engine, scene: Scene, line: Timeline, claim: Claim, h
     found = compare(scene.plan, engine.api, engine.executor, scene.schema)
     extras = without_prunes(scene.plan).extras
     scene = replace(scene, app=hooks.app, hooks=replace(scene.hooks, lives=hooks.lives))
-    concluded(engine, scene, line, finished, found.seen, extras, claim=claim, tried=scene.rest is None)
+    concluded(engine, scene, line, finished, found.seen, extras, claim=claim, tried=_whole(scene))
     if applied.waits:
         return _waits(engine, finished, hooks)
     _tell_end(engine, scene, finished, failed=True)

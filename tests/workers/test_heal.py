@@ -108,3 +108,35 @@ def test_what_is_contested_waits_for_its_time_though_its_wave_has_come(
 
     skiff.settle()
     assert skiff.config_maps(there) == {"a": "1", "b": "1"}
+
+
+def test_what_is_refused_for_good_beside_what_is_contested_is_not_tried_again(
+    skiff: Skiff, there: str, git_repo: Repository
+) -> None:
+    def squatter(address: str = "") -> str:
+        body = service(**({"clusterIP": address} if address else {}))
+        body["metadata"] = {"name": "squatter", "namespace": there}
+        return str((skiff.engine.api.create(SERVICE, body).body or {})["spec"]["clusterIP"])
+
+    def delete(name: str) -> None:
+        found = skiff.engine.api.get(SERVICE, there, name)
+        assert found is not None
+        skiff.engine.api.delete(SERVICE, found, "background")
+
+    address = squatter()
+    delete("squatter")
+    git_repo.commit({"web.yaml": json.dumps(service(clusterIP=address)), "a.yaml": configmap("a", v="1")})
+    create_app(skiff, git_repo, there)
+    skiff.settle()
+    fought_over(skiff, there, "a")
+    delete("web")
+    squatter(address)
+
+    reconcile(skiff)
+    state = skiff.app("shop").status.operation_state
+    assert state is not None
+    assert state.phase == "Failed"
+    skiff.go_by(1000.0)
+    reconcile(skiff)
+    assert skiff.app("shop").status.operation_state == state
+    assert skiff.config_maps(there) == {"a": "theirs"}
