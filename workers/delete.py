@@ -262,6 +262,7 @@ def _let_go(engine: Engine, site: _Site, stays: Sequence[str], dependents: Seque
         parents.remove(engine.own, site.parent)
         engine.bundles.keep_only(app.key, "")
     engine.proofs.forget(engine.api.cluster, app.key)
+    engine.drifts.forget(app.key)
     told = f"deleted; stays: {'; '.join(stays)}" if stays else "deleted with all that it had"
     if dependents:
         told += f"; {', '.join(dependents)} depends on it, and waits from now on"

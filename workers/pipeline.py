@@ -359,7 +359,8 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
         listing = engine.applications.list()
         known = {app.key for app in listing.apps}
         engine.views.keep_only(known)
-        engine.drifts.keep_only(known)
+        if (there := listing.there) is not None:
+            engine.drifts.keep_only(there)
         engine.ledger.mend()
         in_vain, began = waiting(engine, listing.apps), engine.clock()
 

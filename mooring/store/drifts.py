@@ -84,6 +84,19 @@ class Drifts:
 
         healed(self._redis, [key], write)
 
+    def forget(self, app: AppKey) -> None:
+        """Forget all of `app`: another one of its name has nothing to do with it."""
+        keys = [_KEPT, _SHOWN, _LOOKED]
+
+        def delete() -> None:
+            pipe = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipe.hdel(key, str(app))
+            pipe.delete(_put_back(app))
+            pipe.execute()
+
+        healed(self._redis, keys, delete)
+
     def keep_only(self, apps: set[AppKey]) -> None:
         """Forget those of applications that are no more."""
         wanted = {str(app).encode() for app in apps}

@@ -41,6 +41,13 @@ class Listing:
     apps: tuple[Application, ...]
     broken: tuple[Broken, ...] = ()
 
+    @property
+    def there(self) -> set[AppKey] | None:
+        """Whose Applications there are, be they broken; None where one of those may be anybody's."""
+        if any(one.key is None and not one.stray for one in self.broken):
+            return None
+        return {app.key for app in self.apps} | {one.key for one in self.broken if one.key is not None}
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -36,6 +36,17 @@ def test_what_was_kept_is_there_again_for_its_app_alone(redis_client: redis.Redi
     assert drifts.of(SHOP) == ()
 
 
+def test_of_what_is_forgotten_nothing_is_left_and_of_others_all(redis_client: redis.Redis) -> None:
+    drifts = Drifts(redis_client)
+    for app in (SHOP, OTHER):
+        drifts.save(app, [ONE])
+        drifts.looked([app], 12.5)
+        drifts.put_back(app, {A: (4, 99.5)})
+    drifts.forget(SHOP)
+    assert (drifts.load(SHOP), drifts.shown(SHOP)) == (((), 0.0, {}), ())
+    assert (drifts.load(OTHER), drifts.shown(OTHER)[0].key) == (((ONE,), 12.5, {A: (4, 99.5)}), A)
+
+
 def test_the_web_tier_sees_no_value(redis_client: redis.Redis) -> None:
     drifts = Drifts(redis_client)
     drifts.save(SHOP, [ONE])
