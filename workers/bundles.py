@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from mooring.errors import MooringError
-from mooring.keys import AppKey
+from mooring.keys import AppKey, ClusterRef
 from mooring.names import OURS
 from workers.applyset.parent import TOOL
 from workers.cluster.api import Api
@@ -33,6 +33,7 @@ _CONTENT: Final = f"{OURS}/render"
 _BUNDLE: Final = f"{OURS}/bundle"
 _PART: Final = f"{OURS}/part"  # an annotation: "0/3"
 _NAMED: Final = f"{OURS}/app"  # another: whose it is, as people and `let_go` read it
+_FOR: Final = f"{OURS}/cluster"  # one more: the URL of the cluster where it is deployed, unless that is home
 _LARGEST: Final = 900 << 10  # a Secret holds 1 MiB, with its names
 
 
@@ -73,14 +74,18 @@ class Bundles:
                 continue
         return None
 
-    def write(self, app: AppKey, content: str, drawn: Drawn) -> None:
-        """Keeps `drawn` as what was rendered of `content`."""
+    def write(self, app: AppKey, content: str, drawn: Drawn, cluster: ClusterRef | None = None) -> None:
+        """Keeps `drawn` as what was rendered of `content`, to be deployed to `cluster`: home unless given."""
+        away = cluster if cluster is not None and cluster != self.api.cluster else None
         bundle = secrets.token_hex(5)
         kept = {key: manifests_to_json(manifests) for key, manifests in drawn.items()}
         sealed = self._seal().seal(f"{app} {content} {bundle}", packed(kept))
         parts = [sealed[start : start + _LARGEST] for start in range(0, len(sealed), _LARGEST)]
         for number, part in enumerate(parts):
-            self.api.create(SECRET, self._secret(app, content, bundle, f"{number}/{len(parts)}", part))
+            body = self._secret(app, content, bundle, f"{number}/{len(parts)}", part)
+            if away is not None:
+                body["metadata"]["annotations"][_FOR] = away
+            self.api.create(SECRET, body)
 
     def keep_only(self, app: AppKey, content: str) -> None:
         """Lets go of whatever is kept of other contents of the app; of all for "". What cannot be let go
@@ -89,17 +94,18 @@ class Bundles:
             if live.key.name.startswith(PREFIX) and live.labels.get(_CONTENT) != content:
                 self._delete(live)
 
-    def let_go(self, gone: Callable[[AppKey], bool]) -> None:
-        """Lets go of all that is kept of apps that are `gone`, which is asked once an app, and after it is
-        known what is kept: an app that came since has nothing among that."""
-        answers: dict[AppKey, bool] = {}
+    def let_go(self, gone: Callable[[AppKey, ClusterRef], bool]) -> None:
+        """Lets go of all that is kept of apps that are `gone` from a cluster: asked once for the two, and
+        after it is known what is kept: an app that came since has nothing among that."""
+        answers: dict[tuple[AppKey, ClusterRef], bool] = {}
         for live in self.api.list(SECRET, self.namespace, _APP, metadata_only=True):
             app = self._app(live)
             if app is None:
                 continue
-            if app not in answers:
-                answers[app] = gone(app)
-            if answers[app]:
+            of = app, ClusterRef(live.annotations.get(_FOR, self.api.cluster))
+            if of not in answers:
+                answers[of] = gone(*of)
+            if answers[of]:
                 self._delete(live)
 
     def _app(self, live: Live) -> AppKey | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from mooring.errors import MooringError, Refused
-from mooring.keys import AppKey
+from mooring.keys import AppKey, ClusterRef
 from workers.applyset.parent import parent_name
 from workers.applyset.store import CONFIG_MAP
 from workers.apps.store import Listing
@@ -21,7 +21,8 @@ def let_go(engine: Engine, listing: Listing) -> None:
     are gone, as `listing`, a complete one, has it. Never raises for the cluster.
 
     Where an app's inventory is still there, so may be what it has deployed: under the same name the app would
-    find its passwords again, so they are kept. Where one that cannot be read has no name, it may be any.
+    find its passwords again, so they are kept, until the very cluster that they were written for, and all
+    others, have answered. Where an app that cannot be read has no name, it may be any.
     """
     if any(one.key is None for one in listing.broken):
         return
@@ -32,8 +33,8 @@ def let_go(engine: Engine, listing: Listing) -> None:
         _log.warning("how clusters were that are gone stays known: %s", error)
     there = {app.key for app in listing.apps} | {one.key for one in listing.broken}
 
-    def gone(key: AppKey) -> bool:
-        return key not in there and not _there(engine, key) and not _has_inventory(engine, key)
+    def gone(key: AppKey, cluster: ClusterRef) -> bool:
+        return key not in there and not _there(engine, key) and not _has_inventory(engine, key, cluster)
 
     try:
         engine.bundles.let_go(gone)
@@ -49,11 +50,18 @@ def _there(engine: Engine, key: AppKey) -> bool:
         return True
 
 
-def _has_inventory(engine: Engine, key: AppKey) -> bool:
-    """In any cluster; one that cannot be asked may have it."""
+def _has_inventory(engine: Engine, key: AppKey, cluster: ClusterRef) -> bool:
+    """In any cluster; one that cannot be asked may have it, and so may `cluster` where no Secret names it."""
     name = parent_name(engine.installation.id, key)
 
     def there(one: Engine) -> bool:
         return one.api.get(CONFIG_MAP, one.settings.namespace, name, metadata_only=True) is not None
 
-    return there(engine) or any(one is None or there(one) for one in elsewhere(engine))
+    asked = {engine.api.cluster}
+    if there(engine):
+        return True
+    for one in elsewhere(engine):
+        if one is None or there(one):
+            return True
+        asked.add(one.api.cluster)
+    return cluster not in asked

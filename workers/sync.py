@@ -375,4 +375,4 @@ def _keep_books(
 def _keep_bundle(engine: Engine, scene: Scene) -> None:
     """Keep what cannot surely be rendered again, unless it is kept already."""
     if scene.bundle is not None and not scene.bundle.known:
-        engine.bundles.write(scene.app.key, scene.bundle.content, scene.bundle.drawn)
+        engine.bundles.write(scene.app.key, scene.bundle.content, scene.bundle.drawn, engine.api.cluster)

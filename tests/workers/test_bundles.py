@@ -8,7 +8,7 @@ import os
 
 import pytest
 
-from mooring.keys import AppKey, ObjectKey
+from mooring.keys import AppKey, ClusterRef, ObjectKey
 from workers.bundles import PREFIX, Bundles
 from workers.cluster.api import Api
 from workers.cluster.live import Live
@@ -87,7 +87,8 @@ def test_it_goes_with_the_apps_that_are_gone_and_no_stranger_s_goes(bundles: Bun
     stranger.write(SHOP, CONTENT, drawn("stranger"))
     asked: list[AppKey] = []
 
-    def gone(app: AppKey) -> bool:
+    def gone(app: AppKey, cluster: ClusterRef) -> bool:
+        assert cluster == bundles.api.cluster
         asked.append(app)
         return app == SHOP
 

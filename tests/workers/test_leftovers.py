@@ -3,20 +3,25 @@ while the app's inventory says that what it had deployed may still be there. Its
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import redis
 
 from devcluster.cluster import Cluster as ControlPlane
-from mooring.keys import AppKey, ObjectKey
+from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.model.hooks import Phase
 from mooring.settings import Settings
+from mooring.store.connections import Connections
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
 from workers.apps.home import APPLICATION
 from workers.apps.store import Broken, Listing
 from workers.cluster.api import Create
 from workers.cluster.kinds import Kind
+from workers.clusters.registry import Clusters
+from workers.clusters.secret import Access, ClusterSecret
 from workers.desired import Stamp
 from workers.engine import Engine, start
 from workers.health import HOOK_FINALIZER
@@ -45,12 +50,12 @@ def engine(cluster: ControlPlane, namespace: str, redis_url: str, tmp_path: Path
     return start(settings, lambda step: None)
 
 
-def deployed(engine: Engine, name: str) -> AppKey:
+def deployed(engine: Engine, name: str, cluster: ClusterRef | None = None) -> AppKey:
     """What was kept of an app's render, as at its first write."""
     key = AppKey(engine.settings.namespace, name)
     body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "drawn"}}
     made = Manifest(SECRET, "v1", body, "secret.yaml", 1)
-    engine.bundles.write(key, CONTENT, {"what the source read": (made,)})
+    engine.bundles.write(key, CONTENT, {"what the source read": (made,)}, cluster)
     return key
 
 
@@ -97,6 +102,35 @@ def test_nothing_goes_on_doubt(engine: Engine) -> None:
     create(engine, "doubtful")
     let_go(engine, Listing(()))
     assert kept(engine, key), "it came after the list"
+
+
+def test_nothing_goes_while_a_cluster_may_have_the_inventory_and_cannot_be_asked(
+    engine: Engine, cluster: ControlPlane, redis_client: redis.Redis
+) -> None:
+    url = cluster.server.replace("127.0.0.1", "localhost")
+    assert url != engine.api.cluster
+    key, secrets = deployed(engine, "away", ClusterRef(url)), list[ClusterSecret]()
+    clusters = Clusters(engine.api.cluster, lambda: secrets, Connections(redis_client))
+    engine = replace(engine, clusters=clusters)
+    let_go(engine, Listing(()))
+    assert kept(engine, key), "its Secret was taken away"
+
+    good = ClusterSecret("prod", url, "", access=Access(token=cluster.token, insecure=True))
+    wrong = replace(good, name="broken", server="https://broken.example.org", secret="b", wrong="no JSON")
+    secrets[:] = good, wrong
+    let_go(engine, Listing(()))
+    assert kept(engine, key), "nobody knows which cluster the broken one is"
+    secrets[:] = (
+        good,
+        replace(good, server="https://a", secret="1"),
+        replace(good, server="https://a", secret="2"),
+    )
+    let_go(engine, Listing(()))
+    assert kept(engine, key), "nor which of two it is"
+
+    secrets[:] = (good,)
+    let_go(engine, Listing(()))
+    assert not kept(engine, key)
 
 
 def held(engine: Engine, name: str) -> AppKey:

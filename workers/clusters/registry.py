@@ -17,7 +17,7 @@ from mooring.keys import ClusterRef
 from mooring.model.spec import Destination
 from mooring.store.connections import FAILED, SUCCESSFUL, Connection, Connections
 from workers.clusters.link import Reached, opened
-from workers.clusters.named import Secrets, ref_of, secret_of
+from workers.clusters.named import Secrets, is_home, ref_of, secret_of
 from workers.clusters.secret import ClusterSecret
 
 _log = logging.getLogger(__name__)
@@ -70,6 +70,14 @@ class Clusters:
                 if known is not None:
                     found[one.server] = known
         return tuple(found.values())
+
+    def all_told(self) -> bool:
+        """Whether `others` are all that there are Secrets for: none is wrong, or one of two for a cluster."""
+        known = {one.secret for one in self.others()}
+        return all(one.secret in known or self._is_home(one) for one in self._secrets())
+
+    def _is_home(self, one: ClusterSecret) -> bool:
+        return not one.wrong and is_home(Destination(server=one.server), self._home)
 
     def reach(self, destination: Destination) -> Reached | None:
         """The cluster that is meant, None for the home cluster. Raises Refused for one that nobody knows, or

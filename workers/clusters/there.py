@@ -35,7 +35,9 @@ def reached(app: Application) -> tuple[tuple[str], tuple[str]]:
 
 def elsewhere(engine: Engine) -> Iterator[Engine | None]:
     """For each cluster besides the home cluster `engine` for the work there; None for one that cannot be
-    asked now. Raises as reading Secrets does."""
+    asked now, or whose Secret does not tell which it is. Raises as reading Secrets does."""
+    if not engine.clusters.all_told():
+        yield None
     for one in engine.clusters.others():
         try:
             yield _with(engine, engine.clusters.open(one))
