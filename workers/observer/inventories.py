@@ -29,6 +29,7 @@ class Inventories:
     def __init__(self) -> None:
         self.installation = ""
         self._known: dict[str, _Parent] = {}
+        self._apps: frozenset[AppKey] | None = None
         self._kinds: Mapping[tuple[str, str], frozenset[str]] | None = None
 
     def hear(self, change: Change) -> None:
@@ -42,7 +43,13 @@ class Inventories:
                 self._read(live)
             case Gone(live):
                 self._known.pop(live.labels.get(APPLYSET_ID, ""), None)
-        self._kinds = None
+        self._apps = self._kinds = None
+
+    def apps(self) -> frozenset[AppKey]:
+        """All that have an inventory here."""
+        if self._apps is None:
+            self._apps = frozenset(one.app for one in self._known.values())
+        return self._apps
 
     def app(self, applyset: str) -> AppKey | None:
         """Whose the objects of an ApplySet are; None where that is none of ours."""

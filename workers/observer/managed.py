@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from typing import Final
 
 from mooring.errors import StoreUnavailable
@@ -102,6 +102,10 @@ class Managed:
     def whose(self, one: Seen) -> AppKey | None:
         """The app that has the object; None for nobody's of ours."""
         return self._inventories.app(one.applyset)
+
+    def has_any(self, apps: Set[AppKey]) -> bool:
+        """Whether any of `apps` is deployed here, as far as is heard yet."""
+        return bool(apps) and not apps.isdisjoint(self._inventories.apps())
 
     def seen(self, key: ObjectKey) -> Seen | None:
         """How an object of ours was seen last; None where that is not seen."""

@@ -74,8 +74,9 @@ class Observer:
         self._ailing = Ailing(pace_s)
         self._projects = Projects()
         self._projects_from = 0.0  # when to begin to watch them; never while they are
-        self._edited = False  # a project says something else, and nobody was woken for that yet
+        self._anew = False  # all applications are to be read again
         self._there: set[AppKey] = set()  # those that are not being deleted
+        self._elsewhere: set[AppKey] = set()  # those that are taken to be deployed to another cluster
         self._apps: dict[AppKey, Awaits] = {}
         self._waiting: dict[ObjectKey, set[AppKey]] = {}  # the same, by object
         self._open: set[AppKey] = set()  # to be judged
@@ -108,7 +109,7 @@ class Observer:
             self._watch_projects()
             self._place_watches()
             try:
-                self._look_at_edited()
+                self._read_anew()
                 self._wake()
                 self._wake_ailing()
             except StoreUnavailable as error:
@@ -160,6 +161,7 @@ class Observer:
                 raise change
             case Listed(objects):
                 self._there.clear()
+                self._elsewhere.clear()
                 for key in list(self._apps):
                     self._note(key, None)
                 for live in objects:
@@ -172,8 +174,14 @@ class Observer:
             app = self._applications.told(change.live)
             if app is None:
                 return
-            # What is in another cluster is looked at by time.
-            here = is_home(app.spec.destination, self._api.cluster) and not isinstance(change, Gone)
+            # What is in another cluster is looked at by time. A cluster Secret may give this one a name, too,
+            # but no Secret is seen here: the inventory tells. Who has moved and left his is woken in vain.
+            ours = is_home(app.spec.destination, self._api.cluster) or self._managed.has_any({app.key})
+            here = ours and not isinstance(change, Gone)
+            if ours or isinstance(change, Gone):
+                self._elsewhere.discard(app.key)
+            else:
+                self._elsewhere.add(app.key)
             if here and not app.metadata.deletion_timestamp:
                 self._there.add(app.key)
             else:
@@ -203,21 +211,23 @@ class Observer:
             case Exception():
                 raise change
             case Listed() | Changed() | Gone():
-                self._edited |= self._projects.hear(change)
+                self._anew |= self._projects.hear(change)
 
-    def _look_at_edited(self) -> None:
-        """Read all applications again: those that were last looked at under what a project said before have
-        another edition now, and no others."""
-        if not self._edited:
+    def _read_anew(self) -> None:
+        """Read all applications again, where one is deployed here after all, or a project was edited: those
+        that were last looked at under what it said before have another edition now, and no others."""
+        self._anew |= self._managed.has_any(self._elsewhere)
+        if not self._anew:
             return
         try:
             self._applications.forget_projects()
             # No older than what was heard of them.
             records = self._api.list(self._records, self._home.namespace, self._home.label)
         except ClusterUnavailable as error:
-            _log.debug("a project was edited, and nobody is woken yet: %s", error)
+            _log.debug("applications are not read again yet: %s", error)
             return
-        self._edited = False
+        self._anew = False
+        self._elsewhere.clear()  # of one that cannot be read nothing is known any more
         for record in records:
             self._read(Changed(record))
 

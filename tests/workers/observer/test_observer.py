@@ -1,0 +1,101 @@
+"""Whom the observer wakes: what it hears is given, Redis is real."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import redis
+
+from mooring.keys import AppKey, ClusterRef, ObjectKey
+from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, RECONCILE
+from mooring.store.clock import Clock
+from mooring.store.connection import connect
+from mooring.store.due import Step
+from mooring.store.ours import Ours
+from mooring.store.proofs import Proofs
+from mooring.store.turns import Turns
+from workers.applyset.inventory import Entry, Inventory
+from workers.applyset.parent import Parent, manifest
+from workers.applyset.store import CONFIG_MAP
+from workers.apps.home import APPLICATION, HomeApplications
+from workers.cluster.live import Live
+from workers.cluster.watch import Changed, Listed
+from workers.health.custom import Judges
+from workers.observer.observer import Observer
+from workers.observer.watches import Place, sights
+
+OURS = "abcdefgh"
+SHOP = AppKey("home", "shop")
+OBJECT = ObjectKey("", "ConfigMap", "shop", "a")
+SPEC = {
+    "project": "default",
+    "source": {"repoURL": "https://git.example.org/shop.git"},
+    "destination": {"name": "called-otherwise", "namespace": "shop"},
+}
+
+
+def inventory(installation: str) -> Live:
+    parent = Parent(SHOP, installation, "home")
+    held = manifest(parent.with_inventory(Inventory().with_({OBJECT: Entry("created")})))
+    return Live.read(CONFIG_MAP, held, metadata_only=True)
+
+
+def application() -> Live:
+    metadata = {"namespace": SHOP.namespace, "name": SHOP.name, "uid": "1", "resourceVersion": "1"}
+    return Live.read(APPLICATION, {"metadata": metadata, "spec": SPEC})
+
+
+def edited(applyset: str) -> Live:
+    labels = {APPLYSET_PART_OF: applyset}
+    metadata = {"namespace": OBJECT.namespace, "name": OBJECT.name, "uid": "2", "labels": labels}
+    return Live.read(CONFIG_MAP, {"metadata": metadata}, metadata_only=True)
+
+
+@pytest.mark.parametrize("installation", [OURS, "hgfedcba"])
+@pytest.mark.parametrize("app_first", [True, False])
+def test_an_app_is_here_by_whatever_name_a_secret_gives_this_cluster_if_its_inventory_is(
+    redis_client: redis.Redis, redis_url: str, installation: str, app_first: bool
+) -> None:
+    def listed(kind: Any, *_: Any, **_options: Any) -> tuple[Live, ...]:
+        return (application(),) if kind == APPLICATION else ()
+
+    api = cast(
+        "Any",
+        SimpleNamespace(cluster=ClusterRef("https://home.example.org"), list=listed, get=lambda *_: None),
+    )
+    client, sent = connect(redis_url), list[Step]()
+    Ours(client).say(OURS)
+    observer = Observer(
+        api,
+        HomeApplications(api, "home"),
+        "home",
+        Turns(client, Clock(client), 60.0),
+        sent.append,
+        cast("Judges", None),
+        Proofs(client),
+        Ours(client),
+        180.0,
+    )
+    managed = observer._managed
+    managed._learn_whose()
+    told = [
+        (Place(APPLICATION.group, APPLICATION.kind, "", "home"), Listed((application(),))),
+        (Place("", "ConfigMap", APPLYSET_ID, "home"), Listed((inventory(installation),))),
+    ]
+    for place, change in told if app_first else reversed(told):
+        observer._hear(place, change)
+    observer._read_anew()
+    observer._wake()
+    redis_client.flushdb()
+    sent.clear()
+
+    place = Place("", "ConfigMap", APPLYSET_PART_OF)
+    managed.watches.begin(place, iter(()))
+    change = Changed(edited(Parent(SHOP, installation, "home").applyset))
+    observer._hear(place, sights(change, managed.watches.judge))
+    observer._wake()
+    assert [(step.args, step.queue) for step in sent] == (
+        [((f"app:{SHOP}",), RECONCILE)] if installation == OURS else []
+    )
