@@ -48,6 +48,8 @@ CLUSTER: Final = "bench-soak"
 POLL_S: Final = 15
 SETTLES_S: Final = 300.0
 SAMPLED_EVERY_S: Final = 5.0
+GROWTH: Final = 0.1  # of its memory, which no role may grow by over the second half
+TELLING_S: Final = 600.0  # a half that is shorter tells nothing: processes are killed, and begin anew
 _SECRET: Final = b"a webhook secret of the soak"
 _FINALIZER: Final = "resources-finalizer.argocd.argoproj.io"
 _MERGE: Final = "application/merge-patch+json"
@@ -85,7 +87,16 @@ class Outcome:
 
     @property
     def well(self) -> bool:
-        return not self.wrong
+        return not self.wrong and not self.growing
+
+    @property
+    def growing(self) -> list[str]:
+        """The roles that have grown by too much."""
+        minutes = len(self.memory) // 2 * SAMPLED_EVERY_S / 60
+        if minutes * 60 < TELLING_S:
+            return []
+        roles = sorted({role for one in self.memory for role in one})
+        return [role for role in roles if self.slope(role) * minutes > self.median(role) * 1024 * GROWTH]
 
     def slope(self, role: str) -> float:
         """How many kB the role grows a minute, over the second half: the first is warming up."""
@@ -109,13 +120,15 @@ class Outcome:
         memory = {role: round(self.median(role), 1) for role in roles}
         grown = {role: round(self.slope(role), 1) for role in roles}
         for role in roles:
-            print(f"{role:12} {memory[role]:8.1f} MB PSS  {grown[role]:+9.1f} kB a minute")
+            too_much = "  too much" if role in self.growing else ""
+            print(f"{role:12} {memory[role]:8.1f} MB PSS  {grown[role]:+9.1f} kB a minute{too_much}")
         result = {
             "benchmark": "soak",
             "seed": seed,
             "steps": len(self.done),
             "seconds": round(self.lasted),
             "wrong": len(self.wrong),
+            "growing": self.growing,
             "pss_mb": memory,
             "grown_kb_per_minute": grown,
         }

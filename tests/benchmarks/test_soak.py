@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.soak import sail
+from benchmarks.soak import Outcome, sail
 from benchmarks.soak_check import Expected, differences
 from benchmarks.soak_plan import steps
 from devcluster import cluster as devcluster
@@ -25,6 +25,18 @@ def test_whatever_happens_in_the_end_the_cluster_is_as_git_has_it(cluster: Clust
 
     assert any("kill" in line and ": pid" in line for line in found.done), "somebody was killed"
     assert found.wrong == [], "\n".join([f"seed {_SEED}", *found.done, *found.wrong])
+
+
+def test_a_process_that_grows_is_not_well_and_one_that_varies_or_has_just_begun_is() -> None:
+    def outcome(samples: int, leak_kb: float) -> Outcome:
+        beat = [100_000.0 + 500 * (number % 7) for number in range(samples)]
+        memory = [{"beat": kb, "deploy": kb + leak_kb * number} for number, kb in enumerate(beat)]
+        return Outcome((), (), memory, 0.0)
+
+    assert outcome(360, 0).well
+    leaking = outcome(360, 100)
+    assert leaking.growing == ["deploy"] and not leaking.well
+    assert outcome(60, 1000).well, "five minutes tell nothing"
 
 
 def test_the_same_seed_gives_the_same_steps() -> None:
