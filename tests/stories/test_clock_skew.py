@@ -15,7 +15,7 @@ from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_interrupted import gated
 from tests.stories.test_operations import state, state_or_none
 from tests.stories.test_permissions import project
-from tests.stories.test_sync_windows import ending, held
+from tests.stories.test_sync_windows import FREEZE, ending, held, windows
 from workers.celery_app import make
 
 pytestmark = pytest.mark.cluster
@@ -87,10 +87,12 @@ def test_work_is_left_to_who_is_at_it_and_taken_over_when_he_dies(
 def test_a_freeze_lasts_as_long_as_it_was_to_last(
     ship: Ship, git_repo: Repository, namespace: str, skews: None
 ) -> None:
-    window, until_then = ending(8)
-    project(ship, f"p-{namespace}", syncWindows=[window])
+    project(ship, f"p-{namespace}", syncWindows=[FREEZE])
     commit = git_repo.commit({"a.yaml": configmap("a", v="1")})
     ship.create_app("frozen", git_repo, namespace, spec={"project": f"p-{namespace}"})
+    held(ship, "frozen")
+    window, until_then = ending(20)  # all is up by now, however slow the machine
+    windows(ship, f"p-{namespace}", window)
     held(ship, "frozen", until_then)
     ship.synced("frozen", commit)
     created = ship.configmap(namespace, "a")["metadata"]["creationTimestamp"]
