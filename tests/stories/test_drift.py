@@ -22,6 +22,24 @@ def edit(ship: Ship, namespace: str, name: str, data: Any, kind: str = "configma
     )
 
 
+def done(ship: Ship, name: str, **wanted: str) -> None:
+    """Waits until that is what was done about the newest drift of each object: it is kept after the app's
+    status is written."""
+
+    def look() -> bool:
+        return {one["name"]: one["done"] for one in reversed(drifts(ship, name))} == wanted
+
+    until(f"the drifts of {name} to be {wanted}", look)
+
+
+def put_back(ship: Ship, app: str, *, times: int) -> None:
+    """As after so many rounds: whoever remembers them is no process."""
+    with ship.redis() as client:
+        (key,) = client.keys(f"mooring:drifts:putback:*_{app}")
+        (name,) = client.hkeys(key)
+        client.hset(key, name, json.dumps([times, json.loads(client.hget(key, name))[1]]))
+
+
 def drifts(ship: Ship, name: str) -> Any:
     """The newest first."""
     shown = ship.mooring("app", "drift", name, "-o", "json")
@@ -88,6 +106,7 @@ def test_who_has_changed_what_and_when_is_told_and_what_was_done(
     ship.synced("told", commit)
     ship.unsaid("told", "meddler")
     began = ship.app("told")["status"]["operationState"]["startedAt"]
+    done(ship, "told", a="healed", b="healed", s="healed")
     assert {(one["done"], one["why"]) for one in drifts(ship, "told")} == {
         ("healed", f"put back by the sync that began at {began}")
     }
@@ -110,11 +129,7 @@ def test_whoever_sets_it_again_and_again_is_named_and_waited_for_but_a_commit_is
         ship.reconcile("fought")
         assert data() == "1"
 
-    # As after many more of these: whoever remembers them is no process.
-    with ship.redis() as client:
-        (key,) = client.keys("mooring:drifts:putback:*_fought")
-        (name,) = client.hkeys(key)
-        client.hset(key, name, json.dumps([12, json.loads(client.hget(key, name))[1]]))
+    put_back(ship, "fought", times=12)
     edit(ship, namespace, "a", {"v": "theirs"})
     ship.reconcile("fought")
     ship.condition("fought", "contested with meddler (as it calls itself): data.v changed again each time")
@@ -134,7 +149,7 @@ def test_whoever_sets_it_again_and_again_is_named_and_waited_for_but_a_commit_is
     ship.deliver(git_repo, second := git_repo.commit({"a.yaml": configmap("a", v="2")}))
     ship.synced("fought", second)
     assert data() == "2"
-    assert {one["name"]: one["done"] for one in drifts(ship, "fought")} == {"a": "healed", "b": "healed"}
+    done(ship, "fought", a="healed", b="healed")
 
 
 def test_what_was_waited_for_is_put_back_when_its_time_has_come(
@@ -145,12 +160,17 @@ def test_what_was_waited_for_is_put_back_when_its_time_has_come(
     ship.synced("patient", commit)
     ship.quiet()
     ship.reconcile("patient")
-    for _ in range(4):  # the last of them waits two seconds
-        edit(ship, namespace, "a", {"v": "theirs"})
-        ship.reconcile("patient")
+    edit(ship, namespace, "a", {"v": "theirs"})
+    ship.reconcile("patient")
+    assert ship.configmap(namespace, "a")["data"]["v"] == "1"
+    put_back(ship, "patient", times=6)  # the next one waits for 16 seconds
+    edit(ship, namespace, "a", {"v": "theirs"})
+    ship.reconcile("patient")
+    assert ship.configmap(namespace, "a")["data"]["v"] == "theirs"
 
     until("what had to wait", lambda: ship.configmap(namespace, "a")["data"]["v"] == "1")
     ship.synced("patient", commit)
+    done(ship, "patient", a="healed")
     (contested, *_) = drifts(ship, "patient")
     assert (contested["done"], contested["times"]) == ("healed", 2)
 
