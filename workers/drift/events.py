@@ -50,6 +50,11 @@ def found(log: Log, seen: Iterable[Found], now: float) -> tuple[Log, tuple[Drift
         before = drifts.get(one.key)
         if before is not None and before.open and one.done is Done.IGNORED:
             continue  # what else had drifted is over: that is told first
+        if one.done is Done.IGNORED:
+            told = _ignored(kept, one)
+            if told is not None and told.changes == one.changes[:_CHANGES]:
+                continue  # there is nothing to write
+            before = told or before
         same = before is not None and (before.open or _again(before, one))
         if before is not None and same:
             after = _seen_again(before, one, now)
@@ -110,10 +115,18 @@ def _how(
 
 def _again(before: Drift, one: Found) -> bool:
     """Whether what is over has come again, and is to be told as one."""
-    if before.done is Done.IGNORED and one.done is Done.IGNORED:
-        fields = [change.field for change in one.changes[:_CHANGES]]
-        return [change.field for change in before.changes] == fields
+    if one.done is Done.IGNORED:
+        return before.done is Done.IGNORED and _fields(before.changes) == _fields(one.changes)
     return one.again and before.done is Done.HEALED
+
+
+def _ignored(kept: Iterable[Drift], one: Found) -> Drift | None:
+    """What was told of the same fields of the object, whichever others have come in between."""
+    return next((before for before in kept if before.key == one.key and _again(before, one)), None)
+
+
+def _fields(changes: Sequence[Change]) -> list[str]:
+    return [change.field for change in changes[:_CHANGES]]
 
 
 def _seen_again(before: Drift, one: Found, now: float) -> Drift:
@@ -137,8 +150,8 @@ def _is_news(before: Drift, after: Drift) -> bool:
 
 
 def _bounded(drifts: Sequence[Drift]) -> tuple[Drift, ...]:
-    """As many as are kept, the newest first; what is not over goes last."""
+    """As many as are kept, the newest first; what is left to others goes first, what is not over last."""
     newest = sorted(drifts, key=lambda one: (one.last, one.seen, one.key), reverse=True)
-    kept = sorted(newest, key=lambda one: not one.open)[:MOST]
+    kept = sorted(newest, key=lambda one: (not one.open, one.done is Done.IGNORED))[:MOST]
     ids = set(map(id, kept))
     return tuple(one for one in newest if id(one) in ids)

@@ -84,6 +84,29 @@ def test_what_is_ignored_is_over_at_once_and_told_once_for_the_same_fields() -> 
     assert (len(log.drifts), len(news)) == (2, 1)
 
 
+def test_fields_that_others_set_in_turn_are_told_once_each_and_written_where_they_have_changed() -> None:
+    def ignored(field: str, value: str = "2") -> Found:
+        return seen(done=Done.IGNORED, changes=(Change(field, "1", value),))
+
+    log = Log()
+    for now, field in enumerate(("data.v", "data.w") * 3, 1):
+        log, news = found(log, [ignored(field)], float(now))
+        assert len(news) == (now <= 2)
+    assert len(log.drifts) == 2
+    assert found(log, [ignored("data.v")], 99.0) == (log, ())
+    log, news = found(log, [ignored("data.v", "3")], 99.0)
+    assert (log.drifts[0].changes[0].found, log.drifts[0].last, news) == ("3", 99.0, ())
+
+
+def test_what_is_left_to_others_takes_no_room_from_what_has_drifted() -> None:
+    log, _ = found(Log(), [seen()], 10.0)
+    log, _ = settled(log, {A: True}, (A,), "a sync", 11.0)
+    others = [ObjectKey("", "ConfigMap", "shop", f"c{n}") for n in range(MOST)]
+    log, _ = found(log, [seen(key, Done.IGNORED) for key in others], 20.0)
+    assert len(log.drifts) == MOST
+    assert log.of(A) is not None
+
+
 def test_of_many_at_once_as_many_are_kept_as_there_is_room_for_and_always_the_same() -> None:
     many = [seen(ObjectKey("", "ConfigMap", "shop", f"c{n}")) for n in range(MOST + 20)]
     log, news = found(Log(), many, 10.0)
