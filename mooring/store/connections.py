@@ -26,7 +26,8 @@ class Connection:
     """What came of the last try, at `at`: `version` is the server's, `message` why it failed.
 
     `secret` is the version of the Secret that was tried: another one is tried at once. A failed one is not
-    tried again before `until`; `failures` were in a row. Times are in seconds since the epoch.
+    tried again before `until`; `failures` were in a row, and count until then where it is back. Times are in
+    seconds since the epoch.
     """
 
     status: Literal["Successful", "Failed"]
@@ -71,6 +72,10 @@ class Connections:
     def only_me(self, cluster: ClusterRef, seconds: float) -> bool:
         """Whether the caller, and nobody else for that time, is to try one that failed."""
         return bool(self._redis.set(f"{CLUSTERS}:asked:{cluster}", b"", nx=True, px=int(seconds * 1000)))
+
+    def anybody(self, cluster: ClusterRef) -> None:
+        """The try of `only_me` is over."""
+        self._redis.delete(f"{CLUSTERS}:asked:{cluster}")
 
 
 def _read(value: bytes | None) -> Connection | None:

@@ -76,6 +76,13 @@ class Link(Transport):
         self._closed_until = 0.0
         return version
 
+    def _answers(self) -> bool:
+        """Whether the server is there, whatever has become of a request."""
+        try:
+            return bool(self.version())
+        except MooringError:
+            return False
+
     def request(
         self,
         method: str,
@@ -108,6 +115,9 @@ class Link(Transport):
             known = isinstance(error, Unreachable | Untrusted)
             if not known and isinstance(error, ClusterRefused) and error.code != 401:
                 raise
+            if isinstance(error, Unreachable) and self._answers():
+                # One request that takes too long is no outage: nobody else's is delayed by it.
+                raise ClusterUnavailable(f"cluster {self._of.title}: {error}") from error
             wait = self._fell(self._of, error)
             self._why = f"cluster {self._of.title}: {error}"
             self._closed_until = monotonic() + wait

@@ -23,6 +23,7 @@ from workers.clusters.secret import ClusterSecret
 _log = logging.getLogger(__name__)
 FRESH_S: Final = 2.0  # as long an answer says that a cluster is there
 LEAST_S, MOST_S = 2.0, 30.0  # until one that failed is asked again
+WELL_S: Final = 60.0  # until one that is back is taken for well, and its failures are forgotten
 _ASKING_S: Final = 10.0  # longer than it takes to find out
 
 
@@ -101,6 +102,10 @@ class Clusters:
                 raise _away(found, known, known.until - now)
             if not self._connections.only_me(ref, _ASKING_S):
                 raise _away(found, known, LEAST_S)
+            try:
+                return self._asked(found, known)
+            finally:
+                self._connections.anybody(ref)
         return self._asked(found, known)
 
     def _asked(self, found: ClusterSecret, known: Connection | None) -> Reached:
@@ -113,7 +118,13 @@ class Clusters:
             wait = self.fell(found, error)
             raise ClusterUnavailable(_told(found, str(error)), after=wait) from error
         now = self._clock()
-        self._connections.put(ref, Connection(SUCCESSFUL, found.title, found.version, now, version))
+        failures, until = 0, 0.0
+        if known is not None and known.status == FAILED:
+            failures, until = known.failures, now + WELL_S
+        elif known is not None and now < known.until:
+            failures, until = known.failures, known.until
+        well = Connection(SUCCESSFUL, found.title, found.version, now, version, "", failures, until)
+        self._connections.put(ref, well)
         if known is not None and known.status == FAILED:
             _log.info("cluster %s is back: Kubernetes %s", found.title, version)
             self._have_asked(ref, now)
@@ -152,10 +163,11 @@ class Clusters:
         ref, now = ClusterRef(found.server), self._clock()
         known = self._connections.of(ref)
         failures = 0
-        if known is not None and known.status == FAILED and known.secret == found.version:
-            if now < known.until:  # somebody has just said so
+        if known is not None and known.secret == found.version:
+            if known.status == FAILED and now < known.until:  # somebody has just said so
                 return known.until - now
-            failures = known.failures
+            if known.status == FAILED or now < known.until:
+                failures = known.failures
         wait = min(LEAST_S * 2.0 ** min(failures, 16), MOST_S)
         after = Connection(FAILED, found.title, found.version, now, "", str(error), failures + 1, now + wait)
         self._connections.put(ref, after)

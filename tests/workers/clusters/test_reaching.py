@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ from mooring.model.project import Cluster as Named
 from mooring.model.spec import Destination
 from mooring.store.connections import CLUSTERS, Connections
 from workers.cluster.api import NAMESPACE
+from workers.cluster.identity import MOORING
 from workers.clusters.named import cluster_of
-from workers.clusters.registry import LEAST_S, Clusters
+from workers.clusters.registry import LEAST_S, WELL_S, Clusters
 from workers.clusters.secret import ClusterSecret, read
 from workers.gauges import Installation
 
@@ -187,10 +188,60 @@ def test_a_client_certificate_opens_a_cluster_and_is_never_on_disk(
     assert list(tmp_path.iterdir()) == []
 
 
+CLOSING = threading.Event()
+
+
+def test_one_request_that_takes_too_long_is_no_outage(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    context, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.setattr("workers.clusters.link.READS_S", 0.2)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Versions) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{server.server_port}"
+        fleet.put(url, {"tlsClientConfig": {"caData": b64(authority.cert_pem.bytes().decode())}})
+        reached = fleet.clusters.reach(Destination(name="prod"))
+        assert reached is not None
+        with pytest.raises(ClusterUnavailable, match="did not answer"):
+            reached.transport.request("GET", "/api/v1/slow", identity=MOORING)
+        known = fleet.connections.of(ClusterRef(url))
+        assert known is not None and known.status == "Successful" and fleet.asked == []
+        CLOSING.set()
+        assert reached.transport.request("GET", "/api/v1/slow", identity=MOORING).status == 200
+        server.shutdown()
+
+
+def test_one_that_is_away_is_asked_each_time_it_is_due_and_more_seldom_where_it_comes_and_goes(
+    fleet: Fleet, cluster: Cluster
+) -> None:
+    def fails() -> int:
+        prod(fleet)
+        known = fleet.connections.of(ClusterRef(url))
+        assert known is not None
+        fleet.now = known.until
+        return known.failures
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"https://127.0.0.1:{server.getsockname()[1]}"
+    fleet.put(url, {})
+    assert [fails(), fails(), fails()] == [1, 2, 3]
+
+    ref = ClusterRef(cluster.server)
+    fleet.put(ref, {"bearerToken": cluster.token, "tlsClientConfig": trusted(cluster)})
+    (found,) = fleet.secrets
+    for well, wait in ((0.0, LEAST_S), (WELL_S / 2, 2 * LEAST_S), (WELL_S + 1, LEAST_S)):
+        fleet.now += well
+        assert fleet.clusters.fell(found, ClusterUnavailable("gone fishing")) == wait
+        fleet.now += wait
+        assert fleet.clusters.reach(Destination(name="prod"))
+
+
 class _Versions(BaseHTTPRequestHandler):
     """An API server as far as anybody asks whether it is there."""
 
     def do_GET(self) -> None:
+        if self.path != "/version":
+            CLOSING.wait(10)
         body = b'{"gitVersion": "v1.30.0"}'
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
