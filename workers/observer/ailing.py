@@ -6,7 +6,7 @@ wrong may come right: neither is an edit, and the status of its app is to follow
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Set
 from typing import Final
 
 from mooring.keys import AppKey, ObjectKey
@@ -50,6 +50,11 @@ class Ailing:
         """There is none of that name any more, or it is being deleted."""
         self._shown.pop(app, None)
         self.forget(app)
+
+    def keep_only(self, apps: Set[AppKey]) -> None:
+        """All others are gone, or being deleted: their end was not heard."""
+        for app in (self._shown.keys() | self._open.keys()) - apps:
+            self.gone(app)
 
     def note(self, app: AppKey, objects: Iterable[Seen], now: float) -> None:
         """These of its objects, of kinds that have a health, are otherwise than they were."""

@@ -166,6 +166,7 @@ class Observer:
                     self._note(key, None)
                 for live in objects:
                     self._read(Changed(live))
+                self._ailing.keep_only(self._there)
             case Changed() | Gone():
                 self._read(change)
 

@@ -68,3 +68,15 @@ def test_what_comes_and_goes_is_told_less_and_less_often() -> None:
         ailing.note(SHOP, [at("a", "Progressing", second)], NOW + second)
         told += SHOP in ailing.due(NOW + second) and ailing.told(SHOP, NOW + second)
     assert 2 <= told <= 9  # of 300
+
+
+def test_of_an_app_that_went_unheard_nothing_is_told_or_kept() -> None:
+    ailing = Ailing(180.0)
+    ailing.read(app(resource("a", "Degraded"), health="Degraded"), (), nothing, NOW)
+    ailing.note(SHOP, [at("a", "Healthy")], NOW)
+    ailing.keep_only({SHOP})
+    assert SHOP in ailing.due(NOW + 1)
+    ailing.keep_only(set())
+    assert not ailing.due(NOW + 60)
+    ailing.note(SHOP, [at("a", "Healthy")], NOW)  # of a new one of that name
+    assert not woken(ailing, NOW + 60)
