@@ -10,7 +10,7 @@ import logging
 import math
 import queue
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -33,7 +33,7 @@ from workers.observer.ailing import Ailing
 from workers.observer.awaits import Awaits, Seen, awaits, judged, news, worked_on
 from workers.observer.managed import Managed
 from workers.observer.projects import Projects
-from workers.observer.watches import Heard, Place
+from workers.observer.watches import Heard, Place, Watch
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 1000  # changes that a watch may be ahead of the loop
@@ -68,7 +68,7 @@ class Observer:
         self._home = Place(self._records.group, self._records.kind, selector, namespace)
         self._turns = turns
         self._send = send
-        self._changes: queue.Queue[tuple[Place, Heard]] = queue.Queue(_BACKLOG)
+        self._changes: queue.Queue[tuple[Place, Heard, Watch]] = queue.Queue(_BACKLOG)
         self._managed = Managed(api, namespace, self._tell, BUILT_IN, proofs, ours, turns, pace_s)
         self._watches = self._managed.watches
         self._ailing = Ailing(pace_s)
@@ -104,8 +104,7 @@ class Observer:
             except queue.Empty:
                 found = []
             self._ask_who_judges()
-            for place, heard in found:
-                self._hear(place, heard)
+            self._hear_all(found)
             self._watch_projects()
             self._place_watches()
             try:
@@ -134,8 +133,13 @@ class Observer:
             self._open |= self._apps.keys()
 
     # --- what is heard ------------------------------------------------------------------------------
-    def _tell(self, place: Place, heard: Heard) -> None:
-        self._changes.put((place, heard))
+    def _tell(self, place: Place, heard: Heard, of: Watch) -> None:
+        self._changes.put((place, heard, of))
+
+    def _hear_all(self, found: Iterable[tuple[Place, Heard, Watch]]) -> None:
+        for place, heard, of in found:
+            if not of.ends.is_set():  # the place may be another watch's by now, which lists all anew
+                self._hear(place, heard)
 
     def _hear(self, place: Place, heard: Heard) -> None:
         if place == _PROJECTS:

@@ -58,7 +58,6 @@ class News:
 
 NOTHING: Final = News()
 Heard = Change | Sights | Exception
-Tell = Callable[[Place, Heard], None]
 
 
 @dataclass(slots=True)
@@ -71,9 +70,13 @@ class Watch:
     objects: dict[ObjectKey, Seen] = field(default_factory=dict)
 
 
+Tell = Callable[[Place, Heard, Watch], None]
+
+
 class Watches:
     """Those of the cluster of `api`. `tell` is called by their threads with all that they hear: what came as
-    `Sights` goes to `hear`, by the one thread that calls the other methods. `home` has the inventories."""
+    `Sights` goes to `hear`, by the one thread that calls the other methods, unless the watch has been ended
+    since: its place may be another's. `home` has the inventories."""
 
     def __init__(self, api: Api, tell: Tell, judge: Judge, home: str) -> None:
         self._api = api
@@ -176,10 +179,9 @@ class Watches:
                 for change in changes:
                     if running.ends.is_set():
                         return
-                    self._tell(place, change if whole else sights(change, judge))
+                    self._tell(place, change if whole else sights(change, judge), running)
             except Exception as error:
-                if not running.ends.is_set():  # the place may be another watch's by now
-                    self._tell(place, error)
+                self._tell(place, error, running)
 
         threading.Thread(target=listen, daemon=True, name=f"watch {place.kind}").start()
 

@@ -53,6 +53,22 @@ def edited(applyset: str) -> Live:
     return Live.read(CONFIG_MAP, {"metadata": metadata}, metadata_only=True)
 
 
+def test_what_an_ended_watch_has_told_is_not_taken_for_what_the_next_one_of_its_place_tells() -> None:
+    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org")))
+    none = cast("Any", None)
+    applications = HomeApplications(api, "home")
+    observer = Observer(api, applications, "home", none, none, none, none, none, 180.0)
+    watches, place = observer._watches, Place("", "ConfigMap", APPLYSET_PART_OF)
+    watches.begin(place, iter((Changed(edited("ours")),)))
+    told = observer._changes.get(timeout=60)
+    watches.drop(place)
+    watches.begin(place, iter(()))
+    observer._hear_all([told])
+    running = watches.get(place)
+    assert running
+    assert not running.objects
+
+
 @pytest.mark.parametrize("installation", [OURS, "hgfedcba"])
 @pytest.mark.parametrize("app_first", [True, False])
 def test_an_app_is_here_by_whatever_name_a_secret_gives_this_cluster_if_its_inventory_is(

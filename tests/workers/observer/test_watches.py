@@ -47,7 +47,9 @@ class Told:
         self._heard: queue.SimpleQueue[tuple[Place, Heard]] = queue.SimpleQueue()
         self._changes: queue.SimpleQueue[Change | Exception] = queue.SimpleQueue()
         no_api = cast("Api", None)  # no watch of its own is begun
-        self.watches = Watches(no_api, lambda place, heard: self._heard.put((place, heard)), BUILT_IN, "home")
+        self.watches = Watches(
+            no_api, lambda place, heard, _: self._heard.put((place, heard)), BUILT_IN, "home"
+        )
         self.watches.begin(PLACE, self._given())
 
     def _given(self) -> Iterator[Change]:
@@ -182,6 +184,6 @@ def test_of_secrets_and_config_maps_metadata_alone_is_asked_for_whatever_has_a_c
     transport = Accepts(lambda: Configuration(host="https://home.example.org"))
     api = Api(ClusterRef("https://home.example.org"), transport, cast("Any", discovery), Identity())
     heard: queue.SimpleQueue[Heard] = queue.SimpleQueue()
-    watches = Watches(api, lambda _place, said: heard.put(said), OfAll(), "home")
+    watches = Watches(api, lambda _place, said, _watch: heard.put(said), OfAll(), "home")
     assert watches.need(Place("", kind, APPLYSET_PART_OF))
     assert ("PartialObjectMetadata" in str(heard.get(timeout=60))) == bare
