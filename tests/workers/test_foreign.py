@@ -7,11 +7,13 @@ import secrets
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from mooring.errors import ClusterUnavailable
 from mooring.keys import AppKey
 from mooring.model.spec import IgnoreDifference
 from mooring.settings import Settings
@@ -69,7 +71,12 @@ def told(app: App, kind: Kind, name: str) -> dict[str, str]:
 
 
 def compared(app: App, *bodies: dict[str, Any]) -> Compared:
-    return compare(app.plans(*bodies), app.api, app.executor, lambda _: "")
+    """As a worker has it, who looks again later where an object is in the midst of a rollout."""
+    for _ in range(60):
+        with suppress(ClusterUnavailable):
+            return compare(app.plans(*bodies), app.api, app.executor, lambda _: "")
+        time.sleep(0.5)
+    raise AssertionError("the objects keep changing")
 
 
 def outcome(app: App, *bodies: dict[str, Any]) -> Outcome:
