@@ -44,8 +44,7 @@ class Compared:
     """Every desired object, what differs, and proofs for those that were found equal by a dry-run; `foreign`
     are the fields that others have set, of the objects where that is drift. `taken` are equal, but others
     have taken fields of theirs (workers/removed.py): a sync has those to take back, so nothing proves them.
-    `ignored` is what differs of equal objects, and is left
-    to others."""
+    `ignored` is what differs of equal objects, and is left to others."""
 
     seen: tuple[Seen, ...]
     differences: tuple[Difference, ...]

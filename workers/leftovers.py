@@ -26,12 +26,12 @@ def let_go(engine: Engine, listing: Listing) -> None:
     """
     if any(one.key is None for one in listing.broken):
         return
-    sweep(engine, listing)
+    there = {app.key for app in listing.apps} | {one.key for one in listing.broken}
+    sweep(engine, there)
     try:
         engine.clusters.tidy()
     except MooringError as error:
         _log.warning("how clusters were that are gone stays known: %s", error)
-    there = {app.key for app in listing.apps} | {one.key for one in listing.broken}
 
     def gone(key: AppKey, cluster: ClusterRef) -> bool:
         return key not in there and not _there(engine, key) and not _has_inventory(engine, key, cluster)

@@ -14,11 +14,11 @@ from dataclasses import dataclass, replace
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.model.application import Application
-from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, HOOKS
+from mooring.names import APPLYSET_PART_OF, HOOKS
 from mooring.store.proofs import Proof
 from workers import report, tell
+from workers.applyset import store as inventories
 from workers.applyset.parent import Parent
-from workers.applyset.store import CONFIG_MAP
 from workers.apps.patches import overdue
 from workers.basis import basis, ground
 from workers.cluster.kinds import Kind
@@ -106,12 +106,7 @@ def _proved(engine: Engine, apps: Sequence[Application]) -> frozenset[AppKey]:
 
 def _candidates(engine: Engine, apps: Sequence[Application]) -> list[_Candidate]:
     on, find = ground(engine), engine.api.discovery.find
-    parents = {
-        live.key.name: live
-        for live in engine.own.list(
-            CONFIG_MAP, engine.settings.namespace, APPLYSET_ID, metadata_only=True, cached=True
-        )
-    }
+    parents = {live.key.name: live for live in inventories.listed(engine.own, engine.settings.namespace)}
     found: list[_Candidate] = []
     bases = engine.proofs.bases(engine.api.cluster)
     for app in apps:

@@ -24,6 +24,7 @@ from workers.cluster.api import NAMESPACE
 from workers.cluster.kinds import Kind
 from workers.clusters import there
 from workers.engine import Engine, start
+from workers.reconcile import unproved
 
 CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
 _RUN: Final[Mapping[str, Callable[..., None]]] = {
@@ -96,6 +97,11 @@ class Skiff:
         found = cast("list[tuple[bytes, float]]", self.engine.redis.zrange(DUE, 0, 0, withscores=True))
         return found[0][1] if found else None
 
+    def unproved(self) -> set[str]:
+        """Whom a reconciliation would look at."""
+        apps = self.engine.applications.list().apps
+        return {key.name for key in unproved(self.engine, apps)}
+
     # --- what people do ---------------------------------------------------------------------------
     def create_app(self, name: str, spec: Mapping[str, Any]) -> None:
         home = self._settings.namespace
@@ -106,6 +112,17 @@ class Skiff:
             "spec": {"project": "default", **spec},
         }
         self.engine.api.create(APPLICATION, body)
+
+    def create_healing_app(self, name: str, repo_url: str, namespace: str) -> None:
+        """One of the directory of its name, deployed to `namespace` and healed by itself."""
+        self.create_app(
+            name,
+            {
+                "source": {"repoURL": repo_url, "path": name, "targetRevision": "main"},
+                "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
+                "syncPolicy": {"automated": {"selfHeal": True}},
+            },
+        )
 
     def patch_app(self, name: str, patch: Mapping[str, Any]) -> None:
         self.engine.api.patch(APPLICATION, self._settings.namespace, name, dict(patch))

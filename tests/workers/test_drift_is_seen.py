@@ -32,7 +32,6 @@ from workers import pipeline
 from workers.cluster.kinds import Kind
 from workers.cluster.live import comparable
 from workers.proof import ROLLOUT
-from workers.reconcile import unproved
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
 
@@ -155,21 +154,9 @@ class Fleet:
             self.hands[name] = Hand(self, name, json.loads(text))
         self.repo.commit(files)
         for name in STORIES:
-            skiff.create_app(
-                name,
-                {
-                    "source": {"repoURL": self.repo.url, "path": name, "targetRevision": "main"},
-                    "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
-                    "syncPolicy": {"automated": {"selfHeal": True}},
-                },
-            )
+            skiff.create_healing_app(name, self.repo.url, namespace)
         skiff.settle()
         self.quiet()
-
-    def unproved(self) -> set[str]:
-        """Whom a reconciliation would look at."""
-        engine = self.skiff.engine
-        return {key.name for key in unproved(engine, engine.applications.list().apps)}
 
     def reconcile(self) -> None:
         pipeline.reconcile(self.skiff.engine, "", "reconcile")
@@ -181,7 +168,7 @@ class Fleet:
         def proved() -> bool:
             self.reconcile()
             apps = self.skiff.engine.applications.list().apps
-            return not self.unproved() and all(app.status.health.status == "Healthy" for app in apps)
+            return not self.skiff.unproved() and all(app.status.health.status == "Healthy" for app in apps)
 
         until("all of it to be proved", proved)
 
@@ -492,7 +479,7 @@ def stays(fleet: Fleet, name: str) -> None:
     hand, begun = fleet.hands[name], fleet.operation(name)
     before, owned = hand.now(), hand.owned()
     fleet.lose_proof(name)
-    assert fleet.unproved() == {name}
+    assert fleet.skiff.unproved() == {name}
     fleet.reconcile()
     fleet.quiet()
     assert fleet.skiff.app(name).status.sync.status == "Synced"
@@ -513,7 +500,7 @@ def test_drift_is_seen_in_spite_of_what_hides_it_and_is_put_back_once(fleet: Fle
     if name in TAKEN:  # which explains the drift, but is no proof of its absence
         assert owned and hand.owned() != owned
     assert not holds(said(hand.now()), before)
-    assert fleet.unproved() == {name}
+    assert fleet.skiff.unproved() == {name}
     fleet.reconcile()
     fleet.quiet()
     assert holds(said(hand.now()), before)
@@ -544,7 +531,7 @@ def test_under_another_schema_an_object_is_looked_at_once_and_is_as_it_was(fleet
     spec["properties"]["sheets"] = {"type": "integer", "default": 2}
     patch = {"spec": {"versions": [version]}}
     devcluster.ask(fleet.cluster, path, patch, method="PATCH", content_type=MERGE)
-    until("the schema to be another", lambda: fleet.unproved() == {name})
+    until("the schema to be another", lambda: fleet.skiff.unproved() == {name})
     until("the default", lambda: fleet.hands[name].now()["spec"].get("sheets") == 2)
     fleet.quiet()
     assert fleet.operation(name) == begun
@@ -561,7 +548,7 @@ def test_what_others_took_and_gave_back_is_ours_again_and_is_told_of_when_it_lea
     changed_and_back(hand)
     hand.told()
     assert owned and hand.owned() != owned
-    assert fleet.unproved() == {name}
+    assert fleet.skiff.unproved() == {name}
     fleet.reconcile()
     assert hand.owned() == owned
     assert fleet.skiff.app(name).status.sync.status == "Synced"

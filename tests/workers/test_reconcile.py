@@ -40,21 +40,9 @@ class Fleet:
         self.namespaces = {name: f"test-{name}-{secrets.token_hex(4)}" for name in NAMES}
         for name, namespace in self.namespaces.items():
             skiff.create_namespace(namespace)
-            skiff.create_app(
-                name,
-                {
-                    "source": {"repoURL": self.repo.url, "path": name, "targetRevision": "main"},
-                    "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
-                    "syncPolicy": {"automated": {"selfHeal": True}},
-                },
-            )
+            skiff.create_healing_app(name, self.repo.url, namespace)
         skiff.settle()
         self.reconciled()
-
-    def unproved(self) -> set[str]:
-        """Whom a reconciliation would look at."""
-        engine = self.skiff.engine
-        return {key.name for key in unproved(engine, engine.applications.list().apps)}
 
     def reconciled(self) -> int:
         """Reconcile; the requests that it took."""
@@ -85,7 +73,7 @@ def fleet(skiff_settings: Settings, namespace: str, git_server: GitServer) -> It
 
 
 def test_where_nothing_has_changed_one_list_a_kind_is_all_and_nobody_is_looked_at(fleet: Fleet) -> None:
-    assert fleet.unproved() == set()
+    assert fleet.skiff.unproved() == set()
     # Applications, inventories, two kinds; inventories and renders of apps that are gone.
     assert fleet.reconciled() <= 6
     assert fleet.skiff.app("one").status.sync.status == "Synced"
@@ -199,7 +187,7 @@ def test_whoever_lacks_proof_is_looked_at_and_nobody_else(
     fleet: Fleet, change: Callable[[Fleet], None]
 ) -> None:
     change(fleet)
-    assert fleet.unproved() == {"one"}
+    assert fleet.skiff.unproved() == {"one"}
 
 
 def test_what_looks_at_all_rest_on_has_all_looked_at(fleet: Fleet) -> None:
@@ -228,8 +216,8 @@ def test_a_push_that_changes_nothing_for_an_app_takes_no_proof_from_it(fleet: Fl
     fleet.skiff.settle()
     assert fleet.skiff.app("one").status.sync.revision == second
     assert fleet.skiff.config_maps(fleet.namespaces["two"]) == {"a": "2"}
-    assert "one" not in fleet.unproved()
-    assert "three" not in fleet.unproved()
+    assert "one" not in fleet.skiff.unproved()
+    assert "three" not in fleet.skiff.unproved()
 
 
 def test_of_lost_records_each_object_is_tried_once_and_proved_again(fleet: Fleet) -> None:
@@ -237,10 +225,10 @@ def test_of_lost_records_each_object_is_tried_once_and_proved_again(fleet: Fleet
     engine.redis.flushdb()
     count = engine.api.transport.count
     before = count["PATCH"]
-    assert fleet.unproved() == set(NAMES)
+    assert fleet.skiff.unproved() == set(NAMES)
     fleet.reconciled()
     assert count["PATCH"] - before == 2 * len(NAMES)  # and no status is written
-    assert fleet.unproved() == set()
+    assert fleet.skiff.unproved() == set()
 
 
 def test_what_is_written_by_another_service_account_is_looked_at_anew(fleet: Fleet) -> None:
@@ -267,15 +255,16 @@ def test_what_is_written_by_another_service_account_is_looked_at_anew(fleet: Fle
         },
     )
     skiff.engine.api.create(CONFIG_MAP, config)
-    until("the first account to be known", lambda: fleet.unproved() == set(NAMES))
-    until("its rights to be known", lambda: fleet.reconciled() and not fleet.unproved())
+    until("the first account to be known", lambda: fleet.skiff.unproved() == set(NAMES))
+    until("its rights to be known", lambda: fleet.reconciled() and not fleet.skiff.unproved())
 
     entries[0]["defaultServiceAccount"] = "another"
     patch = {"spec": {"destinationServiceAccounts": entries}}
     skiff.engine.api.patch(PROJECT, fleet.home, "default", patch)
-    until("the other account to be known", lambda: fleet.unproved() == set(NAMES))  # they share a project
+    # They share a project.
+    until("the other account to be known", lambda: fleet.skiff.unproved() == set(NAMES))
     fleet.reconciled()
-    assert fleet.unproved() == set()
+    assert fleet.skiff.unproved() == set()
     proofs = skiff.engine.proofs.load(skiff.engine.api.cluster, AppKey(fleet.home, "one"))
     user = f"system:serviceaccount:{fleet.namespaces['one']}:another"
     assert [proof.schema.partition(" by ")[2] for proof in proofs.values()] == [user, user]
@@ -295,4 +284,4 @@ def test_what_was_drifted_is_healed_by_the_reconciliation_and_proved_again_by_th
     fleet.skiff.settle()
     assert fleet.skiff.config_maps(fleet.namespaces["one"]) == {"a": "1"}
     fleet.reconciled()
-    assert fleet.unproved() == set()
+    assert fleet.skiff.unproved() == set()

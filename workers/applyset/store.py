@@ -7,6 +7,7 @@ from typing import Final
 
 from mooring.errors import Conflict
 from mooring.keys import AppKey, ObjectKey
+from mooring.names import APPLYSET_ID
 from workers.applyset import parent as parents
 from workers.applyset.inventory import Entry, Inventory, Place
 from workers.applyset.parent import Parent
@@ -27,6 +28,11 @@ def read(api: Api, namespace: str, app: AppKey, installation: Installation) -> P
     Raises Refused when there is one that is not ours or cannot be understood.
     """
     return _read(api, Parent(app, installation.id, namespace))
+
+
+def listed(api: Api, namespace: str) -> tuple[Live, ...]:
+    """All parents in `namespace`, whosever they are, as the server's cache has them: metadata alone."""
+    return api.list(CONFIG_MAP, namespace, APPLYSET_ID, metadata_only=True, cached=True)
 
 
 def grow(api: Api, parent: Parent, entries: Mapping[ObjectKey, Entry], hooks: Iterable[Place] = ()) -> Parent:

@@ -12,11 +12,10 @@ from collections.abc import Collection
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey
 from mooring.model.finalizers import obeyed
-from mooring.names import APPLYSET_ID, HOOKS
+from mooring.names import HOOKS
 from mooring.text import few
 from workers.applyset import store as parents
 from workers.applyset.parent import app_of
-from workers.apps.store import Listing
 from workers.clusters.there import elsewhere
 from workers.desired import Stamp
 from workers.engine import Engine
@@ -55,10 +54,9 @@ def leave(engine: Engine, key: AppKey) -> None:
         )
 
 
-def sweep(engine: Engine, listing: Listing) -> None:
-    """`leave` for all that are gone, as `listing`, a complete one, has it: who should have done it may have
-    died, or nobody was there when they went. Never raises for the cluster."""
-    there = {app.key for app in listing.apps} | {one.key for one in listing.broken}
+def sweep(engine: Engine, there: Collection[AppKey | None]) -> None:
+    """`leave` for all that are gone: all but `there`. Who should have done it may have died, or nobody was
+    there when they went. Never raises for the cluster."""
     _sweep(engine, there)
     try:
         for one in elsewhere(engine):
@@ -70,9 +68,7 @@ def sweep(engine: Engine, listing: Listing) -> None:
 
 def _sweep(engine: Engine, there: Collection[AppKey | None]) -> None:
     try:
-        inventories = engine.api.list(
-            parents.CONFIG_MAP, engine.settings.namespace, APPLYSET_ID, metadata_only=True, cached=True
-        )
+        inventories = parents.listed(engine.api, engine.settings.namespace)
     except MooringError as error:
         _log.warning("hooks of applications that are gone are not looked for: %s", error)
         return
