@@ -26,6 +26,7 @@ ALL = ["create", "patch", "delete"]
 _RBAC = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}"
 _PROJECTS = APPS.replace("/applications", "/appprojects/{}")
 _FINALIZER = "resources-finalizer.argocd.argoproj.io"
+_GONE: dict[str, Any] = {"metadata": {}}
 
 
 @pytest.fixture(scope="module")
@@ -178,15 +179,12 @@ def test_however_an_object_is_written_and_ended_that_is_the_service_accounts(
     ship.synced("deft", ship.pushed(git_repo, files("2")))
     assert ship.configmap(namespace, "replaced")["data"] == {"v": "2"}
 
-    containers = [{"name": "main", "image": "example.com/web"}]
-    pod = {"spec": {"restartPolicy": "Never", "containers": containers}}
-    metadata = {"name": "endless", "annotations": {"argocd.argoproj.io/hook": "PreSync"}}
-    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": {"template": pod}}
-    ship.deliver(git_repo, git_repo.commit({"job.json": json.dumps(job), **files("3")}))
+    hook = {"job.yaml": job("endless", RUN, hook="PreSync")}
+    ship.deliver(git_repo, git_repo.commit({**hook, **files("3")}))
     path = f"/apis/batch/v1/namespaces/{namespace}/jobs/endless"
     until("the hook to run", lambda: ship.find(path))
     assert ship.mooring("app", "terminate-op", "deft").returncode == 0
-    until("nobody to wait for it", lambda: not (ship.find(path) or job)["metadata"].get("finalizers"))
+    until("nobody to wait for it", lambda: not (ship.find(path) or _GONE)["metadata"].get("finalizers"))
     ship.quiet()
 
     asked = [one for one in toll.asked[before:] if one.writes]

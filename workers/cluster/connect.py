@@ -5,11 +5,12 @@ Connect after a fork, once per process: connections and exec plugins' credential
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import yaml
@@ -21,8 +22,13 @@ from mooring.errors import ClusterRefused
 from mooring.keys import IN_CLUSTER, ClusterRef
 from workers.cluster.api import Api
 from workers.cluster.identity import MOORING, Identity
+from workers.cluster.in_memory import InMemory
 from workers.cluster.kinds import Discovery
 from workers.cluster.transport import Transport
+
+# Of a cluster and a user, either as a path or, with `-data` behind the name, as what is in the file.
+# https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+_FILES: Final = ("certificate-authority", "client-certificate", "client-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +137,8 @@ def _from_kubeconfig(paths: str, context: str | None) -> Callable[[], Configurat
         loader = _read(paths, context)
         configuration = Configuration()
         try:
+            # They are there as long as whoever may read them.
+            configuration.mooring_files = _kept_off_disk(loader)
             loader.load_and_set(configuration)
         except (ConfigException, OSError, ValueError, TypeError) as error:
             raise ClusterRefused(
@@ -144,6 +152,26 @@ def _from_kubeconfig(paths: str, context: str | None) -> Callable[[], Configurat
         return configuration
 
     return load
+
+
+def _kept_off_disk(loader: KubeConfigLoader) -> list[InMemory]:
+    """What the kubeconfig holds of certificates and keys, as files in memory that `loader` is told of.
+
+    The package itself writes them to temporary files, which a process that is killed leaves behind. So do
+    we where the system has no files in memory. Raises ValueError for what is not base64.
+    """
+    files: list[InMemory] = []
+    if not hasattr(os, "memfd_create"):
+        return files
+    for node in (loader._cluster, loader._user):
+        said = node.value if node else None
+        if not isinstance(said, dict):
+            continue
+        for name in _FILES:
+            if data := said.pop(f"{name}-data", None):
+                files.append(InMemory(base64.b64decode(data)))
+                said[name] = files[-1].path
+    return files
 
 
 def _from_pod() -> Configuration:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError
 from mooring.keys import ClusterRef
 from workers.cluster.api import Api
 from workers.cluster.identity import MOORING, Identity
+from workers.cluster.in_memory import InMemory
 from workers.cluster.kinds import Discovery
 from workers.cluster.transport import JSON, READ_TIMEOUT, Response, Transport, Unreachable, Untrusted
 from workers.clusters.exec import credential
@@ -139,7 +139,7 @@ def configuration(of: ClusterSecret, programs: Collection[str]) -> Callable[[], 
             found.proxy = access.proxy
         if header := _authorization(access):
             found.api_key["authorization"] = header
-        files = [_InMemory(text) if text else None for text in (access.ca, access.cert, access.key)]
+        files = [InMemory(text.encode()) if text else None for text in (access.ca, access.cert, access.key)]
         found.ssl_ca_cert, found.cert_file, found.key_file = (file.path if file else None for file in files)
         # They are there as long as whoever may read them.
         found.mooring_files = files
@@ -155,25 +155,3 @@ def _authorization(access: Access) -> str:
         pair = f"{access.username}:{access.password}".encode()
         return f"Basic {base64.b64encode(pair).decode()}"
     return ""
-
-
-class _InMemory:
-    """A file that has no name in any directory, and goes with the last who knows it."""
-
-    def __init__(self, text: str) -> None:
-        self._descriptor = -1
-        try:
-            # Closed in children that run other programs.
-            self._descriptor = os.memfd_create("mooring-credential")
-            with os.fdopen(os.dup(self._descriptor), "wb") as file:
-                file.write(text.encode())
-        except OSError as error:
-            raise ClusterRefused(f"a credential cannot be kept in memory: {error}") from error
-
-    @property
-    def path(self) -> str:
-        return f"/proc/self/fd/{self._descriptor}"
-
-    def __del__(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)

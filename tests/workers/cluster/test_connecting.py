@@ -67,6 +67,23 @@ def test_a_kubeconfig_leads_to_the_cluster(cluster: ControlPlane, monkeypatch: p
     assert connect().ref == connected.ref
 
 
+@pytest.mark.cluster
+def test_what_a_kubeconfig_holds_of_certificates_is_in_no_file(
+    changed: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is killed would leave it behind, keys and all."""
+
+    def say_where_it_is_from(config: dict[str, Any]) -> None:
+        pem = base64.b64decode(server(config)["certificate-authority-data"])
+        server(config)["certificate-authority-data"] = base64.b64encode(b"# Ours\n" + pem).decode()
+
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    assert connect(changed(say_where_it_is_from)).discovery.server_version
+    assert not list(temporary.iterdir())
+
+
 def test_what_is_wrong_with_a_kubeconfig_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("KUBECONFIG", raising=False)
