@@ -1,7 +1,8 @@
 """What an app's namespace holds that belongs to no application, where the app's project asks for it.
 
-The full reconciliation looks, for all apps at once, and leaves what it has found in Redis; whoever looks at
-an app counts there what the app's project does not ignore. Nothing is ever done to such an object.
+The full reconciliation looks, for all apps of a cluster at once, and leaves what it has found in Redis;
+whoever looks at an app counts there what the app's project does not ignore. Nothing is ever done to such an
+object.
 
 https://argo-cd.readthedocs.io/en/stable/user-guide/orphaned-resources/
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Final
 
@@ -25,7 +26,7 @@ from mooring.store.turns import Turn
 from workers.applyset.identity import parse_object_id
 from workers.apps.conditions import ORPHANED_RESOURCE
 from workers.apps.patches import refresh_asked
-from workers.apps.store import Applications, Listing
+from workers.apps.store import Applications
 from workers.cluster.api import Api
 from workers.cluster.contents import contents, unserved
 from workers.cluster.kinds import Kind
@@ -143,8 +144,8 @@ def notices(engine: Engine, app: Application, project: AppProject, turn: Turn) -
     waits, it looks itself. Raises nothing of the cluster.
     """
     namespace = app.spec.destination.namespace
-    if not _asks(project) or not namespace or engine.api.cluster != engine.applications.home():
-        return ()  # nobody counts them in other clusters yet
+    if not _asks(project) or not namespace:
+        return ()
     known = engine.orphans.of(engine.api.cluster, [namespace]).get(namespace)
     unseen = known is None and not turn.deliveries
     if refresh_asked(app) or (unseen and not engine.orphans.was_in_vain(engine.api.cluster)):
@@ -152,20 +153,16 @@ def notices(engine: Engine, app: Application, project: AppProject, turn: Turn) -
     return _notices(app, project, known)
 
 
-def news(engine: Engine, listing: Listing) -> list[AppKey]:
-    """Look for orphans where the project of one of the apps asks for that; those apps that are to say
-    something else than they do.
+def news(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
+    """Look for orphans where the project of one of `apps` asks for that; those that are to say something else
+    than they do. `apps` are all that go to the engine's cluster.
 
     Costs a LIST of each namespaced kind where any project asks, and nothing else. Raises nothing of the
     cluster: where anything could not be listed, everybody says what he said.
     """
     asking: list[tuple[Application, AppProject]] = []
-    for app in listing.apps:
-        if (
-            not _is_in(app, engine.api, engine.applications)
-            or not app.spec.destination.namespace
-            or app.metadata.deletion_timestamp
-        ):
+    for app in apps:
+        if not _is_managed(app.spec.destination.namespace, engine.api) or app.metadata.deletion_timestamp:
             continue
         try:
             project = engine.applications.project(app.spec.project_name)
@@ -224,6 +221,11 @@ def look(
     had |= {key for one in listing.broken for key in one.has}
     keys = sorted(nobodys(there.objects, had, lambda name: nameless or name in names, installation))
     return {namespace: tuple(key for key in keys if key.namespace == namespace) for namespace in namespaces}
+
+
+def _is_managed(namespace: str, api: Api) -> bool:
+    """Whether an app may be in it: of some clusters nothing is managed but a few namespaces."""
+    return bool(namespace) and (not api.namespaces or namespace in api.namespaces)
 
 
 def _is_in(app: Application, api: Api, applications: Applications) -> bool:

@@ -36,7 +36,7 @@ from mooring.store.due import Step
 from mooring.store.ledger import Waiting
 from mooring.store.ours import Ours
 from mooring.store.turns import Turn
-from workers import follow, orphans, tell, upstream
+from workers import follow, tell, upstream
 from workers.about import about
 from workers.apps.store import Listing
 from workers.apps.wishes import APP, turn_of
@@ -47,7 +47,7 @@ from workers.holding import Holding
 from workers.leftovers import let_go
 from workers.poll import waiting
 from workers.push import PUSH, Wanted, concerned, following
-from workers.reconcile import unproved_anywhere
+from workers.reconcile import to_look_at
 from workers.timeline import Timeline, queued
 
 _log = logging.getLogger(__name__)
@@ -362,20 +362,10 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
         if (there := listing.there) is not None:
             engine.drifts.keep_only(there)
         engine.ledger.mend()
-        in_vain, began = waiting(engine, listing.apps), engine.clock()
-
-        def have_looked_at(key: AppKey) -> None:
+        in_vain = waiting(engine, listing.apps)
+        for key in to_look_at(engine, listing.apps):
             if key not in in_vain and engine.turns.want(turn_of(key), wishes, background=True):
                 engine.send(_task(turn_of(key), RECONCILE))
-
-        suspects = set[AppKey]()
-        for key in unproved_anywhere(engine, listing.apps):
-            suspects.add(key)
-            have_looked_at(key)
-        engine.drifts.looked(known - suspects, began)
-        for key in orphans.news(engine, listing):
-            if key not in suspects:
-                have_looked_at(key)
         let_go(engine, listing)
         return
     part = turn_of(named(engine, name))

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import as_completed
 from dataclasses import dataclass, replace
+from queue import SimpleQueue
 
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.model.application import Application
 from mooring.names import APPLYSET_PART_OF, HOOKS
 from mooring.store.proofs import Proof
-from workers import report, tell
+from workers import orphans, report, tell
 from workers.applyset import store as inventories
 from workers.applyset.parent import Parent
 from workers.apps.patches import overdue
@@ -45,9 +45,12 @@ class _Candidate:
     user: str
 
 
-def unproved_anywhere(engine: Engine, apps: Sequence[Application]) -> Iterator[AppKey]:
-    """As `unproved`, each cluster for itself and as soon as it has answered: none waits for another, and all
-    that are deployed to one that cannot be asked are to be looked at. Raises nothing."""
+def to_look_at(engine: Engine, apps: Sequence[Application]) -> Iterator[AppKey]:
+    """Those of `apps` that are to be looked at: who is not proved, and who has other orphans than it says.
+
+    Each cluster for itself and as soon as it has answered: none waits for another, and all that are deployed
+    to one that cannot be asked are to be looked at. Raises nothing of clusters.
+    """
     groups: dict[ClusterRef | None, list[Application]] = {}
     try:
         for app in apps:
@@ -56,18 +59,36 @@ def unproved_anywhere(engine: Engine, apps: Sequence[Application]) -> Iterator[A
         _log.info("each of %d applications is looked at by itself: %s", len(apps), error)
         yield from (app.key for app in apps)
         return
+    said = SimpleQueue[AppKey | None]()
+
+    def ask(group: Sequence[Application]) -> None:
+        try:
+            for key in _there(engine, group):
+                said.put(key)
+        finally:
+            said.put(None)
+
     with Threads(max(len(groups), 1), thread_name_prefix="reconcile") as threads:
-        asked = [threads.submit(_unproved_there, engine, group) for group in groups.values()]
-        for one in as_completed(asked):
-            yield from one.result()
+        asked = [threads.submit(ask, group) for group in groups.values()]
+        for _ in asked:
+            while (key := said.get()) is not None:
+                yield key
+        for one in asked:
+            one.result()
 
 
-def _unproved_there(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
-    """`unproved` of apps of one cluster."""
+def _there(engine: Engine, apps: Sequence[Application]) -> Iterator[AppKey]:
+    """`to_look_at` of apps of one cluster."""
     try:
-        return unproved(there(engine, apps[0]), apps)
+        engine = there(engine, apps[0])
     except MooringError:  # each says so for itself
-        return [app.key for app in apps]
+        yield from (app.key for app in apps)
+        return
+    began = engine.clock()
+    suspects = unproved(engine, apps)
+    yield from suspects
+    engine.drifts.looked({app.key for app in apps}.difference(suspects), began)
+    yield from set(orphans.news(engine, apps)).difference(suspects)
 
 
 def unproved(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:

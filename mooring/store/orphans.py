@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import cast
+from typing import Any, Final, cast
 
 import orjson
 import redis
@@ -13,11 +13,12 @@ from mooring.store.connection import healed
 
 # The objects; or, where nobody can tell and that is for a person to mend, why.
 Found = tuple[ObjectKey, ...] | str
+_KEPT_S: Final = 7 * 86_400  # a cluster may be away for long, and one that is gone is asked by nobody
 
 
 class Orphans:
-    """One Redis hash per cluster: namespace -> its objects that are nobody's; and a key for a while where
-    somebody has looked in vain."""
+    """One Redis hash per cluster: namespace -> its objects that are nobody's, for days after the last look;
+    and a key for a while where somebody has looked in vain."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
@@ -31,11 +32,14 @@ class Orphans:
             namespace: orjson.dumps(told if isinstance(told, str) else sorted(map(str, told)))
             for namespace, told in found.items()
         }
-        healed(
-            self._redis,
-            [name],
-            lambda: self._redis.hset(name, mapping=values),  # type: ignore[arg-type]
-        )
+
+        def write() -> list[Any]:
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hset(name, mapping=values)  # type: ignore[arg-type]
+            pipe.expire(name, _KEPT_S)
+            return pipe.execute()
+
+        healed(self._redis, [name], write)
 
     def of(self, cluster: ClusterRef, namespaces: Collection[str]) -> dict[str, Found]:
         """What was found in each of them where somebody has looked; what cannot be read is left out."""

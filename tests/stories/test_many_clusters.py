@@ -16,6 +16,7 @@ import pytest
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
+from mooring.names import RECONCILE, TASK_RECONCILE
 from tests.stories.ship import Ship, configmap, until
 
 pytestmark = pytest.mark.cluster
@@ -226,3 +227,50 @@ def test_a_cluster_that_is_managed_in_namespaces_has_nothing_elsewhere(
     change(fleet, "part", clusterResources="true")
     until("the cluster's role", lambda: synced("inside"))
     assert len(devcluster.ask(other, roles)["items"]) == 1
+
+
+def test_orphans_are_counted_in_each_cluster_and_one_that_hangs_holds_up_no_count_and_takes_back_none(
+    fleet: Ship, other: Cluster, git_repo: Repository, there: str
+) -> None:
+    projects = f"/apis/argoproj.io/v1alpha1/namespaces/{fleet.home}/appprojects"
+    anywhere, everything = {"server": "*", "namespace": "*"}, {"group": "*", "kind": "*"}
+    spec = {"sourceRepos": ["*"], "destinations": [anywhere], "namespaceResourceWhitelist": [everything]}
+    head = {"apiVersion": "argoproj.io/v1alpha1", "kind": "AppProject", "metadata": {"name": "crew"}}
+    fleet.ask(projects, head | {"spec": spec | {"orphanedResources": {}}})
+    commit = git_repo.commit({"a.yaml": configmap("a")})
+    crew = {"project": "crew"}
+    apart = crew | {"destination": {"name": "other", "namespace": there}}
+    fleet.create_app("counts-here", git_repo, there, spec=crew)
+    fleet.create_app("counts-there", git_repo, there, spec=apart)
+    fleet.synced("counts-here", commit)
+    fleet.synced("counts-there", commit)
+
+    def stray(cluster: Cluster, name: str) -> None:
+        path = f"/api/v1/namespaces/{there}/configmaps"
+        devcluster.ask(cluster, path, {"metadata": {"name": name}})
+
+    def counted(app: str, count: int) -> None:
+        fleet.send(RECONCILE, TASK_RECONCILE)  # a full one
+        fleet.condition(app, f"Application has {count} orphaned resources")
+
+    for name in ("one", "two"):
+        stray(other, name)
+    counted("counts-there", 2)
+    stray(fleet.cluster, "one")
+    counted("counts-here", 1)
+    told = json.loads(fleet.mooring("app", "resources", "counts-there", "--orphaned", "-o", "json").stdout)
+    assert [one["name"] for one in told] == ["one", "two"]
+
+    paused(other.name)
+    try:
+        stray(fleet.cluster, "two")
+        counted("counts-here", 2)
+        fleet.condition("counts-there", "cluster other: ")
+        fleet.condition("counts-there", "Application has 2 orphaned resources")
+    finally:
+        resumed(other.name)
+    fleet.unsaid("counts-there", "cluster other: ")
+    path = f"/api/v1/namespaces/{there}/configmaps"
+    devcluster.ask(other, f"{path}/one", method="DELETE")
+    counted("counts-there", 1)
+    counted("counts-here", 2)

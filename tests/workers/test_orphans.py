@@ -216,7 +216,7 @@ def test_orphans_are_counted_by_each_app_of_the_project_until_they_are_gone(harb
     # Whoever says so is proved like others, and left alone.
     engine = harbour.skiff.engine
     assert unproved(engine, engine.applications.list().apps) == []
-    assert orphans.news(engine, engine.applications.list()) == []
+    assert orphans.news(engine, engine.applications.list().apps) == []
 
     harbour.patch_project({"ignore": [{"kind": "ConfigMap", "name": "*-2"}]})
     harbour.skiff.settle()
@@ -264,7 +264,7 @@ def test_what_cannot_be_listed_says_nothing_false(harbour: Harbour, monkeypatch:
     away = Configuration()
     away.host = "https://127.0.0.1:1"
     lost = replace(engine, api=replace(engine.api, transport=Transport(lambda: away)))
-    assert orphans.news(lost, engine.applications.list()) == []
+    assert orphans.news(lost, engine.applications.list().apps) == []
     known = engine.orphans.of(engine.api.cluster, [harbour.namespace])[harbour.namespace]
     assert [one.name for one in known if isinstance(one, ObjectKey)] == ["stray"], "as it was last seen"
 
@@ -310,7 +310,7 @@ def test_an_api_that_is_down_has_nobody_list_what_does_not_count(
     assert len(asked) == 1, "whoever looks next waits for the full reconciliation"
     monkeypatch.undo()
     harbour.create("stray")
-    assert harbour.skiff.app("one").key in orphans.news(engine, engine.applications.list())
+    assert harbour.skiff.app("one").key in orphans.news(engine, engine.applications.list().apps)
 
 
 @pytest.mark.cluster
@@ -323,7 +323,7 @@ def test_a_kind_that_may_not_be_listed_is_named(harbour: Harbour) -> None:
         orphans.look(
             nobody, engine.executor, engine.applications, engine.installation.id, [harbour.namespace]
         )
-    orphans.news(replace(engine, api=nobody), engine.applications.list())
+    orphans.news(replace(engine, api=nobody), engine.applications.list().apps)
     harbour.skiff.work()
     found = engine.orphans.of(engine.api.cluster, [harbour.namespace])[harbour.namespace]
     assert isinstance(found, str)
