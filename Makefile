@@ -33,7 +33,7 @@ lint: $(READY)
 	$(BIN)/lint-imports
 
 test: $(READY) lint
-	$(BIN)/mooring devcluster build
+	$(BIN)/python -m tests.built
 	$(BIN)/coverage erase
 	# In the order of their names, not by their number: the long stories would come last, on one core.
 	$(BIN)/coverage run -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)

@@ -22,6 +22,7 @@ from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import GitServer, Repository
 from devcluster.redis import RedisServer
+from tests.built import TOOLS
 
 _databases = itertools.count()
 
@@ -36,7 +37,7 @@ def cluster() -> Cluster:
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The directory of the programs that renderers run: on PATH here, and for whatever starts after it."""
     directory = tmp_path_factory.mktemp("tools")
-    for name in ("helm", "jsonnet", "kustomize"):
+    for name in TOOLS:
         (directory / name).symlink_to(build.tool(name, print))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(directory), prepend=os.pathsep)
@@ -45,21 +46,28 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def namespace(cluster: Cluster) -> Iterator[str]:
-    """A fresh namespace in which pods can be created; the cluster deletes it in its own time."""
+    """A fresh namespace in which pods can be created, and in which the control plane itself has no more to
+    create; the cluster deletes it in its own time."""
     name = f"test-{secrets.token_hex(5)}"
     devcluster.ask(cluster, "/api/v1/namespaces", {"metadata": {"name": name}})
-    account = f"/api/v1/namespaces/{name}/serviceaccounts/default"
+    for own in ("serviceaccounts/default", "configmaps/kube-root-ca.crt"):
+        _there(cluster, f"/api/v1/namespaces/{name}/{own}")
+    yield name
+    devcluster.ask(cluster, f"/api/v1/namespaces/{name}", method="DELETE")
+
+
+def _there(cluster: Cluster, path: str) -> None:
+    """Waits until the object is there."""
     pause = threading.Event()
-    for _ in range(600):
+    for _ in range(2400):
         try:
-            devcluster.ask(cluster, account)
-            break
+            devcluster.ask(cluster, path)
+            return
         except urllib.error.HTTPError as error:
             if error.code != 404:
                 raise
-            pause.wait(0.05)
-    yield name
-    devcluster.ask(cluster, f"/api/v1/namespaces/{name}", method="DELETE")
+        pause.wait(0.05)
+    raise AssertionError(f"waited in vain for {path}")
 
 
 @pytest.fixture(scope="session")

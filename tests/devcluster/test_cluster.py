@@ -47,7 +47,6 @@ def _condition(found: dict[str, Any], kind: str) -> bool:
     return any(each["type"] == kind and each["status"] == "True" for each in conditions)
 
 
-@pytest.mark.timeout(60)
 def test_a_deployments_pods_become_ready(cluster: Cluster, namespace: str) -> None:
     deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"
     spec = {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": _pods()}
@@ -58,7 +57,6 @@ def test_a_deployments_pods_become_ready(cluster: Cluster, namespace: str) -> No
     assert _condition(found, "Available")
 
 
-@pytest.mark.timeout(60)
 def test_a_job_completes(cluster: Cluster, namespace: str) -> None:
     jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
     devcluster.ask(cluster, jobs, _job("good"))
@@ -68,7 +66,6 @@ def test_a_job_completes(cluster: Cluster, namespace: str) -> None:
     assert found["status"]["succeeded"] == 1
 
 
-@pytest.mark.timeout(60)
 def test_a_job_fails_when_its_annotation_asks_for_it(cluster: Cluster, namespace: str) -> None:
     jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
     devcluster.ask(cluster, jobs, _job("bad", {"devcluster.mooring.dev/pod": "fail"}))
@@ -78,7 +75,6 @@ def test_a_job_fails_when_its_annotation_asks_for_it(cluster: Cluster, namespace
     assert found["status"]["failed"] == 1
 
 
-@pytest.mark.timeout(60)
 def test_a_pod_is_never_ready_when_its_annotation_asks_for_it(cluster: Cluster, namespace: str) -> None:
     pods = f"/api/v1/namespaces/{namespace}/pods"
     pod = _pods({"devcluster.mooring.dev/pod": "unready"})

@@ -8,10 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
+from tests.ports import free_port
+from tests.stories.ship import until
 from tests.webhook import payloads
 from tests.webhook.payloads import Sent
 
@@ -20,14 +24,13 @@ class Server:
     """A gunicorn of ours on a port of its own."""
 
     def __init__(self, redis_url: str, **variables: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port, self._metrics = free_port(), free_port()
         environ = {
             "PATH": os.environ["PATH"],
             "MOORING_REDIS_URL": redis_url,
             "MOORING_WEBHOOK_GITHUB_SECRET": payloads.SECRET.decode(),
             "MOORING_MAX_BODY_BYTES": "100000",
+            "MOORING_METRICS_ADDRESS": f"127.0.0.1:{self._metrics}",
             **variables,
         }
         self.process = subprocess.Popen(
@@ -44,6 +47,18 @@ class Server:
 
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    def listens(self) -> bool:
+        """Whether the process that was started does; what it has forked listens as long as it answers."""
+        return any(
+            one.status == psutil.CONN_LISTEN and one.laddr.port == self.port
+            for one in psutil.Process(self.process.pid).net_connections("tcp")
+        )
+
+    def receives(self) -> bool:
+        """Whether a delivery is in flight."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics}/metrics", timeout=30) as answer:
+            return b"\nmooring_deliveries_in_flight 1.0\n" in answer.read()
 
     def ask(self, *parts: bytes, then_hang_up: bool = False) -> bytes:
         """The raw answer to raw bytes."""
@@ -110,9 +125,9 @@ def test_sigterm_lets_what_is_in_flight_end(server: Server) -> None:
     request = payloads.push("github")
     with server.connect() as connection:
         connection.sendall(head(request, Content_Length=str(len(request.body))) + request.body[:10])
-        threading.Event().wait(0.3)
+        until("it to be received", server.receives)
         server.process.send_signal(signal.SIGTERM)
-        threading.Event().wait(0.3)
+        until("the signal to be heard", lambda: not server.listens())
         connection.sendall(request.body[10:])
         assert connection.recv(65536).startswith(b"HTTP/1.1 202")
     assert server.process.wait(30) == 0
