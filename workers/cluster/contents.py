@@ -63,16 +63,20 @@ def contents(
             return error
 
     objects: dict[str | ObjectKey, Live] = {}
-    failed = dict[str, MooringError](unserved(api))
+    failed: dict[str, MooringError] = {}
     for (kind, _), found in zip(asked, executor.map(listed, asked), strict=True):
         if isinstance(found, MooringError):
-            failed.setdefault(f"{kind.group}/{kind.kind}" if kind.group else kind.kind, found)
+            failed.setdefault(_name(kind), found)
             continue
         for live in found:
             if live.key.namespace in namespaces:
                 # Some are served by two groups; what an aggregated API makes up may have no uid.
                 objects.setdefault(live.uid or live.key, live)
-    return Contents(tuple(objects.values()), failed)
+    if failed:
+        # Discovery is asked anew where a kind was not served: one that was taken away since holds nothing.
+        served = {_name(kind) for kind in _listable(api)[0]}
+        failed = {name: error for name, error in failed.items() if name in served}
+    return Contents(tuple(objects.values()), failed | unserved(api))
 
 
 def unserved(api: Api) -> dict[str, ClusterUnavailable]:
@@ -94,6 +98,10 @@ def _listable(api: Api) -> tuple[list[Kind], frozenset[str]]:
         if kind.namespaced and "list" in kind.verbs and name not in _NEVER and not _metrics(kind.group):
             kinds.setdefault(name, kind)
     return list(kinds.values()), frozenset(one for one in stale if not _metrics(one.partition("/")[0]))
+
+
+def _name(kind: Kind) -> str:
+    return f"{kind.group}/{kind.kind}" if kind.group else kind.kind
 
 
 def _metrics(group: str) -> bool:

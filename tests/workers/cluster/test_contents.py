@@ -9,11 +9,15 @@ from dataclasses import replace
 
 import pytest
 
+from devcluster import cluster as devcluster
+from devcluster.cluster import Cluster as ControlPlane
+from tests.definitions import definition
 from tests.stories.ship import until
 from tests.workers.objects import key, live
 from workers.cluster.api import NAMESPACE, Api
+from workers.cluster.connect import Cluster
 from workers.cluster.contents import Contents, contents
-from workers.cluster.kinds import Kind
+from workers.cluster.kinds import Discovery, Kind
 
 pytestmark = pytest.mark.cluster
 
@@ -74,3 +78,29 @@ def test_what_has_no_uid_is_an_object_all_the_same(api: Api, monkeypatch: pytest
     found = tuple(live(key(name), uid="") for name in ("one", "two"))
     monkeypatch.setattr(Api, "list", lambda *_, **__: found)
     assert config_maps(api, (found[0].key.namespace,)).objects == found
+
+
+def test_a_kind_that_was_taken_away_since_it_was_known_holds_nothing(
+    api: Api, connection: Cluster, cluster: ControlPlane, namespace: str
+) -> None:
+    group = f"contents{secrets.token_hex(4)}.mooring.dev"
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    devcluster.ask(cluster, definitions, definition(group, "Boat", {"type": "object"}))
+    boats = api.discovery.await_kind(f"{group}/v1", "Boat")
+
+    def held() -> Contents:
+        with ThreadPoolExecutor(2) as executor:
+            return contents(api, executor, [namespace], without=lambda kind: kind.group != group)
+
+    until("boats to be listed", lambda: not held().failed)
+    devcluster.ask(cluster, f"{definitions}/boats.{group}", method="DELETE")
+    another = Discovery(connection.transport)
+
+    def gone() -> bool:
+        another.invalidate()
+        return another.find(boats.api_version, boats.kind) is None
+
+    until("the kind to be gone", gone)
+    assert boats in api.discovery.served()[0], "as far as is known here"
+
+    assert held() == Contents((), {})
