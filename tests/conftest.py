@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from devcluster import build
 from devcluster import cluster as devcluster
@@ -25,6 +26,9 @@ from devcluster.redis import RedisServer
 from tests.built import TOOLS
 
 _databases = itertools.count()
+# An example that takes long says nothing of what it is about: this machine may have other work.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from mooring import exporter
 from mooring.errors import Refused
+from tests.stories.ship import until
 
 _COUNT = """
 import sys
@@ -156,14 +158,13 @@ def test_clients_that_say_nothing_do_not_pile_up(where: tuple[str, int]) -> None
             assert ninth.recv(1) == b"", "it is closed at once"
         for connection in silent:
             connection.close()
-        for _ in range(100):
-            try:
-                assert ask(where, "/healthz") == (200, "ok\n")
-                break
-            except OSError:  # not all of them are seen to be closed yet
-                continue
-        else:
-            raise AssertionError("it does not answer any more")
+
+        def well() -> bool:
+            with suppress(OSError):  # not all of them are seen to be closed yet
+                return ask(where, "/healthz") == (200, "ok\n")
+            return False
+
+        until("it to answer again", well)
     finally:
         server.shutdown()
         server.server_close()

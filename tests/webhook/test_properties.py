@@ -24,7 +24,7 @@ from webhook.hosts.payload import MalformedPayload
 SIGNING = [(host, SECRETS[host]) for host in HOSTS if host not in ("azure-devops", "gitlab")]
 SIGNING.append(("gitlab", SIGNING_TOKEN))
 
-quick = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(("host", "secret"), SIGNING)

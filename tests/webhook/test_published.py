@@ -165,7 +165,7 @@ _SIGNING = {host: payloads.SECRETS[host] for host in HOSTS if host != "azure-dev
 
 @pytest.mark.parametrize("host", _SIGNING)
 @given(data=st.data())
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_any_changed_byte_of_a_published_delivery_is_refused(
     host: str, data: st.DataObject, redis_url: str
 ) -> None:
@@ -293,7 +293,7 @@ _CHANGES: list[Callable[[Any], Any]] = [
 
 @pytest.mark.parametrize("host", HOSTS)
 @given(data=st.data())
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_becomes_of_a_published_delivery_it_is_taken_or_a_problem(
     host: str, data: st.DataObject, web: FlaskClient
 ) -> None:

@@ -44,7 +44,6 @@ _MORE: Final = int(os.environ.get("EXAMPLES", "0"))
 TELL: Final = settings(
     max_examples=_MORE or 12,
     derandomize=not _MORE,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
     phases=[Phase.generate, Phase.shrink] if _MORE else [Phase.generate],
 )

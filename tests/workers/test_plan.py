@@ -420,7 +420,7 @@ def forbids(thing: Thing, world: list[Thing], permission: Permission) -> Iterato
             yield "Git is empty"
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(things(), permissions, st.booleans())
 def test_nothing_is_ever_destroyed_on_doubt(
     world: list[Thing], permission: Permission, rendered: bool
@@ -475,7 +475,7 @@ def test_nothing_is_ever_destroyed_on_doubt(
             assert (thing.key in names) + (thing.key in shown) + (thing.key in found.gone) == 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(things(), permissions)
 def test_a_plan_is_the_same_however_its_parts_are_ordered(world: list[Thing], permission: Permission) -> None:
     def of(order: list[Thing]) -> Plan:

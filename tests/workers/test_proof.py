@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.names import APPLYSET_PART_OF
@@ -116,7 +116,6 @@ KEYS = [key(f"config-{number}") for number in range(2000)]
 
 
 @pytest.mark.parametrize("every", [60.0, 180.0, 300.0, 3600.0, 43_200.0, 86_400.0, 1e6])
-@settings(deadline=None)
 @given(start=st.floats(0, 4e9))
 def test_whatever_is_proved_each_object_is_asked_about_once_a_day(every: float, start: float) -> None:
     looks = max(1, round(86_400 / every))

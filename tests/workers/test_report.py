@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.keys import ObjectKey
@@ -302,7 +302,6 @@ anything = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a machine that has other work
 @given(st.dictionaries(st.just("spec"), anything), st.sampled_from(["CronJob", "Widget"]))
 def test_no_custom_resource_makes_reporting_fail(body: dict[str, Any], kind: str) -> None:
     item = replace(desired(WEB), body={**body, "kind": kind})

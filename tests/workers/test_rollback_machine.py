@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -376,8 +376,6 @@ def test_no_order_of_events_brings_back_what_was_left_or_has_failed_or_holds_up_
         max_examples=more or 16,
         stateful_step_count=12,
         derandomize=not more,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
         phases=[Phase.generate, Phase.shrink] if more else [Phase.generate],
         report_multiple_bugs=False,
     )

@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.errors import Refused
@@ -403,7 +403,6 @@ def one_that_comes(spec: dict[str, Any]) -> tuple[Window, ...]:
         return ()
 
 
-@settings(deadline=None)  # days of minutes are counted
 @given(st.data(), st.sampled_from(TURNS))
 def test_a_window_is_active_in_just_the_minutes_that_a_clock_would_tell(
     data: st.DataObject, turn: tuple[str, str]
@@ -427,7 +426,6 @@ def test_a_window_is_active_in_just_the_minutes_that_a_clock_would_tell(
         assert found == flips[:40]
 
 
-@settings(deadline=None)  # days of minutes are counted
 @given(st.data(), st.sampled_from(TURNS), st.booleans())
 def test_a_sync_is_held_until_the_first_minute_in_which_the_rules_allow_it(
     data: st.DataObject, turn: tuple[str, str], by_hand: bool

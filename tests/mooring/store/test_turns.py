@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import redis
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -456,7 +456,5 @@ def test_no_order_of_events_loses_a_wish_or_a_delivery(redis_server: RedisServer
     TurnsMachine.TestCase.settings = settings(
         max_examples=60,
         stateful_step_count=25,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow],
     )
     TurnsMachine.TestCase("runTest").runTest()

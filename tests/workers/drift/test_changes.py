@@ -152,7 +152,7 @@ def fields_of(value: Any) -> dict[str, Any]:
 
 
 @given(bodies, bodies)
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True)
 def test_there_is_a_change_where_and_only_where_they_differ(
     live: dict[str, Any], git: dict[str, Any]
 ) -> None:
@@ -161,7 +161,7 @@ def test_there_is_a_change_where_and_only_where_they_differ(
 
 
 @given(bodies, bodies)
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True)
 def test_what_is_there_is_owned_by_who_owns_all_and_what_is_not_by_nobody(
     live: dict[str, Any], git: dict[str, Any]
 ) -> None:
@@ -170,7 +170,7 @@ def test_what_is_there_is_owned_by_who_owns_all_and_what_is_not_by_nobody(
 
 
 @given(bodies, bodies)
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True)
 def test_seen_from_the_other_side_it_is_the_other_way_round(
     live: dict[str, Any], git: dict[str, Any]
 ) -> None:
@@ -180,7 +180,7 @@ def test_seen_from_the_other_side_it_is_the_other_way_round(
 
 
 @given(bodies, names, scalars)
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True)
 def test_one_field_that_is_set_is_one_change(git: dict[str, Any], name: str, value: Any) -> None:
     found = changes({**git, name: value}, git, [])
     if name in git and git[name] == value:

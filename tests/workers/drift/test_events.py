@@ -125,7 +125,7 @@ looks = st.lists(
 
 
 @given(looks)
-@settings(max_examples=200, derandomize=True, deadline=None)
+@settings(max_examples=200, derandomize=True)
 def test_at_any_time_an_object_has_one_open_drift_at_most_just_where_it_differs(
     told: list[Mapping[ObjectKey, Done]],
 ) -> None:
