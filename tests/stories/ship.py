@@ -35,25 +35,30 @@ from mooring.names import DEPLOY, RECONCILE, SLOW, TASK_RECONCILE
 from tests.measured import measured
 from tests.ports import free_port
 from workers.celery_app import make
+from workers.proof import ROLLOUT
 from workers.push import groups
 
 SECRET = "a webhook secret of the tests"
-PATIENCE_S = 60.0
+# With what hangs. The pool for what is slow gives way to everybody: on a busy machine it takes its time.
+PATIENCE_S = 180.0
+# As old may be what a process knows of argocd-cm and of keys, and of projects.
+TRUSTED_S = 10.0
+PROJECTS_TRUSTED_S = 1.0
 APPS = "/apis/argoproj.io/v1alpha1/namespaces/{}/applications"
 T = TypeVar("T")
 _numbers = itertools.count(1)
 _POOLS = ("intake", "deploy", "slow", "reconcile")
 
 
-def until(what: str, look: Callable[[], T | None], patience: float = PATIENCE_S) -> T:
+def until(what: str, look: Callable[[], T | None]) -> T:
     """The first answer of `look` that is not None or False; fails naming `what` was waited for."""
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         found = look()
         if found is not None and found is not False:
             return found
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience:.0f} s in vain for: {what}")
+            raise AssertionError(f"waited {PATIENCE_S:.0f} s in vain for: {what}")
         time.sleep(0.05)
 
 
@@ -352,13 +357,13 @@ class Ship:
         key = AppKey(self.home, name)
         with redis.Redis.from_url(self.redis_url) as client:
 
-            def done() -> int:
-                return int(client.hget(f"mooring:turn:app:{key}", "done") or 0)
+            def count(what: str) -> int:
+                return int(client.hget(f"mooring:turn:app:{key}", what) or 0)
 
-            before = done()
+            before = count("wanted")  # a look that is under way has not seen what the story has just done
             with make("stories", self.redis_url) as celery:
                 celery.send_task(TASK_RECONCILE, args=[str(key), "reconcile"], queue=RECONCILE)
-            until(f"the reconciliation of {name}", lambda: done() > before)
+            until(f"the reconciliation of {name}", lambda: count("done") > before)
         return self.app(name)
 
     def pushed(self, repo: Repository, files: Mapping[str, Any]) -> str:
@@ -413,6 +418,11 @@ class Ship:
             return "\n".join([*lines, f"at {time.time()}"])
         return "Redis does not answer"
 
+    def read_anew(self, trusted_s: float = TRUSTED_S) -> None:
+        """Waits until no process goes by what it has read before, as one of them does no more."""
+        began = time.monotonic()
+        until("all to be read anew", lambda: time.monotonic() > began + trusted_s)
+
     def quiet(self) -> None:
         """Waits until nothing is wanted of any app that there is: one that is gone may have been put off."""
         with redis.Redis.from_url(self.redis_url) as client:
@@ -435,6 +445,11 @@ class Ship:
                 f"{', '.join(names)} to be left alone",
                 lambda: not any(client.hexists(turn, at) for turn in turns for at in ("holder", "queued")),
             )
+
+    def looks(self, name: str) -> int:
+        """How often the app's turn was taken and its work done, or what stood for that."""
+        with self.redis() as client:
+            return int(client.hget(f"mooring:turn:app:{AppKey(self.home, name)}", "done") or 0)
 
     def works_on(self, name: str) -> bool:
         """Whether a worker is at work on the app right now."""
@@ -495,6 +510,17 @@ class Ship:
             return found if found["state"] in ("succeeded", "failed") else None
 
         return until(f"the end of delivery {id}", look)
+
+
+def unobserved(body: Any) -> Any:
+    """The object as whoever writes it has left it: without what its controller, which may come late, says of
+    it in its status."""
+    metadata = {key: value for key, value in body["metadata"].items() if key != "resourceVersion"}
+    metadata["annotations"] = {
+        key: value for key, value in metadata.get("annotations", {}).items() if key != ROLLOUT
+    }
+    metadata["managedFields"] = [one for one in metadata["managedFields"] if "subresource" not in one]
+    return {**{key: value for key, value in body.items() if key != "status"}, "metadata": metadata}
 
 
 def configmap(name: str, **data: str) -> str:

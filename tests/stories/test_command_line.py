@@ -18,7 +18,7 @@ from mooring.settings import Settings
 from tests.cli.transcript import Transcript
 from tests.stories import kubelet
 from tests.stories.ship import Ship, configmap, until
-from tests.stories.test_operations import invalid
+from tests.stories.test_operations import invalid, state_or_none
 
 pytestmark = pytest.mark.cluster
 
@@ -178,7 +178,7 @@ def test_an_operation_in_retry_is_terminated_and_not_tried_again(
     ship.create_app("endless", git_repo, namespace, auto=False)
     flags = ["--retry-limit", "100", "--retry-backoff-duration", "1s", "--retry-backoff-factor", "1"]
     assert ship.mooring("app", "sync", "endless", "--async", *flags).returncode == 0
-    until("a second try", lambda: state(ship, "endless").get("retryCount", 0) >= 1 or None)
+    until("a second try", lambda: (state_or_none(ship, "endless") or {}).get("retryCount", 0) >= 1)
 
     done = ship.mooring("app", "terminate-op", "endless")
 
@@ -329,9 +329,11 @@ def test_a_tree_shows_what_has_come_of_an_apps_objects_and_how_that_is(
         for kinds in below.values():
             if "Endpoints" in kinds:  # which newer versions of Kubernetes may leave out
                 kinds.remove("Endpoints")
-        (replicas,) = found["Deployment", "web"].get("children") or [{}]
-        pods = [pod["health"]["status"] for pod in replicas.get("children", ())]
-        return found if below == whole and pods == ["Healthy"] else None
+        web = found["Deployment", "web"]
+        (replicas,) = web.get("children") or [{}]
+        (pod,) = replicas.get("children") or [{}]
+        healthy = [one.get("health", {}).get("status") == "Healthy" for one in (web, replicas, pod)]
+        return found if below == whole and all(healthy) else None
 
     found = until("all that comes of it", grown)
     (replicas,) = found["Deployment", "web"]["children"]

@@ -28,6 +28,7 @@ from tests.stories.test_ignore_differences import (
     sync,
     web,
 )
+from tests.stories.watch import Watch
 
 pytestmark = pytest.mark.cluster
 
@@ -198,6 +199,7 @@ def test_other_rules_have_everything_compared_anew_and_those_that_make_no_sense_
             name, f"ConfigMap argocd-cm, {key}: jsonPointers[0]: 'spec/replicas' is no "
         )
         assert condition["type"] == "ComparisonError"
+        ship.read_anew()  # by whoever takes the push, too
         later = git_repo.commit({"new.yaml": configmap("new", v="1")})
         assert ship.finished(ship.deliver(git_repo, later))["state"] == "failed"
         assert ship.configmap(namespace, "new") is None
@@ -326,19 +328,12 @@ def test_the_rules_of_an_aggregated_role_are_the_control_planes(
     begun = app["status"]["operationState"]["startedAt"]
 
     # A sync that writes something else of it takes no rights away, not even for a moment.
-    seen = json.loads(ship.kubectl("get", "--raw", f"{ROLES}?fieldSelector=metadata.name%3D{label}"))[
-        "metadata"
-    ]["resourceVersion"]
-    later = ship.pushed(git_repo, {"all.yaml": role(label, rules, label, tier="b")})
-    app = ship.synced(name, later)
+    with Watch(ship.cluster, ROLES) as watch:
+        later = ship.pushed(git_repo, {"all.yaml": role(label, rules, label, tier="b")})
+        app = ship.synced(name, later)
+        versions = [event.body for event in watch.events(label)]
     assert app["status"]["operationState"]["startedAt"] >= begun
     assert now()["metadata"]["labels"]["tier"] == "b"
-    watched = ship.kubectl(
-        "get",
-        "--raw",
-        f"{ROLES}?watch=1&timeoutSeconds=1&fieldSelector=metadata.name%3D{label}&resourceVersion={seen}",
-    )
-    versions = [json.loads(line)["object"] for line in watched.splitlines()]
     assert versions and all(one.get("rules") == PODS for one in versions)
     assert sync(looked(ship, name)) == "Synced"
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 import urllib.error
 from collections.abc import Iterator
 from typing import Any
@@ -46,7 +45,6 @@ GATE = f"""\
   failed: status.phase == 'Jammed'
   current: status.phase == 'Open'
 """
-TRUSTED_S = 10.0  # as old may be what a worker knows of argocd-cm
 CONFIG = {
     f"{KEY}Door": DOOR,
     f"{KEY}Maze": "while true do end",
@@ -225,8 +223,7 @@ def test_a_check_that_is_edited_is_asked_anew_and_one_that_cannot_be_read_stops_
     edit({"resource.customizations": "a: {"})
     (why,) = told(ship, "edited", "ComparisonError")
     assert why.startswith("ConfigMap argocd-cm, resource.customizations: is no YAML: ")
-    edited = time.monotonic()
-    until("every worker to have read it anew", lambda: time.monotonic() > edited + TRUSTED_S)
+    ship.read_anew()  # by whoever takes the push, too
     later = git_repo.commit({"a.yaml": one("Door"), "b.yaml": configmap("new", v="1")})
     assert ship.finished(ship.deliver(git_repo, later))["state"] == "failed"
     assert ship.configmap(namespace, "new") is None

@@ -75,7 +75,7 @@ def test_hooks_run_before_what_it_has_is_deleted_and_after_that_is_gone(
 
     ship.condition("around", "waits for ConfigMap")
     assert finalizers(ship, "around") == [*AFTER, CASCADE]
-    assert jobs(ship, namespace) == {}  # it has gone along
+    until("it to have gone along", lambda: jobs(ship, namespace) == {})
     path = f"/api/v1/namespaces/{namespace}/configmaps/a"
     ship.ask(
         path,
@@ -111,7 +111,7 @@ def test_a_hook_that_fails_before_keeps_all_and_runs_again_once_somebody_deletes
     assert f"PreDelete hook batch/Job {namespace}/backup" in said["message"]
     assert "delete that object to have it run again" in said["message"]
     assert f"to go on without PreDelete hooks, take {' and '.join(BEFORE)} off" in said["message"]
-    assert "backup" in told(ship, "backed")
+    until("an Event that says so", lambda: "backup" in told(ship, "backed"))
     assert ship.configmap(namespace, "a") and not going(ship, namespace, "a")
 
     first = runs(ship, namespace, "first")["metadata"]["uid"]

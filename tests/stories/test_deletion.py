@@ -573,13 +573,11 @@ def test_a_hook_that_runs_when_its_application_goes_without_it_runs_on_and_is_ke
 
     gone(ship, "leaves-it")
     until("nobody to keep it", lambda: "finalizers" not in jobs(ship, namespace)["runs"]["metadata"])
-    runs = jobs(ship, namespace)["runs"]
-    assert "deletionTimestamp" not in runs["metadata"]
-    assert runs["status"]["active"] == 1
+    until("it to run on", lambda: jobs(ship, namespace)["runs"]["status"].get("active") == 1)
+    assert "deletionTimestamp" not in jobs(ship, namespace)["runs"]["metadata"]
     assert ship.configmap(namespace, "next") is None
-    assert f"its hooks stay and are not waited for: batch/Job {namespace}/runs" in "".join(
-        ship.log(pool) for pool in ("deploy", "reconcile")
-    )
+    said = f"its hooks stay and are not waited for: batch/Job {namespace}/runs"
+    until("that to be logged", lambda: any(said in ship.log(pool) for pool in ("deploy", "reconcile")))
 
 
 def test_an_application_made_anew_waits_for_the_hook_that_the_one_before_it_has_left_running(
@@ -670,13 +668,16 @@ def test_the_command_deletes_with_what_was_deployed_and_waits_for_that(
         ship, "typed", git_repo, namespace, {**manifest("a"), **manifest("held", (), [HOLD])}, finalizer=""
     )
 
-    done = ship.mooring("app", "delete", "typed", "--yes", "--wait", "--timeout", "1")
+    done = ship.mooring("app", "delete", "typed", "--yes")
+    assert done.returncode == 0, done.stderr
     assert done.stdout == (
         f"{ship.home}/typed is being deleted; 2 objects are deleted with it, but for what is marked to stay\n"
     )
+    ship.condition("typed", f"waits for ConfigMap {namespace}/held (finalizers: {HOLD}) to be gone")
+    assert ship.configmap(namespace, "a") is None
+    done = ship.mooring("app", "delete", "typed", "--yes", "--wait", "--timeout", "1")
     assert done.returncode == 20
     assert "is not gone after 1 s: waits for ConfigMap" in done.stderr
-    assert ship.configmap(namespace, "a") is None
 
     unheld(ship, namespace, "held")
     gone(ship, "typed")

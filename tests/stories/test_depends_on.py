@@ -10,6 +10,7 @@ import pytest
 from devcluster.gitserver import GitServer, Repository
 from tests.stories.ship import APPS, Ship, configmap, until
 from tests.stories.test_deletion import CASCADE, HOLD, delete, going, gone, in_wave, manifest, told, unheld
+from tests.stories.test_waves import waits
 
 pytestmark = pytest.mark.cluster
 
@@ -111,10 +112,9 @@ def test_a_sync_by_hand_waits_too_says_so_and_can_be_ended(
     def asked() -> None:
         wish = {"operation": {"sync": {}, "initiatedBy": {"username": "sailor"}}}
         ship.patch_app("hand", wish)
-        until("the sync to be taken up", lambda: phase(ship, "hand") == "Running")
+        waits(ship, "hand", "waits for base, which is OutOfSync")
 
     asked()
-    assert "waits for base, which is OutOfSync" in ship.app("hand")["status"]["operationState"]["message"]
     ended = ship.mooring("app", "terminate-op", "hand")
     assert ended.returncode == 0, ended.stderr
     assert phase(ship, "hand") == "Failed"
@@ -136,11 +136,7 @@ def test_a_sync_that_has_begun_goes_on_whatever_becomes_of_the_others(
     commit = git_repo.commit({**pending("disk"), **manifest("last", in_wave(1))})
     ship.create_app("begun", git_repo, namespace, annotations=on("ground"))
 
-    def waits() -> bool:
-        state = ship.app("begun").get("status", {}).get("operationState", {})
-        return "waiting for healthy" in state.get("message", "")
-
-    until("the first wave to be waited for", waits)
+    waits(ship, "begun", "waiting for healthy")
     changed = other_repo.commit({"it.yaml": configmap("it", v="2")})
     ship.deliver(other_repo, changed)
     ship.synced("ground", changed, status="OutOfSync")

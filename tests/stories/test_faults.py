@@ -117,7 +117,7 @@ class Fleet:
                 ("Boat", "boat"): v,
             }
 
-        until("all objects to be as Git has them", look, patience=120)
+        until("all objects to be as Git has them", look)
         for app in _APPS:
             self._ship.synced(app, self.commit)
             self._ship.unsaid(app, "")

@@ -119,6 +119,7 @@ def test_a_replayed_delivery_is_recognised_while_the_first_one_has_succeeded(
     commit = git_repo.commit({"a.yaml": configmap("a", v="3")})
     first = ship.deliver(git_repo, commit, id=f"replayed-{app}")
     assert ship.finished(first)["state"] == "succeeded"
+    ship.quiet()
     before = ship.app(app)["metadata"]["resourceVersion"]
     with ship.redis() as client:
         kept = client.xlen(f"{LEDGER}deliveries")

@@ -16,8 +16,6 @@ from tests.stories.watch import Watch
 
 pytestmark = pytest.mark.cluster
 
-_TAKEN_OVER_S = 20.0
-
 
 @pytest.fixture(autouse=True)
 def _one_deploy_worker(ship: Ship) -> Iterator[None]:
@@ -79,11 +77,7 @@ def test_what_a_killed_worker_was_applying_is_finished_by_another(
                 os.kill(pid, signal.SIGKILL)
         gate.open()
 
-        until(
-            "another worker to finish it",
-            lambda: ship.delivery(delivery)["state"] == "succeeded",
-            _TAKEN_OVER_S,
-        )
+        until("another worker to finish it", lambda: ship.delivery(delivery)["state"] == "succeeded")
         app = ship.synced(name, second)
         assert app["status"]["operationState"]["phase"] == "Succeeded"
         assert ship.configmap(namespace, "held")

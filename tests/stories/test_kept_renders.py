@@ -110,6 +110,7 @@ def test_a_new_commit_draws_a_new_one_and_lets_go_of_the_old(
 
 def forget(ship: Ship) -> None:
     """Whatever the workers kept of renders on their disks is gone, as on machines that are new."""
+    ship.quiet()  # nobody writes there meanwhile
     for directory in ship.directory.glob("state-*/renders"):
         shutil.rmtree(directory)
 

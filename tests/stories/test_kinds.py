@@ -12,7 +12,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from mooring.names import APPLYSET_PART_OF, ID
-from tests.stories.ship import Ship, configmap, until
+from tests.stories.ship import Ship, configmap, unobserved, until
 
 pytestmark = pytest.mark.cluster
 
@@ -143,15 +143,15 @@ def test_everything_of_one_commit_lands_namespaces_and_crds_before_what_needs_th
     assert app["status"]["summary"]["images"] == ["example.org/web:1", "example.org/work:1"]
 
     ship.quiet()
-    before = [r["resourceVersion"] for r in _metadata(ship, namespace, group)]
+    before = _written(ship, namespace, group)
     ship.refresh("kinds", "hard")
-    assert [r["resourceVersion"] for r in _metadata(ship, namespace, group)] == before, "no endless diff"
+    assert _written(ship, namespace, group) == before, "no endless diff"
     ship.synced("kinds", commit)
     ship.ask(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/boats.{group}", method="DELETE")
     ship.ask(f"/api/v1/namespaces/{more}", method="DELETE")
 
 
-def _metadata(ship: Ship, namespace: str, group: str) -> list[Any]:
+def _written(ship: Ship, namespace: str, group: str) -> list[Any]:
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
     paths = (
         f"{APPS}/{namespace}/deployments/web",
@@ -161,7 +161,7 @@ def _metadata(ship: Ship, namespace: str, group: str) -> list[Any]:
         f"{rbac}/rolebindings/web",
         f"/apis/batch/v1/namespaces/{namespace}/jobs/work",
     )
-    return [ship.ask(path)["metadata"] for path in paths]
+    return [unobserved(ship.ask(path)) for path in paths]
 
 
 def test_health_follows_what_becomes_of_the_pods(ship: Ship, git_repo: Repository, namespace: str) -> None:

@@ -22,7 +22,7 @@ from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from tests.definitions import definition
-from tests.stories.ship import Ship, configmap, until
+from tests.stories.ship import Ship, configmap, unobserved, until
 from tests.stories.test_ignore_differences import MERGE, deployment, looked, named, path, sync, web
 
 pytestmark = pytest.mark.cluster
@@ -124,12 +124,12 @@ class Mutator:
 def stays(ship: Ship, name: str, read: Callable[[], Any]) -> None:
     """However it is looked at, the app is Synced, its object is not written, and no sync is begun."""
     ship.quiet()
-    before, begun = read()["metadata"]["resourceVersion"], ship.app(name)["status"]["operationState"]
+    before, begun = unobserved(read()), ship.app(name)["status"]["operationState"]
     for look in (looked, looked, lambda ship, name: ship.reconcile(name)):
         assert sync(look(ship, name)) == "Synced"
         ship.quiet()
     assert ship.mooring("app", "diff", name).returncode == 0
-    assert read()["metadata"]["resourceVersion"] == before
+    assert unobserved(read()) == before
     assert ship.app(name)["status"]["operationState"] == begun
 
 

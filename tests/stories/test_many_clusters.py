@@ -127,7 +127,8 @@ def test_the_same_manifests_are_deployed_by_name_and_by_url_and_each_cluster_is_
 
     # What leaves Git leaves both, and what is deleted with one app stays with the other.
     fleet.pushed(git_repo, {"b.yaml": None})
-    assert found(other, there, "b") is None and fleet.configmap(there, "b") is None
+    until("b to be gone there", lambda: found(other, there, "b") is None)
+    until("b to be gone here", lambda: fleet.configmap(there, "b") is None)
     delete(fleet, "there")
     assert found(other, there, "a") is None and fleet.configmap(there, "a")
     delete(fleet, "here")

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from contextlib import suppress
+from typing import Any
 
 import psutil
 import pytest
@@ -231,7 +232,7 @@ def test_beat_tells_what_waits_and_how_the_applications_are(
         intake.send_signal(signal.SIGCONT)
     ship.finished(id)
     ship.finished(second)
-    assert ship.counted("beat", "mooring_deliveries_unfinished") == 0
+    until("nothing unfinished", lambda: ship.counted("beat", "mooring_deliveries_unfinished") == 0)
     until("an empty queue", lambda: ship.counted("beat", "mooring_queue_oldest_seconds", queue="intake") == 0)
 
 
@@ -256,11 +257,19 @@ def test_every_line_is_json_and_says_what_it_is_about(
     delivery = ship.deliver(git_repo, good)
     ship.finished(delivery)
 
+    def lines(name: str) -> list[dict[str, Any]]:
+        whole, _, _ = ship.log(name).rpartition("\n")
+        return [json.loads(text) for text in whole.splitlines()]
+
+    def told() -> list[dict[str, Any]]:
+        return [
+            one for one in lines("worker") if one.get("delivery") == delivery and "sync of" in one["event"]
+        ]
+
+    (line,) = until("the sync to be logged", lambda: told() or None)
     for name in ("web", "worker", "beat"):
-        for text in ship.log(name).splitlines():
-            assert {"timestamp", "level", "event", "process"} <= json.loads(text).keys(), text
-    lines = [json.loads(text) for text in ship.log("worker").splitlines()]
+        for one in lines(name):
+            assert {"timestamp", "level", "event", "process"} <= one.keys(), one
     app = str(AppKey(ship.home, "logged"))
-    (line,) = (line for line in lines if line.get("delivery") == delivery and "sync of" in line["event"])
     assert (line["app"], line["commit"], line["process"]) == (app, good, "deploy")
-    assert not [line for line in lines if "superuser" in line["event"] or "transport:" in line["event"]]
+    assert not [one for one in lines("worker") if "superuser" in one["event"] or "transport:" in one["event"]]

@@ -66,10 +66,6 @@ def _what_was_put_off_is_tried_again(ship: Ship) -> Iterator[None]:
     sending.join()
 
 
-def woken(ship: Ship, why: str) -> float:
-    return ship.counted("observer", "mooring_wakes_total", why=why)
-
-
 def service(name: str, wave: int, *finalizers: str) -> dict[str, str]:
     return manifest(name, in_wave(wave), finalizers, kind="Service", spec={"ports": [{"port": 80}]})
 
@@ -193,7 +189,9 @@ def test_where_only_the_health_has_moved_nothing_else_is_looked_at(
 ) -> None:
     commit = git_repo.commit({"a.yaml": SLOWLY, "b.yaml": configmap("b", v="1")})
     ship.create_app("mending", git_repo, namespace)
-    looked_at = ship.synced("mending", commit)["status"]["reconciledAt"]
+    ship.synced("mending", commit)
+    ship.quiet_but("mending")
+    looked_at = ship.app("mending")["status"]["reconciledAt"]
 
     status = healthy(ship, "mending")["status"]
 
@@ -383,7 +381,7 @@ def test_what_changes_nothing_wakes_nobody(ship: Ship, git_repo: Repository, nam
     ship.create_app("calm", git_repo, namespace)
     waits(ship, "calm", "Service/door")
     ship.quiet_but("calm")
-    before = woken(ship, "object")
+    before = wishes(ship, "calm")
 
     for number in range(20):
         condition = {
@@ -397,7 +395,7 @@ def test_what_changes_nothing_wakes_nobody(ship: Ship, git_repo: Repository, nam
     opened(ship, namespace)
     ship.synced("calm", commit)
 
-    assert woken(ship, "object") == before + 1
+    assert wishes(ship, "calm") == before + 1
 
 
 def healing(ship: Ship, repo: Repository, namespace: str, name: str, files: dict[str, str]) -> None:

@@ -144,7 +144,7 @@ def test_two_apps_with_the_same_object_are_both_told_and_the_first_keeps_it_unti
     told = ship.condition("second", "belongs to app first")
     assert told["type"] == "SharedResourceWarning"
     assert ship.configmap(namespace, "shared")["data"] == {"of": "first"}
-    assert ship.configmap(namespace, "own-second")
+    until("what is its own", lambda: ship.configmap(namespace, "own-second"))
     assert ship.resource("second", "shared")["status"] == "OutOfSync"
     told = ship.condition("first", "second")
     assert told["type"] == "SharedResourceWarning"

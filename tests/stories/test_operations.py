@@ -122,7 +122,7 @@ def test_an_operation_that_cannot_be_done_ends_with_a_message_and_changes_nothin
     assert named in told["message"]
     assert told["finishedAt"]
     assert ship.configmap(namespace, "a") is None
-    assert any(named in event["message"] for event in events(ship, name))
+    until("an Event that says so", lambda: any(named in one["message"] for one in events(ship, name)))
     if "revision" not in sync:
         assert app["status"]["sync"]["status"] == "OutOfSync", "what is known of the app stays known"
 
@@ -446,6 +446,9 @@ def test_history_grows_up_to_its_limit_and_every_outcome_is_kept(
         "b": ("Synced", "Succeeded", "Sync"),
     }
     assert {r["name"]: r["message"].split()[-1] for r in outcomes} == {"a": "configured", "b": "unchanged"}
-    told = [event for event in events(ship, "history") if event["reason"] == "OperationCompleted"]
-    assert {event["type"] for event in told} == {"Normal"}
-    assert any(commits[-1][:12] in event["message"] for event in told)
+
+    def told() -> list[Any]:
+        return [event for event in events(ship, "history") if event["reason"] == "OperationCompleted"]
+
+    until("the last Event", lambda: any(commits[-1][:12] in event["message"] for event in told()))
+    assert {event["type"] for event in told()} == {"Normal"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from devcluster.gitserver import Repository
-from tests.stories.ship import APPS, Ship, configmap, until
+from tests.stories.ship import APPS, PROJECTS_TRUSTED_S, Ship, configmap, until
 
 pytestmark = pytest.mark.cluster
 
@@ -210,6 +210,7 @@ def test_what_a_project_does_not_permit_any_more_is_not_pruned_either(
         path, {"spec": {"namespaceResourceBlacklist": [{"group": "", "kind": "ServiceAccount"}]}}, **MERGE
     )
     ship.condition("waning", "does not permit core/ServiceAccount")
+    ship.read_anew(PROJECTS_TRUSTED_S)
     ship.pushed(git_repo, {"b.yaml": None, "c.yaml": None, "d.yaml": None})
     told = ship.condition("waning", "left Git and stays: project waning does not permit core/ServiceAccount")
 

@@ -184,8 +184,10 @@ def test_a_push_that_touches_another_path_only_moves_the_revision(
     first = git_repo.commit({"x/a.yaml": configmap("xa"), "y/a.yaml": configmap("ya", v="1")})
     ship.create_app("path-x", git_repo, namespace, path="x")
     ship.create_app("path-y", git_repo, namespace, path="y")
-    x = ship.synced("path-x", first)
-    ship.synced("path-y", first)
+    for name in ("path-x", "path-y"):
+        ship.synced(name, first)
+    ship.quiet()
+    x = ship.app("path-x")
 
     second = git_repo.commit({"y/a.yaml": configmap("ya", v="2")})
     ship.deliver(git_repo, second)

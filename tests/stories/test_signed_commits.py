@@ -133,6 +133,7 @@ def test_an_ssh_key_deploys_once_it_is_trusted_and_no_longer_than_that(
     path = f"/api/v1/namespaces/{ship.home}/configmaps/mooring-ssh-signers-cm"
     ship.ask(path, {"data": {"allowed_signers": ""}}, **MERGE)
     unsigned(ship, "by-ssh", "has no line that is valid now")
+    ship.read_anew()
     second = bob.commit(git_repo, git_repo.commit({"a.yaml": configmap("a", v="2")}))
     ship.finished(ship.deliver(git_repo, second))
     assert value(ship, namespace) == "1"

@@ -153,8 +153,9 @@ def test_a_push_that_touches_nothing_of_one_source_moves_its_revision_alone(
     db = other_repo.commit({"db.yaml": configmap("db")})
     sources = [source(other_repo), source(git_repo, "web")]
     ship.create_app("apart", git_repo, namespace, spec={"sources": sources})
-    before = ship.synced_all("apart", db, web)["status"]
+    ship.synced_all("apart", db, web)
     ship.quiet()
+    before = ship.app("apart")["status"]
 
     after = git_repo.commit({"README": "nobody reads it"})
     ship.deliver(git_repo, after)
@@ -403,6 +404,7 @@ def test_a_chart_of_a_repository_with_values_from_git_follows_both(
     ship.deliver(git_repo, values)
     ship.synced_all("chart", "1.0.0", values)
     assert ship.configmap(namespace, "web")["data"] == {"chart": "1.0.0", "colour": "red"}
+    ship.quiet()
     before = ship.app("chart")["status"]["reconciledAt"]
     values = git_repo.commit({"env/other.yaml": "colour: black\n"})
     ship.deliver(git_repo, values)

@@ -73,10 +73,13 @@ def test_what_waits_for_a_window_is_deployed_the_moment_it_opens(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     # Nobody else looks at the app: neither polls nor comparisons are due within the hour.
-    window, opens = ending(15)
-    project(ship, "soon", syncWindows=[window])
+    project(ship, "soon", syncWindows=[FREEZE])
     commit = git_repo.commit({"a.yaml": configmap("a")})
     ship.create_app("soon", git_repo, namespace, spec={"project": "soon"})
+    held(ship, "soon")
+    ship.quiet()
+    window, opens = ending(15)  # from which on there is but one look to be had
+    windows(ship, "soon", window)
 
     held(ship, "soon", f"syncs are held until {opens} by the deny window")
     ship.synced("soon", commit)
@@ -152,7 +155,7 @@ def test_a_sync_by_hand_is_answered_with_the_reason_and_what_waits_goes_on_waiti
     assert SAID in done.stderr
     told = state(ship, "asked-in-vain")
     assert (told["phase"], told["message"]) == ("Error", SAID)
-    assert any(event["message"] == SAID for event in events(ship, "asked-in-vain"))
+    until("an Event", lambda: any(one["message"] == SAID for one in events(ship, "asked-in-vain")))
     held(ship, "asked-in-vain")
     assert ship.app("asked-in-vain")["status"]["sync"]["revision"] == commit
     assert ship.configmap(namespace, "a") is None
@@ -165,8 +168,7 @@ def test_a_sync_by_hand_is_answered_with_the_reason_and_what_waits_goes_on_waiti
 def test_a_sync_that_is_tried_again_stops_when_its_window_closes_and_goes_on_in_the_next(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
-    window, closes = ending(15)
-    project(ship, "trying", syncWindows=[{**window, "kind": "allow"}])
+    project(ship, "trying")
     git_repo.commit({"bad.json": invalid("bad")})
     retry = {"retry": {"limit": 1000, "backoff": {"duration": "1s", "factor": 1}}}
     ship.create_app("trying", git_repo, namespace, policy=retry, spec={"project": "trying"})
@@ -176,6 +178,8 @@ def test_a_sync_that_is_tried_again_stops_when_its_window_closes_and_goes_on_in_
         return int(told.get("retryCount", 0)) if told.get("phase") == "Running" else 0
 
     until("a second try", lambda: tries() or None)
+    window, closes = ending(5)
+    windows(ship, "trying", {**window, "kind": "allow"})
     held(ship, "trying", "outside of the allow window")
     count = tries()
     assert count, "it is under way still"

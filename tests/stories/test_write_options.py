@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devcluster.gitserver import Repository
-from tests.stories.ship import Ship, configmap
+from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_kinds import job
 
 pytestmark = pytest.mark.cluster
@@ -109,4 +109,4 @@ def test_what_is_replaced_is_healed_and_pruned_as_anything_else(
     second = git_repo.commit({"b.yaml": None})
     ship.finished(ship.deliver(git_repo, second))
     ship.synced("replaced", second)
-    assert ship.configmap(namespace, "b") is None
+    until("b to be gone", lambda: ship.configmap(namespace, "b") is None)
