@@ -40,7 +40,7 @@ from benchmarks.report import report
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import GitServer
-from mooring.heaps import few_heaps
+from mooring.heaps import frugal
 from mooring.names import APPLYSET_ID, APPLYSET_PART_OF
 from mooring.settings import Settings
 from mooring.store.due import Step
@@ -69,7 +69,7 @@ def main() -> None:
     parser.add_argument("--apps", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=11)
     options = parser.parse_args()
-    few_heaps()  # as the worker does
+    frugal()  # as the worker does
     with ExitStack() as stack:
         cluster = stack.enter_context(own_cluster(CLUSTER))
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-bench-")))

@@ -21,7 +21,7 @@ from celery.worker.state import revoked as revoked_tasks
 from mooring import logs
 from mooring.errors import MooringError
 from mooring.garbage import settle
-from mooring.heaps import few_heaps
+from mooring.heaps import frugal
 from mooring.metrics import PULSE_EVERY_S, pulse
 from mooring.names import TASK_DELIVER
 from mooring.settings import Settings
@@ -166,7 +166,7 @@ def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
 
 def main(pool: str) -> None:
     """Run the worker of `pool` until SIGTERM. Exits with 1 and one line when it cannot start."""
-    few_heaps()
+    frugal()
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings.log_format, pool)

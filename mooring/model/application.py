@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Literal, Self, TypeVar, cast
 
+import orjson
 from pydantic import PrivateAttr
 
 from mooring.errors import Refused
@@ -19,6 +21,7 @@ from mooring.model.status import ApplicationStatus
 _NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\Z")
 _NAMESPACE = re.compile(r"(?=.{1,63}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?\Z")
 _DEEPEST = 200  # what reads it and writes it anew ends at about 250
+_NOTHING = zlib.compress(b"{}")
 T = TypeVar("T")
 
 
@@ -32,7 +35,7 @@ class Application(Part):
     status: ApplicationStatus = ApplicationStatus()
     operation: Operation | None = None
 
-    _raw: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _raw: bytes = PrivateAttr(default=_NOTHING)  # a twentieth of what the dict takes
 
     @classmethod
     def parse(cls, raw: dict[str, Any], *, namespace: str = "", before: Application | None = None) -> Self:
@@ -49,8 +52,9 @@ class Application(Part):
         title = f"Application {namespace}/{name or '(without a name)'}"
         told = {**raw, "metadata": {**metadata, "namespace": namespace}}
         if before is not None:
-            told = before.reused(told, before.raw)
-            status, had = told.get("status"), before.raw.get("status")
+            was = before.raw
+            told = before.reused(told, was)
+            status, had = told.get("status"), was.get("status")
             if isinstance(status, dict) and isinstance(had, dict):
                 told["status"] = before.status.reused(status, had)
         # No schema judges a status: whoever may edit an Application may write anything there. What cannot be
@@ -69,13 +73,13 @@ class Application(Part):
             raise Refused(f"{title}: metadata.name: is not a Kubernetes name", condition="InvalidSpecError")
         if not _NAMESPACE.match(app.metadata.namespace):
             raise Refused(f"{title}: metadata.namespace: is not a namespace", condition="InvalidSpecError")
-        app._raw = raw
+        app._raw = _written(raw, title)
         return app
 
     @property
     def raw(self) -> dict[str, Any]:
-        """The dict it was parsed from, as far as it can be written anew. Not to be changed."""
-        return self._raw
+        """What it was parsed from, as far as it can be written anew; each time another one."""
+        return cast("dict[str, Any]", orjson.loads(zlib.decompress(self._raw)))
 
     def once(self, make: Callable[[Application], T]) -> T:
         """What `make`, a function of a module, makes of this very reading of the application: it is asked
@@ -96,6 +100,13 @@ class Application(Part):
 def unknown_fields(app: Application) -> tuple[str, ...]:
     """Paths of what the manifest says and no field of ours reads. `status` is nobody's wish: left out."""
     return tuple(path for path in app.unknown() if not path.startswith("status."))
+
+
+def _written(raw: dict[str, Any], title: str) -> bytes:
+    try:
+        return zlib.compress(orjson.dumps(raw, option=orjson.OPT_NON_STR_KEYS), 1)
+    except TypeError as error:  # from a file: YAML has values that JSON does not
+        raise Refused(f"{title}: cannot be written as JSON: {error}", condition="InvalidSpecError") from error
 
 
 def _is_deep(value: Any) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Annotated, Any, Self
+from sys import intern
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -44,6 +45,11 @@ def _spell(name: str) -> str:
     return _SPELLING.get(name) or to_camel(name)
 
 
+# Never written to: a copy of a part has copies of them.
+_UNTOLD: Final[set[str]] = set()
+_NOTHING: Final[dict[str, Any]] = {}
+
+
 class Part(BaseModel):
     """One frozen piece of a manifest. Attributes are snake_case, the manifest's keys are Argo CD's.
 
@@ -58,8 +64,21 @@ class Part(BaseModel):
     @classmethod
     def _null_is_absent(cls, data: Any) -> Any:
         if isinstance(data, dict):
-            return {key: value for key, value in data.items() if value is not None}
+            return {
+                key: intern(value) if type(value) is str else value
+                for key, value in data.items()
+                if value is not None
+            }
         return data
+
+    @model_validator(mode="after")
+    def _light(self) -> Self:
+        """Without a set of its own of which fields were told, that nobody asks for: it takes as much as the
+        fields, and each worker remembers all Applications."""
+        object.__setattr__(self, "__pydantic_fields_set__", _UNTOLD)
+        if not self.__pydantic_extra__:
+            object.__setattr__(self, "__pydantic_extra__", _NOTHING)
+        return self
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON for the API server: the manifest's spelling, without what has its zero value."""

@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 from mooring import exporter, logs
 from mooring.errors import ClusterUnavailable, MooringError
 from mooring.garbage import settle
-from mooring.heaps import few_heaps
+from mooring.heaps import frugal
 from mooring.loop import Loop
 from mooring.metrics import PULSE_EVERY_S
 from mooring.names import OBSERVER_LEASE
@@ -43,7 +43,7 @@ _loop = Loop(OBSERVER, exporter.WORKS_IN_ITS_LOOP_S)
 
 def main() -> None:
     """Wait for the lease, then watch until the process is ended or the lease is lost."""
-    few_heaps()
+    frugal()
     try:
         settings = Settings.from_env(os.environ)
         logs.configure(settings.log_format, OBSERVER)

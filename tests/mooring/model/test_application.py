@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import tracemalloc
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +33,7 @@ def _with(path: str, value: Any) -> dict[str, Any]:
 def test_an_ordinary_application_is_read() -> None:
     app = Application.parse(SHOP)
     assert app.key == AppKey("mooring", "shop")
-    assert app.raw is SHOP
+    assert app.raw == SHOP
     assert app.spec.source is not None and app.spec.source.directory is not None
     assert app.spec.source.repo_url == "https://git.example.org/acme/deploy.git"
     assert app.spec.source.directory.recurse
@@ -212,7 +214,7 @@ def test_what_has_not_changed_is_not_read_again_and_reads_the_same() -> None:
     moved["status"] = {**raw["status"], "sync": {"status": "Synced", "revision": "b" * 40}}
     again = Application.parse(moved, before=before)
     assert again == Application.parse(moved)
-    assert again.raw is moved
+    assert again.raw == moved
     assert again.spec is before.spec
     assert again.status.history[0] is before.status.history[0]
     assert again.status.sync is not None
@@ -221,3 +223,34 @@ def test_what_has_not_changed_is_not_read_again_and_reads_the_same() -> None:
     assert Application.parse(bare, before=again) == Application.parse(bare)
     with pytest.raises(Refused, match=r"spec\.project"):
         Application.parse({**bare, "spec": {**raw["spec"], "project": 1}}, before=again)
+
+
+def test_what_is_told_of_one_copy_is_told_of_no_other() -> None:
+    """They share what they have nothing in."""
+    app, other = (
+        Application.parse(SHOP),
+        Application.parse({**SHOP, "status": {"sync": {"status": "Synced"}}}),
+    )
+    copied = app.status.model_copy(update={"strange": "x"})
+    assert copied.model_extra == {"strange": "x"}
+    assert app.status.model_extra == other.status.model_extra == {}
+    assert "strange" not in app.status.to_dict()
+
+
+def test_a_number_that_no_json_can_tell_is_refused() -> None:
+    with pytest.raises(Refused, match="Application mooring/shop: cannot be written as JSON"):
+        Application.parse({**SHOP, "more": 2**70})
+
+
+def test_what_is_remembered_of_many_applications_takes_little() -> None:
+    resource = {"kind": "ConfigMap", "namespace": "web", "status": "Synced", "health": {"status": "Healthy"}}
+    told = {"sync": {"status": "Synced"}, "resources": [{**resource, "name": f"c{n}"} for n in range(50)]}
+    written = orjson.dumps({**SHOP, "status": told})
+    Application.parse(orjson.loads(written))  # what is read once for all of them
+    tracemalloc.start()
+    try:
+        kept = [Application.parse(orjson.loads(written)) for _ in range(20)]
+        each = tracemalloc.get_traced_memory()[0] / len(kept)
+    finally:
+        tracemalloc.stop()
+    assert each < 10 * len(written)
