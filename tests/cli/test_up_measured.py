@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
@@ -81,11 +82,17 @@ def test_one_endpoint_tells_of_the_whole_group_and_goes_with_it(up: Start, tmp_p
     group = up("--metrics-port", str(port))
     until("all of them to be well", lambda: ask(port, "/healthz") == (200, "ok\n"))
 
-    samples = [s for f in text_string_to_metric_families(ask(port, "/metrics")[1]) for s in f.samples]
-    pulses = {s.labels["process"] for s in samples if s.name == "mooring_process_pulse_timestamp_seconds"}
+    def samples(name: str) -> list[Sample]:
+        told = text_string_to_metric_families(ask(port, "/metrics")[1])
+        return [sample for family in told for sample in family.samples if sample.name == name]
+
+    pulses = {sample.labels["process"] for sample in samples("mooring_process_pulse_timestamp_seconds")}
     assert pulses == _PROCESSES
-    assert [s.value for s in samples if s.name == "mooring_redis_up"] == [1]
-    assert any(s.name == "mooring_kubernetes_requests_total" and s.value for s in samples)
+    until("beat to tell of Redis", lambda: [one.value for one in samples("mooring_redis_up")] == [1])
+    until(
+        "the API server to be asked",
+        lambda: any(one.value for one in samples("mooring_kubernetes_requests_total")),
+    )
 
     group.send_signal(signal.SIGTERM)
     assert group.wait(60) == 0

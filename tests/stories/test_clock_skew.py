@@ -25,8 +25,8 @@ _SKEW_S = 300
 
 @pytest.fixture(scope="module")
 def ship_settings() -> dict[str, str]:
-    """Whose work is taken over soon."""
-    return {"MOORING_LEASE_SECONDS": "2"}
+    """Whose work is taken over soon, and not while they merely wait for a processor."""
+    return {"MOORING_LEASE_SECONDS": "5"}
 
 
 @pytest.fixture(scope="module")
