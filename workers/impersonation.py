@@ -8,6 +8,7 @@ do the inventory (`Engine.own`), claims, reports, kept renders and Events.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mooring.model.application import Application
 from mooring.model.impersonation import ServiceAccount, service_account
@@ -15,7 +16,9 @@ from workers.apps.store import Applications
 from workers.cluster.api import Api
 from workers.cluster.identity import Identity
 from workers.clusters.named import cluster_of
-from workers.engine import Engine
+
+if TYPE_CHECKING:  # a command needs no Redis
+    from workers.engine import Engine
 
 
 def acting(engine: Engine, app: Application) -> Engine:

@@ -43,6 +43,20 @@ def test_help_imports_neither_cluster_nor_web_nor_rich() -> None:
         assert f"\n  {name} " in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("modules", "left_out"),
+    [
+        ("cli.app.diff, cli.app.rendered", {"celery", "flask", "lupa", "redis"}),
+        ("cli.app.list, workers.apps.home", {"celery", "flask", "git", "redis", "rich"}),
+    ],
+)
+def test_a_command_imports_nothing_that_it_hardly_ever_needs(modules: str, left_out: set[str]) -> None:
+    left_out = left_out | {"oauthlib", "requests", "requests_oauthlib", "websocket"}
+    code = f"import sys, {modules}\nprint(sorted({left_out!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_every_command_can_be_asked_for_help() -> None:
     context = main.make_context("mooring", ["app"], resilient_parsing=True)
     for name in COMMANDS:

@@ -14,13 +14,17 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import yaml
-from kubernetes.client import Configuration
-from kubernetes.config import ConfigException, load_incluster_config
-from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
 from mooring.errors import ClusterRefused
 from mooring.keys import IN_CLUSTER, ClusterRef
 from workers.cluster.api import Api
+from workers.cluster.client import (
+    ConfigException,
+    Configuration,
+    KubeConfigLoader,
+    KubeConfigMerger,
+    load_incluster_config,
+)
 from workers.cluster.identity import MOORING, Identity
 from workers.cluster.in_memory import InMemory
 from workers.cluster.kinds import Discovery

@@ -20,9 +20,6 @@ from urllib.parse import urlencode, urlsplit
 
 import orjson
 import urllib3
-from kubernetes.client import Configuration
-from kubernetes.client.rest import RESTClientObject
-from kubernetes.config import ConfigException
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
@@ -34,6 +31,7 @@ from urllib3.exceptions import (
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, SchemaRefused
 from workers import metrics
+from workers.cluster.client import ConfigException, Configuration, RESTClientObject
 from workers.cluster.decode import decode
 from workers.cluster.identity import Identity
 

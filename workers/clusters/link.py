@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Final
 
-from kubernetes.client import Configuration
 from urllib3.exceptions import HTTPError
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError
 from mooring.keys import ClusterRef
 from workers.cluster.api import Api
+from workers.cluster.client import Configuration
 from workers.cluster.identity import MOORING, Identity
 from workers.cluster.in_memory import InMemory
 from workers.cluster.kinds import Discovery

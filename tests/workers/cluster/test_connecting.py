@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 import urllib3
 import yaml
-from kubernetes.client import Configuration
 
 from devcluster.cluster import Cluster as ControlPlane
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict
 from workers.cluster import transport
 from workers.cluster.api import Api, Create
+from workers.cluster.client import Configuration
 from workers.cluster.connect import Cluster, _from_kubeconfig, connect, server_ref
 from workers.cluster.identity import MOORING
 from workers.cluster.kinds import Kind
@@ -237,6 +237,57 @@ def test_an_exec_plugin_gives_the_credential(cluster: ControlPlane, changed: Wri
     plugin.write_text("#!/bin/sh\nexit 3\n")
     with pytest.raises(ClusterRefused, match="exec plugin"):
         connect(changed(by_plugin))
+
+
+class _OpenId(BaseHTTPRequestHandler):
+    """A provider that gives whoever asks a new token, that of the cluster."""
+
+    def do_GET(self) -> None:
+        self._answer({"token_endpoint": f"http://127.0.0.1:{self.server.server_port}/token"})  # type: ignore[attr-defined]
+
+    def do_POST(self) -> None:
+        fresh = self.server.fresh  # type: ignore[attr-defined]
+        self._answer({"access_token": "a", "token_type": "Bearer", "refresh_token": "r", "id_token": fresh})
+
+    def _answer(self, told: dict[str, str]) -> None:
+        body = json.dumps(told).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Nobody reads it."""
+
+
+@pytest.mark.cluster
+def test_a_token_of_an_openid_provider_is_renewed(
+    cluster: ControlPlane, changed: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
+    payload = base64.urlsafe_b64encode(json.dumps({"exp": 1}).encode()).decode().rstrip("=")
+    with HTTPServer(("127.0.0.1", 0), _OpenId) as provider:
+        provider.fresh = cluster.token  # type: ignore[attr-defined]
+        serving = threading.Thread(target=provider.serve_forever)
+        serving.start()
+        issued = {
+            "client-id": "mooring",
+            "client-secret": "s",
+            "idp-issuer-url": f"http://127.0.0.1:{provider.server_port}",
+            "id-token": f"e30.{payload}.signed",
+            "refresh-token": "r",
+        }
+
+        def by_provider(config: dict[str, Any]) -> None:
+            user(config).clear()
+            user(config)["auth-provider"] = {"name": "oidc", "config": issued}
+
+        try:
+            assert connect(changed(by_provider)).discovery.server_version.startswith("v1.")
+        finally:
+            provider.shutdown()
+            serving.join()
 
 
 @pytest.mark.cluster
