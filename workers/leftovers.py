@@ -7,7 +7,7 @@ import logging
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey, ClusterRef
 from workers.applyset.parent import parent_name
-from workers.applyset.store import CONFIG_MAP
+from workers.applyset.store import CONFIG_MAP, Listed
 from workers.apps.store import Listing
 from workers.clusters.there import elsewhere
 from workers.engine import Engine
@@ -16,7 +16,7 @@ from workers.hooks.leave import sweep
 _log = logging.getLogger(__name__)
 
 
-def let_go(engine: Engine, listing: Listing) -> None:
+def let_go(engine: Engine, listing: Listing, inventories: Listed) -> None:
     """Let go of what is kept of renders (workers/bundles.py) and hooks (workers/hooks/leave.py) of apps that
     are gone, as `listing`, a complete one, has it. Never raises for the cluster.
 
@@ -27,7 +27,7 @@ def let_go(engine: Engine, listing: Listing) -> None:
     if any(one.key is None for one in listing.broken):
         return
     there = {app.key for app in listing.apps} | {one.key for one in listing.broken}
-    sweep(engine, there)
+    sweep(engine, there, inventories)
     try:
         engine.clusters.tidy()
     except MooringError as error:

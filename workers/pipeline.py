@@ -38,6 +38,7 @@ from mooring.store.ours import Ours
 from mooring.store.turns import Turn
 from workers import follow, tell, upstream
 from workers.about import about
+from workers.applyset.store import Listed
 from workers.apps.store import Listing
 from workers.apps.wishes import APP, turn_of
 from workers.bring import bring
@@ -362,11 +363,11 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
         if (there := listing.there) is not None:
             engine.drifts.keep_only(there)
         engine.ledger.mend()
-        in_vain = waiting(engine, listing.apps)
-        for key in to_look_at(engine, listing.apps):
+        in_vain, inventories = waiting(engine, listing.apps), Listed()
+        for key in to_look_at(engine, listing.apps, inventories):
             if key not in in_vain and engine.turns.want(turn_of(key), wishes, background=True):
                 engine.send(_task(turn_of(key), RECONCILE))
-        let_go(engine, listing)
+        let_go(engine, listing, inventories)
         return
     part = turn_of(named(engine, name))
     if engine.turns.want(part, wishes):

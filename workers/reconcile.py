@@ -17,8 +17,8 @@ from mooring.model.application import Application
 from mooring.names import APPLYSET_PART_OF, HOOKS
 from mooring.store.proofs import Proof
 from workers import orphans, report, tell
-from workers.applyset import store as inventories
 from workers.applyset.parent import Parent
+from workers.applyset.store import Listed
 from workers.apps.patches import overdue
 from workers.basis import basis, ground
 from workers.cluster.kinds import Kind
@@ -45,7 +45,7 @@ class _Candidate:
     user: str
 
 
-def to_look_at(engine: Engine, apps: Sequence[Application]) -> Iterator[AppKey]:
+def to_look_at(engine: Engine, apps: Sequence[Application], inventories: Listed) -> Iterator[AppKey]:
     """Those of `apps` that are to be looked at: who is not proved, and who has other orphans than it says.
 
     Each cluster for itself and as soon as it has answered: none waits for another, and all that are deployed
@@ -63,7 +63,7 @@ def to_look_at(engine: Engine, apps: Sequence[Application]) -> Iterator[AppKey]:
 
     def ask(group: Sequence[Application]) -> None:
         try:
-            for key in _there(engine, group):
+            for key in _there(engine, group, inventories):
                 said.put(key)
         finally:
             said.put(None)
@@ -77,7 +77,7 @@ def to_look_at(engine: Engine, apps: Sequence[Application]) -> Iterator[AppKey]:
             one.result()
 
 
-def _there(engine: Engine, apps: Sequence[Application]) -> Iterator[AppKey]:
+def _there(engine: Engine, apps: Sequence[Application], inventories: Listed) -> Iterator[AppKey]:
     """`to_look_at` of apps of one cluster."""
     try:
         engine = there(engine, apps[0])
@@ -85,13 +85,13 @@ def _there(engine: Engine, apps: Sequence[Application]) -> Iterator[AppKey]:
         yield from (app.key for app in apps)
         return
     began = engine.clock()
-    suspects = unproved(engine, apps)
+    suspects = unproved(engine, apps, inventories)
     yield from suspects
     engine.drifts.looked({app.key for app in apps}.difference(suspects), began)
     yield from set(orphans.news(engine, apps)).difference(suspects)
 
 
-def unproved(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
+def unproved(engine: Engine, apps: Sequence[Application], inventories: Listed) -> list[AppKey]:
     """Those of `apps` that are to be looked at: all for which the cluster's metadata does not prove that they
     are as the last look has found them.
 
@@ -99,16 +99,16 @@ def unproved(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
     trips to Redis. Raises nothing: who cannot be listed is looked at.
     """
     try:
-        proved = _proved(engine, apps)
+        proved = _proved(engine, apps, inventories.of(engine.own, engine.settings.namespace))
     except MooringError as error:
         _log.info("each of %d applications is looked at by itself: %s", len(apps), error)
         proved = frozenset()
     return [app.key for app in apps if app.key not in proved]
 
 
-def _proved(engine: Engine, apps: Sequence[Application]) -> frozenset[AppKey]:
+def _proved(engine: Engine, apps: Sequence[Application], inventories: Sequence[Live]) -> frozenset[AppKey]:
     judge = engine.judges.now()
-    candidates = _candidates(engine, apps)
+    candidates = _candidates(engine, apps, inventories)
     kinds = {kind for one in candidates for kind in one.kinds.values()}
     schema = identities(engine.api, kinds)
     there = _listed(engine, kinds, judge)
@@ -125,9 +125,9 @@ def _proved(engine: Engine, apps: Sequence[Application]) -> frozenset[AppKey]:
     return proved
 
 
-def _candidates(engine: Engine, apps: Sequence[Application]) -> list[_Candidate]:
+def _candidates(engine: Engine, apps: Sequence[Application], inventories: Sequence[Live]) -> list[_Candidate]:
     on, find = ground(engine), engine.api.discovery.find
-    parents = {live.key.name: live for live in inventories.listed(engine.own, engine.settings.namespace)}
+    parents = {live.key.name: live for live in inventories}
     found: list[_Candidate] = []
     bases = engine.proofs.bases(engine.api.cluster)
     for app in apps:

@@ -18,6 +18,7 @@ from mooring.names import TASK_CLUSTER, TASK_MOVED, TASK_RECONCILE, TASK_TURN
 from mooring.settings import Settings
 from mooring.store.due import DUE, Step
 from workers import follow, pipeline, upkeep
+from workers.applyset.store import Listed
 from workers.apps.home import APPLICATION
 from workers.apps.wishes import standing, turn_of
 from workers.cluster.api import NAMESPACE
@@ -100,7 +101,7 @@ class Skiff:
     def unproved(self) -> set[str]:
         """Whom a reconciliation would look at."""
         apps = self.engine.applications.list().apps
-        return {key.name for key in unproved(self.engine, apps)}
+        return {key.name for key in unproved(self.engine, apps, Listed())}
 
     # --- what people do ---------------------------------------------------------------------------
     def create_app(self, name: str, spec: Mapping[str, Any]) -> None:

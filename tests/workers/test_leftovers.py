@@ -16,6 +16,7 @@ from mooring.settings import Settings
 from mooring.store.connections import Connections
 from workers.applyset import store as parents
 from workers.applyset.inventory import Entry
+from workers.applyset.store import Listed
 from workers.apps.home import APPLICATION
 from workers.apps.store import Broken, Listing
 from workers.cluster.api import Create
@@ -95,12 +96,12 @@ def test_it_goes_with_the_app_and_its_inventory_and_stays_with_either(engine: En
 
 def test_nothing_goes_on_doubt(engine: Engine) -> None:
     key = deployed(engine, "doubtful")
-    let_go(engine, Listing((), (Broken(None, "a file that is no YAML"),)))
+    let_go(engine, Listing((), (Broken(None, "a file that is no YAML"),)), Listed())
     assert kept(engine, key), "the broken one may be it"
-    let_go(engine, Listing((), (Broken(key, "no destination"),)))
+    let_go(engine, Listing((), (Broken(key, "no destination"),)), Listed())
     assert kept(engine, key), "it is there, and broken"
     create(engine, "doubtful")
-    let_go(engine, Listing(()))
+    let_go(engine, Listing(()), Listed())
     assert kept(engine, key), "it came after the list"
 
 
@@ -112,24 +113,24 @@ def test_nothing_goes_while_a_cluster_may_have_the_inventory_and_cannot_be_asked
     key, secrets = deployed(engine, "away", ClusterRef(url)), list[ClusterSecret]()
     clusters = Clusters(engine.api.cluster, lambda: secrets, Connections(redis_client))
     engine = replace(engine, clusters=clusters)
-    let_go(engine, Listing(()))
+    let_go(engine, Listing(()), Listed())
     assert kept(engine, key), "its Secret was taken away"
 
     good = ClusterSecret("prod", url, "", access=Access(token=cluster.token, insecure=True))
     wrong = replace(good, name="broken", server="https://broken.example.org", secret="b", wrong="no JSON")
     secrets[:] = good, wrong
-    let_go(engine, Listing(()))
+    let_go(engine, Listing(()), Listed())
     assert kept(engine, key), "nobody knows which cluster the broken one is"
     secrets[:] = (
         good,
         replace(good, server="https://a", secret="1"),
         replace(good, server="https://a", secret="2"),
     )
-    let_go(engine, Listing(()))
+    let_go(engine, Listing(()), Listed())
     assert kept(engine, key), "nor which of two it is"
 
     secrets[:] = (good,)
-    let_go(engine, Listing(()))
+    let_go(engine, Listing(()), Listed())
     assert not kept(engine, key)
 
 
@@ -176,10 +177,10 @@ def test_a_hook_that_ran_when_its_app_went_stays_and_nothing_keeps_it(engine: En
 
 def test_a_hook_is_waited_for_on_doubt(engine: Engine) -> None:
     key = held(engine, "doubtful")
-    let_go(engine, Listing((), (Broken(None, "a file that is no YAML"),)))
+    let_go(engine, Listing((), (Broken(None, "a file that is no YAML"),)), Listed())
     assert finalizers(engine, key) == (HOOK_FINALIZER,), "the broken one may be it"
-    let_go(engine, Listing((), (Broken(key, "no destination"),)))
+    let_go(engine, Listing((), (Broken(key, "no destination"),)), Listed())
     assert finalizers(engine, key) == (HOOK_FINALIZER,), "it is there, and broken"
     create(engine, "doubtful")
-    let_go(engine, Listing(()))
+    let_go(engine, Listing(()), Listed())
     assert finalizers(engine, key) == (HOOK_FINALIZER,), "it came after the list"

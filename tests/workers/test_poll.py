@@ -28,7 +28,6 @@ from workers.engine import Engine
 from workers.git import mirror
 from workers.push import Wanted
 from workers.questions import GitQuestion
-from workers.reconcile import unproved
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
 
@@ -181,7 +180,7 @@ def test_an_app_says_that_its_repository_cannot_be_asked_and_is_otherwise_as_it_
     assert told(port.skiff.app("near")) == []
     assert port.revision("far") == f"Synced {first}"
     engine = port.skiff.engine
-    assert unproved(engine, engine.applications.list().apps) == [], "nobody is looked at for that"
+    assert port.skiff.unproved() == set(), "nobody is looked at for that"
     port.skiff.drift(port.target, "far", "drifted")
     pipeline.reconcile(engine, "", "reconcile")
     port.skiff.work()

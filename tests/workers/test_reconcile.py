@@ -18,6 +18,7 @@ from tests.stories.ship import configmap, until
 from tests.workers.skiff import CONFIG_MAP, Skiff
 from workers import pipeline
 from workers.applyset.parent import Parent
+from workers.applyset.store import Listed
 from workers.apps.home import PROJECT
 from workers.cluster.kinds import Kind
 from workers.cluster.transport import Transport
@@ -74,8 +75,8 @@ def fleet(skiff_settings: Settings, namespace: str, git_server: GitServer) -> It
 
 def test_where_nothing_has_changed_one_list_a_kind_is_all_and_nobody_is_looked_at(fleet: Fleet) -> None:
     assert fleet.skiff.unproved() == set()
-    # Applications, inventories, two kinds; inventories and renders of apps that are gone.
-    assert fleet.reconciled() <= 6
+    # Applications, inventories, two kinds; renders of apps that are gone.
+    assert fleet.reconciled() <= 5
     assert fleet.skiff.app("one").status.sync.status == "Synced"
 
 
@@ -197,7 +198,7 @@ def test_what_looks_at_all_rest_on_has_all_looked_at(fleet: Fleet) -> None:
         replace(engine, settings=replace(engine.settings, kustomize_enable_helm=True)),
         replace(engine, settings=replace(engine.settings, reconcile_s=86_400.0)),  # all are due a dry-run
     ):
-        assert {key.name for key in unproved(other, apps)} == set(NAMES)
+        assert {key.name for key in unproved(other, apps, Listed())} == set(NAMES)
 
 
 def test_where_anything_cannot_be_listed_all_are_looked_at(fleet: Fleet) -> None:
@@ -207,7 +208,7 @@ def test_where_anything_cannot_be_listed_all_are_looked_at(fleet: Fleet) -> None
     away.host = "https://127.0.0.1:1"
     nowhere = replace(engine.api, transport=Transport(lambda: away))
     for other in (replace(engine, api=nowhere), replace(engine, own=nowhere)):
-        assert {key.name for key in unproved(other, apps)} == set(NAMES)
+        assert {key.name for key in unproved(other, apps, Listed())} == set(NAMES)
 
 
 def test_a_push_that_changes_nothing_for_an_app_takes_no_proof_from_it(fleet: Fleet) -> None:

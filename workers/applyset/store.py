@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from mooring.errors import Conflict
-from mooring.keys import AppKey, ObjectKey
+from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.names import APPLYSET_ID
 from workers.applyset import parent as parents
 from workers.applyset.inventory import Entry, Inventory, Place
@@ -30,9 +30,20 @@ def read(api: Api, namespace: str, app: AppKey, installation: Installation) -> P
     return _read(api, Parent(app, installation.id, namespace))
 
 
-def listed(api: Api, namespace: str) -> tuple[Live, ...]:
-    """All parents in `namespace`, whosever they are, as the server's cache has them: metadata alone."""
-    return api.list(CONFIG_MAP, namespace, APPLYSET_ID, metadata_only=True, cached=True)
+class Listed:
+    """The parents that there are in each cluster, whosever they are, as they were when somebody first asked:
+    for a reconciliation, which asks more than once. Whoever writes for what they say reads it anew."""
+
+    def __init__(self) -> None:
+        self._found: dict[ClusterRef, tuple[Live, ...]] = {}
+
+    def of(self, api: Api, namespace: str) -> tuple[Live, ...]:
+        """Metadata alone, from the server's cache: all of Mooring's `namespace`. Where that cannot be had,
+        raises ClusterUnavailable or ClusterRefused, and whoever asks next asks the server."""
+        if (found := self._found.get(api.cluster)) is None:
+            found = api.list(CONFIG_MAP, namespace, APPLYSET_ID, metadata_only=True, cached=True)
+            self._found[api.cluster] = found
+        return found
 
 
 def grow(api: Api, parent: Parent, entries: Mapping[ObjectKey, Entry], hooks: Iterable[Place] = ()) -> Parent:

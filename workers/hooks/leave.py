@@ -54,25 +54,25 @@ def leave(engine: Engine, key: AppKey) -> None:
         )
 
 
-def sweep(engine: Engine, there: Collection[AppKey | None]) -> None:
+def sweep(engine: Engine, there: Collection[AppKey | None], inventories: parents.Listed) -> None:
     """`leave` for all that are gone: all but `there`. Who should have done it may have died, or nobody was
     there when they went. Never raises for the cluster."""
-    _sweep(engine, there)
+    _sweep(engine, there, inventories)
     try:
         for one in elsewhere(engine):
             if one is not None:  # else the next time
-                _sweep(one, there)
+                _sweep(one, there, inventories)
     except MooringError as error:
         _log.warning("hooks of applications that are gone are not looked for in other clusters: %s", error)
 
 
-def _sweep(engine: Engine, there: Collection[AppKey | None]) -> None:
+def _sweep(engine: Engine, there: Collection[AppKey | None], inventories: parents.Listed) -> None:
     try:
-        inventories = parents.listed(engine.api, engine.settings.namespace)
+        found = inventories.of(engine.api, engine.settings.namespace)
     except MooringError as error:
         _log.warning("hooks of applications that are gone are not looked for: %s", error)
         return
-    for live in inventories:
+    for live in found:
         key = app_of(live.annotations, engine.installation.id)
         if key is not None and key not in there and live.annotations.get(HOOKS):
             leave(engine, key)
