@@ -13,6 +13,8 @@ from mooring.errors import StoreGarbled, StoreUnavailable
 from mooring.keys import AppKey
 from mooring.settings_web import WebSettings
 from mooring.store.connection import connect
+from mooring.store.connections import Connections
+from mooring.store.connections import as_json as connection_json
 from mooring.store.drifts import Drifts, as_json
 from mooring.store.ledger import Ledger
 from mooring.store.views import Views
@@ -66,6 +68,22 @@ def create_app(settings: WebSettings) -> Flask:
     def drifts(namespace: str, name: str) -> Response:
         found = Drifts(client).shown(AppKey(namespace, name))
         told = [as_json(one, values=False) for one in found]
+        return Response(orjson.dumps(told), mimetype="application/json")
+
+    @app.get("/api/v1/applications/<namespace>/<name>/orphans")
+    def orphans(namespace: str, name: str) -> Response:
+        found = Views(client).orphans(AppKey(namespace, name))
+        if found is None:
+            raise Problem(
+                HTTPStatus.NOT_FOUND,
+                "no orphaned resources were counted for an application of that name: its project has to ask "
+                "for it (spec.orphanedResources), and a full reconciliation to have looked",
+            )
+        return Response(orjson.dumps(found.as_json()), mimetype="application/json")
+
+    @app.get("/api/v1/clusters")
+    def clusters() -> Response:
+        told = [connection_json(url, one) for url, one in Connections(client).shown().items()]
         return Response(orjson.dumps(told), mimetype="application/json")
 
     @app.errorhandler(Problem)

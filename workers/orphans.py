@@ -23,6 +23,7 @@ from mooring.model.status import Condition
 from mooring.names import ID, TRACKING_ID
 from mooring.store.orphans import Found
 from mooring.store.turns import Turn
+from mooring.store.views import Counted
 from workers.applyset.identity import parse_object_id
 from workers.apps.conditions import ORPHANED_RESOURCE
 from workers.apps.patches import refresh_asked
@@ -131,6 +132,10 @@ def _notices(app: Application, project: AppProject, found: Found | None) -> tupl
             return (Notice(ORPHANED_RESOURCE, _COUNT.format(count)),) if count else ()
 
 
+def _shown(project: AppProject, found: Found, at: float) -> Counted:
+    return Counted(at, why=found) if isinstance(found, str) else Counted(at, tuple(counted(project, found)))
+
+
 def _asks(project: AppProject) -> bool:
     return project.spec.orphaned_resources is not None and project.spec.orphaned_resources.warns
 
@@ -149,7 +154,9 @@ def notices(engine: Engine, app: Application, project: AppProject, turn: Turn) -
     known = engine.orphans.of(engine.api.cluster, [namespace]).get(namespace)
     unseen = known is None and not turn.deliveries
     if refresh_asked(app) or (unseen and not engine.orphans.was_in_vain(engine.api.cluster)):
-        known = _look(engine, [namespace]).get(namespace, known)
+        for seen in _look(engine, [namespace]).values():
+            engine.views.put_orphans({app.key: _shown(project, seen, engine.clock())})
+            known = seen
     return _notices(app, project, known)
 
 
@@ -161,6 +168,7 @@ def news(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
     cluster: where anything could not be listed, everybody says what he said.
     """
     asking: list[tuple[Application, AppProject]] = []
+    shown: dict[AppKey, Counted | None] = {app.key: None for app in apps}
     for app in apps:
         if not _is_managed(app.spec.destination.namespace, engine.api) or app.metadata.deletion_timestamp:
             continue
@@ -170,9 +178,13 @@ def news(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
             continue
         if _asks(project):
             asking.append((app, project))
-    namespaces = {app.spec.destination.namespace for app, _ in asking}
-    if namespaces:
-        _look(engine, namespaces)
+            del shown[app.key]
+    namespaces, began = {app.spec.destination.namespace for app, _ in asking}, engine.clock()
+    seen = _look(engine, namespaces) if namespaces else {}
+    for app, project in asking:
+        if (there := seen.get(app.spec.destination.namespace)) is not None:
+            shown[app.key] = _shown(project, there, began)
+    engine.views.put_orphans(shown)
     engine.orphans.keep_only(engine.api.cluster, namespaces)
     found = engine.orphans.of(engine.api.cluster, namespaces)
     return [

@@ -1,12 +1,13 @@
 """How the clusters besides the home cluster were when somebody last asked them.
 
-All processes share it: a cluster that does not answer holds up whoever asks it first, and nobody else.
+All processes share it: a cluster that does not answer holds up whoever asks it first, and nobody else. What
+the web tier may read has no words of the clusters: it asks nobody who he is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, Literal, cast
 
 import orjson
@@ -14,9 +15,10 @@ import redis
 
 from mooring.errors import StoreGarbled
 from mooring.keys import ClusterRef
-from mooring.store.connection import healed
+from mooring.store.connection import VIEW, healed
 
 CLUSTERS: Final = "mooring:clusters"
+_SHOWN: Final = f"{VIEW}clusters"
 SUCCESSFUL: Final = "Successful"  # Argo CD's words
 FAILED: Final = "Failed"
 
@@ -41,7 +43,7 @@ class Connection:
 
 
 class Connections:
-    """The connections in one Redis hash, by the clusters' URLs."""
+    """The connections in one Redis hash, by the clusters' URLs; as people see them in another one."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client
@@ -53,8 +55,15 @@ class Connections:
 
     def all(self) -> Mapping[str, Connection]:
         """All that are known, by URL."""
+        return self._all(CLUSTERS)
+
+    def shown(self) -> Mapping[str, Connection]:
+        """The same without versions of Secrets and without the reasons why, as the web tier may read them."""
+        return self._all(_SHOWN)
+
+    def _all(self, key: str) -> Mapping[str, Connection]:
         try:
-            found = cast("dict[bytes, bytes]", self._redis.hgetall(CLUSTERS))
+            found = cast("dict[bytes, bytes]", self._redis.hgetall(key))
         except StoreGarbled:
             return {}  # the next worker that has something to say mends it
         read = {url.decode(errors="replace"): _read(value) for url, value in found.items()}
@@ -62,12 +71,20 @@ class Connections:
 
     def put(self, cluster: ClusterRef, connection: Connection) -> None:
         """This is how it is now."""
-        value = orjson.dumps(asdict(connection))
-        healed(self._redis, [CLUSTERS], lambda: self._redis.hset(CLUSTERS, cluster, value))
+        value, shown = (orjson.dumps(asdict(one)) for one in (connection, _shown(connection)))
+
+        def write() -> list[Any]:
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hset(CLUSTERS, cluster, value)
+            pipe.hset(_SHOWN, cluster, shown)
+            return pipe.execute()
+
+        healed(self._redis, [CLUSTERS, _SHOWN], write)
 
     def forget(self, cluster: ClusterRef) -> None:
         """Nobody knows the cluster any more."""
-        healed(self._redis, [CLUSTERS], lambda: self._redis.hdel(CLUSTERS, cluster))
+        for key in (CLUSTERS, _SHOWN):
+            healed(self._redis, [key], lambda key=key: self._redis.hdel(key, cluster))  # type: ignore[misc]
 
     def only_me(self, cluster: ClusterRef, seconds: float) -> bool:
         """Whether the caller, and nobody else for that time, is to try one that failed."""
@@ -83,6 +100,26 @@ def _read(value: bytes | None) -> Connection | None:
         data: Any = orjson.loads(value or b"")
         if data["status"] not in (SUCCESSFUL, FAILED):
             return None
-        return Connection(**{field.name: data[field.name] for field in fields(Connection)})
-    except (orjson.JSONDecodeError, KeyError, TypeError):
+        told = {field.name: data[field.name] for field in fields(Connection)}
+        texts = {name: str(told[name]) for name in ("title", "secret", "version", "message")}
+        # The web tier may write where this is shown: each field is what it says it is.
+        times = {name: min(max(float(told[name]), 0.0), 1e11) for name in ("at", "until")}
+        return Connection(**told | texts | times | {"failures": int(told["failures"])})
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
+
+
+def _shown(connection: Connection) -> Connection:
+    return replace(connection, secret="", message="")
+
+
+def as_json(url: str, one: Connection) -> dict[str, Any]:
+    """A connection for programs."""
+    return {
+        "server": url,
+        "name": one.title,
+        "status": one.status,
+        "version": one.version,
+        "lastAskedAt": one.at,
+        "failures": one.failures,
+    }

@@ -247,7 +247,7 @@ def _cli(ship: Ship, name: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _web(ship: Ship, deliveries: list[str]) -> Iterator[tuple[str, bytes]]:
-    for path in ("/", "/readyz", *(f"/api/v1/deliveries/{id}" for id in deliveries)):
+    for path in ("/", "/readyz", "/api/v1/clusters", *(f"/api/v1/deliveries/{id}" for id in deliveries)):
         with urllib.request.urlopen(f"http://127.0.0.1:{ship.port}{path}", timeout=10) as answer:
             yield path, answer.read() + str(answer.headers).encode()
     for name, port in ship.metrics.items():

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 import redis
 
-from mooring.keys import AppKey
-from mooring.store.views import APPS, AppView, Views
+from mooring.keys import AppKey, ObjectKey
+from mooring.store.views import APPS, AppView, Counted, Views
 
 SHOP = AppView(
     name="shop",
@@ -49,6 +49,16 @@ def test_apps_that_are_no_more_are_forgotten(views: Views) -> None:
     assert views.apps() == (SHOP,)
     views.keep_only(set())
     assert views.apps() == ()
+
+
+def test_of_many_orphans_some_are_named_and_all_are_counted(views: Views) -> None:
+    shop, bakery = AppKey("mooring", "shop"), AppKey("mooring", "bakery")
+    found = tuple(ObjectKey("", "ConfigMap", "shop", f"n{number}") for number in range(501))
+    views.put_orphans({shop: Counted(1.5, found), bakery: Counted(1.5, found[:1])})
+    told = views.orphans(shop)
+    assert told == Counted(1.5, found[:-1], more=1)
+    views.keep_only({bakery})
+    assert views.orphans(shop) is None and views.orphans(bakery) == Counted(1.5, found[:1])
 
 
 @pytest.mark.parametrize("value", [b"", b"[]", b"{}", b'{"name":"x"}', b"\xff", b'{"unknown":1}'])
