@@ -52,6 +52,7 @@ TASK_TICK: Final = "mooring.tick"  # beat: due steps, lost deliveries, orphaned 
 TASK_POLL: Final = "mooring.poll"  # (which): beat: ask hosts for pushes whose webhook was lost
 DUE: Final = "due"  # which: only those whose time has come
 TASK_CLUSTER: Final = "mooring.cluster"  # a due step: ask a cluster that was away, wake its applications
+TASK_TREE: Final = "mooring.tree"  # (app): record its tree for those who ask the web tier
 TASK_MAINTAIN: Final = "mooring.maintain"  # beat: pack the Git mirrors, drop what nobody can go back to
 TASK_WATCH: Final = "mooring.watch"  # beat: operations and refreshes asked for on the objects
 

@@ -12,11 +12,13 @@ from werkzeug.exceptions import HTTPException
 from mooring.errors import StoreGarbled, StoreUnavailable
 from mooring.keys import AppKey
 from mooring.settings_web import WebSettings
+from mooring.store.clock import Clock
 from mooring.store.connection import connect
 from mooring.store.connections import Connections
 from mooring.store.connections import as_json as connection_json
 from mooring.store.drifts import Drifts, as_json
 from mooring.store.ledger import Ledger
+from mooring.store.trees import FRESH_S, Trees
 from mooring.store.views import Views
 from webhook import problem
 from webhook.problem import Problem
@@ -32,6 +34,7 @@ def create_app(settings: WebSettings) -> Flask:
     # Else `//webhooks` is answered with a redirect to wherever the request's Host header says.
     app.url_map.merge_slashes = False
     client = connect(settings.redis_url)
+    clock = Clock(client)
     ledger = Ledger(client, max_unfinished=settings.max_unfinished)
     receiver = Receiver(settings, ledger)
 
@@ -80,6 +83,21 @@ def create_app(settings: WebSettings) -> Flask:
                 "for it (spec.orphanedResources), and a full reconciliation to have looked",
             )
         return Response(orjson.dumps(found.as_json()), mimetype="application/json")
+
+    @app.get("/api/v1/applications/<namespace>/<name>/tree")
+    def tree(namespace: str, name: str) -> Response:
+        key, trees = AppKey(namespace, name), Trees(client)
+        seen = trees.shown(key)
+        if seen is None and not Views(client).has(key):
+            raise Problem(HTTPStatus.NOT_FOUND, "there is no application of that name")
+        if seen is not None and clock() < seen["seenAt"] + FRESH_S:
+            return Response(orjson.dumps(seen), mimetype="application/json")
+        asked = trees.ask(key)
+        if seen is not None:
+            return Response(orjson.dumps(seen), mimetype="application/json")
+        if not asked:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many trees are asked for", retry_after_s=5)
+        return Response(b"{}", HTTPStatus.ACCEPTED, {"Retry-After": "1"}, mimetype="application/json")
 
     @app.get("/api/v1/clusters")
     def clusters() -> Response:

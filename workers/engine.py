@@ -27,6 +27,7 @@ from mooring.store.outcomes import Outcomes
 from mooring.store.outstanding import Outstanding
 from mooring.store.proofs import Proofs
 from mooring.store.shared import Shared
+from mooring.store.trees import Trees
 from mooring.store.turns import Turns
 from mooring.store.views import Views
 from mooring.store.waiters import Waiters
@@ -73,6 +74,7 @@ class Engine:
     views: Views
     shared: Shared
     orphans: Orphans
+    trees: Trees
     archives: Archives
     waiters: Waiters
     api: Api
@@ -148,6 +150,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         views=Views(client),
         shared=Shared(client),
         orphans=Orphans(client),
+        trees=Trees(client),
         archives=Archives(client),
         waiters=Waiters(client),
         api=api,

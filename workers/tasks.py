@@ -28,10 +28,11 @@ from mooring.names import (
     TASK_RECONCILE,
     TASK_SYNC,
     TASK_TICK,
+    TASK_TREE,
     TASK_TURN,
     TASK_WATCH,
 )
-from workers import follow, mirrors, pipeline, upkeep
+from workers import branches, follow, mirrors, pipeline, upkeep
 from workers import poll as polling
 from workers.actions import run as actions
 from workers.celery_app import shown
@@ -98,6 +99,11 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     @_recorded
     def cluster(url: str) -> None:
         there.ask(engine(), str(url))
+
+    @app.task(name=TASK_TREE)  # type: ignore[untyped-decorator]
+    @_recorded
+    def tree(name: str) -> None:
+        branches.show(engine(), str(name))
 
     # Every second or two, mostly for nothing: in Flower nobody would see the others for them.
     @app.task(name=TASK_TICK, send_events=False)  # type: ignore[untyped-decorator]

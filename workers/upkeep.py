@@ -13,6 +13,7 @@ from mooring.names import (
     RECONCILE,
     SLOW,
     TASK_DELIVER,
+    TASK_TREE,
     TASK_TURN,
     WATCHED,
 )
@@ -27,7 +28,8 @@ _log = logging.getLogger(__name__)
 
 
 def tick(engine: Engine) -> None:
-    """Send the steps that are due, the deliveries that never reached a worker, and orphaned turns."""
+    """Send the steps that are due, the deliveries that never reached a worker, orphaned turns, and a tree
+    that is asked for."""
     for step in engine.due.take(engine.clock()):
         engine.send(step)
     try:
@@ -35,6 +37,8 @@ def tick(engine: Engine) -> None:
     except StoreGarbled as error:  # the web tier may write there: it must not stop what follows
         _log.warning("deliveries that were lost are not looked for: %s", error)
         engine.ledger.mend()
+    if (app := engine.trees.next()) is not None:
+        engine.send(Step(TASK_TREE, (str(app),), SLOW))
     idle = not any(engine.redis.llen(QUEUE + queue) for queue in (DEPLOY, SLOW, RECONCILE))
     for name in engine.turns.orphans(idle=idle):
         engine.send(Step(TASK_TURN, (name,), DEPLOY))

@@ -13,16 +13,11 @@ from cli import show
 from cli.app.words import find, health_word, sync_word
 from cli.exits import complain
 from cli.gostyle import Verb
-from cli.home import Home, connect, home_options
+from cli.home import connect, home_options
 from cli.named import app_argument
-from mooring.model.application import Application
 from mooring.settings import Settings
 
 if TYPE_CHECKING:
-    from mooring.keys import ObjectKey
-    from workers.cluster.kinds import Kind
-    from workers.cluster.live import Live
-    from workers.health import Judge
     from workers.tree import Node
 
 _MOST: Final = 20  # of one kind below one object, for people to read
@@ -40,17 +35,17 @@ def tree(settings: Settings, name: str, output: str | None) -> None:
     Who owns what is told by ownerReferences. The objects are read in the namespaces that the Application has
     something in; of Secrets no more than that they are there.
     """
+    from workers.branches import branches
     from workers.health.custom import Judges
     from workers.scripts.sandbox import Sandbox
-    from workers.tree import tree as grown
 
     home = connect(settings)
     app = find(home, name)
     sandbox = Sandbox(settings)
     try:
         judge = Judges(home.applications.config, sandbox).now()
-        objects, unseen = _objects(home, app, judge)
-        found = grown([one for one in app.status.resources if not one.hook], objects, judge)
+        with ThreadPoolExecutor(_PARALLEL) as executor:
+            found, failed = branches(home.there(app), executor, app, judge)
     finally:
         sandbox.close()
     if output is not None:
@@ -58,29 +53,8 @@ def tree(settings: Settings, name: str, output: str | None) -> None:
     else:
         head = (f"Application {app.key.title}", sync_word(app), health_word(app), "")
         _print([("NAME", "STATUS", "HEALTH", "MESSAGE"), head, *_lines(found, "")])
-    for why in unseen:
-        complain(why)
-
-
-def _objects(home: Home, app: Application, judge: Judge) -> tuple[list[Live], list[str]]:
-    """What there is in the app's namespaces, and its objects that are in none; why some was not seen."""
-    from workers.cluster.contents import contents
-
-    api, keys = home.there(app), {one.key for one in app.status.resources}
-    namespaces = {key.namespace for key in keys} | {app.spec.destination.namespace}
-
-    def whole(kind: Kind) -> bool:
-        return judge.judges(kind.group, kind.kind)
-
-    def got(key: ObjectKey) -> Live | None:
-        kind = api.discovery.preferred(key.group, key.kind)
-        return api.get(kind, "", key.name, metadata_only=not whole(kind)) if kind else None
-
-    with ThreadPoolExecutor(_PARALLEL) as executor:
-        there = contents(api, executor, namespaces - {""}, whole=whole)
-        of_the_cluster = executor.map(got, sorted(key for key in keys if not key.namespace))
-        objects = [*there.objects, *(live for live in of_the_cluster if live is not None)]
-    return objects, [f"{kind} cannot be listed: {error}" for kind, error in there.failed.items()]
+    for kind, error in failed.items():
+        complain(f"{kind} cannot be listed: {error}")
 
 
 def _print(lines: Sequence[Line]) -> None:

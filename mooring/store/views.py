@@ -100,6 +100,12 @@ class Views:
             return Counted(_moment(data["at"]), found, int(data["more"]), str(data["why"]))
         return None
 
+    def has(self, app: AppKey) -> bool:
+        """Whether `app` is shown."""
+        with suppress(StoreGarbled):
+            return self._redis.hget(APPS, str(app)) is not None
+        return False
+
     def apps(self) -> tuple[AppView, ...]:
         """All applications by name; unreadable entries are left out."""
         found = []

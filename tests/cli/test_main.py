@@ -47,6 +47,7 @@ def test_help_imports_neither_cluster_nor_web_nor_rich() -> None:
     ("modules", "left_out"),
     [
         ("cli.app.diff, cli.app.rendered", {"celery", "flask", "lupa", "redis"}),
+        ("cli.app.tree, workers.branches", {"celery", "flask", "git", "redis", "rich"}),
         ("cli.app.list, workers.apps.home", {"celery", "flask", "git", "redis", "rich"}),
     ],
 )

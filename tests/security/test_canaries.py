@@ -21,7 +21,7 @@ from cli.main import main
 from devcluster.gitserver import GitServer, Repository
 from devcluster.redis import RedisServer
 from tests.stories.conftest import own_redis, ship, ship_processes
-from tests.stories.ship import SECRET, Ship, configmap
+from tests.stories.ship import SECRET, Ship, configmap, until
 
 __all__ = ["own_redis", "ship", "ship_processes"]
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("tools")]
@@ -246,8 +246,15 @@ def _cli(ship: Ship, name: str) -> Iterator[tuple[str, bytes]]:
         yield " ".join(argv[:3]), output.encode()
 
 
-def _web(ship: Ship, deliveries: list[str]) -> Iterator[tuple[str, bytes]]:
-    for path in ("/", "/readyz", "/api/v1/clusters", *(f"/api/v1/deliveries/{id}" for id in deliveries)):
+def _web(ship: Ship, deliveries: list[str], apps: list[str]) -> Iterator[tuple[str, bytes]]:
+    of_apps = [f"applications/{ship.home}/{app}/{what}" for app in apps for what in ("drifts", "tree")]
+    for path in of_apps:
+        until(path, lambda path=path: ship.api(path)[0] == 200)  # type: ignore[misc]
+    for path in (
+        *("/", "/readyz", "/api/v1/clusters"),
+        *(f"/api/v1/deliveries/{id}" for id in deliveries),
+        *(f"/api/v1/{path}" for path in of_apps),
+    ):
         with urllib.request.urlopen(f"http://127.0.0.1:{ship.port}{path}", timeout=10) as answer:
             yield path, answer.read() + str(answer.headers).encode()
     for name, port in ship.metrics.items():
@@ -347,7 +354,7 @@ def test_no_canary_is_ever_seen(
             *_cli(ship, f"wrong-{name}"),
             *_cli(ship, f"told-{name}"),
             *(found for kind in loud for found in _cli(ship, f"{kind}-{name}")),
-            *_web(ship, deliveries),
+            *_web(ship, deliveries, [name, apart]),
             *_processes(ship),
             *_files(ship),
         ]

@@ -215,6 +215,11 @@ class Ship:
         except OSError:
             return 0, ""
 
+    def api(self, path: str) -> tuple[int, Any]:
+        """What the web tier's API answers: status and content."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}", timeout=20) as answer:
+            return answer.status, json.load(answer)
+
     # --- the queue ------------------------------------------------------------------------------
     def send(self, queue: str, task: str, *args: Any, **options: Any) -> None:
         """A task by its name, as `celery call` or Flower send it."""

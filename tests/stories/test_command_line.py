@@ -339,6 +339,18 @@ def test_a_tree_shows_what_has_come_of_an_apps_objects_and_how_that_is(
     (replicas,) = found["Deployment", "web"]["children"]
     (pod,) = replicas["children"]
 
+    def by_web() -> Any:
+        status, told = ship.api(f"applications/{ship.home}/tree/tree")
+        return told if status == 200 else None
+
+    # Who reaches no cluster has a worker look, and is told nothing that objects say.
+    told = until("the tree as the web tier has it", by_web)
+    assert (told["seen"], told["moreObjects"], told["unseenKinds"]) == (True, 0, [])
+    (by_name,) = [one for one in told["objects"] if (one["kind"], one["name"]) == ("Deployment", "web")]
+    assert (by_name["status"], by_name["health"]) == ("Synced", "Healthy")
+    assert by_name["children"][0]["children"][0]["name"] == pod["name"]
+    assert "swordfish" not in json.dumps(told) and "message" not in json.dumps(told)
+
     shown = ship.mooring("app", "tree", "tree").stdout
     lines = [line.split() for line in shown.splitlines()]
     assert lines[0] == ["NAME", "STATUS", "HEALTH", "MESSAGE"]

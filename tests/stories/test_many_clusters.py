@@ -8,7 +8,6 @@ import os
 import secrets
 import signal
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,12 +88,6 @@ def listed(ship: Ship, name: str) -> Any:
     done = ship.mooring("cluster", "list", "-o", "json")
     assert done.returncode == 0, done.stderr
     return next(one for one in json.loads(done.stdout) if one["name"] == name)
-
-
-def asked(ship: Ship, path: str) -> Any:
-    """What the web tier answers, which reaches no cluster."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{ship.port}/api/v1/{path}", timeout=10) as answer:
-        return json.load(answer)
 
 
 def delete(ship: Ship, name: str) -> None:
@@ -268,7 +261,7 @@ def test_orphans_are_counted_in_each_cluster_and_one_that_hangs_holds_up_no_coun
     counted("counts-here", 1)
     told = json.loads(fleet.mooring("app", "resources", "counts-there", "--orphaned", "-o", "json").stdout)
     assert [one["name"] for one in told] == ["one", "two"]
-    by_web = asked(fleet, f"applications/{fleet.home}/counts-there/orphans")
+    _, by_web = fleet.api(f"applications/{fleet.home}/counts-there/orphans")
     assert (by_web["orphans"], by_web["moreOrphans"], by_web["why"]) == (told, 0, "")
 
     paused(other.name)
@@ -277,8 +270,8 @@ def test_orphans_are_counted_in_each_cluster_and_one_that_hangs_holds_up_no_coun
         counted("counts-here", 2)
         fleet.condition("counts-there", "cluster other: ")
         fleet.condition("counts-there", "Application has 2 orphaned resources")
-        assert asked(fleet, f"applications/{fleet.home}/counts-there/orphans") == by_web
-        (cluster,) = [one for one in asked(fleet, "clusters") if one["name"] == "other"]
+        assert fleet.api(f"applications/{fleet.home}/counts-there/orphans") == (200, by_web)
+        (cluster,) = [one for one in fleet.api("clusters")[1] if one["name"] == "other"]
         assert (cluster["server"], cluster["status"]) == (other.server, "Failed")
         assert other.token not in json.dumps(cluster)
     finally:

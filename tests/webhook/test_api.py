@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import redis
 from flask.testing import FlaskClient
@@ -10,10 +12,13 @@ from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.settings_web import WebSettings
 from mooring.store.connection import connect
 from mooring.store.connections import FAILED, SUCCESSFUL, Connection, Connections
-from mooring.store.views import Counted, Views
+from mooring.store.trees import MOST_ASKED, Trees
+from mooring.store.views import AppView, Counted, Views
 from webhook.app import create_app
 
 SHOP = AppKey("mooring", "shop")
+TREE = "/api/v1/applications/mooring/shop/tree"
+SHOWN = AppView("shop", "mooring", "default", "Synced", "Healthy", "a" * 40, "", "", "", 1.5)
 ORPHANS = "/api/v1/applications/mooring/shop/orphans"
 
 
@@ -78,6 +83,43 @@ def test_clusters_are_told_without_their_words_and_without_the_version_of_a_secr
     assert [one["name"] for one in web.get("/api/v1/clusters").get_json()] == ["near"]
 
 
+def test_a_tree_is_asked_for_once_and_told_once_a_worker_has_looked(
+    web: FlaskClient, views: Views, redis_url: str
+) -> None:
+    trees = Trees(connect(redis_url))
+    assert web.get(TREE).status_code == 404 and trees.next() is None, "nobody looks for what is not there"
+    views.put(SHOWN)
+    for _ in range(3):
+        answer = web.get(TREE)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (202, "1")
+    assert (trees.next(), trees.next()) == (SHOP, None)
+
+    tree = {"seenAt": time.time(), "objects": [], "moreObjects": 0, "unseenKinds": [], "seen": True}
+    trees.put(SHOP, tree)
+    trees.done()
+    assert web.get(TREE).get_json() == tree
+    assert trees.next() is None, "it was just looked at"
+    trees.put(SHOP, tree | {"seenAt": 1.0})
+    assert web.get(TREE).get_json()["seenAt"] == 1.0
+    assert trees.next() == SHOP, "meanwhile it is told as it was"
+
+
+def test_there_is_one_look_at_a_time_and_so_many_wait_and_no_more(
+    web: FlaskClient, views: Views, redis_url: str
+) -> None:
+    trees = Trees(connect(redis_url))
+    for number in range(MOST_ASKED):
+        assert trees.ask(AppKey("mooring", f"n{number}"))
+    views.put(SHOWN)
+    answer = web.get(TREE)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    first = trees.next()
+    assert first == AppKey("mooring", "n0") and trees.next() is None
+    assert web.get(TREE).status_code == 202
+    trees.done()
+    assert trees.next() == AppKey("mooring", "n1")
+
+
 @pytest.mark.parametrize("value", [b"", b"[]", b"{}", b'{"at":[],"found":1}', b"\xff", b"9" * 99])
 def test_what_cannot_be_read_is_as_good_as_nothing(
     web: FlaskClient, redis_client: redis.Redis, value: bytes
@@ -86,3 +128,19 @@ def test_what_cannot_be_read_is_as_good_as_nothing(
     redis_client.hset("mooring:view:clusters", "https://a", value)
     assert web.get(ORPHANS).status_code == 404
     assert web.get("/api/v1/clusters").get_json() == []
+    redis_client.hset("mooring:view:tree:mooring_shop", "tree", value)
+    assert web.get(TREE).status_code == 404
+
+
+def test_what_somebody_else_has_left_there_stops_nobody(
+    web: FlaskClient, views: Views, redis_url: str, redis_client: redis.Redis
+) -> None:
+    views.put(SHOWN)
+    trees = Trees(connect(redis_url))
+    redis_client.set("mooring:view:trees", "no set")
+    assert web.get(TREE).status_code == 503
+    assert trees.next() is None
+    assert web.get(TREE).status_code == 202, "a worker has mended it"
+    redis_client.delete("mooring:view:trees")
+    redis_client.zadd("mooring:view:trees", {b"\xff": 1, "nobody": 2, "mooring_shop": 3})
+    assert [trees.next() for _ in range(3)] == [None, None, SHOP]
