@@ -40,6 +40,17 @@ def put_back(ship: Ship, app: str, *, times: int) -> None:
         client.hset(key, name, json.dumps([times, json.loads(client.hget(key, name))[1]]))
 
 
+def announced(ship: Ship, app: str, reason: str) -> str:
+    """What the one Event about the app says that has this reason, as soon as there is one."""
+    about = f"involvedObject.name={app},reason={reason}"
+
+    def look() -> list[Any] | None:
+        return ship.ask(f"/api/v1/namespaces/{ship.home}/events?fieldSelector={about}")["items"] or None
+
+    (one,) = until(f"an Event {reason} of {app}", look)
+    return str(one["message"])
+
+
 def drifts(ship: Ship, name: str) -> Any:
     """The newest first."""
     shown = ship.mooring("app", "drift", name, "-o", "json")
@@ -110,6 +121,12 @@ def test_who_has_changed_what_and_when_is_told_and_what_was_done(
     assert {(one["done"], one["why"]) for one in drifts(ship, "told")} == {
         ("healed", f"put back by the sync that began at {began}")
     }
+    of_left, of_healed = (announced(ship, "told", reason) for reason in ("Drifted", "DriftHealed"))
+    for message in (of_left, of_healed):  # one of each, for all three
+        assert f"ConfigMap {namespace}/a: data.v, data.w, set by meddler (as it calls itself)" in message
+        assert f"ConfigMap {namespace}/b: deleted" in message
+        assert "hunter2" not in message and "swordfish" not in message
+    assert "left: selfHeal is off" in of_left
 
 
 def test_whoever_sets_it_again_and_again_is_named_and_waited_for_but_a_commit_is_not(

@@ -6,7 +6,6 @@ Only `Examined.waits` decides whether anything is written. Where Redis knows not
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -22,16 +21,15 @@ from workers.apps.conditions import CONTESTED, DRIFT
 from workers.cluster.live import comparable
 from workers.compare import Compared, Difference
 from workers.drift import backoff, events
+from workers.drift.announce import announce
 from workers.drift.backoff import AT_ONCE, Tries
 from workers.drift.changes import changes
 from workers.drift.events import Found, Log
 from workers.engine import Engine
 from workers.look import Scene
-from workers.metrics import DRIFTS
 from workers.plan import Notice
 from workers.redact import Named, masked_together, sensitive
 
-_log = logging.getLogger(__name__)
 HEAL: Final = "heal"  # why to look again: an object may be put back again, or has been left alone for long
 _SHOWN: Final = 5  # objects that conditions name
 _IGNORED: Final = (Done.IGNORED, "ignoreDifferences leaves it to others")
@@ -113,8 +111,7 @@ def tell(
     log, news = events.found(examined.log, seen, examined.now)
     if log != examined.log:
         engine.drifts.save(scene.app.key, log.drifts)
-    for drift in news:
-        _say(scene.app.key, drift)
+    announce(engine, scene.app, news)
     if not left:
         return _contested(examined, log)
     if scene.decision.held is not None:
@@ -209,29 +206,9 @@ def concluded(
         log, over = events.settled(Log(drifts, looked), synced, written, by, engine.clock())
         if over:
             engine.drifts.save(app, log.drifts)
-        for drift in over:
-            _say(app, drift)
+        announce(engine, scene.app, over)
     if not doubt:
         engine.drifts.looked([app], scene.looked)
-
-
-def _say(app: AppKey, drift: Drift) -> None:
-    """Count it and log it, in one line that has all but values."""
-    happened = [drift.done.value] if not drift.open or drift.done is Done.CONTESTED else []
-    if drift.seen == drift.last:
-        happened.append("found")
-    for what in happened:
-        DRIFTS.labels(str(app), what).inc()
-    level = logging.WARNING if drift.open else logging.INFO
-    _log.log(
-        level,
-        "drift of %s: %s: %s, %s: %s",
-        app,
-        drift.key.title,
-        drift.summary,
-        drift.when(drift.changes[0] if drift.changes else None),
-        f"{drift.done.value}: {drift.why}",
-    )
 
 
 def _contested(examined: Examined, log: Log) -> tuple[Notice, ...]:
