@@ -52,13 +52,14 @@ def to_look_at(engine: Engine, apps: Sequence[Application], inventories: Listed)
     to one that cannot be asked are to be looked at. Raises nothing of clusters.
     """
     groups: dict[ClusterRef | None, list[Application]] = {}
-    try:
-        for app in apps:
-            groups.setdefault(engine.clusters.ref(app.spec.destination), []).append(app)
-    except MooringError as error:  # of the Secrets that tell
-        _log.info("each of %d applications is looked at by itself: %s", len(apps), error)
-        yield from (app.key for app in apps)
-        return
+    for app in apps:
+        try:
+            cluster = engine.clusters.ref(app.spec.destination)
+        except MooringError as error:  # of the Secrets that tell
+            _log.info("application %s is looked at by itself: %s", app.key, error)
+            yield app.key
+        else:
+            groups.setdefault(cluster, []).append(app)
     said = SimpleQueue[AppKey | None]()
 
     def ask(group: Sequence[Application]) -> None:

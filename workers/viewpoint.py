@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mooring.errors import ClusterRefused
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
 from workers.apps.store import Applications, Broken
@@ -24,8 +25,11 @@ def viewpoint(applications: Applications, installation: str, app: Application, a
     def beside(other: Application) -> bool:
         """Whether it is in the same cluster, as far as anybody knows."""
         home, secrets = applications.home(), applications.clusters
-        theirs = ref_of(other.spec.destination, home, secrets)
-        return theirs is None or theirs == ref_of(app.spec.destination, home, secrets)
+        try:
+            theirs = ref_of(other.spec.destination, home, secrets)
+            return theirs is None or theirs == ref_of(app.spec.destination, home, secrets)
+        except ClusterRefused:  # of Secrets that may not be read: those who need them say so
+            return True
 
     def renders(name: str, key: ObjectKey) -> bool:
         read, broken = others()

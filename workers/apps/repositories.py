@@ -6,8 +6,10 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
+from mooring.errors import ClusterRefused
 from workers.applyset.store import CONFIG_MAP
 from workers.cluster.api import Api
 from workers.clusters.secret import ClusterSecret, read
@@ -37,10 +39,22 @@ def repo_secrets(api: Api, namespace: str) -> tuple[RepoSecret, ...]:
 
 
 def cluster_secrets(api: Api, namespace: str) -> tuple[ClusterSecret, ...]:
-    """All of the namespace, by the names of the Secrets.
+    """All of the namespace, by the names of the Secrets. Raises ClusterRefused, with what to do, where they
+    may not be listed.
 
     https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#clusters
     """
+    try:
+        found = api.list(SECRET, namespace, f"{SECRET_TYPE}=cluster", cached=True)
+    except ClusterRefused as error:
+        if error.code != HTTPStatus.FORBIDDEN:
+            raise
+        raise ClusterRefused(
+            f"which clusters there are is in Secrets, and these may not be listed ({error}): "
+            'bind that user to a Role there with {apiGroups: [""], resources: [secrets], verbs: [list]}',
+            code=error.code,
+            reason=error.reason,
+        ) from error
     return tuple(
         read(
             live.key.name,
@@ -49,9 +63,7 @@ def cluster_secrets(api: Api, namespace: str) -> tuple[ClusterSecret, ...]:
             live.annotations,
             f"{live.uid}/{live.resource_version}",
         )
-        for live in sorted(
-            api.list(SECRET, namespace, f"{SECRET_TYPE}=cluster", cached=True), key=lambda live: live.key
-        )
+        for live in sorted(found, key=lambda live: live.key)
     )
 
 

@@ -12,8 +12,16 @@ from mooring.model.spec import Destination
 from workers.cluster.connect import server_ref
 from workers.clusters.secret import ClusterSecret
 
+# What these raise, who asks here is told: a Secret that cannot be read may well name the cluster.
 Secrets = Callable[[], Sequence[ClusterSecret]]
 _NEXT: Final = "give it a cluster Secret in Mooring's namespace, or correct spec.destination"
+
+
+class NoCluster(Refused):
+    """A destination that means no cluster that is known, or several."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, condition="InvalidSpecError")
 
 
 def is_home(destination: Destination, home: ClusterRef) -> bool:
@@ -27,7 +35,7 @@ def secret_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> C
     """The Secret of the cluster that is meant; None for the home cluster, and for a destination that names
     none, or by two names at once: that is told elsewhere.
 
-    Raises Refused for a cluster that nobody knows, or several are, in Argo CD's words.
+    Raises NoCluster for one that nobody knows, or several are, in Argo CD's words; as `secrets` does.
     """
     if is_home(destination, home) or bool(destination.server) == bool(destination.name):
         return None
@@ -40,34 +48,33 @@ def secret_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> C
     if len(found) != 1:
         several = f" {len(found)}" if found else " no"
         which = f" (Secrets {', '.join(one.secret for one in found)})" if found else ""
-        raise Refused(
+        raise NoCluster(
             f"spec.destination.{field}: there are{several} clusters with this {field}: {said}{which}: "
-            + ("leave one" if found else _NEXT),
-            condition="InvalidSpecError",
+            + ("leave one" if found else _NEXT)
         )
     (one,) = found
     return None if one.server in (IN_CLUSTER, home.rstrip("/")) else one
 
 
 def ref_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> ClusterRef | None:
-    """Which cluster is meant; None for one that nobody knows."""
+    """Which cluster is meant; None for one that nobody knows. Raises as `secrets` does."""
     try:
         found = secret_of(destination, home, secrets)
-    except Refused:
+    except NoCluster:
         return None
     return home if found is None else ClusterRef(found.server)
 
 
 def cluster_of(destination: Destination, home: ClusterRef | str, secrets: Secrets = tuple) -> Cluster:
     """What is meant, by all its names, so that none of them gets round a rule of a project; one that nobody
-    knows by what is said of it."""
+    knows by what is said of it. Raises as `secrets` does."""
     ours = ClusterRef(home.rstrip("/"))
     here = Cluster((IN_CLUSTER, ours), (IN_CLUSTER_NAME,))
     if is_home(destination, ours):
         return here
     try:
         found = secret_of(destination, ours, secrets)
-    except Refused:
+    except NoCluster:
         found = None
     else:
         if found is None and destination.name and not destination.server:
