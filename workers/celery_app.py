@@ -49,6 +49,9 @@ from workers import transport
 
 _VISIBILITY_S = 900
 _HARD_LIMIT_S = 600
+# Until a pool's process is at work. Celery's 4 s are too few where processors are short, or the API server
+# does not answer: each would be ended, and the next begin anew, for as long as that lasts.
+_BEGINS_WITHIN_S = 120.0
 _LONGEST = 1024  # characters of arguments that events carry, as with Celery itself
 _IMPORTED_BY = os.getpid()
 SENT_AT: Final = "sent_at"  # a header of each task: seconds since the epoch
@@ -114,6 +117,7 @@ def make(name: str, redis_url: str) -> Celery:
         task_acks_on_failure_or_timeout=False,
         worker_prefetch_multiplier=1,
         task_time_limit=_HARD_LIMIT_S,
+        worker_proc_alive_timeout=_BEGINS_WITHIN_S,
         task_create_missing_queues=True,
         task_default_queue=DEPLOY,
         task_routes={task: {"queue": queue} for task, queue in QUEUE_OF.items()},

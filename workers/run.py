@@ -191,7 +191,10 @@ def main(pool: str) -> None:
 
     @worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
     def warm(**_: Any) -> None:
-        engine()
+        try:
+            engine()
+        except MooringError as error:  # the API server is away just now: no reason not to wait for tasks
+            log.warning("not ready in advance, the first task tries again: %s", error)
         settle()
 
     kind = ["--pool=solo"] if pool == "intake" else [f"--concurrency={_PROCESSES[pool]}"]

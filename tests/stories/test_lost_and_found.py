@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -192,6 +194,24 @@ def test_an_api_server_that_is_away_is_waited_for(
 
     assert ship.finished(delivery)["state"] == "succeeded"
     ship.synced("offline", commit)
+
+
+def test_a_process_that_begins_while_the_api_server_hangs_is_given_the_time(
+    ship: Ship, git_repo: Repository, namespace: str, api_line: Line
+) -> None:
+    (died,) = ship.pool("reconcile")
+    api_line.hang()
+    try:
+        os.kill(died, signal.SIGKILL)
+        until("another to wait for tasks", lambda: "not ready in advance" in ship.log("reconcile"))
+    finally:
+        api_line.mend()
+    assert "Timed out waiting for UP message" not in ship.log("reconcile"), "it was let live"
+
+    commit = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("begun-late", git_repo, namespace)
+    ship.synced("begun-late", commit)
+    ship.reconcile("begun-late")
 
 
 def test_an_api_server_that_goes_away_in_the_middle_of_an_apply_is_waited_for(
