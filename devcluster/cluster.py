@@ -121,7 +121,7 @@ def status(name: str = DEFAULT) -> Status:
     directory = _directory(name)
     pids = {component: (found.pid if found else None) for component, found in _alive(directory).items()}
     cluster = _read(name)
-    return Status(name, directory, pids, cluster is not None and all(pids.values()) and _is_ready(cluster))
+    return Status(name, directory, pids, cluster is not None and all(pids.values()) and is_ready(cluster))
 
 
 def find(name: str = DEFAULT) -> Cluster:
@@ -163,7 +163,7 @@ def _older(directory: Path, controlplane: Path) -> bool:
 
 def _running(name: str) -> Cluster | None:
     cluster = _read(name)
-    return cluster if cluster and all(_alive(cluster.directory).values()) and _is_ready(cluster) else None
+    return cluster if cluster and all(_alive(cluster.directory).values()) and is_ready(cluster) else None
 
 
 def _read(name: str) -> Cluster | None:
@@ -218,7 +218,7 @@ def _start(name: str, directory: Path, controlplane: Path, kwok: Path, say: Say)
             "kube-apiserver",
             _apiserver(controlplane, directory, client_port, secure_port, tokens, key),
         )
-        _wait(directory, ("etcd", "kube-apiserver"), "the API server is ready", lambda: _is_ready(cluster))
+        _wait(directory, ("etcd", "kube-apiserver"), "the API server is ready", lambda: is_ready(cluster))
         _write_private(cluster.kubeconfig, _kubeconfig(cluster))
         _run(directory, "kube-controller-manager", _controllers(controlplane, cluster, key))
         _run(directory, "kube-scheduler", _scheduler(controlplane, cluster))
@@ -441,7 +441,8 @@ def _holds(cluster: Cluster, path: str, check: Any) -> bool:
         return False
 
 
-def _is_ready(cluster: Cluster) -> bool:
+def is_ready(cluster: Cluster) -> bool:
+    """Whether the API server says so of itself."""
     return _holds(cluster, "/readyz", lambda answer: answer == b"ok")
 
 

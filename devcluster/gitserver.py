@@ -16,7 +16,7 @@ import tempfile
 import threading
 import urllib.parse
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.message import Message
 from http import HTTPStatus
@@ -175,11 +175,16 @@ class GitServer:
         self._http = _Http(("127.0.0.1", port), _Handler)
         self._http.git = self
         self._thread: threading.Thread | None = None
+        self.connections: set[socket.socket] = set()
 
     @property
     def url(self) -> str:
         """Base URL, without credentials and without a slash at the end."""
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._http.server_address[1]}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
+
+    @property
+    def port(self) -> int:
+        return int(self._http.server_address[1])
 
     def create(self, name: str, *, branch: str = "main") -> Repository:
         """A new, empty repository at `<url>/<name>.git`; `name` may have slashes (`team/app`).
@@ -234,11 +239,14 @@ class GitServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends serving; a temporary root is removed."""
+        """Ends serving, and hangs up; a temporary root is removed."""
         if self._thread:
             self._http.shutdown()
             self._thread.join()
         self._http.server_close()
+        for connection in list(self.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         if self._temporary:
             self._temporary.cleanup()
 
@@ -262,10 +270,19 @@ class _Http(ThreadingHTTPServer):
         # Greeted in the connection's own thread: a client that is slow at it holds up nobody else.
         with contextlib.suppress(ssl.SSLError, ConnectionError):  # it hung up, or does not trust us
             if self.git.tls is None:
-                super().finish_request(request, client_address)
+                with self._held(request):
+                    super().finish_request(request, client_address)
                 return
-            with self.git.tls.wrap_socket(request, server_side=True) as secured:
+            with self.git.tls.wrap_socket(request, server_side=True) as secured, self._held(secured):
                 super().finish_request(secured, client_address)
+
+    @contextlib.contextmanager
+    def _held(self, connection: socket.socket) -> Iterator[None]:
+        self.git.connections.add(connection)
+        try:
+            yield
+        finally:
+            self.git.connections.discard(connection)
 
     def shutdown_request(self, request: Any) -> None:
         if not isinstance(request, socket.socket) or request.fileno() >= 0:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devcluster import cluster as devcluster
-from devcluster import process
 from devcluster.cluster import Cluster
-from devcluster.process import Started
-from tests.stories.ship import until
+from devcluster.outage import kill, ready, revive, started
+
+__all__ = ("frozen", "kill", "own_cluster", "ready", "restart", "revive")
 
 
 @contextmanager
@@ -31,43 +30,23 @@ def restart(cluster: Cluster, component: str) -> None:
     revive(cluster, component)
 
 
-def kill(cluster: Cluster, component: str) -> None:
-    running = _started(cluster, component).process()
-    assert running is not None
-    running.kill()
-    running.wait(10)
-
-
-def revive(cluster: Cluster, component: str) -> None:
-    """Starts a component that was killed, and waits until the API server is ready."""
-    argv = list(_started(cluster, component).argv)
-    log = cluster.directory / f"{component}-again.log"
-    process.start(argv, log, cwd=cluster.directory).save(cluster.directory / f"{component}.pid")
-    ready(cluster)
+@contextmanager
+def without(cluster: Cluster, component: str) -> Iterator[None]:
+    """Within the block the component is dead."""
+    kill(cluster, component)
+    try:
+        yield
+    finally:
+        revive(cluster, component)
 
 
 @contextmanager
 def frozen(cluster: Cluster, component: str) -> Iterator[None]:
     """Within the block the component holds still: who has asked it waits."""
-    pid = _started(cluster, component).pid
+    pid = started(cluster, component).pid
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
         ready(cluster)
-
-
-def ready(cluster: Cluster) -> None:
-    def answers() -> bool:
-        with contextlib.suppress(OSError):
-            return bool(devcluster.ask(cluster, "/readyz") == b"ok")
-        return False
-
-    until("the API server to be ready", answers)
-
-
-def _started(cluster: Cluster, component: str) -> Started:
-    found = Started.load(cluster.directory / f"{component}.pid")
-    assert found is not None
-    return found

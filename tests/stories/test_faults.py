@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import signal
+import time
 import urllib.error
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -92,6 +95,8 @@ class Fleet:
         v = str(self._version)
         files: dict[str, str | None] = {
             "plain/a.yaml": configmap("plain", v=v),
+            "plain/steady.yaml": configmap("steady", v="always"),
+            "plain/missed.yaml": configmap("missed", v="always"),
             "plain/b.yaml": DEPLOYMENT.replace("{name: web}", f"{{name: web, labels: {{v: '{v}'}}}}", 1),
             "custom/a.yaml": _CRD,
             "custom/b.yaml": _BOAT.format(v=v),
@@ -103,6 +108,13 @@ class Fleet:
         self.commit = self.repo.commit(files)
         return self.commit
 
+    def drift(self) -> None:
+        """Somebody edits an object that no push changes, and deletes another."""
+        path = f"/api/v1/namespaces/{self.namespace}/configmaps"
+        merge = {"method": "PATCH", "content_type": "application/merge-patch+json"}
+        self._ship.ask(f"{path}/steady", {"data": {"v": "edited"}}, **merge)
+        self._ship.ask(f"{path}/missed", method="DELETE")
+
     def converges(self) -> None:
         """Waits until everything is as Git has it, by the work of whoever is still alive or started anew."""
         v = str(self._version)
@@ -111,6 +123,8 @@ class Fleet:
             self._ship.revive()
             return self._live() == {
                 ("ConfigMap", "plain"): v,
+                ("ConfigMap", "steady"): "always",
+                ("ConfigMap", "missed"): "always",
                 ("ConfigMap", "stays"): v,
                 ("ConfigMap", f"only-{v}"): v,
                 ("Deployment", "web"): v,
@@ -154,9 +168,10 @@ class Fleet:
         return {key: version(one) for key, one in self._objects().items() if key[1] != "clone"}
 
     def _uids(self) -> dict[tuple[str, str], str]:
-        """Of what is in every version, and of what is nobody's."""
+        """Of what is in every version and is deleted by no story, and of what is nobody's."""
         found = self._objects().items()
-        return {key: one["metadata"]["uid"] for key, one in found if not key[1].startswith("only-")}
+        goes = ("only-", "missed")
+        return {key: one["metadata"]["uid"] for key, one in found if not key[1].startswith(goes)}
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +188,23 @@ def _put_off(ship: Ship, delivery: str) -> None:
     until("the push to be put off", look)
 
 
+@contextmanager
+def _still(ship: Ship, *names: str) -> Iterator[None]:
+    """Within the block these processes hold still."""
+    for name in names:
+        ship.signal(name, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for name in names:
+            ship.signal(name, signal.SIGCONT)
+
+
 def test_the_api_server_dies_and_comes_back(ship: Ship, fleet: Fleet) -> None:
-    controlplane.kill(ship.cluster, "kube-apiserver")
-    delivery = ship.deliver(fleet.repo, fleet.push())
-    _put_off(ship, delivery)
-    ship.send(RECONCILE, TASK_RECONCILE)
-    controlplane.revive(ship.cluster, "kube-apiserver")
+    with controlplane.without(ship.cluster, "kube-apiserver"):
+        delivery = ship.deliver(fleet.repo, fleet.push())
+        _put_off(ship, delivery)
+        ship.send(RECONCILE, TASK_RECONCILE)
 
     assert ship.finished(delivery)["state"] == "succeeded"
     fleet.converges()
@@ -194,6 +220,24 @@ def test_etcd_holds_still_for_longer_than_anybody_waits(ship: Ship, fleet: Fleet
     assert ship.finished(delivery)["state"] == "succeeded"
     fleet.converges()
     fleet.unharmed()
+
+
+def test_etcd_is_stopped_for_a_minute_of_pushes_and_drift(ship: Ship, fleet: Fleet) -> None:
+    deliveries = [ship.deliver(fleet.repo, fleet.push())]
+    ship.finished(deliveries[0])
+    with ExitStack() as away:
+        with _still(ship, "deploy", "reconcile", "observer"):
+            fleet.drift()  # whoever finds it does so without etcd
+            away.enter_context(controlplane.without(ship.cluster, "etcd"))
+        over = time.monotonic() + 60
+        deliveries.append(ship.deliver(fleet.repo, fleet.push()))
+        ship.send(RECONCILE, TASK_RECONCILE)
+        until("a minute without etcd to be over", lambda: time.monotonic() > over, patience=90)
+        deliveries.append(ship.deliver(fleet.repo, fleet.push()))
+
+    fleet.converges()
+    fleet.unharmed()
+    assert [ship.finished(delivery)["state"] for delivery in deliveries] == ["succeeded"] * 3
 
 
 def test_redis_dies_and_has_forgotten_everything(ship: Ship, fleet: Fleet, own_redis: RedisServer) -> None:
