@@ -71,11 +71,9 @@ def of_pool(group: psutil.Process, pool: str) -> psutil.Process:
 @contextmanager
 def serving(code: str, environ: Mapping[str, str]) -> Iterator[int]:
     """The Python program `code`, which listens on the port in its first argument; gives that port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     with running([sys.executable, "-c", code, str(port)], environ):
-        until(lambda: _answers(port), f"nothing answers on port {port}")
+        until(lambda: answers(port), f"nothing answers on port {port}")
         yield port
 
 
@@ -107,7 +105,15 @@ def until(done: Callable[[], bool], message: str, seconds: float = 20) -> None:
         pause.wait(0.05)
 
 
-def _answers(port: int) -> bool:
+def free_port() -> int:
+    """One of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def answers(port: int) -> bool:
+    """Whether a web tier listens there."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
             return True

@@ -16,9 +16,11 @@ import contextlib
 import hashlib
 import hmac
 import json
+import os
 import secrets
+import shutil
 import signal
-import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,20 +28,21 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import psutil
 
 from benchmarks import push_fleet as fleet
 from benchmarks.fleet import own_cluster
-from benchmarks.processes import WEB_PROCESSES, redis_with_aof, serving, until
-from benchmarks.processes import workers as group_of
-from benchmarks.soak_check import PATHS, Expected, Key, differences, uid
-from benchmarks.soak_plan import ROLES, Step, steps
+from benchmarks.processes import WEB_PROCESSES, answers, free_port, redis_with_aof, until
+from benchmarks.soak_check import PATHS, Expected, Key, differences, identity
+from benchmarks.soak_plan import EVERYBODY, ROLES, Step, steps
+from benchmarks.soak_weight import Sample, growing, median, sample, spared
+from devcluster import outage
 from devcluster.cluster import Cluster, ask
 from devcluster.gitserver import GitServer, Repository
 from devcluster.redis import RedisServer
@@ -48,8 +51,6 @@ CLUSTER: Final = "bench-soak"
 POLL_S: Final = 15
 SETTLES_S: Final = 300.0
 SAMPLED_EVERY_S: Final = 5.0
-GROWTH: Final = 0.1  # of its memory, which no role may grow by over the second half
-TELLING_S: Final = 600.0  # a half that is shorter tells nothing: processes are killed, and begin anew
 _SECRET: Final = b"a webhook secret of the soak"
 _FINALIZER: Final = "resources-finalizer.argocd.argoproj.io"
 _MERGE: Final = "application/merge-patch+json"
@@ -70,7 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     count = int(options.minutes * 60 / options.pause)
     plan = list(steps(options.seed, options.apps, options.objects, count))
-    with own_cluster(CLUSTER) as cluster:
+    with own_cluster(f"{CLUSTER}-{os.getpid()}") as cluster:
         found = sail(cluster, plan, options.apps, options.objects, options.pause)
     found.tell(options.seed)
     sys.exit(0 if found.well else 1)
@@ -78,50 +79,44 @@ def main() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`wrong` are the checker's words; `memory` has kB of PSS by role at each sample, `lasted` seconds."""
+    """`wrong` are the checker's words; `lasted` in seconds."""
 
     done: Sequence[str]
     wrong: Sequence[str]
-    memory: Sequence[dict[str, float]]
+    samples: Sequence[Sample]
     lasted: float
+
+    @property
+    def growing(self) -> list[str]:
+        return growing(self.samples)
 
     @property
     def well(self) -> bool:
         return not self.wrong and not self.growing
-
-    @property
-    def growing(self) -> list[str]:
-        """The roles that have grown by too much."""
-        minutes = len(self.memory) // 2 * SAMPLED_EVERY_S / 60
-        if minutes * 60 < TELLING_S:
-            return []
-        roles = sorted({role for one in self.memory for role in one})
-        return [role for role in roles if self.slope(role) * minutes > self.median(role) * 1024 * GROWTH]
-
-    def slope(self, role: str) -> float:
-        """How many kB the role grows a minute, over the second half: the first is warming up."""
-        half = [one.get(role, 0.0) for one in self.memory[len(self.memory) // 2 :]]
-        if len(half) < 2:
-            return 0.0
-        minutes = [number * SAMPLED_EVERY_S / 60 for number in range(len(half))]
-        return statistics.linear_regression(minutes, half).slope
-
-    def median(self, role: str) -> float:
-        """MB of the role, over the last quarter."""
-        last = [one.get(role, 0.0) for one in self.memory[len(self.memory) * 3 // 4 :]]
-        return statistics.median(last or [0.0]) / 1024
 
     def tell(self, seed: int) -> None:
         """Print all of it; the last line is JSON."""
         if self.wrong:
             print(f"seed {seed}, the steps:", *self.done, sep="\n")
             print("what is wrong:", *self.wrong, sep="\n")
-        roles = sorted({role for one in self.memory for role in one})
-        memory = {role: round(self.median(role), 1) for role in roles}
-        grown = {role: round(self.slope(role), 1) for role in roles}
-        for role in roles:
-            too_much = "  too much" if role in self.growing else ""
-            print(f"{role:12} {memory[role]:8.1f} MB PSS  {grown[role]:+9.1f} kB a minute{too_much}")
+        memory: dict[str, tuple[float, float]] = {}
+        for kind in sorted({kind for one in self.samples for kind in one.pss}):
+            thirds = spared(self.samples, kind)
+            pss, files, threads = (
+                [median(part, of, kind) for part in thirds]
+                for of in (lambda one: one.pss, lambda one: one.files, lambda one: one.threads)
+            )
+            memory[kind] = round(pss[0] / 1024, 1), round(pss[1] / 1024, 1)
+            print(
+                f"{kind:12} {memory[kind][0]:7.1f} and later {memory[kind][1]:7.1f} MB PSS"
+                f"  {files[0]:4.0f} {files[1]:4.0f} files  {threads[0]:4.0f} {threads[1]:4.0f} threads"
+            )
+        first, last = (self.samples[0], self.samples[-1]) if self.samples else (None, None)
+        keys = [sum(one.keys.values()) for one in (first, last) if one]
+        disk = [{name: round(kb) for name, kb in one.disk.items()} for one in (first, last) if one]
+        print("keys in Redis, first and last:", *keys)
+        print("kB on disk, first and last:", *disk)
+        print(*(f"grows: {line}" for line in self.growing), sep="\n", end="")
         result = {
             "benchmark": "soak",
             "seed": seed,
@@ -130,7 +125,8 @@ class Outcome:
             "wrong": len(self.wrong),
             "growing": self.growing,
             "pss_mb": memory,
-            "grown_kb_per_minute": grown,
+            "keys": keys,
+            "disk_kb": disk,
         }
         print(json.dumps(result), flush=True)
 
@@ -142,11 +138,9 @@ def sail(cluster: Cluster, plan: Sequence[Step], apps: int, objects: int, pause_
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mooring-soak-")))
         redis = stack.enter_context(redis_with_aof())
-        git = stack.enter_context(GitServer())
+        git = GitServer(directory / "git")
+        git.start()
         home = stack.enter_context(fleet.namespace(cluster, f"soak-{secrets.token_hex(3)}"))
-        world = World(cluster, home, git.create(f"team/{home}"), redis, apps, objects)
-        stack.callback(world.leave)
-        world.settle_in()
         environ = {
             "MOORING_REDIS_URL": redis.url,
             "MOORING_KUBECONFIG": str(cluster.kubeconfig),
@@ -156,24 +150,26 @@ def sail(cluster: Cluster, plan: Sequence[Step], apps: int, objects: int, pause_
             "MOORING_RECONCILE_SECONDS": str(POLL_S),
             "MOORING_LEASE_SECONDS": "3",
         }
-        world.port = stack.enter_context(_web(redis.url))
-        world.group = stack.enter_context(group_of(environ))
+        repo, group = git.create(f"team/{home}"), Group(environ)
+        world = World(cluster, home, git, repo, redis, directory / "state", group, apps, objects)
+        stack.callback(world.leave)
+        world.settle_in()
+        stack.enter_context(group)
+        until(lambda: answers(group.port), "the web tier does not start", 60)
         for app in range(apps):
             world.create_app(app)
         if wrong := world.settled():
             return Outcome(["the first deployment"], wrong, (), time.monotonic() - began)
         world.plant()
-        memory = stack.enter_context(_sampled(world))
+        samples = stack.enter_context(_sampled(world))
         done = []
         start = time.monotonic()
         for step in plan:
             time.sleep(max(0.0, start + step.at * pause_s - time.monotonic()))
             done.append(f"{step}{world.take(step)}")
+            print(f"soak {time.strftime('%T')} {done[-1]}", file=sys.stderr, flush=True)
         wrong = world.settled()
-        time.sleep(
-            2 * SAMPLED_EVERY_S if len(memory) > 2 else 0
-        )  # what is there once nothing happens any more
-        return Outcome(done, wrong, tuple(memory), time.monotonic() - began)
+        return Outcome(done, wrong, tuple(samples), time.monotonic() - began)
 
 
 @dataclass(slots=True)
@@ -182,14 +178,16 @@ class World:
 
     cluster: Cluster
     home: str
+    git: GitServer
     repo: Repository
     redis: RedisServer
+    state: Path
+    group: Group
     apps: int
     objects: int
-    port: int = 0
-    group: psutil.Process = field(default_factory=psutil.Process)
     there: set[int] = field(default_factory=set)
     foreign: dict[Key, str] = field(default_factory=dict)
+    deliveries: list[str] = field(default_factory=list)  # that Redis is to know of
 
     # --- before and after -----------------------------------------------------------------------------
     def settle_in(self) -> None:
@@ -213,12 +211,13 @@ class World:
             ours = ask(self.cluster, f"{path}/o2")["metadata"]
             clone = {key: ours[key] for key in ("labels", "annotations") if key in ours}
             for name, metadata in (("clone", clone), ("stranger", {})):
-                ask(self.cluster, path, {"metadata": {"name": name, **metadata}, "data": {"v": "mine"}})
-                key = (self.namespace(app), "ConfigMap", name)
-                self.foreign[key] = uid(self.cluster, key)
+                body = {"metadata": {"name": name, **metadata}, "data": {"v": "mine"}}
+                made = ask(self.cluster, path, body)
+                self.foreign[self.namespace(app), "ConfigMap", name] = identity(made)
 
     def leave(self) -> None:
         """Nothing of it stays, not even where another's control plane was used."""
+        self.git.stop()
         for app in range(self.apps):
             for path in (self.app_path(app), f"/api/v1/namespaces/{self.namespace(app)}"):
                 with contextlib.suppress(OSError):
@@ -234,9 +233,18 @@ class World:
 
     def settled(self) -> list[str]:
         """What is wrong once nothing is any more, or once that has been waited for in vain."""
+        outage.ready(self.cluster)
         deadline = time.monotonic() + SETTLES_S
-        while (wrong := self._wrong()) and time.monotonic() < deadline:
+        while (wrong := self._wrong_now()) and time.monotonic() < deadline:
             time.sleep(1)
+        return wrong
+
+    def _wrong_now(self) -> list[str]:
+        try:
+            if wrong := self._wrong():
+                self._as_meant()
+        except OSError as error:  # of a server that has just begun
+            return [str(error)]
         return wrong
 
     def _wrong(self) -> list[str]:
@@ -252,7 +260,7 @@ class World:
             elif told != ("Synced", "Healthy"):
                 said = [condition["message"] for condition in status.get("conditions", [])]
                 wrong.append(f"{name}: {told} {'; '.join(said)}")
-        return wrong
+        return wrong or list(self._unfinished())
 
     # --- the steps ------------------------------------------------------------------------------------
     def take(self, step: Step) -> str:
@@ -277,11 +285,19 @@ class World:
                     self.there.discard(step.app)
                     ask(self.cluster, self.app_path(step.app), method="DELETE")
                 case "return":
-                    self.create_app(step.app)
+                    self.there.add(step.app)
+                    self._created(step.app)
                 case "kill" | "restart":
                     return self._end(step)
-                case "redis":
+                case "down":
+                    self._down(step.role)
+                case "up":
+                    self._up(step.role)
+                case "forget":
                     self.redis.kill()
+                    for written in self.redis.directory.glob("appendonly*"):  # a directory since Redis 7
+                        shutil.rmtree(written) if written.is_dir() else written.unlink()
+                    self.deliveries.clear()
                     self.redis.start()
         except urllib.error.HTTPError as error:  # not there (yet), or the web tier without its Redis
             return f": HTTP {error.code}"
@@ -290,33 +306,65 @@ class World:
         return ""
 
     def _end(self, step: Step) -> str:
+        if step.role == EVERYBODY:
+            self.group.kill()
+            self.group.start()
+            return ""
         running = self.processes().get(step.role, [])
-        victims = running[1:] if step.role == "web" else running  # its first one is not started again
         if step.verb == "restart":
-            victims = victims[:1]
-        if not victims:
+            running = running[:1]
+        if not running:
             return ": none runs"
-        victim = victims[step.app % len(victims)]
+        victim = running[step.app % len(running)]
         with contextlib.suppress(psutil.NoSuchProcess):
             victim.send_signal(signal.SIGKILL if step.verb == "kill" else signal.SIGTERM)
         return f": pid {victim.pid}"
 
     def create_app(self, app: int) -> None:
         """The Application, once one of that name is gone."""
+        self.there.add(app)
+        until(lambda: self._created(app), f"{fleet.app_name(app)} is being deleted and deleted", SETTLES_S)
+
+    def _created(self, app: int) -> bool:
+        """Whether that was possible: one of that name may still be being deleted."""
         made = fleet.application(app, self.home, self.namespace(app), self.repo)
         made["metadata"]["finalizers"] = [_FINALIZER]
-        self.there.add(app)
-
-        def created() -> bool:
-            try:
-                ask(self.cluster, fleet.APPLICATIONS.format(self.home), made)
-            except urllib.error.HTTPError as error:
-                if error.code != 409:
-                    raise
-                return False
+        with contextlib.suppress(urllib.error.HTTPError):
+            ask(self.cluster, fleet.APPLICATIONS.format(self.home), made)
             return True
+        return False
 
-        until(created, f"{fleet.app_name(app)} is being deleted and deleted", SETTLES_S)
+    def _as_meant(self) -> None:
+        """The Applications there that are to be there, and no others: the API server may have been away."""
+        for app in range(self.apps):
+            try:
+                being = ask(self.cluster, self.app_path(app))["metadata"].get("deletionTimestamp")
+            except urllib.error.HTTPError:
+                being = None
+                if app in self.there:
+                    self._created(app)
+                continue
+            if app not in self.there and not being:
+                ask(self.cluster, self.app_path(app), method="DELETE")
+
+    def _down(self, what: str) -> None:
+        match what:
+            case "redis":
+                self.redis.kill()
+            case "git":
+                self.git.stop()
+            case component:
+                outage.kill(self.cluster, component)
+
+    def _up(self, what: str) -> None:
+        match what:
+            case "redis":
+                self.redis.start()
+            case "git":
+                self.git = GitServer(self.git.root, port=self.git.port)
+                self.git.start()
+            case component:
+                outage.begin(self.cluster, component)
 
     def _deliver(self, commit: str) -> None:
         payload = {
@@ -339,8 +387,20 @@ class World:
             "X-GitHub-Delivery": secrets.token_hex(16),
             "X-Hub-Signature-256": f"sha256={hmac.new(_SECRET, body, hashlib.sha256).hexdigest()}",
         }
-        url = f"http://127.0.0.1:{self.port}/webhooks/github"
-        urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10).close()
+        url = f"http://127.0.0.1:{self.group.port}/webhooks/github"
+        with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=10) as answer:
+            self.deliveries.append(json.load(answer)["id"])
+
+    def _unfinished(self) -> Iterator[str]:
+        for id in self.deliveries:
+            url = f"http://127.0.0.1:{self.group.port}/api/v1/deliveries/{id}"
+            try:
+                with urllib.request.urlopen(url, timeout=10) as answer:
+                    state = json.load(answer)["state"]
+            except urllib.error.HTTPError as error:
+                state = f"HTTP {error.code}"
+            if state not in ("succeeded", "failed"):
+                yield f"delivery {id} was accepted, and is: {state}"
 
     # --- names ----------------------------------------------------------------------------------------
     def namespace(self, app: int) -> str:
@@ -362,18 +422,13 @@ class World:
     def processes(self) -> dict[str, list[psutil.Process]]:
         """Those that run, by role; the first of each is the parent of the others."""
         found: dict[str, list[psutil.Process]] = defaultdict(list)
-        with contextlib.suppress(psutil.NoSuchProcess):
-            for child in self.group.children():
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    role = child.name() if child.name() in ROLES else "nursery"
-                    found[role] = [child, *child.children(recursive=True)]
-            found["supervisor"] = [self.group]
-        for child in psutil.Process().children():
+        for child in self.group.children():
             with contextlib.suppress(psutil.NoSuchProcess):
-                if child.cmdline()[-1:] == [str(self.port)]:
-                    found["web"] = [child, *child.children(recursive=True)]
-        if self.redis.pid is not None:
-            found["redis"] = [psutil.Process(self.redis.pid)]
+                role = _role(child)
+                found[role] = [child, *(() if role == "supervisor" else child.children(recursive=True))]
+        if (pid := self.redis.pid) is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found["redis"] = [psutil.Process(pid)]
         return found
 
 
@@ -382,34 +437,73 @@ def kind(one: int) -> str:
     return {0: "Deployment", 1: "Service"}.get(one, "ConfigMap")
 
 
-@contextmanager
-def _web(redis_url: str) -> Iterator[int]:
-    environ = {
-        "MOORING_REDIS_URL": redis_url,
-        "MOORING_WEBHOOK_GITHUB_SECRET": _SECRET.decode(),
-    }
-    code = (
-        "import os, sys; from mooring.settings_web import WebSettings; from webhook.serve import run; "
-        f"run(WebSettings.from_env(os.environ), '127.0.0.1', int(sys.argv[1]), {WEB_PROCESSES})"
-    )
-    with serving(code, environ) as port:
-        yield port
+class Group:
+    """All processes of a Mooring but Redis, kept running as `mooring up` keeps them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.port = free_port()
+        self._environ = {**os.environ, **environ, "MOORING_WEBHOOK_GITHUB_SECRET": _SECRET.decode()}
+        self._supervisor: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._supervisor = subprocess.Popen(
+            [sys.executable, "-c", _MOORING, str(self.port), str(WEB_PROCESSES)],
+            env=self._environ,
+            start_new_session=True,
+            stdout=sys.stderr,
+        )
+
+    def kill(self) -> None:
+        """-9 to the one that keeps the others: the kernel ends them with it."""
+        if self._supervisor is not None:
+            self._supervisor.kill()
+            self._supervisor.wait()
+
+    def children(self) -> list[psutil.Process]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if self._supervisor is not None:
+                parent = psutil.Process(self._supervisor.pid)
+                return [parent, *parent.children()]
+        return []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._supervisor is not None:
+            self._supervisor.terminate()
+            try:
+                self._supervisor.wait(30)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+def _role(process: psutil.Process) -> str:
+    """Of a child of the supervisor; one that was grown has only its name of its own."""
+    if process.name() in ROLES:
+        return process.name()
+    line = process.cmdline()
+    modules = {"webhook": "web", "workers.beat": "beat", "workers.observer": "observer"}
+    for word in line:
+        if word in modules:
+            return modules[word]
+    if "workers.run" in line:
+        return line[-1]
+    return "nursery" if "cli.nursery" in line else "supervisor"
 
 
 @contextmanager
-def _sampled(world: World) -> Iterator[list[dict[str, float]]]:
-    """kB of PSS by role, every few seconds while the block lasts."""
-    samples: list[dict[str, float]] = []
+def _sampled(world: World) -> Iterator[list[Sample]]:
+    """A sample every few seconds while the block lasts."""
+    samples: list[Sample] = []
     over = threading.Event()
 
-    def sample() -> None:
+    def look() -> None:
         while not over.wait(SAMPLED_EVERY_S):
-            found = {
-                role: sum(_pss(process) for process in running) for role, running in world.processes().items()
-            }
-            samples.append({**found, "all": sum(found.values())})
+            samples.append(sample(time.monotonic(), world.processes(), world.redis.url, world.state))
 
-    thread = threading.Thread(target=sample, daemon=True, name="memory")
+    thread = threading.Thread(target=look, daemon=True, name="weight")
     thread.start()
     try:
         yield samples
@@ -418,14 +512,19 @@ def _sampled(world: World) -> Iterator[list[dict[str, float]]]:
         thread.join()
 
 
-def _pss(process: psutil.Process) -> float:
-    with contextlib.suppress(psutil.Error, OSError):
-        for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return float(line.split()[1])
-    return 0.0
-
-
+_MOORING: Final = """\
+import os, sys
+from cli import processes, supervise
+from mooring.settings import Settings
+settings = Settings.from_env(os.environ)
+children = [
+    *processes.workers(os.environ, settings),
+    processes.beat(os.environ, settings),
+    processes.observer(os.environ, settings),
+    processes.web(os.environ, settings.redis_url, "127.0.0.1", int(sys.argv[1]), int(sys.argv[2])),
+]
+supervise.run(children, drain_s=20)
+"""
 _MANIFESTS: Final = {
     "ConfigMap": """\
 apiVersion: v1

@@ -25,8 +25,8 @@ Key = tuple[str, str, str]  # namespace, kind, name
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`apps` names those that are there, with the namespace of each; `foreign` has the uids of objects that
-    are nobody's. What else is in `namespaces` is to be gone."""
+    """`apps` names those that are there, with the namespace of each; `foreign` has the identities of
+    objects that are nobody's. What else is in `namespaces` is to be gone."""
 
     repo: Repository
     apps: Mapping[str, str]
@@ -36,7 +36,7 @@ class Expected:
 
 def differences(cluster: Cluster, expected: Expected) -> list[str]:
     """A line for each field that Git sets and that is not live so, each object that is missing, each that is
-    left over, and each that was nobody's and is gone."""
+    left over, and each that was nobody's and is not as it was."""
     live = {
         (namespace, kind, one["metadata"]["name"]): one
         for namespace in expected.namespaces
@@ -55,10 +55,10 @@ def differences(cluster: Cluster, expected: Expected) -> list[str]:
         # A list says once what kind its items are.
         fields = {name: value for name, value in body.items() if name not in ("apiVersion", "kind")}
         found += [f"{title}: {line}" for line in _unlike(fields, there, "")]
-    for key, uid in expected.foreign.items():
+    for key, was in expected.foreign.items():
         there = live.get(key)
-        if there is None or there["metadata"]["uid"] != uid:
-            found.append(f"{'/'.join(key)}: was nobody's, and was deleted")
+        if there is None or identity(there) != was:
+            found.append(f"{'/'.join(key)}: was nobody's, and was deleted or written")
     found += [f"{'/'.join(key)}: is left over" for key in live if key not in {*wanted, *expected.foreign}]
     return found
 
@@ -94,7 +94,6 @@ def _unlike(wanted: Any, live: Any, path: str) -> Iterator[str]:
         yield f"{path} is {live!r} and not {wanted!r}"
 
 
-def uid(cluster: Cluster, key: Key) -> str:
-    """Of an object that is there. Raises urllib.error.HTTPError of one that is not."""
-    namespace, kind, name = key
-    return str(ask(cluster, f"{PATHS[kind].format(namespace)}/{name}")["metadata"]["uid"])
+def identity(live: Any) -> str:
+    """Of an object that nobody has deleted or written since."""
+    return f"{live['metadata']['uid']} {live['metadata']['resourceVersion']}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,15 +21,21 @@ _WEIGHTS: Final = {
     "return": 4,  # one that was deleted is created again
     "kill": 8,  # -9 of one process
     "restart": 3,  # SIGTERM of one
-    "redis": 1,  # Redis dies and comes back with what it had written down
+    "down": 2,  # what all rests on dies, and comes back with what it had written down
+    "forget": 0.3,  # Redis dies and comes back empty
 }
-ROLES: Final = ("intake", "deploy", "slow", "reconcile", "beat", "observer", "web")
+# Each kind of process lives through one half of the time: nobody sees a process grow that dies every minute.
+KILLED: Final = (("intake", "deploy", "slow", "reconcile", "nursery"), ("beat", "observer", "web"))
+EVERYBODY: Final = "all"  # between the halves
+ROLES: Final = tuple(role for half in KILLED for role in half)
+# How long it may be away, in pauses.
+OUTAGES: Final = {"redis": 8, "git": 20, "kube-apiserver": 15, "etcd": 30}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """`verb` is done to object `object` of app `app`, or to process `app` of `role`; `value` is what a push
-    writes. `at` counts in pauses from the beginning."""
+    writes. What goes "down" comes "up" by a later step. `at` counts in pauses from the beginning."""
 
     at: float
     verb: str
@@ -39,8 +45,14 @@ class Step:
     role: str = ""
 
     def __str__(self) -> str:
-        about = f"{self.role} {self.app}" if self.role else f"app {self.app} object {self.object}"
-        return f"{self.at:8.1f}  {self.verb:8} {'' if self.verb == 'redis' else about}".rstrip()
+        about = (
+            self.role
+            if self.role in OUTAGES
+            else f"{self.role} {self.app}"
+            if self.role
+            else f"app {self.app} object {self.object}"
+        )
+        return f"{self.at:8.1f}  {self.verb:8} {about}"
 
 
 def steps(seed: int, apps: int, objects: int, count: int) -> Iterator[Step]:
@@ -48,17 +60,29 @@ def steps(seed: int, apps: int, objects: int, count: int) -> Iterator[Step]:
     drawn = random.Random(seed)
     has = {app: set(range(objects)) for app in range(apps)}
     away = set[int]()
+    up: Step | None = None
+    outages = _rounds(drawn, tuple(OUTAGES))
+    victims = [_rounds(drawn, half) for half in KILLED]
     at = 0.0
     for number in range(count):
         at += drawn.uniform(0.2, 1.8)
+        if number == count // 2:
+            yield Step(at, "kill", role=EVERYBODY)
+        if up and up.at <= at:
+            yield up
+            up = None
         (verb,) = drawn.choices(list(_WEIGHTS), list(_WEIGHTS.values()))
         app = drawn.randrange(apps)
         one = drawn.choice(sorted(has[app]))
         if verb in ("kill", "restart"):
-            yield Step(at, verb, drawn.randrange(100), role=drawn.choice(ROLES))
+            yield Step(at, verb, drawn.randrange(100), role=next(victims[2 * number // count]))
             continue
-        if verb == "redis":
-            yield Step(at, verb)
+        if verb in ("down", "forget"):
+            if up is None:  # one at a time
+                role = next(outages) if verb == "down" else "redis"
+                lasts = drawn.uniform(1, OUTAGES[role])
+                yield Step(at, verb, role=role)
+                up = Step(at + lasts, "up", role=role) if verb == "down" else None
             continue
         if verb == "return":
             if not away:
@@ -78,3 +102,11 @@ def steps(seed: int, apps: int, objects: int, count: int) -> Iterator[Step]:
                 continue
             has[app].discard(one)
         yield Step(at, verb, app, one, number + 1)
+    if up:
+        yield up
+
+
+def _rounds(drawn: random.Random, names: Sequence[str]) -> Iterator[str]:
+    """Each of them once, in any order, and then again."""
+    while True:
+        yield from drawn.sample(names, len(names))
