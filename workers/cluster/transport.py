@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import orjson
@@ -33,9 +33,12 @@ from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, Mooring
 from workers import metrics
 from workers.cluster.client import ConfigException, Configuration, RESTClientObject
 from workers.cluster.decode import decode
+from workers.cluster.exchange import Answer, exchange
 from workers.cluster.identity import Identity
 
 Pool = urllib3.PoolManager | urllib3.HTTPConnectionPool
+Headers = list[tuple[str, str]]
+T = TypeVar("T")
 
 JSON: Final = "application/json"
 KUBECONFIG: Final = "kubeconfig"
@@ -149,16 +152,12 @@ class Transport:
         data = None if body is None else _encode(body)
         for attempt in ("first", "with fresh credentials"):
             pool, before, authorization = self._credentials()
-            headers = urllib3.HTTPHeaderDict({"Accept": accept, "User-Agent": "mooring"})
+            headers = _headers(accept, authorization, identity)
             if data is not None:
-                headers["Content-Type"] = content_type
-            if authorization:
-                headers["Authorization"] = authorization
-            for name, value in identity.headers:
-                headers.add(name, value)
+                headers.append(("Content-Type", content_type))
             began, code = monotonic(), "none"
             try:
-                answer = self._send(pool, method, before + target, data, headers, wait_s=wait_s)
+                answer = self._ask(pool, method, before + target, headers, data, wait_s)
                 code = str(answer.status)
             finally:
                 metrics.requested(method, path, content_type, code, monotonic() - began)
@@ -166,8 +165,8 @@ class Transport:
                 continue  # the server authenticates first: nothing was done
             break
         if answer.status < 300:
-            return Response(answer.status, answer.data, answer.headers.get("Date", ""))
-        retry_after = answer.headers.get("Retry-After")
+            return Response(answer.status, answer.data, answer.headers.get("date", ""))
+        retry_after = answer.headers.get("retry-after")
         raise refusal(method, path, answer.status, answer.data, retry_after, self._source)
 
     @contextmanager
@@ -187,12 +186,13 @@ class Transport:
         """
         target = f"{path}?{urlencode(list(query))}" if query else path
         pool, before, authorization = self._credentials()
-        headers = urllib3.HTTPHeaderDict({"Accept": accept, "User-Agent": "mooring"})
-        if authorization:
-            headers["Authorization"] = authorization
-        for name, value in identity.headers:
-            headers.add(name, value)
-        answer = self._send(pool, "GET", before + target, None, headers, endless=True, idle_s=idle_s)
+        waits = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=idle_s)
+
+        def begun() -> urllib3.BaseHTTPResponse:
+            headers = _headers(accept, authorization, identity)
+            return _sent(pool, "GET", before + target, headers, None, waits, preload_content=False)
+
+        answer = self._tried("GET", begun)
         try:
             if answer.status >= 300:
                 retry_after = answer.headers.get("Retry-After")
@@ -235,38 +235,30 @@ class Transport:
                 raise ClusterUnavailable(str(error), after=RELOAD_EVERY) from error
             return True
 
-    def _send(
-        self,
-        pool: Pool,
-        method: str,
-        url: str,
-        data: bytes | None,
-        headers: urllib3.HTTPHeaderDict,
-        *,
-        wait_s: float = READ_TIMEOUT,
-        endless: bool = False,
-        idle_s: float | None = None,
-    ) -> urllib3.BaseHTTPResponse:
-        """One exchange, tried once more where a failed connection cannot have done anything.
+    def _ask(
+        self, pool: Pool, method: str, url: str, headers: Headers, data: bytes | None, wait_s: float
+    ) -> Answer:
+        def asked() -> Answer:
+            if isinstance(pool, urllib3.HTTPConnectionPool):
+                answer = exchange(pool, method, url, headers, data, wait_s)
+                if answer is not None:
+                    return answer
+            waits = urllib3.Timeout(connect=min(wait_s, CONNECT_TIMEOUT), read=wait_s)
+            first = _sent(pool, method, url, headers, data, waits)
+            return Answer(
+                first.status, first.data, {name.lower(): told for name, told in first.headers.items()}
+            )
 
-        `endless`: the body is left to be read, however long it takes to come, or `idle_s` from one part of it
-        to the next.
-        """
-        options: dict[str, Any] = {}
-        if wait_s < READ_TIMEOUT:
-            options = {"timeout": urllib3.Timeout(connect=min(wait_s, CONNECT_TIMEOUT), read=wait_s)}
-        if endless:
-            options = {
-                "preload_content": False,
-                "timeout": urllib3.Timeout(connect=CONNECT_TIMEOUT, read=idle_s),
-            }
+        return self._tried(method, asked, wait_s)
+
+    def _tried(self, method: str, send: Callable[[], T], wait_s: float = READ_TIMEOUT) -> T:
+        """What `send` gives: one exchange, tried once more where a failed connection cannot have done
+        anything."""
         for again in (True, False):
             with self._lock:
                 self.count[method] += 1
             try:
-                return pool.urlopen(
-                    method, url, body=data, headers=headers, retries=False, redirect=False, **options
-                )
+                return send()
             except SSLError as error:
                 if _cut_off(error):  # a server that goes away in the middle, or a proxy that has lost it
                     if not again or method != "GET":
@@ -286,6 +278,32 @@ class Transport:
             except (HTTPError, OSError) as error:
                 raise Unreachable(f"cannot reach {self.host}: {_reason(error)}") from error
         raise AssertionError("the second attempt returns or raises")
+
+
+def _headers(accept: str, authorization: str, identity: Identity) -> Headers:
+    found = [("Accept", accept), ("User-Agent", "mooring"), *identity.headers]
+    return [*found, ("Authorization", authorization)] if authorization else found
+
+
+def _sent(
+    pool: Pool,
+    method: str,
+    url: str,
+    headers: Headers,
+    data: bytes | None,
+    waits: urllib3.Timeout,
+    **options: Any,
+) -> urllib3.BaseHTTPResponse:
+    return pool.urlopen(
+        method,
+        url,
+        body=data,
+        headers=urllib3.HTTPHeaderDict(headers),
+        retries=False,
+        redirect=False,
+        timeout=waits,
+        **options,
+    )
 
 
 def refusal(

@@ -1,0 +1,151 @@
+"""What is read from a connection that is kept, as servers and what stands before them may answer."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
+
+import pytest
+from kubernetes.client import Configuration
+
+from mooring.errors import ClusterUnavailable
+from workers.cluster.identity import MOORING, Identity
+from workers.cluster.transport import Transport, Unreachable
+
+_FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+_VALUE = b'{"is":"whole"}'
+
+
+class Server:
+    """Answers the first request of its first connection plainly, and each one after it with `told`."""
+
+    def __init__(self, told: bytes) -> None:
+        self.told = told
+        self.heads: list[bytes] = []  # of all requests
+        self.connections = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+
+    def serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with peer, peer.makefile("rb") as asked:
+                while head := b"".join(takewhile(bytes.strip, asked)):
+                    self.heads.append(head)
+                    if said := re.search(rb"(?i)content-length: (\d+)", head):
+                        asked.read(int(said[1]))
+                    told = self.told if len(self.heads) > 1 else _FIRST
+                    peer.sendall(told)
+                    if told is self.told and b"close" in told.lower():
+                        break
+
+    def end(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+
+@contextmanager
+def server(told: bytes) -> Iterator[Server]:
+    found = Server(told)
+    serving = threading.Thread(target=found.serve, daemon=True)
+    serving.start()
+    try:
+        yield found
+    finally:
+        found.end()
+
+
+def asking(one: Server) -> Callable[[], bytes]:
+    """Asks it over the connections that are kept. The first request has made one."""
+    asks = Transport(lambda: Configuration(f"http://127.0.0.1:{one.port}"))
+    assert asks.request("GET", "/", identity=MOORING).data == b"{}"
+    return lambda: asks.request("GET", "/again?a=b", identity=MOORING, wait_s=5).data
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + _VALUE,
+        b"HTTP/1.1 200\r\nCONTENT-LENGTH:14\r\ncontent-length: 14 \r\n\r\n" + _VALUE,
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + _VALUE,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b'4;last=no\r\n{"is\r\nA\r\n":"whole"}\r\n0\r\nSum: 7\r\n\r\n',
+    ],
+)
+def test_an_answer_is_read_to_its_end_and_the_connection_is_kept(told: bytes) -> None:
+    with server(told) as one:
+        ask = asking(one)
+        assert [ask() for _ in range(3)] == [_VALUE] * 3
+        assert one.connections == 1
+
+
+def test_a_request_says_what_http_asks_for() -> None:
+    with server(_FIRST) as one:
+        ask = Transport(lambda: Configuration(f"http://127.0.0.1:{one.port}"))
+        for _ in range(2):
+            ask.request("PATCH", "/x", identity=Identity("ärger", ("crew",)), query=[("q", "1 2")], body=[])
+        made, kept = (sorted(head.lower().splitlines()) for head in one.heads)
+        assert made == kept  # as by urllib3
+        assert b"host: 127.0.0.1:%d" % one.port in kept
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 14\r\n\r\n" + _VALUE,
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + _VALUE,
+    ],
+)
+def test_a_connection_that_the_server_ends_is_made_anew(told: bytes) -> None:
+    with server(told) as one:
+        ask = asking(one)
+        assert [ask() for _ in range(3)] == [_VALUE] * 3
+        assert one.connections == 3
+
+
+def test_what_comes_after_an_answer_is_not_taken_for_the_next_one() -> None:
+    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + _VALUE + _FIRST) as one:
+        ask = asking(one)
+        assert ask() == _VALUE
+        assert ask() == _VALUE
+        assert one.connections > 1
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nX: close\r\n\r\n" + _VALUE,  # cut off
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\n4\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\nfour\r\n{}\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\nX: close\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 14\r\nX: close\r\n\r\n" + _VALUE,
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\nX: close\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\nX: close\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n folded\r\nX: close\r\n\r\n",
+        b"close the door\r\n\r\n",
+    ],
+)
+def test_what_is_no_whole_answer_is_none(told: bytes) -> None:
+    """And no write is sent twice for it."""
+    with server(told) as one:
+        asks = Transport(lambda: Configuration(f"http://127.0.0.1:{one.port}"))
+        asks.request("GET", "/", identity=MOORING)
+        with pytest.raises(Unreachable, match="hung up"):
+            asks.request("PATCH", "/x", identity=MOORING, body={}, wait_s=5)
+        assert len(one.heads) == 2
+
+
+def test_who_does_not_answer_is_waited_for_no_longer_than_said() -> None:
+    with server(b"") as one:
+        asks = Transport(lambda: Configuration(f"http://127.0.0.1:{one.port}"))
+        asks.request("GET", "/", identity=MOORING)
+        with pytest.raises(ClusterUnavailable, match="did not answer"):
+            asks.request("GET", "/", identity=MOORING, wait_s=0.2)

@@ -1,0 +1,186 @@
+"""One HTTP/1.1 exchange over a connection that a pool of urllib3 has open, written and read here.
+
+The API server is asked some twenty times for each sync, and http.client and urllib3 take four times as long
+as this for each: they read headers as those of a mail, and copy an answer from one buffer to another. All
+else stays theirs: connections are made, trusted, kept and ended by the pool.
+https://www.rfc-editor.org/rfc/rfc9112
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import urllib3
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
+
+_CHUNK: Final = 1 << 14  # bytes: no record of TLS brings more
+_LONGEST_HEAD: Final = 1 << 16
+_ENDS: Final = b"\r\n\r\n"
+_LINE: Final = b"\r\n"
+# What could be taken for something else on the way is left to http.client, which judges it.
+_PLAIN: Final = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[\w-]+: [^\x00-\x1f\x7f]*\r\n)+\r\n", re.ASCII)
+_FRAMES: Final = ("content-length", "transfer-encoding")  # two opinions on that are none
+_STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Its data may be a Secret's; names of `headers` are in lower case."""
+
+    status: int
+    data: bytes = field(repr=False)
+    headers: dict[str, str]
+
+
+def exchange(
+    pool: urllib3.HTTPConnectionPool,
+    method: str,
+    target: str,
+    headers: Iterable[tuple[str, str]],
+    data: bytes | None,
+    wait_s: float,
+) -> Answer | None:
+    """The answer to a request; None where that was not sent: no connection is open, or something in it is
+    for http.client to judge.
+
+    Raises what urllib3 would: ReadTimeoutError when nothing comes for `wait_s` seconds, SSLError,
+    ProtocolError for a connection that ended, and for what is no answer.
+    """
+    head = _head(pool, method, target, headers, data)
+    if head is None:
+        return None
+    connection = pool._get_conn()  # one that the server has closed meanwhile is none any more
+    sock = connection.sock if isinstance(connection, HTTPConnection) else None
+    if sock is None:
+        pool._put_conn(connection)
+        return None
+    kept = False
+    try:
+        sock.settimeout(wait_s)
+        sock.sendall(head + data if data else head)
+        answer, kept = _Reader(sock).answer()
+        return answer
+    except TimeoutError as error:
+        raise ReadTimeoutError(pool, target, f"Read timed out. (read timeout={wait_s})") from error
+    except ssl.SSLError as error:
+        raise SSLError(error) from error
+    except OSError as error:
+        raise ProtocolError("Connection aborted.", error) from error
+    finally:
+        if not kept:  # whatever else comes over it would be taken for the answer to the next request
+            connection.close()
+        pool._put_conn(connection)
+
+
+def _head(
+    pool: urllib3.HTTPConnectionPool,
+    method: str,
+    target: str,
+    headers: Iterable[tuple[str, str]],
+    data: bytes | None,
+) -> bytes | None:
+    host = f"[{pool.host}]" if ":" in pool.host else pool.host
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}:{pool.port}", "Accept-Encoding: identity"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    if data is not None:
+        lines.append(f"Content-Length: {len(data)}")
+    head = "\r\n".join((*lines, "", ""))
+    return head.encode("latin-1") if _PLAIN.fullmatch(head) else None
+
+
+class _Reader:
+    """Reads one answer from a socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._came = bytearray()  # and was not read yet
+
+    def answer(self) -> tuple[Answer, bool]:
+        """What is answered, and whether the connection may be used for the next request."""
+        status, minor, headers = self._head()
+        while 100 <= status < 200:  # on the way to the answer
+            status, minor, headers = self._head()
+        data, ends = self._body(status, headers)
+        kept = ends and minor == 1 and "close" not in headers.get("connection", "").lower()
+        return Answer(status, data, headers), kept and not self._came
+
+    def _head(self) -> tuple[int, int, dict[str, str]]:
+        first, *lines = self._until(_ENDS, _LONGEST_HEAD).split(_LINE)
+        begun = _STATUS.fullmatch(first)
+        if begun is None:
+            raise ProtocolError("the answer does not begin as one of HTTP")
+        headers: dict[str, str] = {}
+        for line in lines:
+            name, colon, value = line.decode("latin-1").partition(":")
+            value, before = value.strip(), headers.get(name := name.lower())
+            if not colon or name != name.strip() or (name in _FRAMES and before not in (None, value)):
+                raise ProtocolError("the answer has a header that cannot be read")
+            headers[name] = value
+        return int(begun[2]), int(begun[1]), headers
+
+    def _body(self, status: int, headers: dict[str, str]) -> tuple[bytes, bool]:
+        """The body, and whether its end was told other than by the connection's."""
+        if headers.get("content-encoding", "identity") != "identity":
+            raise ProtocolError("the answer is encoded in a way that was not asked for")
+        if status in (204, 304):
+            return b"", True
+        if (coding := headers.get("transfer-encoding")) is not None:
+            if coding.lower() != "chunked":
+                raise ProtocolError("the answer is transferred in a way that cannot be read")
+            return self._chunks(), True
+        if (length := headers.get("content-length")) is not None:
+            if not length.isdecimal():
+                raise ProtocolError("the answer has a length that is no number")
+            return self._exactly(int(length)), True
+        while more := self._sock.recv(_CHUNK):
+            self._came += more
+        return self._taken(len(self._came)), False
+
+    def _chunks(self) -> bytes:
+        chunks: list[bytes] = []
+        while True:
+            size, _, _ = self._until(_LINE, _LONGEST_HEAD).partition(b";")
+            try:
+                length = int(size, 16)
+            except ValueError as error:
+                raise ProtocolError("the answer has a chunk whose length is no number") from error
+            if length == 0:
+                break
+            chunks.append(self._exactly(length))
+            if self._exactly(len(_LINE)) != _LINE:
+                raise ProtocolError("the answer has a chunk of another length than it says")
+        while self._until(_LINE, _LONGEST_HEAD):
+            pass  # trailers
+        return b"".join(chunks)
+
+    def _exactly(self, length: int) -> bytes:
+        while len(self._came) < length:
+            self._more()
+        return self._taken(length)
+
+    def _until(self, mark: bytes, longest: int) -> bytes:
+        """What comes before `mark`."""
+        while (end := self._came.find(mark)) < 0:
+            if len(self._came) > longest:
+                raise ProtocolError("the answer has a head without an end")
+            self._more()
+        found = self._taken(end)
+        del self._came[: len(mark)]
+        return found
+
+    def _taken(self, length: int) -> bytes:
+        taken = bytes(self._came[:length])
+        del self._came[:length]
+        return taken
+
+    def _more(self) -> None:
+        more = self._sock.recv(_CHUNK)
+        if not more:
+            raise ProtocolError("Connection aborted.", "the server closed the connection within an answer")
+        self._came += more
