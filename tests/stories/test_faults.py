@@ -232,7 +232,7 @@ def test_etcd_is_stopped_for_a_minute_of_pushes_and_drift(ship: Ship, fleet: Fle
         over = time.monotonic() + 60
         deliveries.append(ship.deliver(fleet.repo, fleet.push()))
         ship.send(RECONCILE, TASK_RECONCILE)
-        until("a minute without etcd to be over", lambda: time.monotonic() > over, patience=90)
+        until("a minute without etcd to be over", lambda: time.monotonic() > over)
         deliveries.append(ship.deliver(fleet.repo, fleet.push()))
 
     fleet.converges()
