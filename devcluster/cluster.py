@@ -291,6 +291,9 @@ def _controllers(binary: Path, cluster: Cluster, key: Path) -> list[str]:
         "--leader-elect=false",
         "--secure-port=0",
         "--profiling=false",
+        # Where etcd was away for a minute the leases of nodes have run out, and no kubelet is there to make
+        # the pods ready again that are called unready for that.
+        "--node-monitor-grace-period=1h",
         # The default of 20 a second makes a test wait for its namespace to go.
         "--kube-api-qps=200",
         "--kube-api-burst=400",
