@@ -8,13 +8,16 @@ from typing import Final
 import orjson
 
 from mooring.keys import ObjectKey
-from mooring.names import FIELD_MANAGER
+from mooring.names import ARGO_GROUP, FIELD_MANAGER, STATE
 from mooring.store.proofs import Proof
+from workers.apps.patches import REFRESHES
 from workers.cluster.live import Live
 
 _DAY_S = 86_400
 # The Deployment controller counts its rollouts in it, right after the apply whose answer is recorded.
 ROLLOUT: Final = "deployment.kubernetes.io/revision"
+# Annotations of an Application that Mooring writes, or takes off, as it works on that.
+_OF_ITS_STATUS: Final = (STATE, *REFRESHES)
 
 
 def record(body: str, schema: str, live: Live) -> Proof:
@@ -24,7 +27,7 @@ def record(body: str, schema: str, live: Live) -> Proof:
         schema=schema,
         uid=live.uid,
         resource_version=live.resource_version,
-        generation=live.generation or 0,
+        generation=0 if _is_application(live) else live.generation or 0,
         meta=_meta(live),
         fields=_fields(live),
     )
@@ -54,9 +57,15 @@ def counted(live: Live) -> bool:
     return bool(live.generation) and "status" in live.kind.subresources
 
 
+def told_by_metadata(live: Live) -> bool:
+    """Whether `mark` tells an edit of `live` from moves of its status alone. Of an Application the generation
+    counts both, so that it proves nothing; but which fields are ours, and its labels, say what to look at."""
+    return counted(live) or _is_application(live)
+
+
 def mark(proof: Proof, *, counted: bool) -> bytes:
-    """What stands for all that `proves` holds against an object: where its generation is `counted`, the same
-    of two records between which only its status has moved."""
+    """What stands for all that `proves` holds against an object: where that is `counted`, the same of two
+    records between which only its status has moved."""
     stands = (proof.generation, proof.meta, proof.fields) if counted else (proof.resource_version,)
     return hashlib.sha256(orjson.dumps((proof.uid, *stands))).digest()[:16]
 
@@ -76,6 +85,8 @@ def _meta(live: Live) -> str:
     annotations = dict(live.annotations)
     if ROLLOUT in annotations and not _sets(live, ROLLOUT):
         del annotations[ROLLOUT]
+    if _is_application(live):
+        annotations = {name: value for name, value in annotations.items() if name not in _OF_ITS_STATUS}
     return _digest([dict(live.labels), annotations, list(live.finalizers), list(live.owner_references)])
 
 
@@ -95,8 +106,14 @@ def _fields(live: Live) -> str:
         {key: value for key, value in entry.items() if key != "time"}
         for entry in live.managed_fields
         if entry.get("manager") == FIELD_MANAGER
+        # By the other one Mooring writes its status.
+        and not (_is_application(live) and entry.get("operation") != "Apply")
     ]
     return _digest(entries)
+
+
+def _is_application(live: Live) -> bool:
+    return (live.kind.group, live.kind.kind) == (ARGO_GROUP, "Application")
 
 
 def _digest(value: object) -> str:

@@ -214,6 +214,46 @@ def test_what_was_changed_meanwhile_is_found_when_the_health_is_looked_at(
     ship.synced("changed", commit, status="OutOfSync")
 
 
+def test_an_application_that_an_app_deploys_is_put_back_at_once_and_wakes_nobody_by_its_own_status(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    child = {
+        "apiVersion": "argoproj.io/v1alpha1",
+        "kind": "Application",
+        "metadata": {"name": "child", "labels": {"by": "git"}},
+        "spec": {
+            "project": "default",
+            "source": {"repoURL": git_repo.url, "path": "child", "targetRevision": "main"},
+            "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
+            "syncPolicy": {"automated": {"selfHeal": True}},
+        },
+    }
+    files = {
+        "apps/child.json": json.dumps(child),
+        "child/a.yaml": configmap("a"),
+        "other/b.yaml": configmap("b"),
+    }
+    commit = git_repo.commit(files)
+    ship.create_app("parent", git_repo, ship.home, path="apps", selfHeal=True)
+    ship.synced("parent", commit)
+    ship.synced("child", commit)
+
+    ship.patch_app("child", {"spec": {"source": {"path": "other"}}})
+    until("its spec to be put back", lambda: ship.app("child")["spec"]["source"]["path"] == "child")
+    ship.patch_app("child", {"metadata": {"labels": {"by": "hand"}}})
+    until("its label to be put back", lambda: ship.app("child")["metadata"]["labels"]["by"] == "git")
+    ship.quiet()
+
+    # It is looked at, synced and refreshed, which is all written onto the object, and heard.
+    before = wishes(ship, "parent")
+    for _ in range(3):
+        ship.refresh("child")
+    assert ship.operate("child")["status"]["operationState"]["phase"] == "Succeeded"
+    ship.patch_app("child", {"metadata": {"labels": {"by": "hand"}}})
+    until("its label to be put back", lambda: ship.app("child")["metadata"]["labels"]["by"] == "git")
+    assert wishes(ship, "parent") == before + 1, "by the last edit alone"
+
+
 def test_what_a_window_holds_goes_on_with_the_edit_of_the_project(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.names import APPLYSET_PART_OF
+from mooring.names import APPLYSET_PART_OF, REFRESH, STATE
 from mooring.store.proofs import Proof
 from tests.workers.objects import key, managed, ours
 from workers.cluster.live import Live
-from workers.proof import counted, due_again, mark, proves, record
+from workers.proof import counted, due_again, mark, proves, record, told_by_metadata
 
 WEB = key("web", "Deployment", "apps")
 LIVE = ours(WEB)
@@ -36,6 +36,26 @@ def test_a_status_that_moved_is_no_drift() -> None:
     assert holds(LATER)
     noted = {"manager": "kube-controller-manager", "operation": "Update", "subresource": "status"}
     assert holds(replace(LATER, managed_fields=(*LIVE.managed_fields, noted)))
+
+
+def test_the_status_of_an_application_is_told_from_an_edit_and_yet_proves_nothing() -> None:
+    child = replace(ours(key("child", "Application", "argoproj.io")), generation=1)
+    proof = record("body", "v1.37.2", child)
+    status = managed(STATE, operation="Update")
+    fields = (*child.managed_fields, status)
+    annotations = {**child.annotations, STATE: "{}", REFRESH: "hard"}
+    moved = replace(
+        child, resource_version="43", generation=2, annotations=annotations, managed_fields=fields
+    )
+
+    def as_left(live: Live) -> bool:
+        assert told_by_metadata(live) and not counted(live)
+        return mark(record("", "", live), counted=True) == mark(proof, counted=True)
+
+    assert as_left(moved) and not holds(moved, proof)
+    assert not as_left(replace(moved, labels={**moved.labels, "more": "x"}))
+    assert not as_left(replace(moved, annotations={**annotations, "more": "x"}))
+    assert not as_left(replace(moved, managed_fields=(managed(), status))), "a field of ours is another's"
 
 
 def test_the_time_of_our_entry_is_no_drift() -> None:

@@ -18,7 +18,7 @@ from mooring.names import APPLYSET_PART_OF
 from workers.apps.patches import state_of
 from workers.cluster.live import Live, comparable
 from workers.health import BUILT_IN, HOOK_FINALIZER, HealthStatus, Judge
-from workers.proof import counted, mark, record
+from workers.proof import mark, record, told_by_metadata
 from workers.report import APPLYING, RETRYING
 
 # What these say may be another thing in a moment, and nobody need be told.
@@ -31,7 +31,7 @@ _UNSEEN: Final = (("", "Secret"), ("", "ConfigMap"))
 class Seen:
     """One object as it was seen. A gone one has a status of "".
 
-    `mark` is what its record is held against, generation and all where that is `counted` (workers/proof.py),
+    `mark` is what its record is held against, as `counted` says (workers/proof.py),
     `shape` another one once anything but its status has moved, `applyset` whose it says that it is.
     """
 
@@ -58,7 +58,7 @@ class Seen:
 def seen(live: Live, *, gone: bool = False, judge: Judge = BUILT_IN) -> Seen:
     """What `live` shows, as `judge` has it; nothing is kept of it. Without its body: whether it stays."""
     applyset = sys.intern(live.labels.get(APPLYSET_PART_OF, ""))
-    counts = counted(live)
+    counts = told_by_metadata(live)
     known = mark(record("", "", live), counted=counts)
     found = Seen(
         live.key, live.uid, live.generation or 0, "", known, counts, _shape(live, known, counts), applyset

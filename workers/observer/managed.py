@@ -13,7 +13,7 @@ from typing import Final
 
 from mooring.errors import StoreUnavailable
 from mooring.keys import AppKey, ObjectKey
-from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, ARGO_GROUP
+from mooring.names import APPLYSET_ID, APPLYSET_PART_OF
 from mooring.store.ours import Ours
 from mooring.store.proofs import Proofs
 from mooring.store.turns import Turns
@@ -28,9 +28,6 @@ from workers.observer.watches import NOTHING, Heard, News, Place, Sights, Tell, 
 
 _log = logging.getLogger(__name__)
 _ASKED_AGAIN_S: Final = 300.0  # whether inventories that might not be watched are permitted by now
-# Of an app of apps: Mooring itself writes their status all the time, and their metadata tells no other edit
-# from that.
-_BY_TIME: Final = frozenset(((ARGO_GROUP, "Application"),))
 
 
 class Managed:
@@ -86,9 +83,8 @@ class Managed:
             changes = watch(self._api, CONFIG_MAP, namespace, selector, metadata_only=True)
             self.watches.begin(self._inventories_at, changes, whole=True)
         for name, namespaces in self._inventories.kinds().items():
-            if name not in _BY_TIME:
-                for place in self.watches.places(*name, APPLYSET_PART_OF, namespaces):
-                    self.watches.need(place)
+            for place in self.watches.places(*name, APPLYSET_PART_OF, namespaces):
+                self.watches.need(place)
 
     def _learn_whose(self) -> None:
         """What another installation, which has this cluster beside its own, has here is none of ours."""
