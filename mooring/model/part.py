@@ -7,8 +7,7 @@ as an absent one, and a boolean is never a string.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
-from sys import intern
+from functools import cache, lru_cache
 from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
@@ -45,6 +44,13 @@ def _spell(name: str) -> str:
     return _SPELLING.get(name) or to_camel(name)
 
 
+@lru_cache(maxsize=4096)
+def _same(text: str) -> str:
+    """One string for all that say the same, as long as it is among the last ones. Interned, each would stay
+    for ever in some versions of Python, and messages and times are new each time."""
+    return text
+
+
 # Never written to: a copy of a part has copies of them.
 _UNTOLD: Final[set[str]] = set()
 _NOTHING: Final[dict[str, Any]] = {}
@@ -65,7 +71,7 @@ class Part(BaseModel):
     def _null_is_absent(cls, data: Any) -> Any:
         if isinstance(data, dict):
             return {
-                key: intern(value) if type(value) is str else value
+                key: _same(value) if type(value) is str else value
                 for key, value in data.items()
                 if value is not None
             }
