@@ -11,7 +11,7 @@ DEMO_FLAGS := $(if $(ONCE),--once)
 help:
 	@echo "make demo          see a push land in a real cluster (ONCE=1: and end)"
 	@echo "make test          lint, and every test on real parts"
-	@echo "make bench-NAME    one of: diff, drift, fleet, intake, monorepo, poison, push, reconcile, soak, waves"
+	@echo "make bench-NAME    one of: diff, drift, fleet, intake, memory, monorepo, poison, push, reconcile, soak, waves"
 
 setup: $(READY)
 
