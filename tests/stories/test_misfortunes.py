@@ -1,0 +1,168 @@
+"""What befalls the things that Mooring rests on, and is no outage: nothing is pruned by mistake, nothing is
+lost, the apps say what is the matter and go on by themselves once it is over."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from devcluster.gitserver import Repository
+from tests.stories.ship import Ship, configmap, until
+from tests.stories.watch import Watch
+
+pytestmark = pytest.mark.cluster
+
+_DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@pytest.fixture(scope="module")
+def ship_settings() -> dict[str, str]:
+    """What is lost is found soon, and all is reconciled all the time."""
+    return {
+        "MOORING_LEASE_SECONDS": "2",
+        "MOORING_POLL_SECONDS": "3",
+        "MOORING_RECONCILE_SECONDS": "3",
+    }
+
+
+@pytest.fixture(scope="module")
+def ship_processes() -> tuple[str, ...]:
+    return ("intake", "deploy", "slow", "reconcile", "web", "beat", "observer")
+
+
+def _v(ship: Ship, namespace: str, name: str) -> str | None:
+    return ((ship.configmap(namespace, name) or {}).get("data") or {}).get("v")
+
+
+@contextmanager
+def _nothing_deleted(ship: Ship, namespace: str) -> Iterator[None]:
+    """Whoever deletes a ConfigMap of the namespace within the block, if only for a moment, is told on."""
+    with Watch(ship.cluster, f"/api/v1/namespaces/{namespace}/configmaps") as watch:
+        yield
+        assert not [event for event in watch.events() if event.kind == "DELETED"]
+
+
+@pytest.mark.parametrize("every", [False, True], ids=["its branch", "every branch"])
+def test_what_is_gone_from_the_git_host_is_not_gone_from_the_cluster(
+    ship: Ship, git_repo: Repository, namespace: str, every: bool
+) -> None:
+    name = "emptied" if every else "without-branch"
+    first = git_repo.commit({f"{one}.yaml": configmap(one, v="1") for one in ("a", "b")})
+    git_repo.point("refs/heads/other", first)
+    ship.create_app(name, git_repo, namespace, selfHeal=True, allowEmpty=True)
+    ship.synced(name, first)
+
+    with _nothing_deleted(ship, namespace):
+        git_repo.point("refs/heads/main", None)
+        if every:
+            git_repo.point("refs/heads/other", None)
+        ship.deliver(git_repo, "0" * 40, before=first)
+        assert ship.condition(name, "no branch, tag or version 'main'")["type"] == "ComparisonError"
+        second = git_repo.commit({f"{one}.yaml": configmap(one, v="2") for one in ("a", "b")})
+        ship.synced(name, second)
+        ship.unsaid(name, "")
+    assert [_v(ship, namespace, one) for one in ("a", "b")] == ["2", "2"]
+
+
+def test_a_history_that_is_rewritten_while_it_is_deployed(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    """Six force-pushes with no history in common, as fast as they come: the last one is what counts."""
+    first = git_repo.commit({"a.yaml": configmap("a", v="first")})
+    ship.create_app("rewritten", git_repo, namespace, selfHeal=True)
+    ship.synced("rewritten", first)
+
+    with _nothing_deleted(ship, namespace):
+        deliveries = []
+        for number in range(6):
+            last = git_repo.commit({"a.yaml": configmap("a", v=f"{number}")}, parent="")
+            deliveries.append(ship.deliver(git_repo, last))
+        ship.synced("rewritten", last)
+    assert _v(ship, namespace, "a") == "5"
+    assert {ship.finished(delivery)["state"] for delivery in deliveries} == {"succeeded"}
+
+
+def test_a_kind_is_taken_away_under_its_objects_and_comes_again(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    group = f"m{secrets.token_hex(3)}.example.com"
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"boats.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": "Boat", "plural": "boats"},
+            "versions": [
+                {
+                    "name": "v1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {
+                        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+                    },
+                }
+            ],
+        },
+    }
+    ship.ask(_DEFINITIONS, definition)
+    boat = f"/apis/{group}/v1/namespaces/{namespace}/boats/boat"
+    files = {
+        "a.yaml": configmap("a", v="1"),
+        "boat.yaml": f"apiVersion: {group}/v1\nkind: Boat\nmetadata: {{name: boat}}\nspec: {{v: '1'}}\n",
+    }
+    first = git_repo.commit(files)
+    ship.create_app("taken-away", git_repo, namespace, selfHeal=True)
+    ship.synced("taken-away", first)
+    try:
+        with _nothing_deleted(ship, namespace):
+            ship.ask(f"{_DEFINITIONS}/boats.{group}", method="DELETE")
+            assert ship.condition("taken-away", "Boat")["type"] in ("ComparisonError", "SyncError")
+            ship.ask(_DEFINITIONS, definition)
+            until("the boat to be there again", lambda: ship.find(boat))
+            ship.synced("taken-away", first)
+            ship.unsaid("taken-away", "Boat")
+    finally:
+        ship.ask(f"{_DEFINITIONS}/boats.{group}", method="DELETE")
+
+
+@pytest.mark.parametrize("how", ["full", "a replica of nobody"])
+def test_a_redis_that_takes_no_writes_is_waited_for(
+    ship: Ship, git_repo: Repository, namespace: str, how: str
+) -> None:
+    """Workers that wait for tasks end when their Redis becomes a replica: whoever keeps them running starts
+    them again."""
+    name = how.replace(" ", "-")
+    first = git_repo.commit({"a.yaml": configmap("a", v="1"), "b.yaml": configmap("b", v="1")})
+    ship.create_app(name, git_repo, namespace, selfHeal=True)
+    ship.synced(name, first)
+    ship.quiet()
+
+    told = ship.log("observer").count("nobody is woken")
+    with _nothing_deleted(ship, namespace), ship.redis() as client:
+        if how == "full":
+            client.config_set("maxmemory", 1)
+        else:
+            client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            second = git_repo.commit({"a.yaml": configmap("a", v="2"), "b.yaml": configmap("b", v="2")})
+            path = f"/api/v1/namespaces/{namespace}/configmaps/b"
+            merge = {"method": "PATCH", "content_type": "application/merge-patch+json"}
+            ship.ask(path, {"data": {"v": "drift"}}, **merge)
+            until("somebody to be told", lambda: ship.log("observer").count("nobody is woken") > told)
+        finally:
+            if how == "full":
+                client.config_set("maxmemory", 0)
+            else:
+                client.execute_command("REPLICAOF", "NO", "ONE")
+
+        def converges() -> bool:
+            ship.revive()
+            return [_v(ship, namespace, one) for one in ("a", "b")] == ["2", "2"]
+
+        until("all to be as Git has it", converges)
+        ship.synced(name, second)
