@@ -9,16 +9,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 from mooring.errors import ClusterUnavailable
 from mooring.keys import ClusterRef
 from mooring.model.application import Application
+from mooring.names import RECONCILE, TASK_TURN
+from mooring.store.due import Step
 from workers.apps.wishes import turn_of
 from workers.clusters.link import Reached
 from workers.engine import Engine
 
 _log = logging.getLogger(__name__)
-_BACK = "cluster"
+_BACK: Final = "cluster"
+_A_SECOND: Final = 4  # of its apps are woken where a cluster is back: other work of the pool goes between
+_ORPHAN_AFTER_S: Final = 30.0  # a look that was due and has not come is lost
 
 
 def there(engine: Engine, app: Application) -> Engine:
@@ -47,8 +52,9 @@ def elsewhere(engine: Engine) -> Iterator[Engine | None]:
 
 
 def ask(engine: Engine, url: str) -> None:
-    """Ask the cluster of this URL whether it is back; once it is, have all of its apps looked at. Where it is
-    not, whoever found that out has this done again. Raises as reading Secrets and Redis do."""
+    """Ask the cluster of this URL whether it is back; once it is, have all of its apps looked at, one after
+    the other, where no push waits for them. Where it is not, whoever found that out has this done again.
+    Raises as reading Secrets and Redis do."""
     ref = ClusterRef(url)
     known = next((one for one in engine.clusters.others() if one.server == ref), None)
     if known is None:
@@ -60,9 +66,15 @@ def ask(engine: Engine, url: str) -> None:
         _log.debug("%s", error)
         engine.clusters.ask_again(ref, error.after)
         return
-    for app in engine.applications.list().apps:
-        if engine.clusters.ref(app.spec.destination) == ref:
-            engine.wake(turn_of(app.key), {_BACK: "1"})
+    apps = [
+        app for app in engine.applications.list().apps if engine.clusters.ref(app.spec.destination) == ref
+    ]
+    now = engine.clock()
+    for number, app in enumerate(apps):
+        turn, at = turn_of(app.key), now + number / _A_SECOND
+        if engine.turns.want(turn, {_BACK: "1"}, background=True):
+            engine.turns.park(turn, at + _ORPHAN_AFTER_S)
+            engine.due.put(Step(TASK_TURN, (turn,), RECONCILE), at, or_sooner=True)
 
 
 def _with(engine: Engine, reached: Reached | None) -> Engine:
