@@ -6,6 +6,7 @@ left aside because they cost more than the request itself. A pool must not be sh
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import ssl
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -115,6 +117,7 @@ class Transport:
         self._load = load
         self._source = source
         self._lock = Lock()
+        self._streams: set[urllib3.BaseHTTPResponse] = set()
         self._use(load())
         self.count: Counter[str] = Counter()
 
@@ -185,21 +188,39 @@ class Transport:
         Raises as `request`; ClusterUnavailable also while it is read.
         """
         target = f"{path}?{urlencode(list(query))}" if query else path
-        pool, before, authorization = self._credentials()
         waits = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=idle_s)
-
-        def begun() -> urllib3.BaseHTTPResponse:
+        for attempt in ("first", "with fresh credentials"):
+            pool, before, authorization = self._credentials()
             headers = _headers(accept, authorization, identity)
-            return _sent(pool, "GET", before + target, headers, None, waits, preload_content=False)
-
-        answer = self._tried("GET", begun)
+            begun = partial(_sent, pool, "GET", before + target, headers, None, waits, preload_content=False)
+            answer = self._tried("GET", begun)
+            if answer.status != 401 or attempt != "first" or not self._reload(pool):
+                break
+            answer.close()
+        with self._lock:
+            self._streams.add(answer)
         try:
             if answer.status >= 300:
                 retry_after = answer.headers.get("Retry-After")
                 raise refusal("GET", path, answer.status, answer.read(), retry_after, self._source)
             yield self._chunks(answer)
         finally:
+            with self._lock:
+                self._streams.discard(answer)
             answer.close()  # it may not be at its end: the connection is of no more use
+
+    def close(self) -> None:
+        """Hang up for good: streams come to their end, and nobody is to ask for anything any more."""
+        with self._lock:
+            pool, streams = self._pool, tuple(self._streams)
+        if isinstance(pool, urllib3.PoolManager):
+            pool.clear()
+        else:
+            pool.close()
+        for answer in streams:
+            # It ends with whoever reads it: one that is at its end by itself has nothing to be shut.
+            with contextlib.suppress(HTTPError, OSError, ValueError, RuntimeError):
+                answer.shutdown()
 
     def _chunks(self, answer: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
         try:

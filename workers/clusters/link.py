@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any, Final
@@ -41,6 +42,11 @@ class Reached:
     schemas: Schemas
     executor: Executor
 
+    def close(self) -> None:
+        """Hang up: nobody uses it any more."""
+        self.transport.close()
+        self.executor.shutdown(wait=False)
+
 
 def opened(of: ClusterSecret, programs: Collection[str], fell: Fell = lambda _of, _why: 0.0) -> Reached:
     """The way to the cluster, in the name that its Secret gives; nobody is asked yet but a program that
@@ -60,6 +66,7 @@ class Link(Transport):
     def __init__(self, of: ClusterSecret, programs: Collection[str], fell: Fell) -> None:
         self._of, self._fell = of, fell
         self._closed_until, self._why = 0.0, ""
+        self._hung_up = False
         source = f"cluster Secret {of.secret}"
         try:
             super().__init__(configuration(of, programs), source)
@@ -75,6 +82,11 @@ class Link(Transport):
             raise ClusterUnavailable(f"{self.host} does not tell its version: is it an API server?")
         self._closed_until = 0.0
         return version
+
+    def close(self) -> None:
+        """As `Transport.close`; what fails for that is no outage."""
+        self._hung_up = True
+        super().close()
 
     def _answers(self) -> bool:
         """Whether the server is there, whatever has become of a request."""
@@ -96,8 +108,7 @@ class Link(Transport):
         wait_s: float = READ_TIMEOUT,
     ) -> Response:
         """As `Transport.request`; ClusterUnavailable, also where it is not trusted or does not trust us."""
-        if (left := self._closed_until - monotonic()) > 0:
-            raise ClusterUnavailable(self._why, after=left)
+        self._ask_nobody_in_vain()
         if method == "GET":
             wait_s = min(wait_s, READS_S)
         try:
@@ -115,13 +126,40 @@ class Link(Transport):
             known = isinstance(error, Unreachable | Untrusted)
             if not known and isinstance(error, ClusterRefused) and error.code != 401:
                 raise
-            if isinstance(error, Unreachable) and self._answers():
+            if isinstance(error, Unreachable) and (self._hung_up or self._answers()):
                 # One request that takes too long is no outage: nobody else's is delayed by it.
                 raise ClusterUnavailable(f"cluster {self._of.title}: {error}") from error
-            wait = self._fell(self._of, error)
-            self._why = f"cluster {self._of.title}: {error}"
-            self._closed_until = monotonic() + wait
-            raise ClusterUnavailable(self._why, after=wait) from error
+            raise self._outage(error) from error
+
+    @contextmanager
+    def stream(
+        self,
+        path: str,
+        *,
+        identity: Identity,
+        query: Iterable[tuple[str, str]] = (),
+        accept: str = "*/*",
+        idle_s: float | None = None,
+    ) -> Iterator[Iterator[bytes]]:
+        """As `Transport.stream`; ClusterUnavailable, also where it is not trusted or does not trust us."""
+        self._ask_nobody_in_vain()
+        try:
+            with super().stream(path, identity=identity, query=query, accept=accept, idle_s=idle_s) as chunks:
+                yield chunks
+        except ClusterRefused as error:
+            if not isinstance(error, Untrusted) and error.code != 401:
+                raise
+            raise self._outage(error) from error
+
+    def _ask_nobody_in_vain(self) -> None:
+        if (left := self._closed_until - monotonic()) > 0:
+            raise ClusterUnavailable(self._why, after=left)
+
+    def _outage(self, error: MooringError) -> ClusterUnavailable:
+        wait = self._fell(self._of, error)
+        self._why = f"cluster {self._of.title}: {error}"
+        self._closed_until = monotonic() + wait
+        return ClusterUnavailable(self._why, after=wait)
 
 
 def configuration(of: ClusterSecret, programs: Collection[str]) -> Callable[[], Configuration]:

@@ -56,6 +56,20 @@ def secret_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> C
     return None if one.server in (IN_CLUSTER, home.rstrip("/")) else one
 
 
+def others(home: ClusterRef, secrets: Secrets) -> tuple[ClusterSecret, ...]:
+    """The Secrets of all other clusters that can be told from one another. Raises as `secrets` does."""
+    found: dict[str, ClusterSecret] = {}
+    for one in secrets():
+        if one.server and not one.wrong:
+            try:
+                known = secret_of(Destination(server=one.server), home, secrets)
+            except NoCluster:  # two Secrets
+                continue
+            if known is not None:
+                found[one.server] = known
+    return tuple(found.values())
+
+
 def ref_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> ClusterRef | None:
     """Which cluster is meant; None for one that nobody knows. Raises as `secrets` does."""
     try:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
-from threading import Lock
+from dataclasses import dataclass
+from threading import Lock, Thread
 from typing import Final
 
 from mooring.errors import ClusterUnavailable, MooringError, Refused
@@ -17,7 +18,7 @@ from mooring.keys import ClusterRef
 from mooring.model.spec import Destination
 from mooring.store.connections import FAILED, SUCCESSFUL, Connection, Connections
 from workers.clusters.link import Reached, opened
-from workers.clusters.named import Secrets, is_home, ref_of, secret_of
+from workers.clusters.named import Secrets, is_home, others, ref_of, secret_of
 from workers.clusters.secret import ClusterSecret
 
 _log = logging.getLogger(__name__)
@@ -25,12 +26,24 @@ FRESH_S: Final = 2.0  # as long an answer says that a cluster is there
 LEAST_S, MOST_S = 2.0, 30.0  # until one that failed is asked again
 WELL_S: Final = 60.0  # until one that is back is taken for well, and its failures are forgotten
 _ASKING_S: Final = 10.0  # longer than it takes to find out
+UNUSED_S: Final = 900.0  # longer than any task lasts
+_TIDIED_S: Final = 60.0
+
+
+@dataclass(slots=True, eq=False)
+class _Way:
+    reached: Reached
+    used_at: float
 
 
 class Clusters:
     """The clusters of an installation. `home` is the one that has the Applications, `secrets` tells of the
     others, `programs` may be run for their credentials, `ask_again` has `ask` called at a time, also when one
-    is back. Safe for threads."""
+    is back. Safe for threads.
+
+    A way that nobody has used for a while is closed, also for that its Secret is gone or another by now: its
+    credential, connections and threads are kept for no longer.
+    """
 
     def __init__(
         self,
@@ -48,7 +61,9 @@ class Clusters:
         self._have_asked = ask_again
         self._clock = clock
         self._lock = Lock()
-        self._open: dict[str, Reached] = {}  # by the URL
+        self._open: dict[str, _Way] = {}  # by the URL
+        self._left: list[_Way] = []  # of Secrets that were changed, or went: somebody may be at work there
+        self._tidied = False  # by a thread, as long as there is anything to be closed
 
     def secret(self, destination: Destination) -> ClusterSecret | None:
         """The Secret of the cluster that is meant, None for the home cluster. Raises as `secret_of`, and what
@@ -56,21 +71,12 @@ class Clusters:
         return secret_of(destination, self._home, self._secrets)
 
     def ref(self, destination: Destination) -> ClusterRef | None:
-        """Which cluster is meant; None for one that nobody knows."""
+        """Which cluster is meant; None for one that nobody knows. Raises as reading Secrets does."""
         return ref_of(destination, self._home, self._secrets)
 
     def others(self) -> tuple[ClusterSecret, ...]:
         """All that can be told from another."""
-        found: dict[str, ClusterSecret] = {}
-        for one in self._secrets():
-            if one.server and not one.wrong:
-                try:
-                    known = self.secret(Destination(server=one.server))
-                except Refused:  # two Secrets
-                    continue
-                if known is not None:
-                    found[one.server] = known
-        return tuple(found.values())
+        return others(self._home, self._secrets)
 
     def all_told(self) -> bool:
         """Whether `others` are all that there are Secrets for: none is wrong, or one of two for a cluster."""
@@ -134,12 +140,38 @@ class Clusters:
         """The way to the cluster, kept as long as its Secret is the same. Raises ClusterRefused."""
         with self._lock:
             known = self._open.get(found.server)
-        if known is not None and known.secret == found:
-            return known
+            if known is not None and known.reached.secret == found:
+                known.used_at = time.monotonic()
+                return known.reached
         reached = opened(found, self._programs, self.fell)
         with self._lock:
-            self._open[found.server] = reached
+            self._leave(found.server)
+            self._open[found.server] = _Way(reached, time.monotonic())
+            if not self._tidied:
+                self._tidied = True
+                Thread(target=self._tidy_up, daemon=True, name="clusters").start()
         return reached
+
+    def _leave(self, url: str) -> None:
+        if (known := self._open.pop(url, None)) is not None:
+            self._left.append(known)
+
+    def close_unused(self, now: float) -> bool:
+        """Close the ways that nobody has used for UNUSED_S, as `time.monotonic` has it; whether any is open
+        still."""
+        with self._lock:
+            unused = [one for one in (*self._open.values(), *self._left) if now - one.used_at > UNUSED_S]
+            self._open = {url: one for url, one in self._open.items() if one not in unused}
+            self._left = [one for one in self._left if one not in unused]
+            self._tidied = bool(self._open or self._left)
+        for one in unused:
+            one.reached.close()
+        return self._tidied
+
+    def _tidy_up(self) -> None:
+        time.sleep(_TIDIED_S)
+        while self.close_unused(time.monotonic()):
+            time.sleep(_TIDIED_S)
 
     def ask_again(self, ref: ClusterRef, seconds: float) -> None:
         """Have the cluster asked in a while."""
@@ -149,7 +181,7 @@ class Clusters:
         """Nobody names the cluster any more."""
         self._connections.forget(ref)
         with self._lock:
-            self._open.pop(ref, None)
+            self._leave(ref)
 
     def tidy(self) -> None:
         """Forget how those were that no Secret names any more. Raises as reading Secrets does."""

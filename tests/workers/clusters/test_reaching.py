@@ -4,10 +4,13 @@ that who does not answer is waited for once."""
 from __future__ import annotations
 
 import base64
+import contextlib
+import gc
 import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
 from pathlib import Path
@@ -25,8 +28,9 @@ from mooring.model.spec import Destination
 from mooring.store.connections import CLUSTERS, Connections
 from workers.cluster.api import NAMESPACE
 from workers.cluster.identity import MOORING
+from workers.clusters.link import Reached
 from workers.clusters.named import cluster_of
-from workers.clusters.registry import LEAST_S, WELL_S, Clusters
+from workers.clusters.registry import LEAST_S, UNUSED_S, WELL_S, Clusters
 from workers.clusters.secret import ClusterSecret, read
 from workers.gauges import Installation
 
@@ -344,3 +348,44 @@ def test_a_scoped_one_lists_what_is_in_its_namespaces_alone(
     assert found == {namespace, "kube-system"}
     with pytest.raises(ClusterRefused):
         reached.api.get(kind, "", "x")
+
+
+def credentials() -> int:
+    """How many this process keeps in memory."""
+    found = 0
+    for one in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found += "mooring-credential" in str(one.readlink())
+    return found
+
+
+def test_a_way_that_nobody_uses_any_more_is_closed_whatever_has_become_of_its_secret(
+    fleet: Fleet, cluster: Cluster
+) -> None:
+    before = credentials()
+    access = {"bearerToken": cluster.token, "tlsClientConfig": trusted(cluster)}
+    fleet.put(cluster.server, access)
+    used: list[Reached] = []
+    for version in ("1", "2"):  # which were rotated
+        fleet.put(cluster.server, access, version=version)
+        reached = fleet.clusters.reach(Destination(name="prod"))
+        assert reached is not None
+        used.append(reached)
+        assert reached.executor.submit(reached.transport.version).result().startswith("v1.")
+    assert credentials() == before + 2
+    fleet.secrets = []
+
+    assert fleet.clusters.close_unused(time.monotonic()), "somebody may be at work there"
+    assert used[0].executor.submit(used[0].transport.version).result()
+    assert not fleet.clusters.close_unused(time.monotonic() + UNUSED_S + 1)
+
+    for one in used:
+        with pytest.raises(RuntimeError):
+            one.executor.submit(print)
+        with pytest.raises(ClusterUnavailable):
+            one.transport.request("GET", "/version", identity=MOORING)
+    known = fleet.connections.of(ClusterRef(cluster.server))
+    assert known is not None and known.status == "Successful"
+    del used, reached, one
+    gc.collect()
+    assert credentials() == before
