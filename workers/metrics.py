@@ -28,7 +28,9 @@ DRIFTS: Final = Counter(
 )
 WAKES: Final = Counter("mooring_wakes_total", "Applications that the observer has woken", ["why"])
 UNWATCHED: Final = Gauge(
-    "mooring_unwatched_kinds", "Kinds that the observer may not watch: 1 for each", ["group", "kind"]
+    "mooring_unwatched_kinds",
+    "Kinds that the observer may not watch: 1 for each",
+    ["cluster", "group", "kind"],
 )
 RENDERS: Final = Counter(
     "mooring_renders_total", "Sources whose manifests were wanted, by tool", ["kind", "result"]

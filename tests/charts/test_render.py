@@ -14,7 +14,7 @@ import jsonschema
 import pytest
 import yaml
 
-from charts.generate import CASES, CHART, documented, helm, readme, render, schema
+from charts.generate import CASES, CHART, NAMESPACE, documented, helm, readme, render, schema
 from cli.doctor import RIGHTS
 from cli.main import main
 from mooring.settings import Settings
@@ -322,9 +322,8 @@ def test_only_workers_and_the_observer_have_a_token_each_of_an_account_of_its_ow
         assert used[one] not in {account for part, account in used.items() if part != one}
 
 
-@each
-def test_the_observer_reads_and_sees_no_secrets(name: str) -> None:
-    found = objects(golden(name))
+def observers(found: list[Any]) -> list[Any]:
+    """The rules of the observer's roles."""
     account = pods(found)["observer"]["spec"]["serviceAccountName"]
     roles = {
         (item["metadata"].get("namespace", ""), item["roleRef"]["name"])
@@ -338,6 +337,21 @@ def test_the_observer_reads_and_sees_no_secrets(name: str) -> None:
         for rule in item["rules"]
     ]
     assert rules
+    return rules
+
+
+def test_the_observer_may_see_the_secrets_of_other_clusters_in_one_namespace_where_that_is_wanted() -> None:
+    before = observers(objects(golden("default")))
+    found = objects(render(CASES / "default.yaml", "--set", "rbac.observeClusters=true"))
+    secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"]}
+    assert [rule for rule in observers(found) if rule not in before] == [secrets]
+    (role,) = [item for item in of_kind(found, "Role", "ClusterRole") if secrets in item["rules"]]
+    assert role["metadata"]["namespace"] == NAMESPACE
+
+
+@each
+def test_the_observer_reads_and_sees_no_secrets(name: str) -> None:
+    rules = observers(objects(golden(name)))
     checks = {
         "apiGroups": [""],
         "resources": ["configmaps"],

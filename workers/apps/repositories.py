@@ -12,6 +12,7 @@ from typing import Any, Final
 from mooring.errors import ClusterRefused
 from workers.applyset.store import CONFIG_MAP
 from workers.cluster.api import Api
+from workers.cluster.live import Live
 from workers.clusters.secret import ClusterSecret, read
 from workers.git.credentials import SECRET_TYPE, RepoSecret
 from workers.installation import SECRET
@@ -21,6 +22,7 @@ from workers.signatures.keys import ALLOWED_SIGNERS, GPG_KEYS, SSH_SIGNERS, Keys
 KNOWN_HOSTS: Final = "argocd-ssh-known-hosts-cm"
 TLS_CERTS: Final = "argocd-tls-certs-cm"
 CONFIG: Final = "argocd-cm"
+CLUSTERS: Final = f"{SECRET_TYPE}=cluster"  # their label
 
 
 def repo_secrets(api: Api, namespace: str) -> tuple[RepoSecret, ...]:
@@ -45,7 +47,7 @@ def cluster_secrets(api: Api, namespace: str) -> tuple[ClusterSecret, ...]:
     https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#clusters
     """
     try:
-        found = api.list(SECRET, namespace, f"{SECRET_TYPE}=cluster", cached=True)
+        found = api.list(SECRET, namespace, CLUSTERS, cached=True)
     except ClusterRefused as error:
         if error.code != HTTPStatus.FORBIDDEN:
             raise
@@ -55,16 +57,14 @@ def cluster_secrets(api: Api, namespace: str) -> tuple[ClusterSecret, ...]:
             code=error.code,
             reason=error.reason,
         ) from error
-    return tuple(
-        read(
-            live.key.name,
-            (live.body or {}).get("data") or {},
-            live.labels,
-            live.annotations,
-            f"{live.uid}/{live.resource_version}",
-        )
-        for live in sorted(found, key=lambda live: live.key)
-    )
+    return tuple(cluster_secret(live) for live in sorted(found, key=lambda live: live.key))
+
+
+def cluster_secret(live: Live) -> ClusterSecret:
+    """What one of them says, or what is wrong with it."""
+    data = (live.body or {}).get("data") or {}
+    version = f"{live.uid}/{live.resource_version}"
+    return read(live.key.name, data, live.labels, live.annotations, version)
 
 
 def known_hosts(api: Api, namespace: str) -> str:

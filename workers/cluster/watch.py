@@ -6,9 +6,9 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from threading import Event
 from typing import Any, Final
 
 import orjson
@@ -52,21 +52,30 @@ Change = Listed | Changed | Gone
 
 
 def watch(
-    api: Api, kind: Kind, namespace: str = "", label_selector: str = "", *, metadata_only: bool = False
+    api: Api,
+    kind: Kind,
+    namespace: str = "",
+    label_selector: str = "",
+    *,
+    metadata_only: bool = False,
+    ends: Event | None = None,
 ) -> Iterator[Change]:
-    """Every change to the objects of a kind, in one namespace or (empty) in all.
+    """Every change to the objects of a kind, in one namespace or (empty) in all, until `ends` is set and the
+    server has said anything more.
 
     Begins with a `Listed`, and again wherever the server has forgotten what came in between. A server that
     goes away is asked again until it is back. Raises ClusterRefused when it does not permit this, or does
     not serve the kind.
     """
-    version, wait = "", _AGAIN_S[0]
-    while True:
+    version, wait, ends = "", _AGAIN_S[0], ends or Event()
+    while not ends.is_set():
         try:
             if not version:
                 objects, version = api.snapshot(kind, namespace, label_selector, metadata_only, cached=True)
                 yield Listed(objects)
             for event in _events(api, kind, namespace, label_selector, version, metadata_only):
+                if ends.is_set():
+                    return
                 item, version = event["object"], _version(kind, event)
                 if event["type"] == "DELETED":
                     yield Gone(Live.read(kind, item, metadata_only=metadata_only))
@@ -77,7 +86,7 @@ def watch(
             version = ""
         except ClusterUnavailable as error:
             _log.debug("the watch of %s goes on in %.1f s: %s", kind.plural, wait, error)
-            time.sleep(wait)
+            ends.wait(wait)
             wait = min(wait * 2, _AGAIN_S[1])
 
 

@@ -29,10 +29,12 @@ from workers.apps.store import Applications
 from workers.celery_app import make, send
 from workers.cluster.api import Api
 from workers.cluster.connect import connect as connect_cluster
+from workers.clusters.exec import allowed
 from workers.health.custom import Judges
 from workers.installation import ensure
 from workers.lease import hold
 from workers.observer.observer import Observer
+from workers.observer.site import Wakers
 from workers.scripts.sandbox import Sandbox
 
 OBSERVER: Final = "observer"
@@ -56,17 +58,11 @@ def main() -> None:
         turns = Turns(client, Clock(client), settings.lease_s)
         applications = _applications(settings, api)
         judges = Judges(applications.config, Sandbox(settings))
-        observer = Observer(
-            api,
-            applications,
-            settings.namespace,
-            turns,
-            lambda step: send(app, step),
-            judges,
-            Proofs(client),
-            Ours(client),
-            settings.reconcile_s,
+        wakers = Wakers(
+            turns, lambda step: send(app, step), Proofs(client), Ours(client), settings.reconcile_s
         )
+        programs = allowed(settings.cluster_exec)
+        observer = Observer(api, applications, settings.namespace, wakers, judges, programs)
         settle()
         observer.run(_loop.turned)
     except MooringError as error:

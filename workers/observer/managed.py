@@ -24,15 +24,15 @@ from workers.health import Judge
 from workers.observer.awaits import Seen, judged
 from workers.observer.inventories import Inventories
 from workers.observer.suspects import Suspects
-from workers.observer.watches import NOTHING, Heard, News, Place, Sights, Tell, Watches, sights, why
+from workers.observer.watches import NOTHING, Heard, News, Place, Sights, Tell, Watches, at, sights, why
 
 _log = logging.getLogger(__name__)
 _ASKED_AGAIN_S: Final = 300.0  # whether inventories that might not be watched are permitted by now
 
 
 class Managed:
-    """The cluster of `api`, where inventories are in `namespace`. Its watches `tell`; what they say goes to
-    `hear`, by the thread that calls all other methods as well."""
+    """The cluster of `api`, called `title`, where inventories are in `namespace`. Its watches `tell`; what
+    they say goes to `hear`, by the thread that calls all other methods as well."""
 
     def __init__(
         self,
@@ -44,22 +44,30 @@ class Managed:
         ours: Ours,
         turns: Turns,
         pace_s: float,
+        title: str = "",
+        *,
+        cluster_resources: bool = True,
     ) -> None:
         self._api = api
-        self._inventories_at = Place("", CONFIG_MAP.kind, APPLYSET_ID, namespace)
+        self._title = title
+        self.inventories_at = Place("", CONFIG_MAP.kind, APPLYSET_ID, namespace)
         self._inventories = Inventories()
         self._ours = ours
         self._inventories_from = 0.0
+        self._said = ""  # why inventories are not watched
         self._suspects = Suspects(api.cluster, proofs, turns, pace_s)
-        self.watches = Watches(api, tell, judge, namespace)
+        self.watches = Watches(api, tell, judge, namespace, title, cluster_resources=cluster_resources)
 
     def hear(self, place: Place, heard: Heard) -> News:
         """What one of its watches says: what is not as it was."""
-        if place == self._inventories_at:
+        if place == self.inventories_at:
             if isinstance(heard, Exception):
                 self.watches.drop(place)
                 self._inventories_from = time.monotonic() + _ASKED_AGAIN_S
-                _log.warning("inventories cannot be watched, drift is seen by time: %s", why(heard))
+                if why(heard) != self._said:  # once: it is asked for again and again
+                    said = at(self._title), why(heard)
+                    _log.warning("%sinventories cannot be watched, drift is seen by time: %s", *said)
+                self._said = why(heard)
                 return NOTHING
             if isinstance(heard, Listed | Changed | Gone):
                 self._inventories.hear(heard)
@@ -78,10 +86,13 @@ class Managed:
     def place_watches(self) -> None:
         """Begin those of kinds that are in an inventory, and say that they are needed still."""
         self._learn_whose()
-        if time.monotonic() >= self._inventories_from and not self.watches.get(self._inventories_at):
-            selector, namespace = self._inventories_at.label, self._inventories_at.namespace
-            changes = watch(self._api, CONFIG_MAP, namespace, selector, metadata_only=True)
-            self.watches.begin(self._inventories_at, changes, whole=True)
+        if time.monotonic() >= self._inventories_from and not self.watches.get(self.inventories_at):
+            selector, namespace = self.inventories_at.label, self.inventories_at.namespace
+            self.watches.begin(
+                self.inventories_at,
+                lambda ends: watch(self._api, CONFIG_MAP, namespace, selector, metadata_only=True, ends=ends),
+                whole=True,
+            )
         for name, namespaces in self._inventories.kinds().items():
             for place in self.watches.places(*name, APPLYSET_PART_OF, namespaces):
                 self.watches.need(place)
@@ -92,8 +103,8 @@ class Managed:
             return
         with contextlib.suppress(StoreUnavailable):
             self._inventories.installation = self._ours.known()
-        if self._inventories.installation and self.watches.get(self._inventories_at):
-            self.watches.drop(self._inventories_at)
+        if self._inventories.installation and self.watches.get(self.inventories_at):
+            self.watches.drop(self.inventories_at)
 
     def whose(self, one: Seen) -> AppKey | None:
         """The app that has the object; None for nobody's of ours."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError
-from mooring.keys import ObjectKey
+from mooring.keys import IN_CLUSTER_NAME, ObjectKey
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
@@ -71,16 +71,30 @@ class Watch:
 
 
 Tell = Callable[[Place, Heard, Watch], None]
+Changes = Callable[[threading.Event], Iterator[Change]]  # until that is set
 
 
 class Watches:
-    """Those of the cluster of `api`. `tell` is called by their threads with all that they hear: what came as
-    `Sights` goes to `hear`, by the one thread that calls the other methods, unless the watch has been ended
-    since: its place may be another's. `home` has the inventories."""
+    """Those of the cluster of `api`, which people call `title` ("" for the home cluster). `tell` is called by
+    their threads with all that they hear: what came as `Sights` goes to `hear`, by the one thread that calls
+    the other methods, unless the watch has been ended since: its place may be another's. `home` has the
+    inventories. Where `api` sees some namespaces alone nothing else is watched but, with `cluster_resources`,
+    what is in none."""
 
-    def __init__(self, api: Api, tell: Tell, judge: Judge, home: str) -> None:
+    def __init__(
+        self,
+        api: Api,
+        tell: Tell,
+        judge: Judge,
+        home: str,
+        title: str = "",
+        *,
+        cluster_resources: bool = True,
+    ) -> None:
         self._api = api
         self._home = home
+        self._title = title
+        self._cluster_resources = cluster_resources
         self._tell = tell
         self.judge = judge
         self._running: dict[Place, Watch] = {}
@@ -167,7 +181,7 @@ class Watches:
                 del running.objects[key]
         return True
 
-    def begin(self, place: Place, changes: Iterator[Change], *, whole: bool = False) -> None:
+    def begin(self, place: Place, changes: Changes, *, whole: bool = False) -> None:
         """Watch `place`, for as long as the process lives where that is `whole`: its changes are told as they
         are."""
         running = Watch(float("inf") if whole else time.monotonic())
@@ -176,12 +190,13 @@ class Watches:
 
         def listen() -> None:
             try:
-                for change in changes:
+                for change in changes(running.ends):
                     if running.ends.is_set():
                         return
                     self._tell(place, change if whole else sights(change, judge), running)
             except Exception as error:
-                self._tell(place, error, running)
+                if not running.ends.is_set():
+                    self._tell(place, error, running)
 
         threading.Thread(target=listen, daemon=True, name=f"watch {place.kind}").start()
 
@@ -196,16 +211,25 @@ class Watches:
             self._refuse(place, why(error))
             return
         self._away.pop(place, None)
-        if kind is None or (place.namespace and not kind.namespaced):
+        if kind is None or (place.namespace and not kind.namespaced) or self._outside(place, kind):
             until = _ASKED_AGAIN_S if kind else _SERVED_YET_S
             self._refused[place.group, place.kind, place.namespace] = now + until
             return
-        self.begin(place, self._changes(place, kind))
-
-    def _changes(self, place: Place, kind: Kind) -> Iterator[Change]:
         # No Secret's data comes here, nor a ConfigMap's, not even where there is a check of their health.
         bare = not judged(place.group, place.kind, self.judge)
-        return watch(self._api, kind, place.namespace, place.label, metadata_only=bare)
+        self.begin(
+            place,
+            lambda ends: watch(self._api, kind, place.namespace, place.label, metadata_only=bare, ends=ends),
+        )
+
+    def _outside(self, place: Place, kind: Kind) -> bool:
+        """Whether it is none of what there is to the cluster."""
+        known = self._api.namespaces
+        if not known:
+            return False
+        if place.namespace:
+            return place.namespace not in known
+        return kind.namespaced or not self._cluster_resources
 
     def _refuse(self, place: Place, said: str) -> None:
         name = (place.group, place.kind)
@@ -221,21 +245,35 @@ class Watches:
         if place.namespace == self._home:
             return  # where inventories are there need be nothing else of it
         self._said.add(name)
-        UNWATCHED.labels(*name).set(1)
+        UNWATCHED.labels(self._title or IN_CLUSTER_NAME, *name).set(1)
         if name == _SECRET:
             return  # nobody is to be told to grant that
         where = f" in namespace {place.namespace}" if place.namespace else ""
-        _log.warning("%s%s cannot be watched, changes of them are seen by time: %s", place.kind, where, said)
+        what = f"{at(self._title)}{place.kind}{where}"
+        _log.warning("%s cannot be watched, changes of them are seen by time: %s", what, said)
 
     def _permitted(self, place: Place) -> None:
         name = (place.group, place.kind)
         if not place.namespace and name in self._said:
             self._said.remove(name)
-            UNWATCHED.remove(*name)
+            UNWATCHED.remove(self._title or IN_CLUSTER_NAME, *name)
 
     def drop(self, place: Place) -> None:
         """End the watch of that place."""
         self._running.pop(place).ends.set()
+
+    def end(self) -> None:
+        """End all of them; nothing is said of them any more."""
+        for place in list(self._running):
+            self.drop(place)
+        for name in self._said:
+            UNWATCHED.remove(self._title or IN_CLUSTER_NAME, *name)
+        self._said.clear()
+
+
+def at(title: str) -> str:
+    """How what is said of a cluster begins; of the home cluster it need not be said."""
+    return f"cluster {title}: " if title else ""
 
 
 def why(error: Exception) -> str:

@@ -22,8 +22,9 @@ from workers.applyset.store import CONFIG_MAP
 from workers.apps.home import APPLICATION, HomeApplications
 from workers.cluster.live import Live
 from workers.cluster.watch import Changed, Listed
-from workers.health.custom import Judges
+from workers.health import BUILT_IN
 from workers.observer.observer import Observer
+from workers.observer.site import Site, Wakers
 from workers.observer.watches import Place, sights
 
 OURS = "abcdefgh"
@@ -53,18 +54,22 @@ def edited(applyset: str) -> Live:
     return Live.read(CONFIG_MAP, {"metadata": metadata}, metadata_only=True)
 
 
+def observer(api: Any, wakers: Any, judge: Any = None) -> Observer:
+    return Observer(api, HomeApplications(api, "home"), "home", wakers, judge)
+
+
 def test_what_an_ended_watch_has_told_is_not_taken_for_what_the_next_one_of_its_place_tells() -> None:
-    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org")))
+    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
     none = cast("Any", None)
-    applications = HomeApplications(api, "home")
-    observer = Observer(api, applications, "home", none, none, none, none, none, 180.0)
-    watches, place = observer._watches, Place("", "ConfigMap", APPLYSET_PART_OF)
-    watches.begin(place, iter((Changed(edited("ours")),)))
-    told = observer._changes.get(timeout=60)
-    watches.drop(place)
-    watches.begin(place, iter(()))
-    observer._hear_all([told])
-    running = watches.get(place)
+    site = Site(api, "home", Wakers(none, none, none, none, 180.0), lambda: BUILT_IN)
+    place = Place("", "ConfigMap", APPLYSET_PART_OF)
+    site.watches.begin(place, lambda _ends: iter((Changed(edited("ours")),)))
+    told = site._changes.get(timeout=60)
+    assert told is not None
+    site.watches.drop(place)
+    site.watches.begin(place, lambda _ends: iter(()))
+    site._hear_all([told])
+    running = site.watches.get(place)
     assert running
     assert not running.objects
 
@@ -79,39 +84,34 @@ def test_an_app_is_here_by_whatever_name_a_secret_gives_this_cluster_if_its_inve
 
     api = cast(
         "Any",
-        SimpleNamespace(cluster=ClusterRef("https://home.example.org"), list=listed, get=lambda *_: None),
+        SimpleNamespace(
+            cluster=ClusterRef("https://home.example.org"), namespaces=(), list=listed, get=lambda *_: None
+        ),
     )
     client, sent = connect(redis_url), list[Step]()
     Ours(client).say(OURS)
-    observer = Observer(
-        api,
-        HomeApplications(api, "home"),
-        "home",
-        Turns(client, Clock(client), 60.0),
-        sent.append,
-        cast("Judges", None),
-        Proofs(client),
-        Ours(client),
-        180.0,
-    )
-    managed = observer._managed
-    managed._learn_whose()
+    turns = Turns(client, Clock(client), 60.0)
+    found = observer(api, Wakers(turns, sent.append, Proofs(client), Ours(client), 180.0))
+    home = found._home
+    home._managed._learn_whose()
     told = [
         (Place(APPLICATION.group, APPLICATION.kind, "", "home"), Listed((application(),))),
         (Place("", "ConfigMap", APPLYSET_ID, "home"), Listed((inventory(installation),))),
     ]
     for place, change in told if app_first else reversed(told):
-        observer._hear(place, change)
-    observer._read_anew()
-    observer._wake()
+        home._hear(place, change)
+    found._read_anew()
+    found._wake()
+    home._read_told()
+    home.wake()
     redis_client.flushdb()
     sent.clear()
 
     place = Place("", "ConfigMap", APPLYSET_PART_OF)
-    managed.watches.begin(place, iter(()))
+    home.watches.begin(place, lambda _ends: iter(()))
     change = Changed(edited(Parent(SHOP, installation, "home").applyset))
-    observer._hear(place, sights(change, managed.watches.judge))
-    observer._wake()
+    home._hear(place, sights(change, home.watches.judge))
+    home.wake()
     assert [(step.args, step.queue) for step in sent] == (
         [((f"app:{SHOP}",), RECONCILE)] if installation == OURS else []
     )

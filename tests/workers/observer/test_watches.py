@@ -50,7 +50,7 @@ class Told:
         self.watches = Watches(
             no_api, lambda place, heard, _: self._heard.put((place, heard)), BUILT_IN, "home"
         )
-        self.watches.begin(PLACE, self._given())
+        self.watches.begin(PLACE, lambda _ends: self._given())
 
     def _given(self) -> Iterator[Change]:
         while True:
@@ -116,13 +116,13 @@ def test_a_kind_that_may_not_be_watched_is_said_once(caplog: pytest.LogCaptureFi
     told = Told()
     place = Place("example.org", "Widget", APPLYSET_PART_OF, "shop")
     for _ in range(3):
-        told.watches.begin(place, iter(()))
+        told.watches.begin(place, lambda _ends: iter(()))
         assert told.watches.hear(place, ClusterRefused("forbidden")) == News()
     assert told.watches.places("example.org", "Widget", APPLYSET_PART_OF, ("shop", "other")) == (
         Place("example.org", "Widget", APPLYSET_PART_OF),
     )
     for group, kind, namespace in (("", "Secret", "shop"), ("example.org", "Gadget", "home")):
-        told.watches.begin(place := Place(group, kind, APPLYSET_PART_OF, namespace), iter(()))
+        told.watches.begin(place := Place(group, kind, APPLYSET_PART_OF, namespace), lambda _ends: iter(()))
         assert told.watches.hear(place, ClusterRefused("forbidden")) == News()
     assert [record.message.partition(" cannot")[0] for record in caplog.records] == [
         "Widget in namespace shop"
@@ -132,7 +132,7 @@ def test_a_kind_that_may_not_be_watched_is_said_once(caplog: pytest.LogCaptureFi
 def test_whatever_a_watch_dies_of_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     told = Told()
     odd = Place("example.org", "Widget", APPLYSET_PART_OF, "shop")
-    told.watches.begin(odd, iter(()))
+    told.watches.begin(odd, lambda _ends: iter(()))
     assert told.watches.hear(odd, ValueError("hunter2")) == News()
     assert told.watches.get(odd) is None
     assert told.edited(Changed(live("a"))) == [("a", "ours", True)]
@@ -142,7 +142,7 @@ def test_whatever_a_watch_dies_of_the_others_go_on(caplog: pytest.LogCaptureFixt
     none, ours = cast("Any", None), cast("Any", SimpleNamespace(known=lambda: "abcdefgh"))
     managed = Managed(no_cluster, "home", lambda *_: None, BUILT_IN, none, ours, none, 9.0)
     inventories = Place("", "ConfigMap", APPLYSET_ID, "home")
-    managed.watches.begin(inventories, iter(()), whole=True)
+    managed.watches.begin(inventories, lambda _ends: iter(()), whole=True)
     assert managed.hear(inventories, ValueError("hunter2")) == News()
     managed.place_watches()
     assert managed.watches.get(inventories) is None, "it is not begun again at once"
