@@ -84,12 +84,13 @@ class Home(Reached):
         as the cluster does."""
         from workers.clusters.exec import allowed
         from workers.clusters.link import opened
-        from workers.clusters.named import secret_of
+        from workers.clusters.named import home_secret, secret_of
 
         applications = self.applications
         found = secret_of(app.spec.destination, applications.home(), applications.clusters)
         if found is None:
-            return self.api
+            said = home_secret(applications.home(), applications.clusters)
+            return replace(self.api, namespaces=said.namespaces) if said else self.api
         if found.wrong:
             raise Refused(found.wrong)
         return opened(found, allowed(self.settings.cluster_exec)).api

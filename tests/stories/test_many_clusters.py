@@ -18,6 +18,7 @@ from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from mooring.names import RECONCILE, TASK_RECONCILE
 from tests.stories.ship import Ship, configmap, until
+from tests.stories.test_permissions import CLUSTER_ROLE
 
 pytestmark = pytest.mark.cluster
 
@@ -281,3 +282,35 @@ def test_orphans_are_counted_in_each_cluster_and_one_that_hangs_holds_up_no_coun
     devcluster.ask(other, f"{path}/one", method="DELETE")
     counted("counts-there", 1)
     counted("counts-here", 2)
+
+
+def test_the_home_cluster_is_managed_in_the_namespaces_that_its_secret_names(
+    fleet: Ship, git_repo: Repository, namespace: str
+) -> None:
+    role = f"role-{namespace}"
+    body = CLUSTER_ROLE.format(role)
+    home = {"server": "https://kubernetes.default.svc", "namespaces": namespace, "shard": "1"}
+    declare(fleet, "head-office", fleet.cluster, **home)
+    try:
+        git_repo.commit({"a.yaml": configmap("a"), "role/role.yaml": body})
+        outside = {"destination": {"name": "in-cluster", "namespace": "default"}}
+        fleet.create_app("beyond", git_repo, namespace, spec=outside)
+        told = fleet.condition("beyond", "namespace default of cluster head-office is not managed")
+        assert told["type"] == "InvalidSpecError" and fleet.configmap("default", "a") is None
+
+        fleet.create_app("within", git_repo, namespace)
+        until("what is within", lambda: fleet.configmap(namespace, "a"))
+        fleet.create_app("role", git_repo, namespace, path="role")
+        fleet.condition("role", "cluster head-office is managed in namespaces only")
+        roles = f"/apis/rbac.authorization.k8s.io/v1/clusterroles?fieldSelector=metadata.name={role}"
+        assert fleet.ask(roles)["items"] == []
+
+        change(fleet, "head-office", clusterResources="true")
+
+        def made() -> bool:
+            fleet.refresh("role")
+            return bool(fleet.ask(roles)["items"])
+
+        until("the cluster's role", made)
+    finally:
+        fleet.ask(f"/api/v1/namespaces/{fleet.home}/secrets/cluster-head-office", method="DELETE")

@@ -37,10 +37,9 @@ from workers.apps.patches import (
 )
 from workers.apps.projects import Projects
 from workers.apps.repositories import (
-    cluster_secrets,
     config,
     known_hosts,
-    repo_secrets,
+    secrets,
     signing_keys,
     tls_certificates,
 )
@@ -66,8 +65,7 @@ class RecordedApplications(ABC):
         self._namespace = namespace
         self._fresh_listing = Fresh(self._lately)
         self._fresh_projects = Fresh(self._read_projects)
-        self._fresh_secrets = Fresh(lambda: repo_secrets(api, namespace))
-        self._fresh_clusters = Fresh(lambda: cluster_secrets(api, namespace))
+        self._fresh_secrets = Fresh(lambda: secrets(api, namespace))
         self._fresh_known_hosts = Fresh(lambda: known_hosts(api, namespace), _TRUST_AGE_S)
         self._fresh_config = Fresh(lambda: config(api, namespace), _TRUST_AGE_S)
         self._fresh_signing_keys = Fresh(lambda: signing_keys(api, namespace), _TRUST_AGE_S)
@@ -265,10 +263,10 @@ class RecordedApplications(ABC):
         )
 
     def repo_secrets(self) -> tuple[RepoSecret, ...]:
-        return self._fresh_secrets.get()
+        return self._fresh_secrets.get().repositories
 
     def clusters(self) -> tuple[ClusterSecret, ...]:
-        return self._fresh_clusters.get()
+        return self._fresh_secrets.get().clusters
 
     def home(self) -> ClusterRef:
         return self._api.cluster

@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -23,41 +24,43 @@ KNOWN_HOSTS: Final = "argocd-ssh-known-hosts-cm"
 TLS_CERTS: Final = "argocd-tls-certs-cm"
 CONFIG: Final = "argocd-cm"
 CLUSTERS: Final = f"{SECRET_TYPE}=cluster"  # their label
+_OF_ARGO_CD: Final = f"{SECRET_TYPE} in (repository,repo-creds,cluster)"
 
 
-def repo_secrets(api: Api, namespace: str) -> tuple[RepoSecret, ...]:
-    """All of the namespace, by name.
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What Argo CD's Secrets of a namespace say of repositories and of clusters, in order of their names."""
 
-    https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#repositories
-    """
-    found = []
-    for live in api.list(SECRET, namespace, f"{SECRET_TYPE} in (repository,repo-creds)", cached=True):
-        secret = RepoSecret.from_labels(
-            live.key.name, live.labels, decoded((live.body or {}).get("data") or {})
-        )
-        if secret is not None:
-            found.append(secret)
-    return tuple(sorted(found, key=lambda secret: secret.name))
+    repositories: tuple[RepoSecret, ...]
+    clusters: tuple[ClusterSecret, ...]
 
 
-def cluster_secrets(api: Api, namespace: str) -> tuple[ClusterSecret, ...]:
-    """All of the namespace, by the names of the Secrets. Raises ClusterRefused, with what to do, where they
-    may not be listed.
+def secrets(api: Api, namespace: str) -> Secrets:
+    """All of the namespace, by one list: who needs the ones mostly needs the others. Raises ClusterRefused,
+    with what to do, where they may not be listed.
 
-    https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/#clusters
+    https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/
     """
     try:
-        found = api.list(SECRET, namespace, CLUSTERS, cached=True)
+        found = api.list(SECRET, namespace, _OF_ARGO_CD, cached=True)
     except ClusterRefused as error:
         if error.code != HTTPStatus.FORBIDDEN:
             raise
         raise ClusterRefused(
-            f"which clusters there are is in Secrets, and these may not be listed ({error}): "
+            f"credentials, and which clusters there are, are in Secrets that may not be listed ({error}): "
             'bind that user to a Role there with {apiGroups: [""], resources: [secrets], verbs: [list]}',
             code=error.code,
             reason=error.reason,
         ) from error
-    return tuple(cluster_secret(live) for live in sorted(found, key=lambda live: live.key))
+    repositories, clusters = list[RepoSecret](), list[ClusterSecret]()
+    for live in sorted(found, key=lambda live: live.key):
+        if live.labels.get(SECRET_TYPE) == "cluster":
+            clusters.append(cluster_secret(live))
+        elif secret := RepoSecret.from_labels(
+            live.key.name, live.labels, decoded((live.body or {}).get("data") or {})
+        ):
+            repositories.append(secret)
+    return Secrets(tuple(repositories), tuple(clusters))
 
 
 def cluster_secret(live: Live) -> ClusterSecret:

@@ -56,6 +56,19 @@ def secret_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> C
     return None if one.server in (IN_CLUSTER, home.rstrip("/")) else one
 
 
+def home_secret(home: ClusterRef, secrets: Secrets) -> ClusterSecret | None:
+    """The Secret that says which part of the home cluster is managed; None where none does. Of what is wrong
+    with it nothing matters here: how that cluster is reached is Mooring's own. Raises NoCluster where two say
+    otherwise, and as `secrets` does."""
+    found = [one for one in secrets() if one.server and is_home(Destination(server=one.server), home)]
+    if len({(one.namespaces, one.cluster_resources) for one in found}) > 1:
+        raise NoCluster(
+            f"{len(found)} cluster Secrets ({', '.join(one.secret for one in found)}) say otherwise which "
+            "namespaces of the home cluster are managed: leave one"
+        )
+    return found[0] if found else None
+
+
 def others(home: ClusterRef, secrets: Secrets) -> tuple[ClusterSecret, ...]:
     """The Secrets of all other clusters that can be told from one another. Raises as `secrets` does."""
     found: dict[str, ClusterSecret] = {}

@@ -18,7 +18,7 @@ from mooring.keys import ClusterRef
 from mooring.model.spec import Destination
 from mooring.store.connections import FAILED, SUCCESSFUL, Connection, Connections
 from workers.clusters.link import Reached, opened
-from workers.clusters.named import Secrets, is_home, others, ref_of, secret_of
+from workers.clusters.named import Secrets, home_secret, is_home, others, ref_of, secret_of
 from workers.clusters.secret import ClusterSecret
 
 _log = logging.getLogger(__name__)
@@ -69,6 +69,10 @@ class Clusters:
         """The Secret of the cluster that is meant, None for the home cluster. Raises as `secret_of`, and what
         reading Secrets raises."""
         return secret_of(destination, self._home, self._secrets)
+
+    def home(self) -> ClusterSecret | None:
+        """The Secret that says which part of the home cluster is managed. Raises as `home_secret`."""
+        return home_secret(self._home, self._secrets)
 
     def ref(self, destination: Destination) -> ClusterRef | None:
         """Which cluster is meant; None for one that nobody knows. Raises as reading Secrets does."""

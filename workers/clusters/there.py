@@ -30,7 +30,8 @@ def there(engine: Engine, app: Application) -> Engine:
     """`engine` for the work on `app`. Raises Refused (InvalidSpecError) for a cluster that nobody knows or
     whose Secret cannot be used, ClusterUnavailable for one that does not answer, and as reading Secrets
     does."""
-    return _with(engine, engine.clusters.reach(app.spec.destination))
+    reached = engine.clusters.reach(app.spec.destination)
+    return _at_home(engine) if reached is None else _with(engine, reached)
 
 
 def reached(app: Application) -> tuple[tuple[str], tuple[str]]:
@@ -77,9 +78,16 @@ def ask(engine: Engine, url: str) -> None:
             engine.due.put(Step(TASK_TURN, (turn,), RECONCILE), at, or_sooner=True)
 
 
-def _with(engine: Engine, reached: Reached | None) -> Engine:
-    if reached is None:
-        return engine
+def _with(engine: Engine, reached: Reached) -> Engine:
     return replace(
         engine, api=reached.api, own=reached.api, schemas=reached.schemas, executor=reached.executor
     )
+
+
+def _at_home(engine: Engine) -> Engine:
+    """A Secret may say that a part of the home cluster is all that there is to it."""
+    said = engine.clusters.home()
+    if said is None or not said.namespaces:
+        return engine
+    api = replace(engine.own, namespaces=said.namespaces)
+    return replace(engine, api=api, own=api)
