@@ -29,9 +29,10 @@ from workers.health.custom import Judges
 from workers.installation import SECRET
 from workers.observer.awaits import worked_on
 from workers.observer.other import Other
+from workers.observer.patience import Patience
 from workers.observer.projects import Projects
 from workers.observer.site import TURNS_S, Site, Wakers, woken
-from workers.observer.watches import Heard, Place
+from workers.observer.watches import Heard, Place, why
 
 _log = logging.getLogger(__name__)
 _ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
@@ -60,7 +61,9 @@ class Observer:
         self._records_at = Place(self._records.group, self._records.kind, selector, namespace)
         self._projects_at = Place(ARGO_GROUP, "AppProject", "", namespace)
         self._secrets_at = Place("", SECRET.kind, CLUSTERS, namespace)
-        self._also = {self._projects_at: 0.0, self._secrets_at: 0.0}  # when to begin; never while watched
+        # When to begin; never while watched.
+        self._from = {self._records_at: 0.0, self._projects_at: 0.0, self._secrets_at: 0.0}
+        self._ended = Patience(_ASKED_AGAIN_S)
         self._judges = judges
         self._judge: Judge = BUILT_IN
         self._judged_until = 0.0
@@ -85,12 +88,11 @@ class Observer:
 
         Raises ClusterRefused when the applications may not be watched.
         """
-        self._begin(self._records_at, self._records)
         while True:
             pulse()
+            self._watch()
             self._ask_who_judges()
             self._home.hear()
-            self._watch_also()
             try:
                 self._read_anew()
                 self._wake()
@@ -118,8 +120,10 @@ class Observer:
     # --- what is heard ------------------------------------------------------------------------------
     def _hear_of_applications(self, change: Heard) -> None:
         match change:
-            case Exception():
+            case ClusterRefused():
                 raise change
+            case Exception():
+                self._not_watched(self._records_at, change, "Applications", "all is seen by time")
             case Listed(objects):
                 before, self._at = self._at, {}
                 for live in objects:
@@ -157,6 +161,8 @@ class Observer:
             return  # one that cannot be read says so itself, and waits for nothing but time
         except MooringError as error:  # beat looks at all of them
             _log.warning("application %s: %s", change.live.key.name, error)
+        except Exception as error:  # what nobody foresaw of one ends nothing for the others
+            _log.warning("application %s: %s", change.live.key.name, why(error))
 
     def _told_gone(self, key: AppKey, was: ClusterRef | None) -> None:
         if site := self._site(was):
@@ -213,11 +219,13 @@ class Observer:
         self._again.set()  # an app may be in another cluster by now
 
     def _not_watched(self, place: Place, error: Exception, what: str, then: str) -> None:
-        if not isinstance(error, ClusterRefused):
-            raise error
-        self._also[place] = time.monotonic() + _ASKED_AGAIN_S
+        """Begin again after a while; first soon, where nobody foresaw what it has died of."""
+        now = time.monotonic()
+        self._ended.told(place, now)
+        wait = _ASKED_AGAIN_S if isinstance(error, ClusterRefused) else self._ended.left(place, now)
+        self._from[place] = now + wait
         self._home.watches.drop(place)
-        _log.warning("%s cannot be watched, %s: grant list and watch (%s)", what, then, error)
+        _log.warning("%s are not watched for %.0f s, %s: %s", what, wait, then, why(error))
 
     def _read_anew(self) -> None:
         """Read all applications again, where one is deployed here after all, a project was edited (those that
@@ -255,9 +263,13 @@ class Observer:
             whole=True,
         )
 
-    def _watch_also(self) -> None:
-        kinds = {self._projects_at: self._applications.project_records(), self._secrets_at: SECRET}
+    def _watch(self) -> None:
+        kinds = {
+            self._records_at: self._records,
+            self._projects_at: self._applications.project_records(),
+            self._secrets_at: SECRET,
+        }
         for place, kind in kinds.items():
-            if kind is not None and self._also[place] <= time.monotonic():
-                self._also[place] = math.inf
+            if kind is not None and self._from[place] <= time.monotonic():
+                self._from[place] = math.inf
                 self._begin(place, kind)

@@ -1,11 +1,10 @@
-"""How long an object that changes again and again is waited for: first not at all, then ever longer. Pure."""
+"""How long what changes, or ends, again and again is waited for: first not at all, then ever longer. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Final
-
-from mooring.keys import ObjectKey
 
 _AGAIN_S: Final = 1.0  # between the first two times; then each time twice as long
 _CALM_S: Final = 10.0  # after which an object is one like all others
@@ -23,22 +22,22 @@ class _Told:
 
 
 class Patience:
-    """By object. Nobody waits longer than `pace_s`, which is how often everything is looked at anyway."""
+    """By object, or whatever it is. Nobody waits longer than `pace_s`: all is looked at as often anyway."""
 
     def __init__(self, pace_s: float) -> None:
         self._pace_s = pace_s
-        self._told: dict[ObjectKey, _Told] = {}
+        self._told: dict[Hashable, _Told] = {}
 
-    def knows(self, key: ObjectKey) -> bool:
+    def knows(self, key: Hashable) -> bool:
         """Whether it was told of lately."""
         return key in self._told
 
-    def left(self, key: ObjectKey, now: float) -> float:
+    def left(self, key: Hashable, now: float) -> float:
         """Seconds until it is time to tell of it."""
         told = self._told.get(key)
         return max(0.0, told.at + told.wait - now) if told else 0.0
 
-    def told(self, key: ObjectKey, now: float) -> None:
+    def told(self, key: Hashable, now: float) -> None:
         """Somebody was told of it."""
         before = self._told.get(key)
         new = before is None or before.calm(now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ import pytest
 import redis
 
 from mooring.keys import AppKey, ClusterRef, ObjectKey
+from mooring.model.application import Application
 from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, RECONCILE
 from mooring.store.clock import Clock
 from mooring.store.connection import connect
@@ -16,6 +18,7 @@ from mooring.store.due import Step
 from mooring.store.ours import Ours
 from mooring.store.proofs import Proofs
 from mooring.store.turns import Turns
+from tests.stories.ship import until
 from workers.applyset.inventory import Entry, Inventory
 from workers.applyset.parent import Parent, manifest
 from workers.applyset.store import CONFIG_MAP
@@ -115,3 +118,50 @@ def test_an_app_is_here_by_whatever_name_a_secret_gives_this_cluster_if_its_inve
     assert [(step.args, step.queue) for step in sent] == (
         [((f"app:{SHOP}",), RECONCILE)] if installation == OURS else []
     )
+
+
+class Odd(HomeApplications):
+    """One of them makes whoever reads it stumble."""
+
+    def told(self, record: Live) -> Application | None:
+        if record.key.name == "odd":
+            raise ZeroDivisionError("what a stranger wrote")
+        return super().told(record)
+
+
+@pytest.fixture
+def wakers(redis_url: str) -> Wakers:
+    client = connect(redis_url)
+    return Wakers(Turns(client, Clock(client), 60.0), lambda _: None, Proofs(client), Ours(client), 180.0)
+
+
+def test_a_watch_of_applications_or_projects_that_ends_for_what_nobody_foresaw_is_begun_again_and_told(
+    wakers: Wakers, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any, **_options: Any) -> Any:
+        raise RuntimeError("what a stranger wrote")
+
+    url = ClusterRef("https://home.example.org")
+    found = observer(cast("Any", SimpleNamespace(cluster=url, namespaces=(), snapshot=broken)), wakers)
+
+    def both_again() -> bool:
+        found._watch()
+        found._home.hear()
+        return all(
+            f"{what} are not watched for 2 s" in caplog.text for what in ("Applications", "AppProjects")
+        )
+
+    until("both to have ended twice", both_again)
+    assert "please report this (RuntimeError)" in caplog.text and "a stranger" not in caplog.text
+
+
+def test_an_application_of_which_nobody_foresaw_something_ends_nothing_for_the_others(
+    wakers: Wakers, caplog: pytest.LogCaptureFixture
+) -> None:
+    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
+    found = Observer(api, Odd(api, "home"), "home", wakers, cast("Any", None))
+    odd = replace(application(), key=ObjectKey("argoproj.io", "Application", "home", "odd"))
+    found._hear_of_applications(Listed((odd, application())))
+    assert found._at.keys() == {SHOP}
+    assert "application odd: please report this (ZeroDivisionError)" in caplog.text
+    assert "a stranger" not in caplog.text
