@@ -64,6 +64,7 @@ class Observer:
         # When to begin; never while watched.
         self._from = {self._records_at: 0.0, self._projects_at: 0.0, self._secrets_at: 0.0}
         self._ended = Patience(_ASKED_AGAIN_S)
+        self._told: dict[Place, str] = {}  # what is not watched, and why
         self._judges = judges
         self._judge: Judge = BUILT_IN
         self._judged_until = 0.0
@@ -181,6 +182,7 @@ class Observer:
             case Exception():
                 self._not_watched(self._projects_at, change, "AppProjects", "edits of them are seen by time")
             case Listed() | Changed() | Gone():
+                self._told.pop(self._projects_at, None)
                 if self._projects.hear(change):
                     self._again.set()
 
@@ -191,6 +193,7 @@ class Observer:
                 self._not_watched(self._secrets_at, change, "cluster Secrets", what)
                 self._secrets.clear()
             case Listed(objects):
+                self._told.pop(self._secrets_at, None)
                 self._secrets = {live.key.name: cluster_secret(live) for live in objects}
             case Changed(live):
                 self._secrets[live.key.name] = cluster_secret(live)
@@ -225,7 +228,10 @@ class Observer:
         wait = _ASKED_AGAIN_S if isinstance(error, ClusterRefused) else self._ended.left(place, now)
         self._from[place] = now + wait
         self._home.watches.drop(place)
-        _log.warning("%s are not watched for %.0f s, %s: %s", what, wait, then, why(error))
+        said = why(error)
+        if not isinstance(error, ClusterRefused) or self._told.get(place) != said:  # it may be meant so
+            _log.warning("%s are not watched for %.0f s, %s: %s", what, wait, then, said)
+        self._told[place] = said
 
     def _read_anew(self) -> None:
         """Read all applications again, where one is deployed here after all, a project was edited (those that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import orjson
@@ -21,12 +22,10 @@ JSON = st.recursive(
     max_leaves=12,
 )
 OBJECTS = st.dictionaries(TEXT, JSON, max_size=4)
-OWN = {"claim", "inputs", "commit"}
+OWN = {field.name for field in fields(State)} - {"others"}
 STATES = st.builds(
     State,
-    claim=TEXT,
-    inputs=TEXT,
-    commit=TEXT,
+    **dict.fromkeys(OWN, TEXT),
     others=st.dictionaries(TEXT.filter(lambda name: name not in OWN), JSON, max_size=3),
 )
 

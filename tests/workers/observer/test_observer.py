@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import redis
 
+from mooring.errors import ClusterRefused
 from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.model.application import Application
 from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, RECONCILE
@@ -75,6 +76,22 @@ def test_what_an_ended_watch_has_told_is_not_taken_for_what_the_next_one_of_its_
     running = site.watches.get(place)
     assert running
     assert not running.objects
+
+
+def test_what_may_not_be_watched_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    """It is asked for again every few minutes; nobody has to permit it."""
+    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
+    none = cast("Any", None)
+    found = observer(api, Wakers(none, none, none, none, 180.0))
+
+    def forbidden() -> int:
+        found._home.watches.begin(found._secrets_at, lambda _ends: iter(()), whole=True)
+        found._hear_of_secrets(ClusterRefused("secrets is forbidden", code=403))
+        return caplog.text.count("cluster Secrets are not watched")
+
+    assert [forbidden() for _ in range(3)] == [1, 1, 1]
+    found._hear_of_secrets(Listed(()))
+    assert forbidden() == 2
 
 
 @pytest.mark.parametrize("installation", [OURS, "hgfedcba"])
