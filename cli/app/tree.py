@@ -45,7 +45,9 @@ def tree(settings: Settings, name: str, output: str | None) -> None:
     try:
         judge = Judges(home.applications.config, sandbox).now()
         with ThreadPoolExecutor(_PARALLEL) as executor:
-            found, failed = branches(home.there(app), executor, app, judge)
+            found, failed = branches(
+                home.there(app), executor, app.status.resources, app.spec.destination.namespace, judge
+            )
     finally:
         sandbox.close()
     if output is not None:

@@ -51,6 +51,9 @@ def _same(text: str) -> str:
     return text
 
 
+_SHORT: Final = 100  # characters; what is longer is seldom said twice, and is not to stay for that
+
+
 # Never written to: a copy of a part has copies of them.
 _UNTOLD: Final[set[str]] = set()
 _NOTHING: Final[dict[str, Any]] = {}
@@ -71,7 +74,7 @@ class Part(BaseModel):
     def _null_is_absent(cls, data: Any) -> Any:
         if isinstance(data, dict):
             return {
-                key: _same(value) if type(value) is str else value
+                key: _same(value) if type(value) is str and len(value) <= _SHORT else value
                 for key, value in data.items()
                 if value is not None
             }

@@ -21,7 +21,7 @@ from mooring.store.connection import VIEW, healed
 MOST_ASKED: Final = 50
 FRESH_S: Final = 10.0  # until it is looked at anew for whoever asks
 _KEPT_S: Final = 60
-_LONGEST_LOOK_S: Final = 60
+_LONGEST_LOOK_S: Final = 660  # longer than any task may take: then nobody is at it any more
 _ASKED: Final = f"{VIEW}trees"
 _SHOWN: Final = f"{VIEW}tree:"
 _LOOKING: Final = "mooring:trees:looking"

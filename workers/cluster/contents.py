@@ -37,14 +37,16 @@ def contents(
     *,
     without: Callable[[Kind], bool] = lambda _: False,
     whole: Callable[[Kind], bool] = lambda _: False,
+    apart: bool = False,
 ) -> Contents:
     """What `namespaces` hold of all kinds but Events and those that are to be left out (`without`), as the
     server's cache has it: metadata alone, but of kinds that are wanted `whole`. Never the data of a Secret.
+    `apart`: nothing of any other namespace is read, however many they are.
 
     Raises ClusterUnavailable and ClusterRefused only where not even the kinds can be asked for.
     """
     kinds, _ = _listable(api)
-    places = sorted(namespaces) if len(namespaces) <= _FEW else [""]
+    places = sorted(namespaces) if apart or len(namespaces) <= _FEW else [""]
     asked = [(kind, place) for kind in kinds if not without(kind) for place in places]
 
     def listed(place: tuple[Kind, str]) -> tuple[Live, ...] | MooringError:

@@ -254,3 +254,23 @@ def test_what_is_remembered_of_many_applications_takes_little() -> None:
     finally:
         tracemalloc.stop()
     assert each < 10 * len(written)
+
+
+def test_of_what_is_long_nothing_is_remembered_once_an_application_has_changed() -> None:
+    """Else one that is edited again and again, with values of 500 kB each time, would fill a worker."""
+
+    def edited(number: int) -> int:
+        values = f"text: {number}{'x' * 100_000}"
+        source = {**SHOP["spec"]["source"], "helm": {"values": values}}
+        app = Application.parse({**SHOP, "spec": {**SHOP["spec"], "source": source}})
+        return len(app.raw)
+
+    edited(0)
+    tracemalloc.start()
+    try:
+        for number in range(1, 40):
+            edited(number)
+        kept = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert kept < 1_000_000
