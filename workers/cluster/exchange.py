@@ -24,7 +24,7 @@ _LONGEST_HEAD: Final = 1 << 16
 _ENDS: Final = b"\r\n\r\n"
 _LINE: Final = b"\r\n"
 # What could be taken for something else on the way is left to http.client, which judges it.
-_PLAIN: Final = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[\w-]+: [^\x00-\x1f\x7f]*\r\n)+\r\n", re.ASCII)
+_PLAIN: Final = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[\w-]+: [ -~\x80-\xff]*\r\n)+\r\n", re.ASCII)
 _FRAMES: Final = ("content-length", "transfer-encoding")  # two opinions on that are none
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?")
 

@@ -64,6 +64,7 @@ _SCHEMA_PATH = re.compile(
     r"(\.[\w.\[\]\"=,/-]+): (field not declared in schema|duplicate entries|expected \w+)"
 )
 _USERINFO = re.compile(r"//[^/@\s]+@")
+_SENDABLE = re.compile(r"[\t -~]*")  # as the value of a header
 
 
 class NotFound(ClusterRefused):
@@ -149,7 +150,7 @@ class Transport:
 
         Raises Conflict (409), ClusterUnavailable (429, 5xx; Unreachable without an answer in `wait_s`),
         SchemaRefused (server-side apply cannot represent the body), NotFound, Untrusted, ClusterRefused
-        (every other 3xx and 4xx).
+        (every other 3xx and 4xx; a credential that cannot be sent).
         """
         target = f"{path}?{urlencode(list(query))}" if query else path
         data = None if body is None else _encode(body)
@@ -237,8 +238,15 @@ class Transport:
                 except (ConfigException, OSError, ValueError) as error:
                     message = f"cannot refresh the credential for {self.host}: {error}"
                     raise ClusterUnavailable(message) from error
-                self._authorization = settings.get("BearerToken", {}).get("value") or ""
-                self._asked_at = monotonic()
+                authorization = settings.get("BearerToken", {}).get("value") or ""
+                if not _SENDABLE.fullmatch(authorization):  # who encodes it would quote it in the error
+                    raise ClusterRefused(
+                        f"the credential for {self.host} has characters that no header may have, such as an "
+                        f"umlaut or the end of a line: check the {self._source}'s user",
+                        code=401,
+                        reason="Unauthorized",
+                    )
+                self._authorization, self._asked_at = authorization, monotonic()
             return self._pool, self._before_path, self._authorization
 
     def _reload(self, refused: Pool) -> bool:

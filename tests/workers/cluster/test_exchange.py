@@ -7,12 +7,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import takewhile
 
 import pytest
 from kubernetes.client import Configuration
 
-from mooring.errors import ClusterUnavailable
+from mooring.errors import ClusterRefused, ClusterUnavailable
 from workers.cluster.identity import MOORING, Identity
 from workers.cluster.transport import Transport, Unreachable
 
@@ -95,6 +96,25 @@ def test_a_request_says_what_http_asks_for() -> None:
         made, kept = (sorted(head.lower().splitlines()) for head in one.heads)
         assert made == kept  # as by urllib3
         assert b"host: 127.0.0.1:%d" % one.port in kept
+
+
+@pytest.mark.parametrize("token", ["słowo-s3cret", "s3cret\n", "s3cret\r\nX: y"])
+def test_a_credential_that_cannot_be_sent_is_refused_and_never_quoted(token: str) -> None:
+    with server(_FIRST) as one:
+        settings = Configuration(f"http://127.0.0.1:{one.port}")
+        settings.api_key["authorization"] = f"Bearer {token}"
+        asks = Transport(lambda: settings)
+
+        def followed() -> None:
+            with asks.stream("/", identity=MOORING) as chunks:
+                list(chunks)
+
+        for ask in (partial(asks.request, "GET", "/", identity=MOORING), followed):
+            with pytest.raises(ClusterRefused, match="credential") as refused:
+                ask()
+            assert "s3cret" not in repr(refused.value)
+            assert refused.value.__cause__ is refused.value.__context__ is None
+        assert one.connections == 0
 
 
 @pytest.mark.parametrize(
