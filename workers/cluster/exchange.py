@@ -86,7 +86,9 @@ def _head(
     data: bytes | None,
 ) -> bytes | None:
     host = f"[{pool.host}]" if ":" in pool.host else pool.host
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}:{pool.port}", "Accept-Encoding: identity"]
+    if pool.port != pool.ConnectionCls.default_port:  # else it is left out by http.client, too
+        host = f"{host}:{pool.port}"
+    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Accept-Encoding: identity"]
     lines += [f"{name}: {value}" for name, value in headers]
     if data is not None:
         lines.append(f"Content-Length: {len(data)}")

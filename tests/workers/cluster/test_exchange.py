@@ -12,6 +12,7 @@ from itertools import takewhile
 
 import pytest
 from kubernetes.client import Configuration
+from urllib3.connection import HTTPConnection
 
 from mooring.errors import ClusterRefused, ClusterUnavailable
 from workers.cluster.identity import MOORING, Identity
@@ -96,6 +97,17 @@ def test_a_request_says_what_http_asks_for() -> None:
         made, kept = (sorted(head.lower().splitlines()) for head in one.heads)
         assert made == kept  # as by urllib3
         assert b"host: 127.0.0.1:%d" % one.port in kept
+
+
+def test_the_port_that_goes_without_saying_is_not_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway may know the server by its bare name alone."""
+    with server(_FIRST) as one:
+        monkeypatch.setattr(HTTPConnection, "default_port", one.port)
+        ask = Transport(lambda: Configuration(f"http://127.0.0.1:{one.port}"))
+        for _ in range(2):
+            ask.request("GET", "/", identity=MOORING)
+        assert all(b"host: 127.0.0.1" in head.lower().splitlines() for head in one.heads)
+        assert one.connections == 1
 
 
 @pytest.mark.parametrize("token", ["słowo-s3cret", "s3cret\n", "s3cret\r\nX: y"])
