@@ -26,6 +26,8 @@ _LINE: Final = b"\r\n"
 # What could be taken for something else on the way is left to http.client, which judges it.
 _PLAIN: Final = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[\w-]+: [ -~\x80-\xff]*\r\n)+\r\n", re.ASCII)
 _FRAMES: Final = ("content-length", "transfer-encoding")  # two opinions on that are none
+_CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")  # int() would take a sign, spaces, 0x and _
+_LENGTH: Final = re.compile(r"[0-9]{1,19}")
 _STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?")
 
 
@@ -135,9 +137,9 @@ class _Reader:
         if (coding := headers.get("transfer-encoding")) is not None:
             if coding.lower() != "chunked":
                 raise ProtocolError("the answer is transferred in a way that cannot be read")
-            return self._chunks(), True
+            return self._chunks(), "content-length" not in headers  # another reader may see another end
         if (length := headers.get("content-length")) is not None:
-            if not length.isdecimal():
+            if not _LENGTH.fullmatch(length):
                 raise ProtocolError("the answer has a length that is no number")
             return self._exactly(int(length)), True
         while more := self._sock.recv(_CHUNK):
@@ -148,11 +150,9 @@ class _Reader:
         chunks: list[bytes] = []
         while True:
             size, _, _ = self._until(_LINE, _LONGEST_HEAD).partition(b";")
-            try:
-                length = int(size, 16)
-            except ValueError as error:
-                raise ProtocolError("the answer has a chunk whose length is no number") from error
-            if length == 0:
+            if not _CHUNK_SIZE.fullmatch(size):
+                raise ProtocolError("the answer has a chunk whose length is no number")
+            if (length := int(size, 16)) == 0:
                 break
             chunks.append(self._exactly(length))
             if self._exactly(len(_LINE)) != _LINE:

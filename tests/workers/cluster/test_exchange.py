@@ -143,8 +143,16 @@ def test_a_connection_that_the_server_ends_is_made_anew(told: bytes) -> None:
         assert one.connections == 3
 
 
-def test_what_comes_after_an_answer_is_not_taken_for_the_next_one() -> None:
-    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + _VALUE + _FIRST) as one:
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + _VALUE + _FIRST,
+        b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\nTransfer-Encoding: chunked\r\n\r\n"
+        b"E\r\n" + _VALUE + b"\r\n0\r\n\r\n",  # whoever reads by the length sees another end
+    ],
+)
+def test_what_comes_after_an_answer_is_not_taken_for_the_next_one(told: bytes) -> None:
+    with server(told) as one:
         ask = asking(one)
         assert ask() == _VALUE
         assert ask() == _VALUE
@@ -157,6 +165,11 @@ def test_what_comes_after_an_answer_is_not_taken_for_the_next_one() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\nX: close\r\n\r\n" + _VALUE,  # cut off
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\n4\r\n{}",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\nfour\r\n{}\r\n",
+        *(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\n%b\r\n0\r\n\r\n" % chunk
+            for chunk in (b"+2\r\n{}", b"0x2\r\n{}", b" 2 \r\n{}", b"0_2\r\n{}", b"-2\r\n", b"-0\r\n")
+        ),
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\nX: close\r\n\r\n{}",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\nX: close\r\n\r\n0\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 14\r\nX: close\r\n\r\n" + _VALUE,
         b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\nX: close\r\n\r\n",
