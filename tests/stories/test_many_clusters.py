@@ -312,5 +312,18 @@ def test_the_home_cluster_is_managed_in_the_namespaces_that_its_secret_names(
             return bool(fleet.ask(roles)["items"])
 
         until("the cluster's role", made)
+
+        change(fleet, "head-office", namespaces=f"{namespace}\nelsewhere")
+
+        def refused() -> bool:
+            refresh = {"argocd.argoproj.io/refresh": "normal"}
+            app = fleet.patch_app("beyond", {"metadata": {"annotations": refresh}})
+            told = [one["message"] for one in app.get("status", {}).get("conditions", [])]
+            return any(
+                "cluster Secret cluster-head-office: namespaces has a line break" in one for one in told
+            )
+
+        until("the word on what cannot be read", refused)
+        assert fleet.configmap("default", "a") is None
     finally:
         fleet.ask(f"/api/v1/namespaces/{fleet.home}/secrets/cluster-head-office", method="DELETE")

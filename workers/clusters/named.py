@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from mooring.errors import Refused
 from mooring.keys import IN_CLUSTER, IN_CLUSTER_NAME, ClusterRef
@@ -57,10 +58,16 @@ def secret_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> C
 
 
 def home_secret(home: ClusterRef, secrets: Secrets) -> ClusterSecret | None:
-    """The Secret that says which part of the home cluster is managed; None where none does. Of what is wrong
-    with it nothing matters here: how that cluster is reached is Mooring's own. Raises NoCluster where two say
-    otherwise, and as `secrets` does."""
-    found = [one for one in secrets() if one.server and is_home(Destination(server=one.server), home)]
+    """The Secret that says which part of the home cluster is managed; None where none does. What is wrong
+    with how it opens the cluster does not matter here: that is Mooring's own. Raises NoCluster where two say
+    otherwise, where one that is the home cluster's or may be it cannot be read, and as `secrets` does."""
+    known = secrets()
+    for one in known:
+        if one.unclear and _may_be(one.server, home):
+            raise NoCluster(
+                f"{one.unclear}: correct it; nobody can tell before which part of the home cluster is managed"
+            )
+    found = [one for one in known if one.server and is_home(Destination(server=one.server), home)]
     if len({(one.namespaces, one.cluster_resources) for one in found}) > 1:
         raise NoCluster(
             f"{len(found)} cluster Secrets ({', '.join(one.secret for one in found)}) say otherwise which "
@@ -89,7 +96,9 @@ def ref_of(destination: Destination, home: ClusterRef, secrets: Secrets) -> Clus
         found = secret_of(destination, home, secrets)
     except NoCluster:
         return None
-    return home if found is None else ClusterRef(found.server)
+    if found is None:
+        return home
+    return ClusterRef(found.server) if found.server else None
 
 
 def cluster_of(destination: Destination, home: ClusterRef | str, secrets: Secrets = tuple) -> Cluster:
@@ -107,9 +116,23 @@ def cluster_of(destination: Destination, home: ClusterRef | str, secrets: Secret
         if found is None and destination.name and not destination.server:
             return Cluster(here.servers, (*here.names, destination.name))  # a Secret calls it so
     if found is not None:
-        return Cluster((found.server,), (found.name,) if found.name else ())
+        return Cluster((found.server,) if found.server else (), (found.name,) if found.name else ())
     server = destination.server.rstrip("/")
     return Cluster((server,) if server else (), (destination.name,) if destination.name else ())
+
+
+def _may_be(server: str, home: ClusterRef) -> bool:
+    """Whether what a Secret calls its server, in whatever spelling, may be the home cluster: also where it
+    tells of no host."""
+    host = _host(server)
+    return not host or host in (_host(IN_CLUSTER), _host(home))
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _spelt(url: str) -> str:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import orjson
@@ -22,6 +22,8 @@ from workers.cluster.connect import server_ref
 
 _LONGEST: Final = 256 * 1024  # characters of `config`; a Secret holds a megabyte
 _EXEC_VERSION: Final = "client.authentication.k8s.io/v1"
+_SCOPE: Final = ("server", "namespaces", "clusterResources")  # which part of which cluster
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,8 @@ class ClusterSecret:
     `namespaces` are the only ones that apps may have objects in there, all where there are none; then
     cluster-scoped kinds are left alone unless `cluster_resources`. `project` is whose it is, "" for
     everybody's. `secret` is what the Secret itself is called, `version` which one it is. `wrong` is why the
-    cluster cannot be reached by it, or "".
+    cluster cannot be reached by it, or "". `unclear` is why nobody can tell to which part of which cluster it
+    keeps apps, where it may do that.
     """
 
     name: str
@@ -73,6 +76,7 @@ class ClusterSecret:
     annotations: Mapping[str, str] = field(default_factory=dict, repr=False)
     access: Access = field(default=Access(), repr=False)
     wrong: str = ""
+    unclear: str = ""
 
     @property
     def title(self) -> str:
@@ -106,29 +110,38 @@ def read(
     """The cluster of the Secret named `secret` with this `data`, base64 as the API server has it. Raises
     nothing: what is wrong with it is in the value, and never quotes it, for one bad Secret keeps nobody from
     the other clusters."""
-    found = ClusterSecret("", "", "", secret, version, labels=labels or {}, annotations=annotations or {})
-    try:
-        fields = {name: _text(secret, name, value) for name, value in data.items() if name in _FIELDS}
-    except Refused as error:
-        return replace(found, wrong=str(error))
-    found = replace(
-        found,
-        name=fields.get("name", "").strip(),
-        server=fields.get("server", "").strip().rstrip("/"),
-        project=fields.get("project", "").strip(),
-        namespaces=_listed(fields.get("namespaces", "")),
-        cluster_resources=fields.get("clusterResources", "").strip().lower() == "true",
+    wrong: dict[str, str] = {}
+
+    def taken(name: str, how: Callable[[str, str, str], _T], otherwise: _T) -> _T:
+        """A field, read by itself: what is wrong with one of them leaves the others."""
+        try:
+            return how(secret, name, _text(secret, name, data.get(name, "")))
+        except Refused as error:
+            wrong.setdefault(name, str(error))
+            return otherwise
+
+    of, project = taken("name", _line, ""), taken("project", _line, "")
+    server = taken("server", _server, taken("server", _line, "").rstrip("/"))
+    namespaces = taken("namespaces", _listed, tuple[str, ...]())
+    cluster_resources = taken("clusterResources", _line, "").lower() == "true"
+    shard: int | None = taken("shard", _shard, None)
+    access = Access() if server == IN_CLUSTER else taken("config", _access, Access())
+    narrows = bool(namespaces) or "namespaces" in wrong
+    return ClusterSecret(
+        of,
+        server,
+        project,
+        secret,
+        version,
+        namespaces,
+        cluster_resources,
+        shard,
+        labels or {},
+        annotations or {},
+        access,
+        next(iter(wrong.values()), ""),
+        next((wrong[one] for one in _SCOPE if narrows and one in wrong), ""),
     )
-    try:
-        server = _server(secret, found.server)
-        shard = _shard(secret, fields.get("shard", "").strip())
-        access = Access() if server == IN_CLUSTER else _access(secret, fields.get("config", ""))
-        return replace(found, server=server, shard=shard, access=access)
-    except Refused as error:
-        return replace(found, wrong=str(error))
-
-
-_FIELDS: Final = frozenset(("name", "server", "project", "namespaces", "clusterResources", "shard", "config"))
 
 
 def _wrong(secret: str, what: str) -> Refused:
@@ -137,20 +150,26 @@ def _wrong(secret: str, what: str) -> Refused:
 
 def _text(secret: str, name: str, value: Any) -> str:
     try:
-        text = base64.b64decode(value, validate=True).decode()
+        return base64.b64decode(value, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError, TypeError, ValueError) as error:
         raise _wrong(secret, f"{name} is no text") from error
-    if name != "config" and not text.strip().isprintable():
+
+
+def _line(secret: str, name: str, text: str) -> str:
+    line = text.strip()
+    if not line.isprintable():
         raise _wrong(secret, f"{name} has a line break or control character")
-    return text
+    return line
 
 
-def _listed(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(one for part in text.split(",") if (one := part.strip())))
+def _listed(secret: str, name: str, text: str) -> tuple[str, ...]:
+    """As Argo CD has it: what is around a comma does not count, and may be a line break."""
+    return tuple(dict.fromkeys(one for part in text.split(",") if (one := _line(secret, name, part))))
 
 
-def _server(secret: str, url: str) -> str:
+def _server(secret: str, name: str, text: str) -> str:
     """The URL in the one spelling that is compared."""
+    url = _line(secret, name, text).rstrip("/")
     if not url:
         raise _wrong(secret, "server is missing: give it the URL of the API server")
     try:
@@ -165,7 +184,8 @@ def _server(secret: str, url: str) -> str:
     return server_ref(url)
 
 
-def _shard(secret: str, text: str) -> int | None:
+def _shard(secret: str, name: str, text: str) -> int | None:
+    text = _line(secret, name, text)
     if not text:
         return None
     if not text.isdecimal() or len(text) > 9:
@@ -173,7 +193,7 @@ def _shard(secret: str, text: str) -> int | None:
     return int(text)
 
 
-def _access(secret: str, text: str) -> Access:
+def _access(secret: str, _name: str, text: str) -> Access:
     """Raises Refused. Which of several credentials counts is Argo CD's order: AWS, exec, then the others.
 
     https://pkg.go.dev/github.com/argoproj/argo-cd/v3/pkg/apis/application/v1alpha1#ClusterConfig

@@ -116,6 +116,28 @@ def test_what_is_wrong_names_the_secret_and_the_field_and_quotes_no_value(
     assert HIDDEN not in found.wrong and "\n" not in found.wrong
 
 
+def test_a_field_that_cannot_be_read_leaves_the_others() -> None:
+    home = {"name": "in\tcluster", "server": "https://KUBERNETES.default.svc:443", "shard": "x"}
+    found = secret(namespaces="team-a,\n team-b,\n", **home)
+    assert "name has a line break" in found.wrong
+    assert (found.server, found.namespaces) == ("https://kubernetes.default.svc", ("team-a", "team-b"))
+    assert found.unclear == ""
+
+
+def test_a_secret_that_may_narrow_a_cluster_says_why_nobody_can_tell_how() -> None:
+    for fields, told in (
+        ({"namespaces": "team-a\nteam-b"}, "namespaces has a line break or control character"),
+        ({"namespaces": "a", "clusterResources": "tr\tue"}, "clusterResources has a line break"),
+        ({"namespaces": "a", "server": "https://prod\t"}, ""),
+        ({"namespaces": "a", "server": "https://pr\tod"}, "server has a line break or control character"),
+        ({"namespaces": "a", "server": ""}, "server is missing"),
+        ({"server": ""}, ""),
+        ({"clusterResources": "tr\tue"}, ""),
+    ):
+        unclear = secret(**fields).unclear
+        assert unclear.startswith(f"cluster Secret cluster-prod: {told}") if told else not unclear, fields
+
+
 def test_bytes_that_are_no_text_are_told_and_fields_of_others_are_passed_over() -> None:
     binary = base64.b64encode(b"\xff").decode()
     assert read("x", {"name": binary}).wrong == "cluster Secret x: name is no text"
