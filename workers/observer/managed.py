@@ -32,7 +32,9 @@ _ASKED_AGAIN_S: Final = 300.0  # whether inventories that might not be watched a
 
 class Managed:
     """The cluster of `api`, called `title`, where inventories are in `namespace`. Its watches `tell`; what
-    they say goes to `hear`, by the thread that calls all other methods as well."""
+    they say goes to `hear`, by the thread that calls all other methods as well.
+
+    `shared` is a place that somebody else has watched, and begins again; inventories may be there."""
 
     def __init__(
         self,
@@ -45,12 +47,14 @@ class Managed:
         turns: Turns,
         pace_s: float,
         title: str = "",
+        shared: Place | None = None,
         *,
         cluster_resources: bool = True,
     ) -> None:
         self._api = api
         self._title = title
         self.inventories_at = Place("", CONFIG_MAP.kind, APPLYSET_ID, namespace)
+        self._begins_inventories = shared != self.inventories_at
         self._inventories = Inventories()
         self._ours = ours
         self._inventories_from = 0.0
@@ -62,6 +66,8 @@ class Managed:
         """What one of its watches says: what is not as it was."""
         if place == self.inventories_at:
             if isinstance(heard, Exception):
+                if not self._begins_inventories:
+                    return NOTHING
                 self.watches.drop(place)
                 self._inventories_from = time.monotonic() + _ASKED_AGAIN_S
                 if why(heard) != self._said:  # once: it is asked for again and again
@@ -86,16 +92,21 @@ class Managed:
     def place_watches(self) -> None:
         """Begin those of kinds that are in an inventory, and say that they are needed still."""
         self._learn_whose()
-        if time.monotonic() >= self._inventories_from and not self.watches.get(self.inventories_at):
-            selector, namespace = self.inventories_at.label, self.inventories_at.namespace
-            self.watches.begin(
-                self.inventories_at,
-                lambda ends: watch(self._api, CONFIG_MAP, namespace, selector, metadata_only=True, ends=ends),
-                whole=True,
-            )
+        if self._begins_inventories:
+            self._watch_inventories()
         for name, namespaces in self._inventories.kinds().items():
             for place in self.watches.places(*name, APPLYSET_PART_OF, namespaces):
                 self.watches.need(place)
+
+    def _watch_inventories(self) -> None:
+        if time.monotonic() < self._inventories_from or self.watches.get(self.inventories_at):
+            return
+        selector, namespace = self.inventories_at.label, self.inventories_at.namespace
+        self.watches.begin(
+            self.inventories_at,
+            lambda ends: watch(self._api, CONFIG_MAP, namespace, selector, metadata_only=True, ends=ends),
+            whole=True,
+        )
 
     def _learn_whose(self) -> None:
         """What another installation, which has this cluster beside its own, has here is none of ours."""
@@ -103,7 +114,7 @@ class Managed:
             return
         with contextlib.suppress(StoreUnavailable):
             self._inventories.installation = self._ours.known()
-        if self._inventories.installation and self.watches.get(self.inventories_at):
+        if self._inventories.installation:
             self.watches.drop(self.inventories_at)
 
     def whose(self, one: Seen) -> AppKey | None:

@@ -7,7 +7,6 @@ and Secrets of all others. Each of those has its turns in a thread of its own, s
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from threading import Event
@@ -61,7 +60,7 @@ class Observer:
         self._records_at = Place(self._records.group, self._records.kind, selector, namespace)
         self._projects_at = Place(ARGO_GROUP, "AppProject", "", namespace)
         self._secrets_at = Place("", SECRET.kind, CLUSTERS, namespace)
-        # When to begin; never while watched.
+        # When to begin, unless watched.
         self._from = {self._records_at: 0.0, self._projects_at: 0.0, self._secrets_at: 0.0}
         self._ended = Patience(_ASKED_AGAIN_S)
         self._told: dict[Place, str] = {}  # what is not watched, and why
@@ -276,6 +275,6 @@ class Observer:
             self._secrets_at: SECRET,
         }
         for place, kind in kinds.items():
-            if kind is not None and self._from[place] <= time.monotonic():
-                self._from[place] = math.inf
-                self._begin(place, kind)
+            if kind is None or self._home.watches.get(place) or time.monotonic() < self._from[place]:
+                continue
+            self._begin(place, kind)

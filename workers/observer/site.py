@@ -103,6 +103,7 @@ class Site:
             wakers.turns,
             wakers.pace_s,
             title,
+            applications,
             cluster_resources=cluster_resources,
         )
         self.watches = self._managed.watches

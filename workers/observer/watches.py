@@ -183,7 +183,8 @@ class Watches:
 
     def begin(self, place: Place, changes: Changes, *, whole: bool = False) -> None:
         """Watch `place`, for as long as the process lives where that is `whole`: its changes are told as they
-        are."""
+        are. What has watched it until now ends."""
+        self.drop(place)
         running = Watch(float("inf") if whole else time.monotonic())
         self._running[place] = running
         judge = self.judge
@@ -259,8 +260,9 @@ class Watches:
             UNWATCHED.remove(self._title or IN_CLUSTER_NAME, *name)
 
     def drop(self, place: Place) -> None:
-        """End the watch of that place."""
-        self._running.pop(place).ends.set()
+        """End the watch of that place, if it runs."""
+        if running := self._running.pop(place, None):
+            running.ends.set()
 
     def end(self) -> None:
         """End all of them; nothing is said of them any more."""

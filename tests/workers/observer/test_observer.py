@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,10 +25,12 @@ from tests.stories.ship import until
 from workers.applyset.inventory import Entry, Inventory
 from workers.applyset.parent import Parent, manifest
 from workers.applyset.store import CONFIG_MAP
+from workers.apps.directory import DirectoryApplications
 from workers.apps.home import APPLICATION, HomeApplications
 from workers.cluster.live import Live
 from workers.cluster.watch import Changed, Listed
 from workers.health import BUILT_IN
+from workers.installation import Installation
 from workers.observer.observer import Observer
 from workers.observer.site import Site, Wakers
 from workers.observer.watches import Place, sights
@@ -170,6 +174,35 @@ def test_a_watch_of_applications_or_projects_that_ends_for_what_nobody_foresaw_i
 
     until("both to have ended twice", both_again)
     assert "please report this (RuntimeError)" in caplog.text and "a stranger" not in caplog.text
+
+
+def test_applications_that_are_files_have_one_watch_with_inventories_of_all_that_they_say(
+    wakers: Wakers, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    over, bare = Event(), list[bool]()
+
+    def asked(_kind: Any, _at: str, _label: str, metadata_only: bool, **_: Any) -> Any:
+        bare.append(metadata_only)
+        over.wait()
+        raise RuntimeError("what a stranger wrote")
+
+    url = ClusterRef("https://home.example.org")
+    api = cast("Any", SimpleNamespace(cluster=url, namespaces=(), snapshot=asked))
+    files = DirectoryApplications(tmp_path, api, "home", Installation(OURS, b""))
+    found = Observer(api, files, "home", wakers, cast("Any", None))
+    watches = found._home.watches
+
+    def after_a_turn(said: str) -> bool:
+        found._watch()
+        found._home.hear()
+        return said in caplog.text
+
+    assert not after_a_turn("not watched") and watches.get(found._records_at)
+    wakers.ours.say(OURS)
+    until("all to be listed anew", lambda: not after_a_turn("not watched") and len(bare) == 2)
+    over.set()
+    until("it to have ended twice", lambda: after_a_turn("Applications are not watched for 2 s"))
+    assert not any(bare)
 
 
 def test_an_application_of_which_nobody_foresaw_something_ends_nothing_for_the_others(
