@@ -159,7 +159,10 @@ class Site:
 
     # --- what is heard ------------------------------------------------------------------------------
     def _hand(self, place: Place, heard: Heard, of: Watch) -> None:
-        self._changes.put((place, heard, of))
+        while not of.ends.is_set():  # then nobody may be there to hear it
+            with contextlib.suppress(queue.Full):
+                self._changes.put((place, heard, of), timeout=TURNS_S)
+                return
 
     def _follow_judge(self) -> None:
         judge = self._judge()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
-from threading import Event
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -80,6 +81,21 @@ def test_what_an_ended_watch_has_told_is_not_taken_for_what_the_next_one_of_its_
     running = site.watches.get(place)
     assert running
     assert not running.objects
+
+
+def test_who_has_told_more_than_was_heard_ends_with_its_cluster() -> None:
+    """Whose Secret says another thing has another thread in its place, and nobody hears this one any more."""
+    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
+    none = cast("Any", None)
+    site = Site(api, "home", Wakers(none, none, none, none, 180.0), lambda: BUILT_IN)
+    site.watches.begin(
+        Place("", "Gadget", APPLYSET_PART_OF), lambda _ends: repeat(Changed(edited("ours")))
+    )
+    (thread,) = (one for one in threading.enumerate() if one.name == "watch Gadget")
+    until("it to tell more than is heard", site._changes.full)
+    site.end()
+    thread.join(60)
+    assert not thread.is_alive()
 
 
 def test_what_may_not_be_watched_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -179,7 +195,7 @@ def test_a_watch_of_applications_or_projects_that_ends_for_what_nobody_foresaw_i
 def test_applications_that_are_files_have_one_watch_with_inventories_of_all_that_they_say(
     wakers: Wakers, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    over, bare = Event(), list[bool]()
+    over, bare = threading.Event(), list[bool]()
 
     def asked(_kind: Any, _at: str, _label: str, metadata_only: bool, **_: Any) -> Any:
         bare.append(metadata_only)
