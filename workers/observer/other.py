@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection
@@ -63,17 +64,20 @@ class Other:
     def _run(self) -> None:
         while not self._ends.is_set():
             try:
-                reached = opened(self._secret, self._programs, lambda _of, _why: _AWAY_S)
-            except MooringError as error:  # its apps say so, too
-                _log.debug("%s", error)
-                self._ends.wait(_BEGUN_AGAIN_S)
-                continue
-            try:
-                self._observe(reached)
+                self._open()
             except Exception as error:  # of one cluster, which is looked at by time then
                 name = type(error).__name__
                 _log.warning("cluster %s is not observed: please report this (%s)", self._secret.title, name)
-                self._ends.wait(_BEGUN_AGAIN_S)
+            self._ends.wait(_BEGUN_AGAIN_S)
+
+    def _open(self) -> None:
+        try:
+            reached = opened(self._secret, self._programs, lambda _of, _why: _AWAY_S)
+        except MooringError as error:  # its apps say so, too
+            _log.debug("%s", error)
+            return
+        with contextlib.closing(reached):
+            self._observe(reached)
 
     def _observe(self, reached: Reached) -> None:
         site = Site(
@@ -94,7 +98,6 @@ class Other:
         finally:
             self._site = None
             site.end()
-            reached.close()
 
 
 def _observed(secret: ClusterSecret) -> ClusterSecret:

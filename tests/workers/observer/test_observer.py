@@ -88,9 +88,7 @@ def test_who_has_told_more_than_was_heard_ends_with_its_cluster() -> None:
     api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
     none = cast("Any", None)
     site = Site(api, "home", Wakers(none, none, none, none, 180.0), lambda: BUILT_IN)
-    site.watches.begin(
-        Place("", "Gadget", APPLYSET_PART_OF), lambda _ends: repeat(Changed(edited("ours")))
-    )
+    site.watches.begin(Place("", "Gadget", APPLYSET_PART_OF), lambda _ends: repeat(Changed(edited("ours"))))
     (thread,) = (one for one in threading.enumerate() if one.name == "watch Gadget")
     until("it to tell more than is heard", site._changes.full)
     site.end()
