@@ -65,8 +65,13 @@ def exchange(
     kept = False
     try:
         sock.settimeout(wait_s)
-        sock.sendall(head + data if data else head)
+        whole = True
+        try:
+            sock.sendall(head + data if data else head)
+        except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):  # it may have answered before
+            whole = False
         answer, kept = _Reader(sock).answer()
+        kept = kept and whole
         return answer
     except TimeoutError as error:
         raise ReadTimeoutError(pool, target, f"Read timed out. (read timeout={wait_s})") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -186,6 +187,31 @@ def test_what_is_no_whole_answer_is_none(told: bytes) -> None:
         with pytest.raises(Unreachable, match="hung up"):
             asks.request("PATCH", "/x", identity=MOORING, body={}, wait_s=5)
         assert len(one.heads) == 2
+
+
+def test_what_is_said_of_a_body_before_its_end_is_heard() -> None:
+    """As Go's servers say that it is too long: they answer, wait for a moment, and hang up."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    served: list[bytes] = []
+
+    def serve() -> None:
+        peer, _ = listener.accept()
+        with peer:
+            for told in (_FIRST, _FIRST.replace(b"200 OK", b"413 Content Too Large")):
+                served.append(peer.recv(1 << 10))
+                peer.sendall(told)
+            peer.shutdown(socket.SHUT_WR)
+            select.select([peer], [], [])  # there is more, which nobody reads
+
+    serving = threading.Thread(target=serve, daemon=True)
+    serving.start()
+    with listener:
+        asks = Transport(lambda: Configuration(f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        asks.request("GET", "/", identity=MOORING)
+        with pytest.raises(ClusterRefused) as refused:
+            asks.request("PATCH", "/x", identity=MOORING, body="x" * (12 << 20))
+        assert refused.value.code == 413
+        assert len(served) == 2
 
 
 def test_who_does_not_answer_is_waited_for_no_longer_than_said() -> None:
