@@ -77,7 +77,9 @@ def credential(of: ClusterSecret, wanted: Exec, programs: Collection[str]) -> Ac
         value if isinstance(value := status.get(name), str) else ""
         for name in ("token", "clientCertificateData", "clientKeyData")
     )
-    if not (token or (cert and key)) or not token.isprintable():
+    if not token.isascii() or not token.isprintable():
+        raise ClusterRefused(f"{title} gave a status.token that is no line of ASCII: run it by hand")
+    if not (token or (cert and key)):
         raise ClusterRefused(f"{title} gave no credential: run it by hand")
     return Access(token=token, cert=cert, key=key)
 

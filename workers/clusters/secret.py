@@ -202,11 +202,11 @@ def _access(secret: str, _name: str, text: str) -> Access:
     tls = config.part("tlsClientConfig")
     access = Access(
         insecure=tls.flag("insecure"),
-        server_name=tls.word("serverName"),
+        server_name=tls.ascii("serverName"),
         ca=tls.pem("caData"),
         cert=tls.pem("certData"),
         key=tls.pem("keyData"),
-        proxy=config.word("proxyUrl"),
+        proxy=config.ascii("proxyUrl"),
     )
     if access.insecure and access.ca:
         raise _wrong(secret, "config.tlsClientConfig: insecure and caData exclude each other: leave one out")
@@ -218,7 +218,7 @@ def _access(secret: str, _name: str, text: str) -> Access:
         return replace(access, exec=_aws(secret, config.part("awsAuthConfig")))
     if config.has("execProviderConfig"):
         return replace(access, exec=_exec(secret, config.part("execProviderConfig")))
-    token, username, password = (config.word(name) for name in ("bearerToken", "username", "password"))
+    token, username, password = (config.ascii(name) for name in ("bearerToken", "username", "password"))
     if token and username:
         raise _wrong(secret, "config: bearerToken and username exclude each other: leave one out")
     if password and not username:
@@ -289,7 +289,7 @@ class _Config:
         return bool(value)
 
     def word(self, name: str) -> str:
-        """One line. It may go into a header or an argument."""
+        """One line. It may go into an argument."""
         value = self._value.get(name)
         if value is None:
             return ""
@@ -298,6 +298,13 @@ class _Config:
         value = value.strip("\r\n")
         if not value.isprintable():
             raise self._wrong(name, "has a line break or control character")
+        return value
+
+    def ascii(self, name: str) -> str:
+        """One line that a header can have: https://www.rfc-editor.org/rfc/rfc9110#section-5.5"""
+        value = self.word(name)
+        if not value.isascii():
+            raise self._wrong(name, "has a character that is not ASCII")
         return value
 
     def words(self, name: str) -> tuple[str, ...]:

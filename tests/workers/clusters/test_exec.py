@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,19 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def ran(env: Mapping[str, str]) -> Access:
     return credential(PROD, Exec("login", env=env), {"login"})
+
+
+@pytest.mark.parametrize("token", ["hunter2\u0142", "hunter2\u00fc", "hunter2\nX-Evil: 1"])
+def test_a_token_that_no_header_can_have_is_refused_and_quoted_nowhere(tmp_path: Path, token: str) -> None:
+    answer, program = tmp_path / "answer", tmp_path / "login"
+    answer.write_text(json.dumps({"status": {"token": token}}))
+    program.write_text(f"#!/bin/sh\nexec cat {answer}\n")
+    program.chmod(0o700)
+    with pytest.raises(
+        ClusterRefused, match=r"^cluster Secret cluster-prod: .* gave a status\.token"
+    ) as told:
+        credential(PROD, Exec(str(program)), {str(program)})
+    assert "hunter2" not in repr(told.value)
 
 
 def test_a_secret_has_no_say_in_which_program_an_allowed_name_means(theirs: str) -> None:
