@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from concurrent.futures import Executor
 from typing import Final
 
-from mooring.errors import ClusterRefused, MooringError
+from mooring.errors import ClusterRefused, MooringError, Refused
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
 from mooring.model.project import AppProject, OrphanedResources
@@ -165,7 +165,7 @@ def news(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
     than they do. `apps` are all that go to the engine's cluster.
 
     Costs a LIST of each namespaced kind where any project asks, and nothing else. Raises nothing of the
-    cluster: where anything could not be listed, everybody says what he said.
+    cluster: where anything could not be listed or read, everybody says what he said.
     """
     asking: list[tuple[Application, AppProject]] = []
     shown: dict[AppKey, Counted | None] = {app.key: None for app in apps}
@@ -174,8 +174,11 @@ def news(engine: Engine, apps: Sequence[Application]) -> list[AppKey]:
             continue
         try:
             project = engine.applications.project(app.spec.project_name)
-        except MooringError:  # the app says so itself
-            continue
+        except MooringError as error:
+            if isinstance(error, Refused) and not isinstance(error, ClusterRefused):
+                continue  # the app says so itself
+            _log.warning("orphaned resources are as they were last counted: %s", error)
+            return []
         if _asks(project):
             asking.append((app, project))
             del shown[app.key]

@@ -20,6 +20,7 @@ from tests.workers.objects import APP, HERE, OTHER_APP, key, live
 from tests.workers.skiff import CONFIG_MAP, Skiff
 from workers import orphans, pipeline
 from workers.applyset.identity import object_id
+from workers.apps.home import HomeApplications
 from workers.cluster.api import Api
 from workers.cluster.kinds import Discovery, Kind
 from workers.cluster.transport import Transport
@@ -263,7 +264,12 @@ def test_what_cannot_be_listed_says_nothing_false(harbour: Harbour, monkeypatch:
     away = Configuration()
     away.host = "https://127.0.0.1:1"
     lost = replace(engine, api=replace(engine.api, transport=Transport(lambda: away)))
-    assert orphans.news(lost, engine.applications.list().apps) == []
+    apps = engine.applications.list().apps
+    assert orphans.news(lost, apps) == []
+    blind = HomeApplications(lost.api, harbour.home)  # nor can be told which project asks
+    assert orphans.news(replace(engine, applications=blind), apps) == []
+    shown = engine.views.orphans(AppKey(harbour.home, "one"))
+    assert shown is not None and [one.name for one in shown.found] == ["stray"]
     known = engine.orphans.of(engine.api.cluster, [harbour.namespace])[harbour.namespace]
     assert [one.name for one in known if isinstance(one, ObjectKey)] == ["stray"], "as it was last seen"
 
