@@ -14,16 +14,14 @@ from typing import Final
 from mooring.errors import ClusterUnavailable
 from mooring.keys import ClusterRef
 from mooring.model.application import Application
-from mooring.names import RECONCILE, TASK_TURN
+from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.store.due import Step
-from workers.apps.wishes import turn_of
 from workers.clusters.link import Reached
 from workers.engine import Engine
 
 _log = logging.getLogger(__name__)
-_BACK: Final = "cluster"
+BACK: Final = "cluster"  # why apps are looked at
 _A_SECOND: Final = 4  # of its apps are woken where a cluster is back: other work of the pool goes between
-_ORPHAN_AFTER_S: Final = 30.0  # a look that was due and has not come is lost
 
 
 def there(engine: Engine, app: Application) -> Engine:
@@ -72,10 +70,9 @@ def ask(engine: Engine, url: str) -> None:
     ]
     now = engine.clock()
     for number, app in enumerate(apps):
-        turn, at = turn_of(app.key), now + number / _A_SECOND
-        if engine.turns.want(turn, {_BACK: "1"}, background=True):
-            engine.turns.park(turn, at + _ORPHAN_AFTER_S)
-            engine.due.put(Step(TASK_TURN, (turn,), RECONCILE), at, or_sooner=True)
+        # A wish comes with the step, at its time: one that waits would have others taken for served by it.
+        step = Step(TASK_RECONCILE, (str(app.key), BACK), RECONCILE)
+        engine.due.put(step, now + number / _A_SECOND, or_sooner=True)
 
 
 def _with(engine: Engine, reached: Reached) -> Engine:

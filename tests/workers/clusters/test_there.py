@@ -13,7 +13,7 @@ import redis
 from devcluster.cluster import Cluster
 from mooring.errors import ClusterUnavailable
 from mooring.keys import AppKey, ClusterRef
-from mooring.names import RECONCILE, TASK_TURN
+from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.settings import Settings
 from mooring.store.connections import Connections
 from mooring.store.due import DUE, Step
@@ -22,7 +22,7 @@ from workers.apps.home import APPLICATION
 from workers.apps.wishes import turn_of
 from workers.clusters.registry import LEAST_S, Clusters
 from workers.clusters.secret import Access, ClusterSecret
-from workers.clusters.there import ask
+from workers.clusters.there import BACK, ask
 from workers.engine import start
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
@@ -64,10 +64,9 @@ def test_the_apps_of_a_cluster_that_is_back_are_looked_at_one_after_the_other(
 
     steps = {step.decode(): at for step, at in redis_client.zrange(DUE, 0, -1, withscores=True)}
     assert sent == []
-    turns = {name: turn_of(AppKey(namespace, name)) for name in ("a", "b", "c")}
+    apps = [AppKey(namespace, name) for name in ("a", "b", "c")]
     assert sorted(at - now for at in steps.values()) == [0.0, 0.25, 0.5]
-    assert sorted(steps) == [json.dumps([TASK_TURN, [turn], RECONCILE]) for turn in turns.values()]
-    now += 1.0
-    assert engine.turns.orphans(patience_s=0.0) == (), "none of them is lost"
-    # Who has something to be done at once does not wait for that.
-    assert engine.turns.want(turns["c"], {"push": "x"})
+    assert sorted(steps) == [json.dumps([TASK_RECONCILE, [str(app), BACK], RECONCILE]) for app in apps]
+    # Nobody waits for that: neither who has something to be done at once, nor who has time.
+    assert engine.turns.want(turn_of(apps[1]), {"push": "x"})
+    assert engine.turns.want(turn_of(apps[2]), {"changed": "x"}, background=True)
