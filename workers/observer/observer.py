@@ -188,9 +188,10 @@ class Observer:
     def _hear_of_secrets(self, change: Heard) -> None:
         match change:
             case Exception():
-                what = "what happens in other clusters is seen by time"
-                self._not_watched(self._secrets_at, change, "cluster Secrets", what)
-                self._secrets.clear()
+                unheard = "one that comes, changes or goes is not followed"
+                unheard = unheard if self._secrets else "what happens in other clusters is seen by time"
+                self._not_watched(self._secrets_at, change, "cluster Secrets", unheard)
+                return  # what they said last holds until they are seen again
             case Listed(objects):
                 self._told.pop(self._secrets_at, None)
                 self._secrets = {live.key.name: cluster_secret(live) for live in objects}
@@ -221,15 +222,17 @@ class Observer:
         self._again.set()  # an app may be in another cluster by now
 
     def _not_watched(self, place: Place, error: Exception, what: str, then: str) -> None:
-        """Begin again after a while; first soon, where nobody foresaw what it has died of."""
+        """Begin again after a while, first soon: rights may be on their way, too."""
         now = time.monotonic()
         self._ended.told(place, now)
-        wait = _ASKED_AGAIN_S if isinstance(error, ClusterRefused) else self._ended.left(place, now)
+        wait = self._ended.left(place, now)
         self._from[place] = now + wait
         self._home.watches.drop(place)
         said = why(error)
-        if not isinstance(error, ClusterRefused) or self._told.get(place) != said:  # it may be meant so
+        if not isinstance(error, ClusterRefused):
             _log.warning("%s are not watched for %.0f s, %s: %s", what, wait, then, said)
+        elif self._told.get(place) != said:  # it may be meant so
+            _log.warning("%s are not watched, %s: %s", what, then, said)
         self._told[place] = said
 
     def _read_anew(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from base64 import b64encode
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -31,7 +32,7 @@ from workers.apps.home import APPLICATION, HomeApplications
 from workers.cluster.live import Live
 from workers.cluster.watch import Changed, Listed
 from workers.health import BUILT_IN
-from workers.installation import Installation
+from workers.installation import SECRET, Installation
 from workers.observer.observer import Observer
 from workers.observer.site import Site, Wakers
 from workers.observer.watches import Place, sights
@@ -110,6 +111,34 @@ def test_what_may_not_be_watched_is_told_once(caplog: pytest.LogCaptureFixture) 
     assert [forbidden() for _ in range(3)] == [1, 1, 1]
     found._hear_of_secrets(Listed(()))
     assert forbidden() == 2
+
+
+def cluster_secret(name: str, **fields: str) -> Live:
+    said = {"name": name, "server": f"https://{name}.invalid", "config": '{"bearerToken": "hunter2"}'}
+    data = {key: b64encode(text.encode()).decode() for key, text in (said | fields).items()}
+    metadata = {"namespace": "home", "name": f"cluster-{name}", "uid": "3", "resourceVersion": "1"}
+    return Live.read(SECRET, {"metadata": metadata, "data": data})
+
+
+def test_secrets_that_may_not_be_seen_for_a_moment_end_no_cluster_and_are_soon_asked_for_again() -> None:
+    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
+    none = cast("Any", None)
+    found = observer(api, Wakers(none, none, none, cast("Any", SimpleNamespace(known=str)), 180.0))
+    found._hear_of_secrets(Listed((cluster_secret("other"),)))
+    ((ref, other),) = found._others.items()
+    try:
+        found._watch()
+        found._hear_of_secrets(ClusterRefused("secrets is forbidden", code=403))
+        assert not found._home.watches.get(found._secrets_at)
+        assert found._others == {ref: other} and not other._ends.is_set()
+
+        def watched_again() -> bool:
+            found._watch()
+            return found._home.watches.get(found._secrets_at) is not None
+
+        until("Secrets to be watched again", watched_again)
+    finally:
+        other.end()
 
 
 @pytest.mark.parametrize("installation", [OURS, "hgfedcba"])
