@@ -7,6 +7,7 @@ and Secrets of all others. Each of those has its turns in a thread of its own, s
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from threading import Event
@@ -31,10 +32,11 @@ from workers.observer.other import Other
 from workers.observer.patience import Patience
 from workers.observer.projects import Projects
 from workers.observer.site import TURNS_S, Site, Wakers, woken
-from workers.observer.watches import Heard, Place, why
+from workers.observer.watches import Heard, Place, no_thread, why
 
 _log = logging.getLogger(__name__)
 _ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
+_NO_THREAD_S: Final = 30.0  # whether a thread can be had by now
 _CHECKS_S: Final = 5.0  # how old health checks may be here
 
 
@@ -82,6 +84,7 @@ class Observer:
             api, namespace, wakers, lambda: self._judge, applications=self._records_at, hears=hears
         )
         self._others: dict[ClusterRef, Other] = {}
+        self._others_from = math.inf  # when to begin those for which no thread could be had
 
     def run(self, pulse: Callable[[], None]) -> None:
         """Watch and wake until the process ends; calls `pulse` every second or so.
@@ -205,21 +208,25 @@ class Observer:
 
     def _follow_secrets(self) -> None:
         """Have each cluster observed that a Secret tells of, as it is told now."""
+        self._others_from = math.inf
         wanted = {ClusterRef(one.server): one for one in others(self._api.cluster, self._secrets_known)}
         for ref, other in list(self._others.items()):
             if not other.is_as(wanted.get(ref)):
                 self._others.pop(ref).end()
         for ref, secret in wanted.items():
             if ref not in self._others:
-                self._others[ref] = Other(
-                    secret,
-                    self._programs,
-                    self._namespace,
-                    self._wakers,
-                    lambda: self._judge,
-                    self._again.set,
-                )
+                try:
+                    self._others[ref] = self._other(secret)
+                except RuntimeError:
+                    self._others_from = time.monotonic() + _NO_THREAD_S
+                    no_thread("clusters are")
+                    break
         self._again.set()  # an app may be in another cluster by now
+
+    def _other(self, secret: ClusterSecret) -> Other:
+        return Other(
+            secret, self._programs, self._namespace, self._wakers, lambda: self._judge, self._again.set
+        )
 
     def _not_watched(self, place: Place, error: Exception, what: str, then: str) -> None:
         """Begin again after a while, first soon: rights may be on their way, too."""
@@ -281,3 +288,5 @@ class Observer:
             if kind is None or self._home.watches.get(place) or time.monotonic() < self._from[place]:
                 continue
             self._begin(place, kind)
+        if self._others_from <= time.monotonic():
+            self._follow_secrets()

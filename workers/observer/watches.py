@@ -101,6 +101,7 @@ class Watches:
         self._refused: dict[tuple[str, str, str], float] = {}  # group, kind, namespace: when to ask again
         self._away: dict[Place, float] = {}  # of those that could not be begun: when to try again
         self._said: set[tuple[str, str]] = set()  # group and kind, of those that are not watched
+        self._crowded = False  # it was told that there was no thread for one
         self._tidied = time.monotonic()
 
     # --- what is heard ------------------------------------------------------------------------------
@@ -183,7 +184,7 @@ class Watches:
 
     def begin(self, place: Place, changes: Changes, *, whole: bool = False) -> None:
         """Watch `place`, for as long as the process lives where that is `whole`: its changes are told as they
-        are. What has watched it until now ends."""
+        are. What has watched it until now ends. Where no thread can be had it does not run."""
         self.drop(place)
         running = Watch(float("inf") if whole else time.monotonic())
         self._running[place] = running
@@ -199,7 +200,14 @@ class Watches:
                 if not running.ends.is_set():
                     self._tell(place, error, running)
 
-        threading.Thread(target=listen, daemon=True, name=f"watch {place.kind}").start()
+        try:
+            threading.Thread(target=listen, daemon=True, name=f"watch {place.kind}").start()
+        except RuntimeError:
+            del self._running[place]
+            self._away[place] = time.monotonic() + _REACHED_YET_S
+            if not self._crowded:
+                no_thread(f"{at(self._title)}{place.kind} is")
+            self._crowded = True
 
     def _watch(self, place: Place, now: float) -> None:
         try:
@@ -276,6 +284,15 @@ class Watches:
 def at(title: str) -> str:
     """How what is said of a cluster begins; of the home cluster it need not be said."""
     return f"cluster {title}: " if title else ""
+
+
+def no_thread(whose: str) -> None:
+    """Say that there are as many as there may be."""
+    _log.warning(
+        "%s not watched yet: no thread can be begun: the observer needs one for each kind of each cluster, "
+        "raise the limit of its processes and threads (pids)",
+        whose,
+    )
 
 
 def why(error: Exception) -> str:

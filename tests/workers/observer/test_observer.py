@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from base64 import b64encode
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -138,6 +140,44 @@ def test_secrets_that_may_not_be_seen_for_a_moment_end_no_cluster_and_are_soon_a
 
         until("Secrets to be watched again", watched_again)
     finally:
+        other.end()
+
+
+@pytest.fixture
+def no_threads() -> Iterator[Callable[[], None]]:
+    """No thread can be begun, until this is called."""
+    before = threading.stack_size(1 << 47)  # more than there is room for
+    try:
+        yield lambda: (threading.stack_size(before), None)[1]
+    finally:
+        threading.stack_size(before)
+
+
+def test_where_no_thread_can_be_had_what_is_to_be_watched_is_watched_later(
+    no_threads: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    kind = SimpleNamespace(preferred=lambda *_: CONFIG_MAP)
+    url = ClusterRef("https://home.example.org")
+    api = cast("Any", SimpleNamespace(cluster=url, namespaces=(), discovery=kind))
+    none = cast("Any", None)
+    found = observer(api, Wakers(none, none, none, cast("Any", SimpleNamespace(known=str)), 180.0))
+    watches, place = found._home.watches, Place("", "ConfigMap", APPLYSET_PART_OF)
+    found._watch()
+    found._hear_of_secrets(Listed((cluster_secret("other"),)))
+    assert not watches.need(place)
+    assert not watches.get(found._records_at) and not found._others
+    assert "no thread can be begun" in caplog.text
+
+    no_threads()
+    assert found._others_from < math.inf
+    found._others_from = 0.0  # it is time
+
+    def all_begun() -> bool:
+        found._watch()
+        return watches.need(place) and watches.get(found._records_at) is not None and bool(found._others)
+
+    until("all to be begun", all_begun)
+    for other in found._others.values():
         other.end()
 
 
