@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -254,7 +255,7 @@ class Watches:
         if place.namespace == self._home:
             return  # where inventories are there need be nothing else of it
         self._said.add(name)
-        UNWATCHED.labels(self._title or IN_CLUSTER_NAME, *name).set(1)
+        _count(self._title, name, 1)
         if name == _SECRET:
             return  # nobody is to be told to grant that
         where = f" in namespace {place.namespace}" if place.namespace else ""
@@ -265,7 +266,7 @@ class Watches:
         name = (place.group, place.kind)
         if not place.namespace and name in self._said:
             self._said.remove(name)
-            UNWATCHED.remove(self._title or IN_CLUSTER_NAME, *name)
+            _count(self._title, name, -1)
 
     def drop(self, place: Place) -> None:
         """End the watch of that place, if it runs."""
@@ -277,8 +278,24 @@ class Watches:
         for place in list(self._running):
             self.drop(place)
         for name in self._said:
-            UNWATCHED.remove(self._title or IN_CLUSTER_NAME, *name)
+            _count(self._title, name, -1)
         self._said.clear()
+
+
+_unwatched: Final = Counter[tuple[str, str, str]]()  # by the labels of the metric
+_unwatched_lock: Final = threading.Lock()
+
+
+def _count(title: str, name: tuple[str, str], by: int) -> None:
+    """A kind is not watched, or is again: by one of those, mostly one, who have clusters of that title."""
+    labels = (title or IN_CLUSTER_NAME, *name)
+    with _unwatched_lock:
+        _unwatched[labels] += by
+        if _unwatched[labels]:
+            UNWATCHED.labels(*labels).set(1)
+        else:
+            del _unwatched[labels]
+            UNWATCHED.remove(*labels)
 
 
 def at(title: str) -> str:

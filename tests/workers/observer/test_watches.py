@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 from kubernetes.client import Configuration
+from prometheus_client import REGISTRY
 
 from mooring.errors import ClusterRefused, ClusterUnavailable
 from mooring.keys import ClusterRef
@@ -127,6 +128,27 @@ def test_a_kind_that_may_not_be_watched_is_said_once(caplog: pytest.LogCaptureFi
     assert [record.message.partition(" cannot")[0] for record in caplog.records] == [
         "Widget in namespace shop"
     ]
+
+
+def test_what_is_counted_of_a_cluster_that_is_not_watched_stays_while_another_of_its_title_says_so() -> None:
+    """Whose Secret says another thing has another in its place, before the first has ended."""
+
+    def forbidden() -> Watches:
+        watches = Watches(cast("Api", None), lambda *_: None, BUILT_IN, "home", "rotated")
+        place = Place("example.org", "Widget", APPLYSET_PART_OF, "shop")
+        watches.begin(place, lambda _ends: iter(()))
+        watches.hear(place, ClusterRefused("forbidden"))
+        return watches
+
+    def counted() -> float | None:
+        labels = {"cluster": "rotated", "group": "example.org", "kind": "Widget"}
+        return REGISTRY.get_sample_value("mooring_unwatched_kinds", labels)
+
+    first, second = forbidden(), forbidden()
+    first.end()
+    assert counted() == 1
+    second.end()
+    assert counted() is None
 
 
 def test_whatever_a_watch_dies_of_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
