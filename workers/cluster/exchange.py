@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Final
 
 import urllib3
@@ -21,6 +22,10 @@ from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
 
 _CHUNK: Final = 1 << 14  # bytes: no record of TLS brings more
 _LONGEST_HEAD: Final = 1 << 16
+_LONGEST: Final = 1 << 29  # some hundred objects of the most that etcd takes: no page of a list has more
+# As many times as long as for a head may be waited for the end of what has begun to come. An API server
+# gives each answer up after a minute by itself; from one that sends a byte now and then nobody else does.
+_WHOLE: Final = 6
 _ENDS: Final = b"\r\n\r\n"
 _LINE: Final = b"\r\n"
 # What could be taken for something else on the way is left to http.client, which judges it.
@@ -51,8 +56,9 @@ def exchange(
     """The answer to a request; None where that was not sent: no connection is open, or something in it is
     for http.client to judge.
 
-    Raises what urllib3 would: ReadTimeoutError when nothing comes for `wait_s` seconds, SSLError,
-    ProtocolError for a connection that ended, and for what is no answer.
+    Raises what urllib3 would: ReadTimeoutError when nothing comes for `wait_s` seconds, or no whole head,
+    or no end in six times as long; SSLError; ProtocolError for a connection that ended, and for what is no
+    answer.
     """
     head = _head(pool, method, target, headers, data)
     if head is None:
@@ -70,7 +76,7 @@ def exchange(
             sock.sendall(head + data if data else head)
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):  # it may have answered before
             whole = False
-        answer, kept = _Reader(sock).answer()
+        answer, kept = _Reader(sock, wait_s).answer()
         kept = kept and whole
         return answer
     except TimeoutError as error:
@@ -106,8 +112,11 @@ def _head(
 class _Reader:
     """Reads one answer from a socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, wait_s: float) -> None:
         self._sock = sock
+        self._wait_s = wait_s
+        self._ends_at = monotonic() + wait_s
+        self._left = _LONGEST
         self._came = bytearray()  # and was not read yet
 
     def answer(self) -> tuple[Answer, bool]:
@@ -115,6 +124,7 @@ class _Reader:
         status, minor, headers = self._head()
         while 100 <= status < 200:  # on the way to the answer
             status, minor, headers = self._head()
+        self._ends_at = monotonic() + self._wait_s * _WHOLE
         data, ends = self._body(status, headers)
         kept = ends and minor == 1 and "close" not in headers.get("connection", "").lower()
         return Answer(status, data, headers), kept and not self._came
@@ -147,8 +157,8 @@ class _Reader:
             if not _LENGTH.fullmatch(length):
                 raise ProtocolError("the answer has a length that is no number")
             return self._exactly(int(length)), True
-        while more := self._sock.recv(_CHUNK):
-            self._came += more
+        while self._more():
+            pass
         return self._taken(len(self._came)), False
 
     def _chunks(self) -> bytes:
@@ -168,7 +178,7 @@ class _Reader:
 
     def _exactly(self, length: int) -> bytes:
         while len(self._came) < length:
-            self._more()
+            self._must_come()
         return self._taken(length)
 
     def _until(self, mark: bytes, longest: int) -> bytes:
@@ -176,7 +186,7 @@ class _Reader:
         while (end := self._came.find(mark)) < 0:
             if len(self._came) > longest:
                 raise ProtocolError("the answer has a head without an end")
-            self._more()
+            self._must_come()
         found = self._taken(end)
         del self._came[: len(mark)]
         return found
@@ -186,8 +196,19 @@ class _Reader:
         del self._came[:length]
         return taken
 
-    def _more(self) -> None:
-        more = self._sock.recv(_CHUNK)
-        if not more:
+    def _must_come(self) -> None:
+        if not self._more():
             raise ProtocolError("Connection aborted.", "the server closed the connection within an answer")
+
+    def _more(self) -> bool:
+        """Takes what comes next; False where the server has closed the connection."""
+        until_end = self._ends_at - monotonic()
+        if until_end <= 0:
+            raise TimeoutError
+        self._sock.settimeout(min(until_end, self._wait_s))
+        more = self._sock.recv(_CHUNK)
+        self._left -= len(more)
+        if self._left < 0:
+            raise ProtocolError("the answer is longer than any that was asked for")
         self._came += more
+        return bool(more)

@@ -7,7 +7,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import takewhile
 
@@ -16,6 +16,7 @@ from kubernetes.client import Configuration
 from urllib3.connection import HTTPConnection
 
 from mooring.errors import ClusterRefused, ClusterUnavailable
+from workers.cluster import exchange
 from workers.cluster.identity import MOORING, Identity
 from workers.cluster.transport import Transport, Unreachable
 
@@ -24,10 +25,13 @@ _VALUE = b'{"is":"whole"}'
 
 
 class Server:
-    """Answers the first request of its first connection plainly, and each one after it with `told`."""
+    """Answers the first request of its first connection plainly, and each one after it with `told`, and
+    then `slowly`, byte by byte."""
 
-    def __init__(self, told: bytes) -> None:
+    def __init__(self, told: bytes, slowly: bytes = b"") -> None:
         self.told = told
+        self.slowly = slowly
+        self.ended = threading.Event()
         self.heads: list[bytes] = []  # of all requests
         self.connections = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -47,17 +51,22 @@ class Server:
                         asked.read(int(said[1]))
                     told = self.told if len(self.heads) > 1 else _FIRST
                     peer.sendall(told)
+                    with suppress(OSError):  # nobody waits for it any more
+                        for byte in self.slowly if told is self.told else b"":
+                            self.ended.wait(0.03)
+                            peer.send(bytes([byte]))
                     if told is self.told and b"close" in told.lower():
                         break
 
     def end(self) -> None:
+        self.ended.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
 
 @contextmanager
-def server(told: bytes) -> Iterator[Server]:
-    found = Server(told)
+def server(told: bytes, slowly: bytes = b"") -> Iterator[Server]:
+    found = Server(told, slowly)
     serving = threading.Thread(target=found.serve, daemon=True)
     serving.start()
     try:
@@ -220,3 +229,44 @@ def test_who_does_not_answer_is_waited_for_no_longer_than_said() -> None:
         asks.request("GET", "/", identity=MOORING)
         with pytest.raises(ClusterUnavailable, match="did not answer"):
             asks.request("GET", "/", identity=MOORING, wait_s=0.2)
+
+
+@pytest.mark.parametrize(
+    ("told", "slowly"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"x" * 200 + b"\r\nContent-Length: 2\r\n\r\n{}"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 10 + _FIRST),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\n{", b" " * 198 + b"}"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n" * 40 + b"0\r\n\r\n"),
+    ],
+)
+def test_who_says_a_byte_now_and_then_is_not_waited_for_to_the_end(told: bytes, slowly: bytes) -> None:
+    with server(told, slowly) as one:
+        asks = Transport(lambda: Configuration(f"http://127.0.0.1:{one.port}"))
+        asks.request("GET", "/", identity=MOORING)
+        with pytest.raises(Unreachable, match="did not answer"):
+            asks.request("GET", "/", identity=MOORING, wait_s=0.2)
+
+
+def test_an_answer_may_take_longer_than_its_beginning() -> None:
+    with server(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n", _VALUE.rjust(50)) as one:
+        asks = Transport(lambda: Configuration(f"http://127.0.0.1:{one.port}"))
+        asks.request("GET", "/", identity=MOORING)
+        assert asks.request("GET", "/", identity=MOORING, wait_s=1).data.strip() == _VALUE
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 140\r\n\r\n" + _VALUE * 10,
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 50 + b"0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + _VALUE * 10,
+    ],
+)
+def test_an_answer_without_measure_is_none(told: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "_LONGEST", 100)
+    with server(told) as one:
+        asks = Transport(lambda: Configuration(f"http://127.0.0.1:{one.port}"))
+        asks.request("GET", "/", identity=MOORING)
+        with pytest.raises(Unreachable, match="longer than any"):
+            asks.request("PATCH", "/x", identity=MOORING, body={})
