@@ -218,7 +218,8 @@ def _access(secret: str, _name: str, text: str) -> Access:
         return replace(access, exec=_aws(secret, config.part("awsAuthConfig")))
     if config.has("execProviderConfig"):
         return replace(access, exec=_exec(secret, config.part("execProviderConfig")))
-    token, username, password = (config.ascii(name) for name in ("bearerToken", "username", "password"))
+    token = config.ascii("bearerToken")
+    username, password = (config.word(name) for name in ("username", "password"))  # sent as base64
     if token and username:
         raise _wrong(secret, "config: bearerToken and username exclude each other: leave one out")
     if password and not username:

@@ -54,6 +54,7 @@ def test_each_way_to_open_a_cluster_is_read() -> None:
     assert secret({"bearerToken": f"{HIDDEN}\n"}).access.token == HIDDEN
     basic = secret({"username": "me", "password": HIDDEN}).access
     assert (basic.username, basic.password) == ("me", HIDDEN)
+    assert secret({"username": "m\u00fcller", "password": "\u0142"}).access.password == "\u0142"
     tls = {"serverName": "api", "caData": b64(PEM), "certData": b64(PEM), "keyData": b64(PEM)}
     access = secret({"tlsClientConfig": tls}).access
     assert (access.server_name, access.ca, access.cert, access.key) == ("api", PEM, PEM, PEM)
@@ -87,12 +88,6 @@ def test_each_way_to_open_a_cluster_is_read() -> None:
         ({"bearerToken": [HIDDEN]}, {}, "config.bearerToken must be a text"),
         ({"bearerToken": f"{HIDDEN}\r\nX-Evil: 1"}, {}, "config.bearerToken has a line break"),
         ({"bearerToken": f"{HIDDEN}\u0142"}, {}, "config.bearerToken has a character that is not ASCII"),
-        (
-            {"username": "me", "password": f"{HIDDEN}\u00fc"},
-            {},
-            "config.password has a character that is not",
-        ),
-        ({"username": f"{HIDDEN}\u0142", "password": "x"}, {}, "config.username has a character that is not"),
         ({"proxyUrl": f"http://me:{HIDDEN}\u0142@proxy"}, {}, "config.proxyUrl has a character that is not"),
         (
             {"tlsClientConfig": {"serverName": f"{HIDDEN}\u0142"}},
