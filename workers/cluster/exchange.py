@@ -1,4 +1,4 @@
-"""One HTTP/1.1 exchange over a connection that a pool of urllib3 has open, written and read here.
+"""One HTTP/1.1 exchange over a connection of a pool of urllib3, written and read here.
 
 The API server is asked some twenty times for each sync, and http.client and urllib3 take four times as long
 as this for each: they read headers as those of a mail, and copy an answer from one buffer to another. All
@@ -19,6 +19,7 @@ from typing import Final
 import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
+from urllib3.util.ssl_match_hostname import CertificateError
 
 _CHUNK: Final = 1 << 14  # bytes: no record of TLS brings more
 _LONGEST_HEAD: Final = 1 << 16
@@ -52,9 +53,10 @@ def exchange(
     headers: Iterable[tuple[str, str]],
     data: bytes | None,
     wait_s: float,
+    connect_s: float,
 ) -> Answer | None:
-    """The answer to a request; None where that was not sent: no connection is open, or something in it is
-    for http.client to judge.
+    """The answer to a request; None where that was not sent: there is a proxy that has no connection open, or
+    something in it is for http.client to judge.
 
     Raises what urllib3 would: ReadTimeoutError when nothing comes for `wait_s` seconds, or no whole head,
     or no end in six times as long; SSLError; ProtocolError for a connection that ended, and for what is no
@@ -64,12 +66,12 @@ def exchange(
     if head is None:
         return None
     connection = pool._get_conn()  # one that the server has closed meanwhile is none any more
-    sock = connection.sock if isinstance(connection, HTTPConnection) else None
-    if sock is None:
+    if not isinstance(connection, HTTPConnection) or (connection.sock is None and pool.proxy is not None):
         pool._put_conn(connection)
         return None
     kept = False
     try:
+        sock = _connected(pool, connection, connect_s)
         sock.settimeout(wait_s)
         whole = True
         try:
@@ -81,7 +83,7 @@ def exchange(
         return answer
     except TimeoutError as error:
         raise ReadTimeoutError(pool, target, f"Read timed out. (read timeout={wait_s})") from error
-    except ssl.SSLError as error:
+    except (ssl.SSLError, CertificateError) as error:
         raise SSLError(error) from error
     except OSError as error:
         raise ProtocolError("Connection aborted.", error) from error
@@ -89,6 +91,19 @@ def exchange(
         if not kept:  # whatever else comes over it would be taken for the answer to the next request
             connection.close()
         pool._put_conn(connection)
+
+
+def _connected(
+    pool: urllib3.HTTPConnectionPool, connection: HTTPConnection, connect_s: float
+) -> socket.socket:
+    """Its socket. The pool makes and judges what is not connected yet, as in its own requests."""
+    if connection.sock is None:
+        connection.timeout = connect_s
+        pool._validate_conn(connection)
+        if connection.sock is None:  # one without TLS
+            connection.connect()
+    assert connection.sock is not None
+    return connection.sock
 
 
 def _head(

@@ -268,11 +268,12 @@ class Transport:
         self, pool: Pool, method: str, url: str, headers: Headers, data: bytes | None, wait_s: float
     ) -> Answer:
         def asked() -> Answer:
+            connect_s = min(wait_s, CONNECT_TIMEOUT)
             if isinstance(pool, urllib3.HTTPConnectionPool):
-                answer = exchange(pool, method, url, headers, data, wait_s)
+                answer = exchange(pool, method, url, headers, data, wait_s, connect_s)
                 if answer is not None:
                     return answer
-            waits = urllib3.Timeout(connect=min(wait_s, CONNECT_TIMEOUT), read=wait_s)
+            waits = urllib3.Timeout(connect=connect_s, read=wait_s)
             first = _sent(pool, method, url, headers, data, waits)
             return Answer(
                 first.status, first.data, {name.lower(): told for name, told in first.headers.items()}
