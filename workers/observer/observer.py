@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
-from queue import SimpleQueue
+from threading import Event
 from typing import Final
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError, Refused, StoreUnavailable
@@ -72,9 +72,7 @@ class Observer:
         self._unread = ""  # why the newest checks are not read
         self._projects = Projects()
         self._secrets: dict[str, ClusterSecret] = {}  # by the name of the Secret
-        self._named: Mapping[str, tuple[str, str]] = {}  # the server and name that each of them says
-        self._ready = SimpleQueue[ClusterRef]()  # clusters that are to be told of their applications
-        self._again = False  # all applications are to be read
+        self._again = Event()  # all applications are to be read
         self._at: dict[AppKey, ClusterRef | None] = {}  # where each is; None where nobody knows
         self._wishes: dict[AppKey, Mapping[str, str]] = {}  # to be wanted
         hears: dict[Place, Callable[[Heard], None]] = {
@@ -188,7 +186,7 @@ class Observer:
             case Listed() | Changed() | Gone():
                 self._told.pop(self._projects_at, None)
                 if self._projects.hear(change):
-                    self._again = True
+                    self._again.set()
 
     def _hear_of_secrets(self, change: Heard) -> None:
         match change:
@@ -223,19 +221,11 @@ class Observer:
                     self._others_from = time.monotonic() + _NO_THREAD_S
                     no_thread("clusters are")
                     break
-        named = {name: (one.server, one.name) for name, one in self._secrets.items()}
-        if named != self._named:
-            self._again = True  # an app may be in another cluster by now
-        self._named = named
+        self._again.set()  # an app may be in another cluster by now
 
     def _other(self, secret: ClusterSecret) -> Other:
         return Other(
-            secret,
-            self._programs,
-            self._namespace,
-            self._wakers,
-            lambda: self._judge,
-            lambda: self._ready.put(ClusterRef(secret.server)),
+            secret, self._programs, self._namespace, self._wakers, lambda: self._judge, self._again.set
         )
 
     def _not_watched(self, place: Place, error: Exception, what: str, then: str) -> None:
@@ -254,22 +244,20 @@ class Observer:
 
     def _read_anew(self) -> None:
         """Read all applications again, where one is deployed here after all, a project was edited (those that
-        were last looked at under what it said before have another edition now, and no others), clusters are
-        others, or one that has any begins."""
+        were last looked at under what it said before have another edition now, and no others), or clusters
+        are others."""
         if self._home.has_any({key for key, at in self._at.items() if at is None}):
-            self._again = True
-        while not self._ready.empty():
-            self._again |= self._ready.get() in self._at.values()
-        if not self._again:
+            self._again.set()
+        if not self._again.is_set():
             return
-        self._again = False
+        self._again.clear()
         try:
             self._applications.forget_projects()
             # No older than what was heard of them.
             records = self._api.list(self._records, self._namespace, self._records_at.label)
         except ClusterUnavailable as error:
             _log.debug("applications are not read again yet: %s", error)
-            self._again = True
+            self._again.set()
             return
         before = dict(self._at)
         # Of one that cannot be read nothing is known any more.

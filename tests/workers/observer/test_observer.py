@@ -143,44 +143,6 @@ def test_secrets_that_may_not_be_seen_for_a_moment_end_no_cluster_and_are_soon_a
         other.end()
 
 
-def test_all_applications_are_read_again_where_one_may_be_elsewhere_or_its_cluster_begins_alone(
-    wakers: Wakers,
-) -> None:
-    body = {"spec": SPEC | {"destination": {"server": "https://other.invalid", "namespace": "shop"}}}
-    app = Live.read(APPLICATION, {"metadata": {"namespace": "home", "name": "shop", "uid": "1"}} | body)
-    read = list[Any]()
-
-    def listed(kind: Any, *_: Any, **_options: Any) -> tuple[Live, ...]:
-        if kind != APPLICATION:
-            return ()
-        read.append(kind)
-        return (app,)
-
-    url = ClusterRef("https://home.example.org")
-    api = cast("Any", SimpleNamespace(cluster=url, namespaces=(), list=listed, get=lambda *_: None))
-    found = observer(api, wakers)
-    found._hear_of_applications(Listed((app,)))
-
-    def reads(secret: Live, *, begins: bool = True) -> int:
-        read.clear()
-        found._hear_of_secrets(Changed(secret))
-        if begins:
-            until("its cluster to begin", lambda: not found._ready.empty())
-        found._read_anew()
-        return len(read)
-
-    rotated = {"config": '{"bearerToken": "hunter3"}'}
-    try:
-        assert reads(cluster_secret("other")) == 1
-        assert reads(cluster_secret("other", project="shop"), begins=False) == 0
-        assert reads(cluster_secret("nobody-there")) == 1
-        assert reads(cluster_secret("nobody-there", **rotated)) == 0
-        assert reads(cluster_secret("other", **rotated)) == 1
-    finally:
-        for other in found._others.values():
-            other.end()
-
-
 @pytest.fixture
 def no_threads() -> Iterator[Callable[[], None]]:
     """No thread can be begun, until this is called."""
