@@ -268,6 +268,9 @@ class RecordedApplications(ABC):
     def clusters(self) -> tuple[ClusterSecret, ...]:
         return self._fresh_secrets.get().clusters
 
+    def forget_clusters(self) -> None:
+        self._fresh_secrets.forget()
+
     def home(self) -> ClusterRef:
         return self._api.cluster
 

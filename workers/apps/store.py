@@ -205,6 +205,10 @@ class Applications(Protocol):
         """Argo CD's `cluster` Secrets of the home namespace. Up to a second old."""
         ...
 
+    def forget_clusters(self) -> None:
+        """Has the Secrets read again when they are next asked for: what is missing may be there."""
+        ...
+
     def home(self) -> ClusterRef:
         """The cluster that has the Applications, or that they are files for."""
         ...

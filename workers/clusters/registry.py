@@ -18,7 +18,7 @@ from mooring.keys import ClusterRef
 from mooring.model.spec import Destination
 from mooring.store.connections import FAILED, SUCCESSFUL, Connection, Connections
 from workers.clusters.link import Reached, opened
-from workers.clusters.named import Secrets, home_secret, is_home, others, ref_of, secret_of
+from workers.clusters.named import NoCluster, Secrets, home_secret, is_home, others, ref_of, secret_of
 from workers.clusters.secret import ClusterSecret
 
 _log = logging.getLogger(__name__)
@@ -38,8 +38,8 @@ class _Way:
 
 class Clusters:
     """The clusters of an installation. `home` is the one that has the Applications, `secrets` tells of the
-    others, `programs` may be run for their credentials, `ask_again` has `ask` called at a time, also when one
-    is back. Safe for threads.
+    others, and reads them anew after `anew`; `programs` may be run for their credentials, `ask_again` has
+    `ask` called at a time, also when one is back. Safe for threads.
 
     A way that nobody has used for a while is closed, also for that its Secret is gone or another by now: its
     credential, connections and threads are kept for no longer.
@@ -53,9 +53,11 @@ class Clusters:
         programs: Collection[str] = (),
         ask_again: Callable[[ClusterRef, float], None] = lambda _cluster, _at: None,
         clock: Callable[[], float] = time.time,
+        anew: Callable[[], None] = lambda: None,
     ) -> None:
         self._home = home
         self._secrets = secrets
+        self._anew = anew
         self._connections = connections
         self._programs = programs
         self._have_asked = ask_again
@@ -68,7 +70,11 @@ class Clusters:
     def secret(self, destination: Destination) -> ClusterSecret | None:
         """The Secret of the cluster that is meant, None for the home cluster. Raises as `secret_of`, and what
         reading Secrets raises."""
-        return secret_of(destination, self._home, self._secrets)
+        try:
+            return secret_of(destination, self._home, self._secrets)
+        except NoCluster:
+            self._anew()  # its Secret may have come a moment ago, and nobody would look at the app again
+            return secret_of(destination, self._home, self._secrets)
 
     def home(self) -> ClusterSecret | None:
         """The Secret that says which part of the home cluster is managed. Raises as `home_secret`."""

@@ -96,6 +96,17 @@ def prod(fleet: Fleet) -> ClusterUnavailable:
     return told.value
 
 
+def test_a_cluster_whose_secret_came_a_moment_ago_is_known(fleet: Fleet) -> None:
+    """Else its apps would be refused by who had read the Secrets before, and wait for beat."""
+    read_before = list[ClusterSecret]()
+    fleet.put("https://prod.example.org:6443", {"bearerToken": HIDDEN})
+    clusters = Clusters(
+        HOME, lambda: read_before, fleet.connections, anew=lambda: read_before.extend(fleet.secrets)
+    )
+    found = clusters.secret(Destination(name="prod"))
+    assert found is not None and found.name == "prod"
+
+
 def test_a_cluster_is_reached_by_its_name_and_by_its_url_with_what_its_secret_says(
     fleet: Fleet, cluster: Cluster
 ) -> None:
