@@ -10,6 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from threading import Event
 from typing import Final
 
@@ -238,7 +239,9 @@ class Observer:
         said = why(error)
         if not isinstance(error, ClusterRefused):
             _log.warning("%s are not watched for %.0f s, %s: %s", what, wait, then, said)
-        elif self._told.get(place) != said:  # it may be meant so
+        elif self._told.get(place) != said and error.code == HTTPStatus.FORBIDDEN:  # it may be meant so
+            _log.info("%s are not watched, %s: the observer has no right to list and watch them", what, then)
+        elif self._told.get(place) != said:
             _log.warning("%s are not watched, %s: %s", what, then, said)
         self._told[place] = said
 
