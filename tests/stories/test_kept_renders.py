@@ -26,6 +26,8 @@ FILES = {
     "app/charts/drawn/values.yaml": "length: 20\n",
     "app/charts/drawn/templates/secret.yaml": TEMPLATE,
 }
+# Else a kind that another story brings to the cluster meanwhile would make another render of it.
+PINNED = {"kubeVersion": "1.33.0", "apiVersions": ["v1"]}
 # The same by Helm itself.
 CHART = {
     "chart/Chart.yaml": "apiVersion: v2\nname: drawn\nversion: 1.0.0\n",
@@ -39,10 +41,15 @@ def ship_settings(tools: Path) -> dict[str, str]:
     return {"MOORING_KUSTOMIZE_ENABLE_HELM": "1"}
 
 
+def source(repo: Repository, path: str, **options: Any) -> dict[str, Any]:
+    return {"repoURL": repo.url, "path": path, "targetRevision": "main", **options}
+
+
 @pytest.fixture
 def drawn(ship: Ship, git_repo: Repository, namespace: str) -> str:
     commit = git_repo.commit(FILES)
-    ship.create_app("drawn", git_repo, namespace, path="app", selfHeal=True)
+    own = source(git_repo, "app", kustomize=PINNED)
+    ship.create_app("drawn", git_repo, namespace, spec={"source": own}, selfHeal=True)
     ship.synced("drawn", commit)
     ship.condition("drawn", "each render gives other manifests")
     return commit
@@ -132,10 +139,8 @@ def told(ship: Ship, name: str, word: str) -> None:
 @pytest.fixture
 def charted(ship: Ship, git_repo: Repository, namespace: str) -> str:
     commit = git_repo.commit(CHART)
-    # Else a kind that another story brings meanwhile would make another render of it.
-    pinned = {"kubeVersion": "1.33.0", "apiVersions": ["v1"]}
-    source = {"repoURL": git_repo.url, "path": "chart", "targetRevision": "main", "helm": pinned}
-    ship.create_app("charted", git_repo, namespace, spec={"source": source}, selfHeal=True)
+    own = source(git_repo, "chart", helm=PINNED)
+    ship.create_app("charted", git_repo, namespace, spec={"source": own}, selfHeal=True)
     ship.synced("charted", commit)
     told(ship, "charted", "differs")
     return commit
@@ -146,7 +151,8 @@ def test_a_render_that_gave_the_same_again_loses_nothing_with_what_was_kept(
 ) -> None:
     always_20 = TEMPLATE.replace("randAlphaNum (int .Values.length)", "randInt 20 21")
     commit = git_repo.commit({**CHART, "chart/templates/secret.yaml": always_20})
-    ship.create_app("steady", git_repo, namespace, path="chart", selfHeal=True)
+    own = source(git_repo, "chart", helm=PINNED)
+    ship.create_app("steady", git_repo, namespace, spec={"source": own}, selfHeal=True)
     ship.synced("steady", commit)
     told(ship, "steady", "same")
     lose(ship, "steady")
@@ -190,8 +196,7 @@ def test_of_two_sources_what_was_deployed_of_both_is_kept(
 ) -> None:
     plain = git_server.create(f"plain-{secrets.token_hex(5)}")
     drawn, web = git_repo.commit(CHART), plain.commit({"web.yaml": configmap("web", colour="grey")})
-    places = ((git_repo, "chart"), (plain, "."))
-    sources = [{"repoURL": repo.url, "path": path, "targetRevision": "main"} for repo, path in places]
+    sources = [source(git_repo, "chart", helm=PINNED), source(plain, ".")]
     ship.create_app("both", git_repo, namespace, spec={"sources": sources}, selfHeal=True)
     ship.synced_all("both", drawn, web)
     first = password(ship, namespace)
@@ -217,7 +222,8 @@ def test_what_is_rolled_back_draws_anew_and_that_is_kept(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     first = git_repo.commit(CHART)
-    ship.create_app("back", git_repo, namespace, path="chart", selfHeal=True)
+    own = source(git_repo, "chart", helm=PINNED)
+    ship.create_app("back", git_repo, namespace, spec={"source": own}, selfHeal=True)
     ship.synced("back", first)
     before = password(ship, namespace)
     ship.synced("back", ship.pushed(git_repo, {"chart/values.yaml": "length: 30\n"}))
