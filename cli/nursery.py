@@ -23,32 +23,15 @@ from typing import Any, Final
 
 from cli.children import adopt, die_with, start
 
-# What they import, Celery much of it by name; but not the programs themselves: those are run anew in each.
+# What they import, but not the programs themselves: those are run anew in each.
 _READ: Final = (
-    "celery.app.amqp",
-    "celery.app.control",
-    "celery.app.events",
-    "celery.app.routes",
     "celery.apps.worker",
-    "celery.backends.base",
     "celery.beat",
     "celery.bin.worker",
+    "celery.concurrency.prefork",
     "celery.concurrency.solo",
-    "celery.events.state",
-    "celery.fixups.django",
-    "celery.worker.autoscale",
-    "celery.worker.components",
     "celery.worker.consumer",
-    "celery.worker.consumer.delayed_delivery",
-    "kombu.mixins",
-    "mooring.exporter",
-    "mooring.garbage",
-    "mooring.heaps",
-    "mooring.loop",
-    "workers.confine.launch",
-    "workers.family",
     "workers.gauges",
-    "workers.lease",
     "workers.observer.observer",
     "workers.tasks",
 )

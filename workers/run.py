@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, task_postrun, task_prerun
+from celery.signals import setup_logging, worker_process_init
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from celery.worker.state import revoked as revoked_tasks
@@ -24,7 +23,7 @@ from mooring.errors import MooringError
 from mooring.garbage import settle
 from mooring.heaps import frugal
 from mooring.metrics import PULSE_EVERY_S, pulse
-from mooring.names import TASK_DELIVER, TASK_LIMIT_S
+from mooring.names import TASK_DELIVER
 from mooring.settings import Settings
 from mooring.store.due import Step
 from workers import follow
@@ -34,19 +33,16 @@ from workers.confine.launch import give_way
 from workers.confine.mode import ADVICE, mode
 from workers.confine.scratch import sweep
 from workers.engine import Engine, start
-from workers.family import keep
 from workers.tasks import engine_tasks, intake_tasks
 
 log = logging.getLogger("mooring")
-# Processes of each pool, each a worker to Celery: of a pool of Celery's own, the consumer would be one more.
-# Intake is a single one, without a parent.
+# Processes of each pool. Intake runs in one process without a pool: its tasks are short, and a pool's
+# hop would cost more than they do.
 _PROCESSES = {"deploy": 2, "slow": 2, "reconcile": 1}
 # How far they give way to others where processors are short. A host's answer comes first, and drains stop
 # nobody: what waits is done in bulk. A push that is under way gives way to nothing. A source that loops has a
 # tenth of what it has.
 _NICE = {"intake": 5, "slow": 10, "reconcile": 5}
-# Seconds until one of them takes tasks, at most: an API server that hangs is waited for.
-_BEGINS_WITHIN_S = 120.0
 # Seconds that a Git host, or a render, may hold up a process that deploys.
 _PATIENCE_S = 2.0
 
@@ -181,52 +177,31 @@ def main(pool: str) -> None:
     setup_logging.connect(_set_up_already, weak=False)
     os.nice(_NICE.get(pool, 0))
     give_way()
-    if pool == "intake":
-        _work(pool, settings)
-        return
+    app, engine = build(pool, settings)
     try:
-        _prepare(settings)
-        start(settings, lambda _: None).executor.shutdown()  # refuse to start before there are children
+        if pool == "intake":
+            engine()
+            settle()
+        else:
+            _prepare(settings)
+            start(settings, lambda _: None).executor.shutdown()  # refuse to start before the pool forks
+            settle()  # the pool's processes share what is here, as long as nobody writes to it
     except MooringError as error:
         sys.exit(f"mooring {pool}: {error}")
-    settle()  # they share what is here, as long as nobody writes to it
-    keep(_PROCESSES[pool], lambda number: _work(pool, settings, number))
 
+    @worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
+    def warm(**_: Any) -> None:
+        try:
+            engine()
+        except MooringError as error:  # the API server is away just now: no reason not to wait for tasks
+            log.warning("not ready in advance, the first task tries again: %s", error)
+        settle()
 
-def _work(pool: str, settings: Settings, number: int = 1) -> None:
-    """Be process `number` of the pool. It takes one task at a time."""
-    app, engine = build(pool, settings)
-    if pool != "intake":
-        pulse(pool, _BEGINS_WITHIN_S)
-        _bound(pool)
-    try:
-        engine()
-    except MooringError as error:
-        if pool == "intake":
-            sys.exit(f"mooring {pool}: {error}")
-        # The API server is away just now: no reason not to wait for tasks.
-        log.warning("not ready in advance, the first task tries again: %s", error)
-    settle()
-    queues, host = f"--queues={','.join(QUEUES[pool])}", "%h" if number == 1 else f"%h-{number}"
-    name, kind = f"--hostname={pool}@{host}", "--pool=solo"
+    kind = ["--pool=solo"] if pool == "intake" else [f"--concurrency={_PROCESSES[pool]}"]
+    queues, name = f"--queues={','.join(QUEUES[pool])}", f"--hostname={pool}@%h"
     app.worker_main(
-        ["--quiet", "worker", queues, name, "--loglevel=INFO", "--without-mingle", "--without-gossip", kind]
+        ["--quiet", "worker", queues, name, "--loglevel=INFO", "--without-mingle", "--without-gossip", *kind]
     )
-
-
-def _bound(pool: str) -> None:
-    """Have the kernel end this process when a task takes too long, whatever it hangs in: Celery itself limits
-    tasks in pools of its own only. Until then the process counts as living, though its loop stands still."""
-
-    @task_prerun.connect(weak=False)  # type: ignore[untyped-decorator]
-    def begins(**_: Any) -> None:
-        signal.alarm(TASK_LIMIT_S)
-        pulse(pool, TASK_LIMIT_S)
-
-    @task_postrun.connect(weak=False)  # type: ignore[untyped-decorator]
-    def is_over(**_: Any) -> None:
-        signal.alarm(0)
-        pulse(pool)
 
 
 def _prepare(settings: Settings) -> None:

@@ -378,7 +378,7 @@ def test_no_canary_is_ever_seen(
         if form in text and (kind, place) not in _KNOWN
     ]
     assert found == []
-    web = dict(_web(ship, []))["environment of the web tier"]
+    web = dict(_web(ship, [], []))["environment of the web tier"]
     assert b"KUBECONFIG" not in web
     assert b"HOME=" not in web or str(ship.directory).encode() in web
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,12 +14,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import redis
 
 from devcluster.redis import RedisServer
 from mooring.errors import StoreUnavailable
-from mooring.names import DEPLOY, INTAKE, TASK_DELIVER, TASK_LIMIT_S
+from mooring.names import DEPLOY, INTAKE, TASK_DELIVER
 from mooring.settings import Settings
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
@@ -34,23 +36,27 @@ from mooring.names import TASK_DELIVER
 from workers.celery_app import make
 from workers.run import gated
 
-url, queue = sys.argv[1:]
-app = gated(make("mooring-test", url))
+pool, url, queue = sys.argv[1:]
+app = make("mooring-test", url)
 client = redis.Redis.from_url(url)
+if pool == "solo":
+    gated(app)
 
 @app.task(name=TASK_DELIVER)
 def deliver(id):
+    import os
     client.rpush("delivered", id)
+    client.rpush("pids", os.getpid())
 
-app.worker_main(["worker", f"--queues={queue}", "--pool=solo", "--loglevel=INFO", "--without-mingle",
-                 "--without-gossip"])
+app.worker_main(["worker", f"--queues={queue}", f"--pool={pool}", "--concurrency=1", "--loglevel=INFO",
+                 "--without-mingle", "--without-gossip"])
 """
 
 
 @contextmanager
-def worker(url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(pool: str, url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
     root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", WORKER, url, queue], cwd=root)
+    process = subprocess.Popen([sys.executable, "-c", WORKER, pool, url, queue], cwd=root)
     try:
         yield process
     finally:
@@ -141,7 +147,7 @@ def test_the_intake_worker_takes_deliveries_and_nothing_that_they_bring(
     in_headers = message(
         [["stripped"], {}, nothing], {**{name: [evil] for name in BRINGS}, "reply_to": DEPLOY}
     )
-    with worker(redis_url, INTAKE) as process:
+    with worker("solo", redis_url, INTAKE) as process:
         for one in [*hostile, in_headers]:
             redis_client.lpush(QUEUE + INTAKE, one)
         redis_client.lpush(QUEUE + INTAKE, task_message().replace(ID_PLACE, "the web tier's"))
@@ -153,6 +159,18 @@ def test_the_intake_worker_takes_deliveries_and_nothing_that_they_bring(
     assert {b"the web tier's", b"good"} <= taken <= {b"the web tier's", b"good", b"stripped"}
     assert redis_client.llen(QUEUE + DEPLOY) == 0, "nothing was sent on"
     assert redis_client.hlen(QUEUE + "unacked") == 0, "and nothing of it comes back"
+
+
+def test_the_processes_of_a_killed_worker_die_with_it(redis_url: str, redis_client: redis.Redis) -> None:
+    with worker("prefork", redis_url, DEPLOY) as process:
+        send(make("mooring-test", redis_url), Step(TASK_DELIVER, ("one",), DEPLOY))
+        until(lambda: redis_client.llen("pids"))
+        child = psutil.Process(int(redis_client.lindex("pids", 0)))  # type: ignore[arg-type]
+        assert child.ppid() == process.pid
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        psutil.wait_procs([child], timeout=60)
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_messages_are_json_under_our_prefix_and_leave_no_results(
@@ -218,4 +236,4 @@ def test_nothing_is_lost_or_doubled_by_default(setting: str) -> None:
     conf = make("mooring-test", "redis://127.0.0.1:1/0").conf
     assert conf[setting] is True
     assert conf.accept_content == ["json"]
-    assert conf.broker_transport_options["visibility_timeout"] > TASK_LIMIT_S
+    assert conf.task_time_limit < conf.broker_transport_options["visibility_timeout"]
