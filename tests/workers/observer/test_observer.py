@@ -100,7 +100,8 @@ def test_who_has_told_more_than_was_heard_ends_with_its_cluster() -> None:
 
 
 def test_what_may_not_be_watched_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """It is asked for again every few minutes; nobody has to permit it."""
+    """It is asked for again every few minutes; nobody has to permit it, so it is no warning."""
+    caplog.set_level("INFO")
     api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
     none = cast("Any", None)
     found = observer(api, Wakers(none, none, none, none, 180.0))
