@@ -17,7 +17,6 @@ import argparse
 import json
 import random
 import secrets
-import socket
 import sys
 import tempfile
 import time
@@ -35,7 +34,7 @@ from rich.table import Table
 
 from benchmarks import push_fleet
 from benchmarks.fleet import create, files, own_cluster, settled
-from benchmarks.processes import running, until
+from benchmarks.processes import free_port, running, until
 from benchmarks.push import SECRET, Pushes, Rounds, shown_status, shown_value
 from benchmarks.push_account import account
 from benchmarks.push_watch import Watch
@@ -108,7 +107,7 @@ def _sampled(cluster: Cluster, apps: int, minutes: float, each: bool) -> dict[st
             "MOORING_POLL_SECONDS": "30",
             "MOORING_WEBHOOK_GITHUB_SECRET": SECRET.decode(),
         }
-        port, metrics = _free_port(), _free_port()
+        port, metrics = free_port(), free_port()
         argv = [sys.executable, "-P", "-m", "cli.main", "up", "--port", str(port), "--flower-port", "0"]
         up = psutil.Process(
             stack.enter_context(running([*argv, "--metrics-port", str(metrics)], environ)).pid
@@ -206,12 +205,6 @@ def _tell(taken: Mapping[str, Mapping[str, float]]) -> None:
     table.add_section()
     table.add_row("all", *(f"{sum(by_role.values()):.1f}" for by_role in taken.values()))
     Console(width=100).print(table)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ import argparse
 import os
 import random
 import secrets
-import socket
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks import push_fleet as fleet
-from benchmarks.processes import redis_with_aof, running, until, web
+from benchmarks.processes import free_port, redis_with_aof, running, until, web
 from benchmarks.push import (
     SECRET,
     SETTLES_S,
@@ -162,7 +161,7 @@ def side(
             made = fleet.application(number, home, target, repo)
             devcluster.ask(cluster, fleet.APPLICATIONS.format(home), made)
         port = stack.enter_context(web(redis.url, SECRET))
-        metrics = _free_port()
+        metrics = free_port()
         environ = {
             "MOORING_REDIS_URL": redis.url,
             "MOORING_KUBECONFIG": str(cluster.kubeconfig),
@@ -217,12 +216,6 @@ def _kustomize() -> Iterator[None]:
             yield
         finally:
             os.environ["PATH"] = before
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(port: int) -> bool:

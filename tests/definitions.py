@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def definition(group: str, kind: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The definition of a kind whose objects are in namespaces and have this schema of `spec`."""
+def definition(group: str, kind: str, spec: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The definition of a kind whose objects are in namespaces and have this schema of `spec`; without one
+    they may have anything."""
     name = kind.lower()
-    schema = {"openAPIV3Schema": {"type": "object", "properties": {"spec": dict(spec)}}}
+    anything = {"x-kubernetes-preserve-unknown-fields": True}
+    schema = {
+        "openAPIV3Schema": {"type": "object", **({"properties": {"spec": dict(spec)}} if spec else anything)}
+    }
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from mooring.delivery import received_at
 from mooring.errors import MooringError
 from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
+from mooring.store.clock import moment
 from mooring.store.connection import QUEUE
 from mooring.store.connections import SUCCESSFUL, Connections
 from mooring.store.due import DUE
@@ -133,6 +134,6 @@ def sent_at(message: bytes) -> float:
         headers: dict[str, Any] = read["headers"]
         if received := received_at(str(headers["id"])):
             return received
-        return min(max(float(headers[SENT_AT]), 0.0), 1e11)
+        return moment(headers[SENT_AT])
     except (KeyError, TypeError, ValueError):
         return 0.0

@@ -153,10 +153,11 @@ def notices(engine: Engine, app: Application, project: AppProject, turn: Turn) -
         return ()
     known = engine.orphans.of(engine.api.cluster, [namespace]).get(namespace)
     unseen = known is None and not turn.deliveries
-    if refresh_asked(app) or (unseen and not engine.orphans.was_in_vain(engine.api.cluster)):
-        for seen in _look(engine, [namespace]).values():
-            engine.views.put_orphans({app.key: _shown(project, seen, engine.clock())})
-            known = seen
+    looks = refresh_asked(app) or (unseen and not engine.orphans.was_in_vain(engine.api.cluster))
+    seen = _look(engine, [namespace]).get(namespace) if looks else None
+    if seen is not None:
+        engine.views.put_orphans({app.key: _shown(project, seen, engine.clock())})
+        known = seen
     return _notices(app, project, known)
 
 

@@ -17,7 +17,7 @@ from mooring.model.spec import Destination
 from mooring.model.sync_options import sync_options
 from mooring.text import few
 from workers.cluster.api import NAMESPACE, Api
-from workers.clusters.named import cluster_of, home_secret, secret_of
+from workers.clusters.named import cluster_of
 from workers.clusters.secret import ClusterSecret
 from workers.desired import Desired
 from workers.engine import Engine
@@ -63,7 +63,7 @@ def permitted(engine: Engine, app: Application, project: AppProject) -> Permitte
     knows, and as reading Secrets does."""
     home, secrets = engine.applications.home(), engine.applications.clusters
     cluster = cluster_of(app.spec.destination, home, secrets)
-    secret = secret_of(app.spec.destination, home, secrets) or home_secret(home, secrets)
+    secret = engine.clusters.secret(app.spec.destination) or engine.clusters.home()
     if not project.spec.permit_only_project_scoped_clusters:
         return Permitted(project, cluster, secret=secret)
     return Permitted(project, cluster, why_not_own(project, cluster, secrets()), secret)

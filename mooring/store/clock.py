@@ -10,12 +10,20 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import suppress
+from typing import Any, Final
 
 import redis
 
 from mooring.errors import MooringError
 
 _ASKED_EVERY_S = 10.0
+_LATEST: Final = 1e11
+
+
+def moment(value: Any) -> float:
+    """A time that somebody else may have written, in seconds since the epoch: one that can be shown. Raises
+    ValueError, TypeError and OverflowError for what is none."""
+    return min(max(float(value), 0.0), _LATEST)
 
 
 class Clock:

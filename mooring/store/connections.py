@@ -15,6 +15,7 @@ import redis
 
 from mooring.errors import StoreGarbled
 from mooring.keys import ClusterRef
+from mooring.store.clock import moment
 from mooring.store.connection import VIEW, healed
 
 CLUSTERS: Final = "mooring:clusters"
@@ -103,7 +104,7 @@ def _read(value: bytes | None) -> Connection | None:
         told = {field.name: data[field.name] for field in fields(Connection)}
         texts = {name: str(told[name]) for name in ("title", "secret", "version", "message")}
         # The web tier may write where this is shown: each field is what it says it is.
-        times = {name: min(max(float(told[name]), 0.0), 1e11) for name in ("at", "until")}
+        times = {name: moment(told[name]) for name in ("at", "until")}
         return Connection(**told | texts | times | {"failures": int(told["failures"])})
     except (ValueError, KeyError, TypeError, OverflowError):
         return None

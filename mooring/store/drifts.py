@@ -19,6 +19,7 @@ import redis
 from mooring.drift import Change, Done, Drift, What
 from mooring.errors import StoreGarbled
 from mooring.keys import AppKey, ObjectKey
+from mooring.store.clock import moment
 from mooring.store.connection import VIEW, healed
 
 _SHOWN: Final = f"{VIEW}drifts"
@@ -182,13 +183,13 @@ def _drift(item: dict[str, Any]) -> Drift:
         what=What(item["what"]),
         changes=tuple(_change(change) for change in item["changes"]),
         more=int(item["more"]),
-        since=_moment(item["since"]),
-        seen=_moment(item["seen"]),
-        last=_moment(item["last"]),
+        since=moment(item["since"]),
+        seen=moment(item["seen"]),
+        last=moment(item["last"]),
         done=Done(item["done"]),
         why=str(item["why"]),
         times=int(item["times"]),
-        ended=_moment(item["ended"]),
+        ended=moment(item["ended"]),
     )
 
 
@@ -198,13 +199,9 @@ def _change(item: dict[str, Any]) -> Change:
     return Change(str(item["field"]), wanted, found, *told)
 
 
-def _moment(value: Any) -> float:
-    return min(max(float(value), 0.0), 1e11)
-
-
 def _number(raw: bytes | None) -> float:
     with suppress(ValueError):
-        return _moment(raw or b"0")
+        return moment(raw or b"0")
     return 0.0
 
 
@@ -213,5 +210,5 @@ def _counts(raw: Mapping[bytes, bytes]) -> dict[ObjectKey, tuple[int, float]]:
     for field, value in raw.items():
         with suppress(ValueError, TypeError):
             count, last = orjson.loads(value)
-            found[ObjectKey.parse(field.decode())] = (int(count), _moment(last))
+            found[ObjectKey.parse(field.decode())] = (int(count), moment(last))
     return found

@@ -12,6 +12,7 @@ import redis
 
 from mooring.errors import StoreGarbled
 from mooring.keys import AppKey, ObjectKey
+from mooring.store.clock import moment
 from mooring.store.connection import healed
 
 APPS = "mooring:view:apps"
@@ -97,7 +98,7 @@ class Views:
         with suppress(StoreGarbled, KeyError, ValueError, TypeError, AttributeError):
             data = orjson.loads(cast("bytes | None", self._redis.hget(_ORPHANS, str(app))) or b"")
             found = tuple(ObjectKey.parse(text) for text in data["found"])
-            return Counted(_moment(data["at"]), found, int(data["more"]), str(data["why"]))
+            return Counted(moment(data["at"]), found, int(data["more"]), str(data["why"]))
         return None
 
     def has(self, app: AppKey) -> bool:
@@ -125,14 +126,10 @@ def _view(data: dict[str, Any]) -> AppView:
     """The web tier may write here, too: each field is what it says it is."""
     return AppView(
         **{field.name: str(data[field.name]) for field in fields(AppView) if field.name != "updated_at"},
-        updated_at=_moment(data["updated_at"]),
+        updated_at=moment(data["updated_at"]),
     )
 
 
 def _written(one: Counted) -> bytes:
     named, more = one.found[:_MOST], one.more + max(len(one.found) - _MOST, 0)
     return orjson.dumps({"at": one.at, "found": [str(key) for key in named], "more": more, "why": one.why})
-
-
-def _moment(value: Any) -> float:
-    return min(max(float(value), 0.0), 1e11)

@@ -14,10 +14,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +34,7 @@ from devcluster.gitserver import Repository
 from mooring.keys import AppKey
 from mooring.model.application import Application
 from mooring.names import DEPLOY, RECONCILE, SLOW, TASK_RECONCILE
+from mooring.store.due import DUE
 from tests.measured import measured
 from tests.ports import free_port
 from workers.celery_app import make
@@ -422,6 +425,27 @@ class Ship:
             ]
             return "\n".join([*lines, f"at {time.time()}"])
         return "Redis does not answer"
+
+    @contextmanager
+    def sends_due(self, *tasks: str) -> Iterator[None]:
+        """Steps of these tasks are sent when they are due, as beat would, which is not there."""
+        ended = threading.Event()
+
+        def send() -> None:
+            with self.redis() as client:
+                while not ended.wait(0.2):
+                    for step in client.zrangebyscore(DUE, "-inf", time.time()):
+                        task, args, queue = json.loads(step)
+                        if task in tasks and client.zrem(DUE, step):
+                            self.send(queue, task, *args)
+
+        sending = threading.Thread(target=send, daemon=True)
+        sending.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            sending.join()
 
     def read_anew(self, trusted_s: float = TRUSTED_S) -> None:
         """Waits until no process goes by what it has read before, as one of them does no more."""

@@ -12,6 +12,7 @@ import pytest
 
 from devcluster.gitserver import GitServer, Repository
 from mooring.names import DELETION_APPROVED, ID
+from tests.definitions import definition
 from tests.stories.ship import APPS, Ship, configmap, until
 from tests.stories.test_hooks import FINALIZER, HOOK, RUN, ends, job, jobs
 
@@ -220,19 +221,7 @@ def test_a_definition_stays_and_with_it_what_others_have_of_its_kind(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     group = f"g{secrets.token_hex(4)}.example.org"
-    version = {
-        "name": "v1",
-        "served": True,
-        "storage": True,
-        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
-    }
-    names = {"plural": "boats", "singular": "boat", "kind": "Boat"}
-    crd = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"boats.{group}"},
-        "spec": {"group": group, "scope": "Namespaced", "names": names, "versions": [version]},
-    }
+    crd = definition(group, "Boat")
     boat = {"apiVersion": f"{group}/v1", "kind": "Boat", "metadata": {"name": "mine"}}
     files = {"crd.yaml": json.dumps(crd), "boat.yaml": json.dumps(boat)}
     path = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/boats.{group}"

@@ -12,6 +12,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from mooring.names import APPLYSET_PART_OF, ID
+from tests.definitions import definition
 from tests.stories.ship import Ship, configmap, unobserved, until
 
 pytestmark = pytest.mark.cluster
@@ -70,31 +71,7 @@ def test_everything_of_one_commit_lands_namespaces_and_crds_before_what_needs_th
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     group, more = f"{namespace}.stories.mooring.dev", f"{namespace}-more"
-    crd = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"boats.{group}"},
-        "spec": {
-            "group": group,
-            "names": {"kind": "Boat", "plural": "boats"},
-            "scope": "Namespaced",
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {
-                        "openAPIV3Schema": {
-                            "type": "object",
-                            "properties": {
-                                "spec": {"type": "object", "properties": {"sails": {"type": "integer"}}}
-                            },
-                        }
-                    },
-                }
-            ],
-        },
-    }
+    crd = definition(group, "Boat", {"type": "object", "properties": {"sails": {"type": "integer"}}})
     rbac = "rbac.authorization.k8s.io"
     objects: list[Any] = [
         {"apiVersion": f"{group}/v1", "kind": "Boat", "metadata": {"name": "tub"}, "spec": {"sails": 2}},

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from devcluster.gitserver import Repository
+from tests.definitions import definition
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.watch import Watch
 
@@ -89,27 +90,8 @@ def test_a_kind_is_taken_away_under_its_objects_and_comes_again(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     group = f"m{secrets.token_hex(3)}.example.com"
-    definition = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"boats.{group}"},
-        "spec": {
-            "group": group,
-            "scope": "Namespaced",
-            "names": {"kind": "Boat", "plural": "boats"},
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {
-                        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                    },
-                }
-            ],
-        },
-    }
-    ship.ask(_DEFINITIONS, definition)
+    boats = definition(group, "Boat")
+    ship.ask(_DEFINITIONS, boats)
     boat = f"/apis/{group}/v1/namespaces/{namespace}/boats/boat"
     files = {
         "a.yaml": configmap("a", v="1"),
@@ -122,7 +104,7 @@ def test_a_kind_is_taken_away_under_its_objects_and_comes_again(
         with _nothing_deleted(ship, namespace):
             ship.ask(f"{_DEFINITIONS}/boats.{group}", method="DELETE")
             assert ship.condition("taken-away", "Boat")["type"] in ("ComparisonError", "SyncError")
-            ship.ask(_DEFINITIONS, definition)
+            ship.ask(_DEFINITIONS, boats)
             until("the boat to be there again", lambda: ship.find(boat))
             ship.synced("taken-away", first)
             ship.unsaid("taken-away", "Boat")

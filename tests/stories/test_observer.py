@@ -9,8 +9,6 @@ from __future__ import annotations
 import json
 import secrets
 import signal
-import threading
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +18,6 @@ from devcluster.cluster import Cluster
 from devcluster.gitserver import GitServer, Repository
 from mooring.keys import AppKey
 from mooring.names import OBSERVER_LEASE, TASK_TURN
-from mooring.store.due import DUE
 from tests.stories.line import Line, kubeconfig_by
 from tests.stories.ship import APPS, Ship, configmap, until
 from tests.stories.test_delete_hooks import AFTER, BEFORE, finalizers
@@ -49,21 +46,8 @@ def ship_settings(
 
 @pytest.fixture(autouse=True)
 def _what_was_put_off_is_tried_again(ship: Ship) -> Iterator[None]:
-    ended = threading.Event()
-
-    def send() -> None:
-        with ship.redis() as client:
-            while not ended.wait(0.2):
-                for step in client.zrangebyscore(DUE, "-inf", time.time()):
-                    task, args, queue = json.loads(step)
-                    if task == TASK_TURN and client.zrem(DUE, step):  # looks that are due have another
-                        ship.send(queue, task, *args)
-
-    sending = threading.Thread(target=send, daemon=True)
-    sending.start()
-    yield
-    ended.set()
-    sending.join()
+    with ship.sends_due(TASK_TURN):  # looks that are due have another
+        yield
 
 
 def service(name: str, wave: int, *finalizers: str) -> dict[str, str]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-import threading
-import time
 import urllib.error
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,7 +20,6 @@ from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from mooring.names import TASK_CLUSTER, TASK_TURN
-from mooring.store.due import DUE
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_many_clusters import (
     MERGE,
@@ -48,21 +45,8 @@ def ship_processes() -> tuple[str, ...]:
 
 @pytest.fixture(autouse=True)
 def _what_was_put_off_is_tried_again(ship: Ship) -> Iterator[None]:
-    ended = threading.Event()
-
-    def send() -> None:
-        with ship.redis() as client:
-            while not ended.wait(0.2):
-                for step in client.zrangebyscore(DUE, "-inf", time.time()):
-                    task, args, queue = json.loads(step)
-                    if task in (TASK_TURN, TASK_CLUSTER) and client.zrem(DUE, step):
-                        ship.send(queue, task, *args)
-
-    sending = threading.Thread(target=send, daemon=True)
-    sending.start()
-    yield
-    ended.set()
-    sending.join()
+    with ship.sends_due(TASK_TURN, TASK_CLUSTER):
+        yield
 
 
 def deployed(ship: Ship, name: str, repo: Repository, namespace: str, cluster: str, **data: str) -> None:

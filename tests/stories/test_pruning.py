@@ -10,6 +10,7 @@ import pytest
 
 from devcluster.gitserver import GitServer, Repository
 from mooring.names import APPLYSET_PART_OF, DELETION_APPROVED
+from tests.definitions import definition
 from tests.stories.ship import Ship, configmap, until
 
 pytestmark = pytest.mark.cluster
@@ -146,26 +147,7 @@ def test_an_automated_sync_deletes_no_namespace_and_no_crd(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     group = f"{namespace}.stories.mooring.dev"
-    crd = {
-        "apiVersion": "apiextensions.k8s.io/v1",
-        "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"boats.{group}"},
-        "spec": {
-            "group": group,
-            "names": {"kind": "Boat", "plural": "boats"},
-            "scope": "Namespaced",
-            "versions": [
-                {
-                    "name": "v1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {
-                        "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                    },
-                }
-            ],
-        },
-    }
+    crd = definition(group, "Boat")
     space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"{namespace}-more"}}
     manifests = {"crd.yaml": json.dumps(crd), "space.yaml": json.dumps(space)}
     ship.create_app("spaces", git_repo, namespace)

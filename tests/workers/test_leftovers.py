@@ -4,7 +4,6 @@ while the app's inventory says that what it had deployed may still be there. Its
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import redis
@@ -40,15 +39,8 @@ JOB = Kind("batch", "v1", "Job", "jobs", namespaced=True)
 
 
 @pytest.fixture
-def engine(cluster: ControlPlane, namespace: str, redis_url: str, tmp_path: Path) -> Engine:
-    settings = Settings(
-        redis_url=redis_url,
-        kubeconfig=str(cluster.kubeconfig),
-        context=cluster.context,
-        namespace=namespace,
-        state_dir=str(tmp_path),
-    )
-    return start(settings, lambda step: None)
+def engine(skiff_settings: Settings) -> Engine:
+    return start(skiff_settings, lambda step: None)
 
 
 def deployed(engine: Engine, name: str, cluster: ClusterRef | None = None) -> AppKey:

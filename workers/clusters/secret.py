@@ -128,19 +128,19 @@ def read(
     access = Access() if server == IN_CLUSTER else taken("config", _access, Access())
     narrows = bool(namespaces) or "namespaces" in wrong
     return ClusterSecret(
-        of,
-        server,
-        project,
-        secret,
-        version,
-        namespaces,
-        cluster_resources,
-        shard,
-        labels or {},
-        annotations or {},
-        access,
-        next(iter(wrong.values()), ""),
-        next((wrong[one] for one in _SCOPE if narrows and one in wrong), ""),
+        name=of,
+        server=server,
+        project=project,
+        secret=secret,
+        version=version,
+        namespaces=namespaces,
+        cluster_resources=cluster_resources,
+        shard=shard,
+        labels=labels or {},
+        annotations=annotations or {},
+        access=access,
+        wrong=next(iter(wrong.values()), ""),
+        unclear=next((wrong[one] for one in _SCOPE if narrows and one in wrong), ""),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import redis
@@ -29,19 +28,12 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("argo_kinds")]
 
 
 def test_the_apps_of_a_cluster_that_is_back_are_looked_at_one_after_the_other(
-    cluster: Cluster, namespace: str, redis_url: str, redis_client: redis.Redis, tmp_path: Path
+    cluster: Cluster, namespace: str, skiff_settings: Settings, redis_client: redis.Redis
 ) -> None:
     url = ClusterRef(cluster.server.replace("127.0.0.1", "localhost"))
     secret = ClusterSecret("prod", url, "", "s", "1", access=Access(token=cluster.token, insecure=True))
-    settings = Settings(
-        redis_url=redis_url,
-        kubeconfig=str(cluster.kubeconfig),
-        context=cluster.context,
-        namespace=namespace,
-        state_dir=str(tmp_path),
-    )
     sent, now = list[Step](), 1000.0
-    engine = start(settings, sent.append)
+    engine = start(skiff_settings, sent.append)
     connections = Connections(redis_client)
     clusters = Clusters(engine.api.cluster, lambda: (secret,), connections, clock=lambda: now)
     every_turn = Turns(redis_client, lambda: now)
