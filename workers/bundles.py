@@ -19,6 +19,7 @@ from mooring.errors import MooringError
 from mooring.keys import AppKey, ClusterRef
 from mooring.names import OURS
 from workers.applyset.parent import TOOL
+from workers.apps.state import State
 from workers.cluster.api import Api
 from workers.cluster.live import Live
 from workers.installation import SECRET, Installation
@@ -49,10 +50,6 @@ class Bundles:
     namespace: str
     installation: Installation
 
-    def read(self, app: AppKey, content: str) -> Drawn | None:
-        """What is kept of `content`, as `open` finds it."""
-        return self.open(app, content, self.parts(app))
-
     def parts(self, app: AppKey) -> Sequence[Live]:
         """The Secrets with all that is kept of the app: it can be asked for before anybody knows of what."""
         return self.api.list(SECRET, self.namespace, f"{_APP}={_whose(app)}")
@@ -73,6 +70,12 @@ class Bundles:
             except (AttributeError, TypeError, ValueError):
                 continue
         return None
+
+    def before(self, app: AppKey, state: State, parts: Sequence[Live]) -> Drawn:
+        """What is kept among `parts` of what was deployed before, of whichever sources: what is given for one
+        of them may be the same still, and only the cluster's kinds, a tool or another source have changed.
+        Nothing where that can be rendered again."""
+        return {} if state.is_reproducible else self.open(app, state.bundle, parts) or {}
 
     def write(self, app: AppKey, content: str, drawn: Drawn, cluster: ClusterRef | None = None) -> None:
         """Keeps `drawn` as what was rendered of `content`, to be deployed to `cluster`: home unless given."""

@@ -32,7 +32,7 @@ from workers.applyset import store as parents
 from workers.applyset.parent import Parent
 from workers.apps.conditions import ORPHANED_RESOURCE, RENDER_NOT_REPRODUCIBLE, SHARED_RESOURCE
 from workers.apps.patches import refresh_asked
-from workers.apps.state import attempt_digest, content_digest
+from workers.apps.state import attempt_digest, content_digest, said_again
 from workers.cluster.live import Live
 from workers.clusters.there import reached
 from workers.decide import Decision, asked, decide
@@ -96,7 +96,7 @@ class Bundle:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        differs = self.again == _said(self.content, same=False)
+        differs = self.again == said_again(self.content, same=False)
         told = self.lost or (_NOT_REPRODUCIBLE if differs else "")
         return (Notice(RENDER_NOT_REPRODUCIBLE, told),) if told else ()
 
@@ -348,25 +348,21 @@ def _bundle(engine: Engine, checked: Checked, aimed: aim.Aim, turn: Turn, parts:
     again = state.again if state.again.startswith(content) else ""
     kept = engine.bundles.open(app.key, content, parts)
     if kept is None:
-        lost = state.bundle == content and again != _said(content, same=True)
-        # What is new may be in another source of the app: then what was drawn of this one stays.
-        before = engine.bundles.open(app.key, state.bundle, parts) or {}
+        before = engine.bundles.before(app.key, state, parts)
+        same = state.bundle == content or (bool(state.bundle) and state.deployed == aimed.made.given)
+        lost = same and not before and not state.is_reproducible
         drawn = rendered.with_drawn(before).drawn
         return Bundle(content, drawn, False, again, _LOST if lost else "")
     if "compare" in turn.wishes and not again:
         then = aim.rendered(engine, app, checked.project, aimed.whose, turn, anew=True)
         if then.inputs == inputs:
             same = _digests(then.rendered.drawn) == _digests(kept)
-            again = _said(content, same=same)
+            again = said_again(content, same=same)
     return Bundle(content, kept, True, again, "")
 
 
 def _digests(drawn: Drawn) -> set[str]:
     return {one.digest for manifests in drawn.values() for one in manifests}
-
-
-def _said(content: str, *, same: bool) -> str:
-    return f"{content} {'same' if same else 'differs'}"
 
 
 def _handed_over(wanted: Sequence[Desired], observed: Observed, view: Viewpoint) -> bool:

@@ -77,22 +77,24 @@ def rendered(home: Home, app: Application, revisions: Sequence[str] = ()) -> tup
     result = render(renders)
     if result.pure:
         return pinned, result
-    drawn, warning = _deployed(home, app, content_digest(app, pinned, inputs_of(renders, result)))
-    warnings = (*result.warnings, warning)
-    return pinned, replace(result.with_drawn(drawn), warnings=warnings)
-
-
-def _deployed(home: Home, app: Application, content: str) -> tuple[Drawn, str]:
-    """What is kept of `content` as it was deployed, if there is any, and what to say of it."""
     try:
-        installation = find(home.api, home.settings.namespace)
-        bundles = installation and Bundles(home.api, home.settings.namespace, installation)
-        kept = bundles.read(app.key, content) if bundles else None
+        drawn = _kept(home, app, content_digest(app, pinned, inputs_of(renders, result)))
+        new = f"{_ANEW}; as this was never deployed, or it is not kept, a sync may give yet another"
     except ClusterRefused as error:
-        return {}, f"{_ANEW}; whether it is kept as it was deployed cannot be told: {error}"
-    if kept is None:
-        return {}, f"{_ANEW}; as this was never deployed, or it is not kept, a sync may give yet another"
-    return kept, _AS_DEPLOYED
+        drawn, new = {}, f"{_ANEW}; whether it is kept as it was deployed cannot be told: {error}"
+    warning = _AS_DEPLOYED if result.drawn.keys() <= drawn.keys() else new
+    return pinned, replace(result.with_drawn(drawn), warnings=(*result.warnings, warning))
+
+
+def _kept(home: Home, app: Application, content: str) -> Drawn:
+    """What is kept of `content` as it was deployed, or of what was deployed before."""
+    installation = find(home.api, home.settings.namespace)
+    if installation is None:
+        return {}
+    bundles = Bundles(home.api, home.settings.namespace, installation)
+    parts = bundles.parts(app.key)
+    kept = bundles.open(app.key, content, parts)
+    return bundles.before(app.key, home.applications.state(app), parts) if kept is None else kept
 
 
 def compared(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import yaml
 
 from devcluster.gitserver import GitServer, Repository
+from tests.definitions import definition
 from tests.stories.ship import Ship, configmap, until
 
 pytestmark = pytest.mark.cluster
@@ -26,7 +29,7 @@ FILES = {
     "app/charts/drawn/values.yaml": "length: 20\n",
     "app/charts/drawn/templates/secret.yaml": TEMPLATE,
 }
-# Else a kind that another story brings to the cluster meanwhile would make another render of it.
+# Else a kind that another story brings to the cluster meanwhile would have it kept anew.
 PINNED = {"kubeVersion": "1.33.0", "apiVersions": ["v1"]}
 # The same by Helm itself.
 CHART = {
@@ -216,6 +219,63 @@ def test_of_two_sources_what_was_deployed_of_both_is_kept(
     spoil(ship, namespace)
     ship.reconcile("both")
     until("the drift to be mended", lambda: password(ship, namespace) == first)
+
+
+@pytest.fixture
+def new_kind(ship: Ship) -> Iterator[Callable[[], None]]:
+    """Brings one to the cluster: all charts are rendered anew, for they may ask for it."""
+    group = f"k{secrets.token_hex(3)}.example.com"
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    yield lambda: ship.ask(definitions, definition(group, "Boat"))
+    ship.ask(f"{definitions}/boats.{group}", method="DELETE")
+
+
+def content(ship: Ship, name: str) -> str:
+    """The digest of what is kept of the app, as it remembers it."""
+    told = ship.app(name)["metadata"].get("annotations", {}).get("mooring.dev/state", "{}")
+    return str(json.loads(told).get("bundle", ""))
+
+
+def test_a_kind_that_comes_to_the_cluster_draws_no_new_password(
+    ship: Ship, git_repo: Repository, namespace: str, new_kind: Callable[[], None]
+) -> None:
+    commit = git_repo.commit(CHART)
+    ship.create_app("port", git_repo, namespace, spec={"source": source(git_repo, "chart")}, selfHeal=True)
+    ship.synced("port", commit)
+    told(ship, "port", "differs")
+    first, before = password(ship, namespace), content(ship, "port")
+    assert len(first) == 20
+
+    new_kind()
+
+    def kept_anew() -> bool:
+        ship.refresh("port", "hard")
+        return content(ship, "port") != before
+
+    until("it to be rendered with the new kind, and kept anew", kept_anew)
+    assert password(ship, namespace) == first
+    spoil(ship, namespace)
+    ship.reconcile("port")
+    until("the drift to be mended", lambda: password(ship, namespace) == first)
+    assert "no difference" in ship.mooring("app", "diff", "port").stderr
+
+
+def test_a_lost_password_is_not_replaced_for_a_kind_that_comes_to_the_cluster(
+    ship: Ship, git_repo: Repository, namespace: str, new_kind: Callable[[], None]
+) -> None:
+    commit = git_repo.commit(CHART)
+    ship.create_app("strand", git_repo, namespace, spec={"source": source(git_repo, "chart")}, selfHeal=True)
+    ship.synced("strand", commit)
+    told(ship, "strand", "differs")
+    first = password(ship, namespace)
+    lose(ship, "strand")
+    forget(ship)
+
+    new_kind()
+
+    ship.refresh("strand", "hard")
+    ship.condition("strand", "drift is not corrected")
+    assert password(ship, namespace) == first
 
 
 def test_what_is_rolled_back_draws_anew_and_that_is_kept(

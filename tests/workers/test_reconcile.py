@@ -75,8 +75,8 @@ def fleet(skiff_settings: Settings, namespace: str, git_server: GitServer) -> It
 
 def test_where_nothing_has_changed_one_list_a_kind_is_all_and_nobody_is_looked_at(fleet: Fleet) -> None:
     assert fleet.skiff.unproved() == set()
-    # Applications, inventories, two kinds; renders of apps that are gone. Into one of them may fall what is read
-    # again once it is ten seconds old: argocd-cm, projects, credentials.
+    # Applications, inventories, two kinds; renders of apps that are gone. Into one of them may fall what is
+    # read again once it is ten seconds old: argocd-cm, projects, credentials.
     assert min(fleet.reconciled() for _ in range(3)) <= 5
     assert fleet.skiff.app("one").status.sync.status == "Synced"
 

@@ -59,6 +59,11 @@ class State:
     hooks: str = ""
     others: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_reproducible(self) -> bool:
+        """Whether another render of what was deployed is certain to be the same."""
+        return self.again == said_again(self.bundle, same=True)
+
     def to_json(self) -> str:
         """The annotation's value; "" when there is nothing to remember."""
         own = {name: getattr(self, name) for name in _OWN}
@@ -105,6 +110,11 @@ def content_digest(app: Application, pinned: Pinned, inputs: str) -> str:
     digits."""
     sources = [source.to_dict() for source in pinned.sources]
     return _digest([inputs, sources if pinned.several else sources[0], app.spec.destination.to_dict()])
+
+
+def said_again(content: str, *, same: bool) -> str:
+    """What `State.again` holds of `content`, which was rendered twice."""
+    return f"{content} {'same' if same else 'differs'}"
 
 
 def attempt_digest(content: str, user: str) -> str:

@@ -182,8 +182,11 @@ def _deployed(
     rendered = made.rendered
     if not rendered.pure:
         content = content_digest(app, made.pinned, made.inputs)
-        kept = engine.bundles.open(app.key, content, engine.bundles.parts(app.key))
-        rendered = rendered.with_drawn(kept) if kept is not None else rendered
+        parts = engine.bundles.parts(app.key)
+        kept = engine.bundles.open(app.key, content, parts)
+        if kept is None:
+            kept = engine.bundles.before(app.key, engine.applications.state(app), parts)
+        rendered = rendered.with_drawn(kept)
     manifests = [
         one
         for one in apart(rendered.manifests)[1]

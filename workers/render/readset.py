@@ -33,12 +33,12 @@ class ReadSet:
         cls, inputs: Any, paths: Mapping[str, str | None], remotes: Mapping[str, str] | None = None
     ) -> ReadSet:
         """`inputs` is any JSON value."""
-        return cls(_digest(inputs), tuple(sorted(paths.items())), tuple(sorted((remotes or {}).items())))
+        return cls(digest(inputs), tuple(sorted(paths.items())), tuple(sorted((remotes or {}).items())))
 
     @property
     def key(self) -> str:
         """A digest of the whole: 32 hexadecimal digits."""
-        return _digest([self.inputs, self.paths, self.remotes])
+        return digest([self.inputs, self.paths, self.remotes])
 
     def at(self, tree_id: Callable[[str, str], str | None], commit: str) -> ReadSet:
         """The same paths as they are at `commit`: equal to this one when nothing that was read changed."""
@@ -113,5 +113,6 @@ def _depth(path: str) -> int:
     return path.count("/") + 1 if path else 0
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Of any JSON value: 32 hexadecimal digits."""
     return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]

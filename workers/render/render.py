@@ -81,7 +81,8 @@ def render(jobs: Sequence[Job], through: Through = plainly) -> Rendered:
         made.append((job, inputs, product.remotes))
     # Only now: a later source may have read of the files of an earlier one.
     read_sets = [ReadSet.of(inputs, job.files.reads, remotes) for job, inputs, remotes in made]
-    return Rendered(tuple(sources), tuple(read_sets), tuple(kinds), tuple(warnings), tuple(impure))
+    given = tuple(job.given(read_set) for (job, _, _), read_set in zip(made, read_sets, strict=True))
+    return Rendered(tuple(sources), tuple(read_sets), given, tuple(kinds), tuple(warnings), tuple(impure))
 
 
 @contextlib.contextmanager

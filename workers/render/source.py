@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from mooring.model.spec import Source
 from mooring.repourl import masked
 from workers.render.files import Files, Limits, Tree
 from workers.render.manifest import Manifest
-from workers.render.readset import ReadSet
+from workers.render.readset import ReadSet, digest
 from workers.render.yaml_reader import DuplicateKeys
 
 
@@ -116,6 +116,13 @@ class Job:
         shaped_by = self.files.tree.shaped_by
         return [told, shaped_by] if shaped_by else told
 
+    def given(self, read_set: ReadSet) -> str:
+        """The digest of what Git and the Application gave for a render that read `read_set`: 32 hexadecimal
+        digits. Tools and the cluster have no part in it, nor has the name that a revision goes by."""
+        options = self.source.model_copy(update={"target_revision": ""}).to_dict()
+        shaped_by = self.files.tree.shaped_by
+        return digest([astuple(self.app), options, shaped_by, read_set.paths, read_set.remotes])
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -146,7 +153,7 @@ class Renderer(Protocol):
         ...
 
 
-# Manifests of sources that give others each time, by the keys of their read-sets.
+# Manifests of sources that give others each time, by the digests of what was given for them.
 Drawn = Mapping[str, tuple[Manifest, ...]]
 
 # Makes the product of a job by a renderer, whose kind is told.
@@ -155,11 +162,12 @@ Through = Callable[[Job, str, Renderer], Product]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The manifests of an app's sources, in the order of the spec; `read_sets`, `kinds` (Directory, Helm,
-    Kustomize, Plugin) and `impure` (`Product.pure`) are one a source, too."""
+    """The manifests of an app's sources, in the order of the spec; `read_sets`, `given` (`Job.given`),
+    `kinds` (Directory, Helm, Kustomize, Plugin) and `impure` (`Product.pure`) are one a source, too."""
 
     sources: tuple[tuple[Manifest, ...], ...]
     read_sets: tuple[ReadSet, ...]
+    given: tuple[str, ...]
     kinds: tuple[str, ...]
     warnings: tuple[str, ...]
     impure: tuple[bool, ...]
@@ -176,11 +184,11 @@ class Rendered:
     @property
     def drawn(self) -> Drawn:
         """What may be something else the next time."""
-        made = zip(self.read_sets, self.sources, self.impure, strict=True)
-        return {read_set.key: manifests for read_set, manifests, impure in made if impure}
+        made = zip(self.given, self.sources, self.impure, strict=True)
+        return {given: manifests for given, manifests, impure in made if impure}
 
     def with_drawn(self, drawn: Drawn) -> Rendered:
         """The same with what was drawn before, as far as that was of the very same sources."""
-        before, now = {**self.drawn, **drawn}, zip(self.read_sets, self.sources, self.impure, strict=True)
-        sources = (before[read_set.key] if impure else manifests for read_set, manifests, impure in now)
+        before, now = {**self.drawn, **drawn}, zip(self.given, self.sources, self.impure, strict=True)
+        sources = (before[given] if impure else manifests for given, manifests, impure in now)
         return replace(self, sources=tuple(sources))

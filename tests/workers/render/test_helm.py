@@ -301,6 +301,20 @@ def test_what_may_be_another_thing_next_time_is_not_pure(rendered: Render, where
     assert not found.pure
 
 
+def test_what_was_drawn_is_kept_whatever_the_cluster_serves_until_more_is_given(rendered: Render) -> None:
+    drawing = {"app/templates/config.yaml": CONFIG.replace(".Values.text", "randAlphaNum 20")}
+    first, second = rendered(drawing), rendered(drawing)
+    assert text(first) != text(second)
+    newer = rendered(drawing, capabilities=lambda: Capabilities("1.34.0", ("v1", "apps/v1", "new/v1")))
+    assert newer.read_sets != first.read_sets, "it is rendered anew"
+    for other in (second, newer):
+        assert text(other.with_drawn(first.drawn)) == text(first)
+    for other in (rendered({**drawing, "app/values.yaml": "a: 1\n"}), rendered(drawing, app="other")):
+        assert text(other.with_drawn(first.drawn)) == text(other) != text(first)
+    asked = rendered(drawing, {"version": "v3", "parameters": [{"name": "a", "value": "1"}]})
+    assert text(asked.with_drawn(first.drawn)) == text(asked) != text(first)
+
+
 def test_a_chart_that_only_speaks_of_such_things_is_pure(rendered: Render) -> None:
     comment = "# now randAlphaNum 8\n{{/* lookup keys */}}{{- $x := .Values.keys }}{{ .Values.now.date }}\n"
     found = rendered({"app/templates/_a.tpl": comment, "app/values.yaml": "now: {}\n"})
