@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from typing import Final
 
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey, ClusterRef
@@ -12,8 +14,32 @@ from workers.apps.store import Listing
 from workers.clusters.there import elsewhere
 from workers.engine import Engine
 from workers.hooks.leave import sweep
+from workers.threads import apart, leave
 
 _log = logging.getLogger(__name__)
+_PATIENCE_S: Final = 1.0
+
+
+def let_go_by_and_by(engine: Engine, listing: Listing, inventories: Listed) -> None:
+    """`let_go`, which is left to a thread where clusters may hang that it asks."""
+    if not _others(engine):
+        let_go(engine, listing, inventories)
+        return
+
+    def work() -> None:
+        with engine.clusters.only_once("let go") as mine:
+            if mine:
+                let_go(engine, listing, inventories)
+
+    with contextlib.suppress(RuntimeError):  # no thread can be begun: the next time
+        leave([apart(work)], _PATIENCE_S)
+
+
+def _others(engine: Engine) -> bool:
+    try:
+        return bool(engine.clusters.others())
+    except MooringError:
+        return False
 
 
 def let_go(engine: Engine, listing: Listing, inventories: Listed) -> None:

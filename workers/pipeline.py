@@ -14,7 +14,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mooring import logs
 from mooring.delivery import EventKind
@@ -45,10 +45,10 @@ from workers.bring import bring
 from workers.elsewhere import ELSEWHERE, Place, changed, places
 from workers.engine import Engine
 from workers.holding import Holding
-from workers.leftovers import let_go
+from workers.leftovers import let_go_by_and_by
 from workers.poll import waiting
 from workers.push import PUSH, Wanted, concerned, following
-from workers.reconcile import to_look_at
+from workers.reconcile import look_at
 from workers.timeline import Timeline, queued
 
 _log = logging.getLogger(__name__)
@@ -364,10 +364,14 @@ def reconcile(engine: Engine, name: str, why: str) -> None:
             engine.drifts.keep_only(there)
         engine.ledger.mend()
         in_vain, inventories = waiting(engine, listing.apps), Listed()
-        for key in to_look_at(engine, listing.apps, inventories):
-            if key not in in_vain and engine.turns.want(turn_of(key), wishes, background=True):
-                engine.send(_task(turn_of(key), RECONCILE))
-        let_go(engine, listing, inventories)
+
+        def found(keys: Iterable[AppKey]) -> None:
+            for key in keys:
+                if key not in in_vain and engine.turns.want(turn_of(key), wishes, background=True):
+                    engine.send(_task(turn_of(key), RECONCILE))
+
+        look_at(engine, listing.apps, inventories, found)
+        let_go_by_and_by(engine, listing, inventories)
         return
     part = turn_of(named(engine, name))
     if engine.turns.want(part, wishes):

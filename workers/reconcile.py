@@ -6,10 +6,13 @@ is nothing to do: whatever is in doubt is looked at.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
+from functools import partial
+from typing import Final
 
 from mooring.errors import MooringError, Refused
 from mooring.keys import AppKey, ClusterRef, ObjectKey
@@ -30,9 +33,10 @@ from workers.impersonation import account_of
 from workers.links import external_urls
 from workers.proof import due_again, proves
 from workers.schema.identity import identities, read_by
-from workers.threads import Threads
+from workers.threads import apart, leave
 
 _log = logging.getLogger(__name__)
+_PATIENCE_S: Final = 1.0  # with all other clusters together
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,18 @@ class _Candidate:
     user: str
 
 
-def to_look_at(engine: Engine, apps: Sequence[Application], inventories: Listed) -> Iterator[AppKey]:
-    """Those of `apps` that are to be looked at: who is not proved, and who has other orphans than it says.
+def look_at(
+    engine: Engine,
+    apps: Sequence[Application],
+    inventories: Listed,
+    found: Callable[[Iterable[AppKey]], None],
+) -> None:
+    """Have `found` told, also from other threads, which of `apps` are to be looked at: who is not proved, and
+    who has other orphans than it says.
 
-    Each cluster for itself and as soon as it has answered: none waits for another, and all that are deployed
-    to one that cannot be asked are to be looked at. Raises nothing of clusters.
+    Each cluster for itself and as soon as it has answered. None is waited for long: one that takes its time
+    is left to a thread of its own, since the process has the looks at the apps of all others to do. All that
+    are deployed to one that cannot be asked are to be looked at. Raises nothing of clusters.
     """
     groups: dict[ClusterRef | None, list[Application]] = {}
     for app in apps:
@@ -57,29 +68,34 @@ def to_look_at(engine: Engine, apps: Sequence[Application], inventories: Listed)
             cluster = engine.clusters.ref(app.spec.destination)
         except MooringError as error:  # of the Secrets that tell
             _log.info("application %s is looked at by itself: %s", app.key, error)
-            yield app.key
+            found([app.key])
         else:
             groups.setdefault(cluster, []).append(app)
-    said = SimpleQueue[AppKey | None]()
+    home = groups.pop(engine.api.cluster, [])
+    begun = list[Future[None]]()
+    for cluster, group in groups.items():
+        with contextlib.suppress(RuntimeError):  # no thread can be begun: the next reconciliation may
+            begun.append(apart(partial(_alone, engine, cluster, group, inventories, found)))
+    if home:
+        found(_there(engine, home, inventories))
+    leave(begun, _PATIENCE_S)
 
-    def ask(group: Sequence[Application]) -> None:
-        try:
-            for key in _there(engine, group, inventories):
-                said.put(key)
-        finally:
-            said.put(None)
 
-    with Threads(max(len(groups), 1), thread_name_prefix="reconcile") as threads:
-        asked = [threads.submit(ask, group) for group in groups.values()]
-        for _ in asked:
-            while (key := said.get()) is not None:
-                yield key
-        for one in asked:
-            one.result()
+def _alone(
+    engine: Engine,
+    cluster: ClusterRef | None,
+    apps: Sequence[Application],
+    inventories: Listed,
+    found: Callable[[Iterable[AppKey]], None],
+) -> None:
+    """`found` with those of one cluster, unless an earlier reconciliation still asks that."""
+    with engine.clusters.only_once(f"look at {cluster}") as mine:
+        if mine:
+            found(_there(engine, apps, inventories))
 
 
 def _there(engine: Engine, apps: Sequence[Application], inventories: Listed) -> Iterator[AppKey]:
-    """`to_look_at` of apps of one cluster."""
+    """Those of apps of one cluster."""
     try:
         engine = there(engine, apps[0])
     except MooringError:  # each says so for itself

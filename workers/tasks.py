@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from inspect import signature
 from typing import Any
 
@@ -38,6 +38,7 @@ from workers.actions import run as actions
 from workers.celery_app import shown
 from workers.clusters import there
 from workers.engine import Engine
+from workers.threads import apart, leave
 
 log = logging.getLogger("mooring")
 Run = Callable[..., None]
@@ -45,6 +46,7 @@ Run = Callable[..., None]
 # its own, far below this; should it hang all the same, the kernel ends the worker, whatever it hangs in, and
 # who is started in its place finds the delivery.
 HUNG_S = 120
+ASKED_S = 1.0  # how long a process waits for a cluster that is asked whether it is back
 
 
 def intake_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
@@ -98,7 +100,8 @@ def engine_tasks(app: Celery, engine: Callable[[], Engine]) -> None:
     @app.task(name=TASK_CLUSTER)  # type: ignore[untyped-decorator]
     @_recorded
     def cluster(url: str) -> None:
-        there.ask(engine(), str(url))
+        # One that does not answer takes its time, which others have use for.
+        leave([apart(partial(there.ask, engine(), str(url)))], ASKED_S)
 
     @app.task(name=TASK_TREE)  # type: ignore[untyped-decorator]
     @_recorded

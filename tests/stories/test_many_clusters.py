@@ -7,11 +7,18 @@ import json
 import os
 import secrets
 import signal
+import socketserver
+import ssl
+import threading
 import urllib.error
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+import trustme
 
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
@@ -32,7 +39,8 @@ def other() -> Iterator[Cluster]:
     try:
         yield devcluster.start(name, say=print)
     finally:
-        resumed(name)
+        for component in ("etcd", "kube-apiserver"):
+            resumed(name, component)
         devcluster.stop(name, delete=True)
 
 
@@ -73,14 +81,14 @@ def found(cluster: Cluster, namespace: str, name: str) -> Any:
         raise
 
 
-def paused(name: str) -> None:
-    pid = devcluster.status(name).pids["kube-apiserver"]
+def paused(name: str, component: str = "kube-apiserver") -> None:
+    pid = devcluster.status(name).pids[component]
     assert pid
     os.kill(pid, signal.SIGSTOP)
 
 
-def resumed(name: str) -> None:
-    pid = devcluster.status(name).pids["kube-apiserver"]
+def resumed(name: str, component: str = "kube-apiserver") -> None:
+    pid = devcluster.status(name).pids[component]
     if pid:
         os.kill(pid, signal.SIGCONT)
 
@@ -193,6 +201,100 @@ def test_a_cluster_that_hangs_holds_up_no_other_and_its_apps_converge_when_it_is
     assert listed(fleet, "other")["status"] == "Successful"
     for log in fleet.children:
         assert other.token not in fleet.log(log)
+
+
+class Silent(socketserver.BaseRequestHandler):
+    """Takes a connection, and says nothing until the other end goes."""
+
+    def handle(self) -> None:
+        while self.request.recv(1 << 16):
+            pass
+
+
+class Failing(BaseHTTPRequestHandler):
+    """Answers 500 to everything."""
+
+    def do_GET(self) -> None:
+        self.send_error(500)
+
+    def log_message(self, *_: Any) -> None:
+        """Nobody reads it."""
+
+
+@contextmanager
+def serving(kind: type[socketserver.TCPServer], answers: Any, tls: trustme.LeafCert | None) -> Iterator[str]:
+    """The URL of a server that answers so, with this certificate."""
+    with kind(("127.0.0.1", 0), answers) as server:
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.configure_cert(context)
+            server.socket = context.wrap_socket(
+                server.socket, server_side=True, do_handshake_on_connect=False
+            )
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
+        threading.Thread(target=server.serve_forever, daemon=True, name="sick").start()
+        yield f"https://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+@pytest.fixture
+def sick() -> Iterator[dict[str, tuple[str, dict[str, Any], str]]]:
+    """Clusters that are sick, by name: the URL, who is trusted, and what is to be heard of it."""
+    authority, long_ago = trustme.CA(), datetime(2001, 1, 1, tzinfo=UTC)
+    valid = authority.issue_cert("127.0.0.1")
+    expired = authority.issue_cert("127.0.0.1", not_before=long_ago, not_after=long_ago + timedelta(days=1))
+    trust = {"caData": base64.b64encode(authority.cert_pem.bytes()).decode()}
+    with (
+        serving(socketserver.ThreadingTCPServer, Silent, None) as silent,
+        serving(ThreadingHTTPServer, Failing, valid) as failing,
+        serving(ThreadingHTTPServer, Failing, expired) as outdated,
+    ):
+        yield {
+            "silent": (silent, trust, "did not answer"),
+            "failing": (failing, trust, "the API server asks to come back"),
+            "outdated": (outdated, trust, "certificate has expired"),
+        }
+
+
+def test_drift_is_put_back_in_one_cluster_while_others_are_sick_in_every_way(
+    fleet: Ship,
+    other: Cluster,
+    git_repo: Repository,
+    there: str,
+    sick: dict[str, tuple[str, dict[str, Any], str]],
+) -> None:
+    first = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    apart = {"destination": {"name": "other", "namespace": there}}
+    fleet.create_app("keeps", git_repo, there, selfHeal=True)
+    fleet.create_app("loses-etcd", git_repo, there, selfHeal=True, spec=apart)
+    fleet.synced("keeps", first)
+    fleet.synced("loses-etcd", first)
+    for name, (url, trust, _) in sick.items():
+        declare(fleet, name, other, server=url, config=json.dumps({"tlsClientConfig": trust}))
+        fleet.create_app(name, git_repo, there, spec={"destination": {"server": url, "namespace": there}})
+
+    paused(other.name, "etcd")
+    try:
+        second = git_repo.commit({"a.yaml": configmap("a", v="2")})
+        fleet.deliver(git_repo, second)
+        for value in ("edited", "edited again"):
+            fleet.synced("keeps", second)
+            fleet.ask(f"/api/v1/namespaces/{there}/configmaps/a", {"data": {"v": value}}, **MERGE)
+            fleet.send(RECONCILE, TASK_RECONCILE)  # a full one
+            until(f"{value} to be put back", lambda: fleet.configmap(there, "a")["data"] == {"v": "2"})
+        for name, (_, _, says) in sick.items():
+            assert says in fleet.condition(name, f"cluster {name}: ")["message"]
+            assert listed(fleet, name)["status"] == "Failed"
+        fleet.condition("loses-etcd", "cluster other: ")
+        assert listed(fleet, "other")["status"] == "Failed"
+    finally:
+        resumed(other.name, "etcd")
+
+    fleet.synced("loses-etcd", second)
+    fleet.unsaid("loses-etcd", "cluster other: ")
+    assert found(other, there, "a")["data"] == {"v": "2"}
+    for name in sick:
+        fleet.ask(f"/api/v1/namespaces/{fleet.home}/secrets/cluster-{name}", method="DELETE")
 
 
 def test_a_cluster_that_is_managed_in_namespaces_has_nothing_elsewhere(

@@ -11,14 +11,19 @@ from __future__ import annotations
 import re
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import HTTPException
+from threading import Timer
 from time import monotonic
 from typing import Final
+from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
+from urllib3.util.proxy import connection_requires_http_tunnel
 from urllib3.util.ssl_match_hostname import CertificateError
 
 _CHUNK: Final = 1 << 14  # bytes: no record of TLS brings more
@@ -29,8 +34,8 @@ _LONGEST: Final = 1 << 29  # some hundred objects of the most that etcd takes: n
 _WHOLE: Final = 6
 _ENDS: Final = b"\r\n\r\n"
 _LINE: Final = b"\r\n"
-# What could be taken for something else on the way is left to http.client, which judges it.
-_PLAIN: Final = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[\w-]+: [ -~\x80-\xff]*\r\n)+\r\n", re.ASCII)
+# What could be taken for something else on the way is left to http.client, which refuses it.
+_PLAIN: Final = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[\w-]+: [\t -~\x80-\xff]*\r\n)+\r\n", re.ASCII)
 _FRAMES: Final = ("content-length", "transfer-encoding")  # two opinions on that are none
 _CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")  # int() would take a sign, spaces, 0x and _
 _LENGTH: Final = re.compile(r"[0-9]{1,19}")
@@ -55,27 +60,24 @@ def exchange(
     wait_s: float,
     connect_s: float,
 ) -> Answer | None:
-    """The answer to a request; None where that was not sent: there is a proxy that has no connection open, or
-    something in it is for http.client to judge.
+    """The answer to a request; None where that was not sent: something in it is for http.client to judge,
+    which refuses it. A proxy that is asked for whole URLs has one as `target`.
 
     Raises what urllib3 would: ReadTimeoutError when nothing comes for `wait_s` seconds, or no whole head,
-    or no end in six times as long; SSLError; ProtocolError for a connection that ended, and for what is no
-    answer.
+    or no end in six times as long, or the request is not taken in that time; SSLError; ProtocolError for a
+    connection that ended, and for what is no answer.
     """
     head = _head(pool, method, target, headers, data)
     if head is None:
         return None
     connection = pool._get_conn()  # one that the server has closed meanwhile is none any more
-    if not isinstance(connection, HTTPConnection) or (connection.sock is None and pool.proxy is not None):
-        pool._put_conn(connection)
-        return None
+    assert isinstance(connection, HTTPConnection)  # it has no other
     kept = False
     try:
-        sock = _connected(pool, connection, connect_s)
-        sock.settimeout(wait_s)
+        sock = _connected(pool, connection, target, wait_s, connect_s)
         whole = True
         try:
-            sock.sendall(head + data if data else head)
+            _send(sock, head + data if data else head, wait_s)
         except (BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):  # it may have answered before
             whole = False
         answer, kept = _Reader(sock, wait_s).answer()
@@ -85,7 +87,7 @@ def exchange(
         raise ReadTimeoutError(pool, target, f"Read timed out. (read timeout={wait_s})") from error
     except (ssl.SSLError, CertificateError) as error:
         raise SSLError(error) from error
-    except OSError as error:
+    except (OSError, HTTPException) as error:  # the latter of a proxy
         raise ProtocolError("Connection aborted.", error) from error
     finally:
         if not kept:  # whatever else comes over it would be taken for the answer to the next request
@@ -94,16 +96,52 @@ def exchange(
 
 
 def _connected(
-    pool: urllib3.HTTPConnectionPool, connection: HTTPConnection, connect_s: float
+    pool: urllib3.HTTPConnectionPool,
+    connection: HTTPConnection,
+    target: str,
+    wait_s: float,
+    connect_s: float,
 ) -> socket.socket:
     """Its socket. The pool makes and judges what is not connected yet, as in its own requests."""
     if connection.sock is None:
         connection.timeout = connect_s
+        scheme = pool.scheme if target.startswith("/") else urlsplit(target).scheme
+        if connection_requires_http_tunnel(pool.proxy, pool.proxy_config, scheme):
+            with _cut_after(wait_s, connection):
+                pool._prepare_proxy(connection)
         pool._validate_conn(connection)
         if connection.sock is None:  # one without TLS
             connection.connect()
     assert connection.sock is not None
     return connection.sock
+
+
+@contextmanager
+def _cut_after(seconds: float, connection: HTTPConnection) -> Iterator[None]:
+    """What a proxy answers before there is a tunnel is read by http.client, for as long as bytes come."""
+
+    def cut() -> None:
+        if (sock := connection.sock) is not None:
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    timer = Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _send(sock: socket.socket, data: bytes, wait_s: float) -> None:
+    """A record of TLS at a time, since each has its socket's whole time-out for itself."""
+    ends_at = monotonic() + wait_s * _WHOLE
+    for start in range(0, len(data), _CHUNK):
+        if (left := ends_at - monotonic()) <= 0:
+            raise TimeoutError
+        sock.settimeout(min(left, wait_s))
+        sock.sendall(data[start : start + _CHUNK])
 
 
 def _head(
@@ -116,6 +154,8 @@ def _head(
     host = f"[{pool.host}]" if ":" in pool.host else pool.host
     if pool.port != pool.ConnectionCls.default_port:  # else it is left out by http.client, too
         host = f"{host}:{pool.port}"
+    if not target.startswith("/"):
+        host, headers = urlsplit(target).netloc, (*headers, *pool.proxy_headers.items())
     lines = [f"{method} {target} HTTP/1.1", f"Host: {host}", "Accept-Encoding: identity"]
     lines += [f"{name}: {value}" for name, value in headers]
     if data is not None:

@@ -38,7 +38,7 @@ from workers.cluster.decode import decode
 from workers.cluster.exchange import Answer, exchange
 from workers.cluster.identity import Identity
 
-Pool = urllib3.PoolManager | urllib3.HTTPConnectionPool
+Pool = urllib3.HTTPConnectionPool
 Headers = list[tuple[str, str]]
 T = TypeVar("T")
 
@@ -214,10 +214,7 @@ class Transport:
         """Hang up for good: streams come to their end, and nobody is to ask for anything any more."""
         with self._lock:
             pool, streams = self._pool, tuple(self._streams)
-        if isinstance(pool, urllib3.PoolManager):
-            pool.clear()
-        else:
-            pool.close()
+        pool.close()
         for answer in streams:
             # It ends with whoever reads it: one that is at its end by itself has nothing to be shut.
             with contextlib.suppress(HTTPError, OSError, ValueError, RuntimeError):
@@ -269,10 +266,8 @@ class Transport:
     ) -> Answer:
         def asked() -> Answer:
             connect_s = min(wait_s, CONNECT_TIMEOUT)
-            if isinstance(pool, urllib3.HTTPConnectionPool):
-                answer = exchange(pool, method, url, headers, data, wait_s, connect_s)
-                if answer is not None:
-                    return answer
+            if (answer := exchange(pool, method, url, headers, data, wait_s, connect_s)) is not None:
+                return answer
             waits = urllib3.Timeout(connect=connect_s, read=wait_s)
             first = _sent(pool, method, url, headers, data, waits)
             return Answer(
@@ -331,6 +326,7 @@ def _sent(
         headers=urllib3.HTTPHeaderDict(headers),
         retries=False,
         redirect=False,
+        assert_same_host=False,  # a proxy is another
         timeout=waits,
         **options,
     )
@@ -483,6 +479,5 @@ def _pool(configuration: Configuration, source: str) -> tuple[Pool, str]:
     manager.connection_pool_kw["ssl_context"] = context
     manager.connection_pool_kw["timeout"] = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
     host = configuration.host.rstrip("/")
-    if manager.proxy is not None and host.startswith("http://"):
-        return manager, host  # such a proxy is asked for whole URLs
-    return manager.connection_from_url(host), urlsplit(host).path
+    whole = manager.proxy is not None and host.startswith("http://")  # such a proxy is asked for whole URLs
+    return manager.connection_from_url(host), host if whole else urlsplit(host).path

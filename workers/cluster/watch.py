@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 # The server ends a watch after so long, so one of which nothing is heard for longer has lost its server.
 _LASTS_S: Final = 120
 _IDLE_S: Final = _LASTS_S + 10.0
+_LONGEST: Final = 1 << 25  # bytes that one object may take: etcd takes a twentieth of it
 _AGAIN_S: Final = (0.1, 5.0)  # after a server that went away: at first, at most
 
 
@@ -132,3 +133,5 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
         yield from (line for line in lines if line)
+        if len(rest) > _LONGEST:  # whoever says so has others' memory, too
+            raise ClusterUnavailable("the watch told of an object without an end")

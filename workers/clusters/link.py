@@ -73,15 +73,29 @@ class Link(Transport):
         except (ValueError, ImportError, HTTPError):  # they quote the proxy, and with that its password
             raise ClusterRefused(f"{source}: its server or proxyUrl cannot be used: correct them") from None
 
-    def version(self) -> str:
-        """The version of a server that answers in time, and takes the credential. Raises as
-        `Transport.request` does, and tells nobody."""
+    def version(self, *, thorough: bool) -> str:
+        """The version of a server that answers in time, and takes the credential; where it is asked
+        thoroughly, of one that has its etcd, too. Raises as `Transport.request` does, and tells nobody."""
         answer = super().request("GET", "/version", identity=MOORING, wait_s=PROBE_S).json()
         version = answer.get("gitVersion") if isinstance(answer, dict) else None
         if not isinstance(version, str):
             raise ClusterUnavailable(f"{self.host} does not tell its version: is it an API server?")
+        if thorough:
+            self._must_be_ready()
         self._closed_until = 0.0
         return version
+
+    def _must_be_ready(self) -> None:
+        """A server without etcd tells its version at once, and nothing else. What else it may lack, some
+        webhook or kind, is no outage, and who must not ask cannot know.
+        https://kubernetes.io/docs/reference/using-api/health-checks/"""
+        try:
+            super().request("GET", "/readyz", identity=MOORING, wait_s=PROBE_S)
+        except ClusterRefused:
+            pass
+        except ClusterUnavailable as error:
+            if isinstance(error, Unreachable) or "[-]etcd" in str(error):
+                raise
 
     def close(self) -> None:
         """As `Transport.close`; what fails for that is no outage."""
@@ -91,7 +105,7 @@ class Link(Transport):
     def _answers(self) -> bool:
         """Whether the server is there, whatever has become of a request."""
         try:
-            return bool(self.version())
+            return bool(self.version(thorough=True))
         except MooringError:
             return False
 
@@ -111,6 +125,7 @@ class Link(Transport):
         self._ask_nobody_in_vain()
         if method == "GET":
             wait_s = min(wait_s, READS_S)
+        began = monotonic()
         try:
             return super().request(
                 method,
@@ -122,13 +137,16 @@ class Link(Transport):
                 accept=accept,
                 wait_s=wait_s,
             )
-        except (Unreachable, ClusterRefused) as error:
-            known = isinstance(error, Unreachable | Untrusted)
-            if not known and isinstance(error, ClusterRefused) and error.code != 401:
+        except ClusterRefused as error:
+            if not isinstance(error, Untrusted) and error.code != 401:
                 raise
-            if isinstance(error, Unreachable) and (self._hung_up or self._answers()):
+            raise self._outage(error) from error
+        except ClusterUnavailable as error:
+            if not isinstance(error, Unreachable) and monotonic() - began < PROBE_S:
+                raise  # it says so at once: that delays nobody
+            if self._hung_up or self._answers():
                 # One request that takes too long is no outage: nobody else's is delayed by it.
-                raise ClusterUnavailable(f"cluster {self._of.title}: {error}") from error
+                raise ClusterUnavailable(f"cluster {self._of.title}: {error}", after=error.after) from error
             raise self._outage(error) from error
 
     @contextmanager

@@ -1,14 +1,16 @@
 """The ways to the clusters that have no Application of their own, kept open in this process.
 
-A cluster that does not answer costs the first who asks it some seconds. From then on all who come are told at
-once that it is away, until it is time to ask it again, so that its apps hold up nobody else's.
+A cluster that does not answer costs the first who asks it some seconds. From then on all who come are told
+at once that it is away, until it has answered somebody whom nobody waits for (`there.ask`), so that its apps
+hold up nobody else's.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock, Thread
 from typing import Final
@@ -25,7 +27,8 @@ _log = logging.getLogger(__name__)
 FRESH_S: Final = 2.0  # as long an answer says that a cluster is there
 LEAST_S, MOST_S = 2.0, 30.0  # until one that failed is asked again
 WELL_S: Final = 60.0  # until one that is back is taken for well, and its failures are forgotten
-_ASKING_S: Final = 10.0  # longer than it takes to find out
+_ASKING_S: Final = 30.0  # longer than it takes to find out
+LOST_S: Final = 30.0  # so long after its time whoever should have asked is lost, and whoever comes asks
 UNUSED_S: Final = 900.0  # longer than any task lasts
 _TIDIED_S: Final = 60.0
 
@@ -64,6 +67,7 @@ class Clusters:
         self._clock = clock
         self._lock = Lock()
         self._open: dict[str, _Way] = {}  # by the URL
+        self._once: set[str] = set()  # what is being done
         self._left: list[_Way] = []  # of Secrets that were changed, or went: somebody may be at work there
         self._tidied = False  # by a thread, as long as there is anything to be closed
 
@@ -103,8 +107,16 @@ class Clusters:
         found = self.secret(destination)
         return None if found is None else self.open(found)
 
+    def ask(self, found: ClusterSecret) -> Reached:
+        """The cluster of this Secret, which is asked also where it was away, once that is due. Raises as
+        `reach`; whoever is waited for uses `open`."""
+        return self._opened(found, late=0.0)
+
     def open(self, found: ClusterSecret) -> Reached:
         """The cluster of this Secret. Raises as `reach`."""
+        return self._opened(found, late=LOST_S)
+
+    def _opened(self, found: ClusterSecret, late: float) -> Reached:
         if found.wrong:
             raise Refused(found.wrong, condition="InvalidSpecError")
         ref, now = ClusterRef(found.server), self._clock()
@@ -114,8 +126,8 @@ class Clusters:
         if known is not None and known.status == SUCCESSFUL and now - known.at < FRESH_S:
             return self._link(found)
         if known is not None and known.status == FAILED:
-            if now < known.until:
-                raise _away(found, known, known.until - now)
+            if now < known.until + late:
+                raise _away(found, known, known.until - now if now < known.until else LEAST_S)
             if not self._connections.only_me(ref, _ASKING_S):
                 raise _away(found, known, LEAST_S)
             try:
@@ -129,7 +141,7 @@ class Clusters:
         ref = ClusterRef(found.server)
         try:
             reached = self._link(found)
-            version = reached.transport.version()
+            version = reached.transport.version(thorough=known is None or known.status == FAILED)
         except MooringError as error:  # whoever says no for good may say yes once somebody has mended that
             wait = self.fell(found, error)
             raise ClusterUnavailable(_told(found, str(error)), after=wait) from error
@@ -182,6 +194,19 @@ class Clusters:
         time.sleep(_TIDIED_S)
         while self.close_unused(time.monotonic()):
             time.sleep(_TIDIED_S)
+
+    @contextmanager
+    def only_once(self, what: str) -> Iterator[bool]:
+        """Whether nobody else of this process is doing just that, which may hang."""
+        with self._lock:
+            mine = what not in self._once
+            self._once.add(what)
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self._lock:
+                    self._once.discard(what)
 
     def ask_again(self, ref: ClusterRef, seconds: float) -> None:
         """Have the cluster asked in a while."""

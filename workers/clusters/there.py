@@ -60,7 +60,7 @@ def ask(engine: Engine, url: str) -> None:
         engine.clusters.forget(ref)
         return
     try:
-        engine.clusters.open(known)
+        engine.clusters.ask(known)
     except ClusterUnavailable as error:
         _log.debug("%s", error)
         engine.clusters.ask_again(ref, error.after)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import queue
 import secrets
 import threading
@@ -14,13 +15,14 @@ from urllib.parse import urlsplit
 import pytest
 
 from devcluster.cluster import Cluster as ControlPlane
-from mooring.errors import ClusterRefused
+from mooring.errors import ClusterRefused, ClusterUnavailable
 from tests.stories.line import Line
+from workers.cluster import watch as watching
 from workers.cluster.api import Api, Create
 from workers.cluster.connect import connect
 from workers.cluster.kinds import Kind
 from workers.cluster.transport import Expired
-from workers.cluster.watch import Change, Changed, Gone, Listed, _events, watch
+from workers.cluster.watch import Change, Changed, Gone, Listed, _events, _lines, watch
 
 pytestmark = pytest.mark.cluster
 CONFIG_MAP = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
@@ -132,3 +134,10 @@ def test_a_snapshot_has_the_version_from_which_a_watch_goes_on(api: Api, namespa
     event = next(_events(api, CONFIG_MAP, namespace, LABEL, version, False))
     assert event["type"] == "ADDED"
     assert event["object"]["metadata"]["uid"] == created.uid
+
+
+def test_an_object_that_does_not_come_to_an_end_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "_LONGEST", 100)
+    with pytest.raises(ClusterUnavailable, match="without an end"):
+        list(_lines(itertools.repeat(b'{"type": ')))
+    assert list(_lines(iter((b"{", b"}\n[", b"]\n\n{")))) == [b"{}", b"[]"]

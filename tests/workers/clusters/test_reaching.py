@@ -7,6 +7,7 @@ import base64
 import contextlib
 import gc
 import json
+import select
 import socket
 import ssl
 import threading
@@ -30,7 +31,7 @@ from workers.cluster.api import NAMESPACE
 from workers.cluster.identity import MOORING
 from workers.clusters.link import Reached
 from workers.clusters.named import cluster_of
-from workers.clusters.registry import LEAST_S, UNUSED_S, WELL_S, Clusters
+from workers.clusters.registry import LEAST_S, LOST_S, UNUSED_S, WELL_S, Clusters
 from workers.clusters.secret import ClusterSecret, read
 from workers.gauges import Installation
 
@@ -88,6 +89,11 @@ def trusted(cluster: Cluster) -> dict[str, Any]:
     return {"caData": b64(cluster.ca.read_text())}
 
 
+def asked(fleet: Fleet) -> Reached:
+    """It is asked whether it is back, as it is time."""
+    return fleet.clusters.ask(fleet.secrets[-1])
+
+
 def prod(fleet: Fleet) -> ClusterUnavailable:
     """Why it cannot be reached."""
     with pytest.raises(ClusterUnavailable) as told:
@@ -120,6 +126,21 @@ def test_a_cluster_is_reached_by_its_name_and_by_its_url_with_what_its_secret_sa
     known = fleet.connections.of(ClusterRef(cluster.server))
     assert known is not None
     assert (known.status, known.title) == ("Successful", "prod") and known.version.startswith("v1.")
+
+
+def test_one_behind_a_proxy_is_asked_through_one_tunnel(fleet: Fleet, cluster: Cluster) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Tunnels) as proxy:
+        proxy.asked = []  # type: ignore[attr-defined]
+        threading.Thread(target=proxy.serve_forever, daemon=True).start()
+        access = {"bearerToken": cluster.token, "tlsClientConfig": trusted(cluster)}
+        fleet.put(cluster.server, access | {"proxyUrl": f"http://127.0.0.1:{proxy.server_port}"})
+        reached = fleet.clusters.reach(Destination(name="prod"))
+        assert reached is not None
+        for _ in range(2):
+            assert reached.api.get(NAMESPACE, "", "kube-system", metadata_only=True) is not None
+        assert proxy.asked == [cluster.server.removeprefix("https://")]  # type: ignore[attr-defined]
+        reached.close()
+        proxy.shutdown()
 
 
 def test_an_insecure_one_is_reached_without_an_authority_and_the_home_cluster_without_a_secret(
@@ -226,11 +247,53 @@ def test_one_request_that_takes_too_long_is_no_outage(fleet: Fleet, monkeypatch:
         server.shutdown()
 
 
+@pytest.mark.parametrize("late", ["never", "with an error"])
+def test_one_without_etcd_is_away_although_it_tells_its_version(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, late: str
+) -> None:
+    """Whoever has waited for it once has waited for all."""
+    context, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    monkeypatch.setattr("workers.clusters.link.READS_S", 0.3 if late == "never" else 5.0)
+    with ThreadingHTTPServer(("127.0.0.1", 0), _WithoutEtcd) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.well, server.late = threading.Event(), late == "never"  # type: ignore[attr-defined]
+        server.well.set()  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{server.server_port}"
+        fleet.put(url, {"tlsClientConfig": {"caData": b64(authority.cert_pem.bytes().decode())}})
+        reached = fleet.clusters.reach(Destination(name="prod"))
+        assert reached is not None
+        server.well.clear()  # type: ignore[attr-defined]
+        monkeypatch.setattr("workers.clusters.link.PROBE_S", 0.2)
+        with pytest.raises(ClusterUnavailable) as told:
+            reached.transport.request("GET", "/api/v1/namespaces", identity=MOORING)
+        assert told.value.after == LEAST_S
+        assert str(prod(fleet)) == str(told.value)
+        fleet.now += LEAST_S
+        with pytest.raises(ClusterUnavailable, match="etcd"):
+            asked(fleet)
+        server.well.set()  # type: ignore[attr-defined]
+        fleet.now += 2 * LEAST_S
+        assert asked(fleet)
+        server.shutdown()
+
+
+def test_where_nobody_asks_whether_one_is_back_whoever_comes_does(fleet: Fleet, cluster: Cluster) -> None:
+    fleet.put(cluster.server, {"bearerToken": cluster.token, "tlsClientConfig": trusted(cluster)})
+    fleet.clusters.fell(fleet.secrets[0], ClusterUnavailable("gone fishing"))
+    fleet.now += LEAST_S
+    assert str(prod(fleet)) == "cluster prod: gone fishing"
+    fleet.now += LOST_S
+    assert fleet.clusters.reach(Destination(name="prod"))
+
+
 def test_one_that_is_away_is_asked_each_time_it_is_due_and_more_seldom_where_it_comes_and_goes(
     fleet: Fleet, cluster: Cluster
 ) -> None:
     def fails() -> int:
-        prod(fleet)
+        with pytest.raises(ClusterUnavailable):
+            asked(fleet)
         known = fleet.connections.of(ClusterRef(url))
         assert known is not None
         fleet.now = known.until
@@ -248,14 +311,34 @@ def test_one_that_is_away_is_asked_each_time_it_is_due_and_more_seldom_where_it_
         fleet.now += well
         assert fleet.clusters.fell(found, ClusterUnavailable("gone fishing")) == wait
         fleet.now += wait
-        assert fleet.clusters.reach(Destination(name="prod"))
+        assert asked(fleet)
+
+
+class _Tunnels(BaseHTTPRequestHandler):
+    """A proxy that lets everybody through."""
+
+    def do_CONNECT(self) -> None:
+        host, _, port = self.path.rpartition(":")
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        with socket.create_connection((host, int(port))) as there:
+            self.send_response(200)
+            self.end_headers()
+            to = {self.connection: there, there: self.connection}
+            while True:
+                for one in select.select(to, [], [])[0]:
+                    if not (data := one.recv(1 << 16)):
+                        return
+                    to[one].sendall(data)
+
+    def log_message(self, *_: Any) -> None:
+        pass
 
 
 class _Versions(BaseHTTPRequestHandler):
     """An API server as far as anybody asks whether it is there."""
 
     def do_GET(self) -> None:
-        if self.path != "/version":
+        if self.path not in ("/version", "/readyz"):
             CLOSING.wait(10)
         body = b'{"gitVersion": "v1.30.0"}'
         self.send_response(200)
@@ -265,6 +348,23 @@ class _Versions(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         pass
+
+
+class _WithoutEtcd(_Versions):
+    """An API server whose etcd is gone, unless it is `well`."""
+
+    def do_GET(self) -> None:
+        status, body = 200, b'{"gitVersion": "v1.30.0"}'
+        well: threading.Event = self.server.well  # type: ignore[attr-defined]
+        if self.path != "/version" and not well.is_set():
+            status, body = 500, b"[+]ping ok\n[-]etcd failed: reason withheld\n"
+            if self.path != "/readyz":
+                well.wait(20 if self.server.late else 0.4)  # type: ignore[attr-defined]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(body)
 
 
 def test_who_does_not_answer_is_waited_for_once_by_all_and_asked_again_when_it_is_time(
@@ -312,6 +412,8 @@ def test_an_outage_is_asked_about_by_one_process_at_a_time_and_its_end_is_told(
     assert str(prod(fleet)) == "cluster prod: still away"
     fleet.connections._redis.delete(f"{CLUSTERS}:asked:{ref}")
     fleet.asked.clear()
+    assert str(prod(fleet)) == "cluster prod: still away", "who has other work asks nobody"
+    assert asked(fleet)
     assert fleet.clusters.reach(Destination(name="prod"))
     assert fleet.asked == [(ref, fleet.now)]
 
@@ -335,7 +437,7 @@ def test_no_program_is_run_for_a_credential_unless_the_operator_says_so(
     fleet.programs = frozenset((str(program),))
     fleet.clusters = fleet.process()
     fleet.now += LEAST_S
-    assert fleet.clusters.reach(Destination(name="prod"))
+    assert asked(fleet)
     environ = seen.read_text()
     assert "REGION=eu" in environ and "KUBERNETES_EXEC_INFO=" in environ and HIDDEN not in environ
 
@@ -383,12 +485,12 @@ def test_a_way_that_nobody_uses_any_more_is_closed_whatever_has_become_of_its_se
         reached = fleet.clusters.reach(Destination(name="prod"))
         assert reached is not None
         used.append(reached)
-        assert reached.executor.submit(reached.transport.version).result().startswith("v1.")
+        assert reached.executor.submit(reached.transport.version, thorough=True).result().startswith("v1.")
     assert credentials() == before + 2
     fleet.secrets = []
 
     assert fleet.clusters.close_unused(time.monotonic()), "somebody may be at work there"
-    assert used[0].executor.submit(used[0].transport.version).result()
+    assert used[0].executor.submit(used[0].transport.version, thorough=False).result()
     assert not fleet.clusters.close_unused(time.monotonic() + UNUSED_S + 1)
 
     for one in used:
