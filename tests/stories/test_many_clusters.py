@@ -297,6 +297,22 @@ def test_drift_is_put_back_in_one_cluster_while_others_are_sick_in_every_way(
         fleet.ask(f"/api/v1/namespaces/{fleet.home}/secrets/cluster-{name}", method="DELETE")
 
 
+def test_a_password_in_a_clusters_url_is_shown_by_no_list_of_clusters(
+    fleet: Ship, other: Cluster, git_repo: Repository, there: str
+) -> None:
+    declare(fleet, "leaky", other, server="https://sailor:hunter2@127.0.0.1:6443")
+    git_repo.commit({"a.yaml": configmap("a")})
+    fleet.create_app("leaks", git_repo, there, spec={"destination": {"name": "leaky", "namespace": there}})
+    told = fleet.condition("leaks", "cluster Secret cluster-leaky: server must be a URL alone")
+    for output in ("wide", "server", "json", "yaml"):
+        shown = fleet.mooring("cluster", "list", "-o", output).stdout
+        assert "https://***@127.0.0.1:6443" in shown and "hunter2" not in shown
+    assert "hunter2" not in json.dumps(told) + json.dumps(fleet.app("leaks")["status"])
+    for log in fleet.children:
+        assert "hunter2" not in fleet.log(log)
+    fleet.ask(f"/api/v1/namespaces/{fleet.home}/secrets/cluster-leaky", method="DELETE")
+
+
 def test_a_cluster_that_is_managed_in_namespaces_has_nothing_elsewhere(
     fleet: Ship, other: Cluster, git_repo: Repository, there: str
 ) -> None:

@@ -17,6 +17,7 @@ from urllib3.util import parse_url
 
 from mooring.errors import Refused
 from mooring.keys import IN_CLUSTER, ObjectKey
+from mooring.repourl import masked
 from mooring.text import few
 from workers.cluster.connect import server_ref
 
@@ -60,8 +61,8 @@ class ClusterSecret:
     `namespaces` are the only ones that apps may have objects in there, all where there are none; then
     cluster-scoped kinds are left alone unless `cluster_resources`. `project` is whose it is, "" for
     everybody's. `secret` is what the Secret itself is called, `version` which one it is. `wrong` is why the
-    cluster cannot be reached by it, or "". `unclear` is why nobody can tell to which part of which cluster it
-    keeps apps, where it may do that.
+    cluster cannot be reached by it, or ""; of a `server` that is none credentials are masked. `unclear` is
+    why nobody can tell to which part of which cluster it keeps apps, where it may do that.
     """
 
     name: str
@@ -121,7 +122,7 @@ def read(
             return otherwise
 
     of, project = taken("name", _line, ""), taken("project", _line, "")
-    server = taken("server", _server, taken("server", _line, "").rstrip("/"))
+    server = taken("server", _server, _without_credentials(taken("server", _line, "").rstrip("/")))
     namespaces = taken("namespaces", _listed, tuple[str, ...]())
     cluster_resources = taken("clusterResources", _line, "").lower() == "true"
     shard: int | None = taken("shard", _shard, None)
@@ -182,6 +183,15 @@ def _server(secret: str, name: str, text: str) -> str:
     if parts.username or parts.password or parts.query or parts.fragment:
         raise _wrong(secret, "server must be a URL alone: credentials go into config")
     return server_ref(url)
+
+
+def _without_credentials(url: str) -> str:
+    """What may be shown of a server that is none, by which no other is meant."""
+    shown = masked(url)
+    if shown == url and "@" not in url:
+        return url
+    scheme, separator, rest = shown.partition("://")
+    return f"{scheme}://***@{rest}" if separator and "@" not in rest else "***"
 
 
 def _shard(secret: str, name: str, text: str) -> int | None:

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from mooring.keys import ClusterRef
+from mooring.model.spec import Destination
+from workers.clusters.named import secret_of
 from workers.clusters.secret import ClusterSecret, Exec, read
 
 URL = "https://prod.example.org:6443"
@@ -163,3 +166,33 @@ def test_nobody_who_prints_a_cluster_prints_what_opens_it() -> None:
         found = secret(config)
         assert not found.wrong
         assert HIDDEN not in repr(found) + str(found) + repr(found.access)
+
+
+@pytest.mark.parametrize(
+    ("server", "shown"),
+    [
+        (f"https://me:{HIDDEN}@prod:6443", "https://***@prod:6443"),
+        (f"https://{HIDDEN}@prod:6443/", "https://***@prod:6443"),
+        (f"https://me:{HIDDEN}/2@prod/c-1", "https://***@prod/c-1"),
+        (f"https://prod?token={HIDDEN}", "https://***@prod"),
+        (f"https://prod/c-1#{HIDDEN}", "https://***@prod/c-1"),
+        (f"me:{HIDDEN}@prod", "***"),
+        (f"https:/me:{HIDDEN}@prod", "***"),
+        (f"//me:{HIDDEN}@prod", "***"),
+        (f"ssh://me:{HIDDEN}@prod", "***"),
+        (f"https://me:{HIDDEN}@", "https://***@"),
+        ("http://prod", "http://prod"),
+        ("prod", "prod"),
+    ],
+)
+def test_of_a_server_that_is_none_no_credential_is_shown(server: str, shown: str) -> None:
+    found = read("cluster-prod", {"server": b64(server), "config": b64("{}")})
+    assert found.wrong and found.server == shown
+    assert HIDDEN not in repr(found) + found.title + found.wrong
+
+
+def test_a_server_with_credentials_is_taken_for_no_other() -> None:
+    bad = read("bad", {"server": b64(f"https://me:{HIDDEN}@prod:6443"), "name": b64("bad")})
+    good = read("good", {"server": b64("https://prod:6443"), "name": b64("good")})
+    destination = Destination(server="https://prod:6443")
+    assert secret_of(destination, ClusterRef("https://home"), lambda: (bad, good)) == good
