@@ -6,17 +6,18 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from devcluster.gitserver import Repository
 
 
-def _run(*argv: str, given: bytes = b"", **env: str) -> str:
+def _run(*argv: str, given: bytes = b"", env: Mapping[str, str] | None = None) -> str:
     done = subprocess.run(
         argv,
         input=given,
-        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **env},
+        env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **(env or {})},
         capture_output=True,
         check=False,
     )
@@ -35,7 +36,7 @@ class Keyring:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _run("gpgconf", "--kill", "all", GNUPGHOME=str(self.home))
+        _run("gpgconf", "--kill", "all", env={"GNUPGHOME": str(self.home)})
         shutil.rmtree(self.home, ignore_errors=True)
 
     def gpg(self, *words: str, given: bytes = b"") -> str:
@@ -50,7 +51,7 @@ class Keyring:
             "",
             *words,
         )
-        return _run(*argv, given=given, GNUPGHOME=str(self.home))
+        return _run(*argv, given=given, env={"GNUPGHOME": str(self.home)})
 
     def signer(self, name: str, *, expires: str = "never", made: str = "", subkey: bool = False) -> Signer:
         """A key that signs, or has a `subkey` that does; `made` (`20200101T000000`) is when, if not now."""
@@ -107,7 +108,8 @@ class Signer:
         settings = [word for name, value in self.config.items() for word in ("-c", f"{name}={value}")]
         who = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER") for what, value in self._whom}
         quiet = {"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": os.devnull}
-        return _run("git", "--git-dir", str(repo.path), *settings, *words, **self.env, **who, **quiet)
+        env = {**self.env, **who, **quiet}
+        return _run("git", "--git-dir", str(repo.path), *settings, *words, env=env)
 
     @property
     def _whom(self) -> tuple[tuple[str, str], ...]:

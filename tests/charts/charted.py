@@ -100,7 +100,8 @@ class Charted(Ship):
             return text
 
         environ = {key: here(value) for key, value in environment(pod).items()}
-        program, *words = [*container(pod)["command"], *container(pod).get("args", ())]
+        argv: list[str] = [*container(pod)["command"], *container(pod).get("args", ())]
+        program, *words = argv
         words = ["127.0.0.1" if word == "0.0.0.0" else word for word in words]
         words = [str(self.listens(name, ports[word])) if word in ports else word for word in words]
         if name == "web":

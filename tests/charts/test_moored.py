@@ -17,7 +17,7 @@ from devcluster.cluster import Cluster
 from devcluster.gitserver import Repository
 from tests.charts.charted import Charted, ship_of
 from tests.charts.rendered import golden, objects, of_kind
-from tests.corpus.case import files_of
+from tests.corpus.hosts import files_of
 from tests.stories.ship import until
 
 pytestmark = pytest.mark.cluster

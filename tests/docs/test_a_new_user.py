@@ -160,7 +160,7 @@ def test_what_the_readme_says_leads_to_a_synced_application(user: NewUser) -> No
     (manifest,) = re.findall(r"^```yaml\n(.*?kind: Application\n.*?)^```$", read("README.md"), re.M | re.S)
     up = user.leaves_running(set_up)
     try:
-        until("mooring up", lambda: "status page" in user.sees() or _ended(up, user))
+        until("mooring up", lambda: _serves(up, user))
 
         guestbook = user.home / "guestbook.yaml"
         guestbook.write_text(user.reads(manifest))
@@ -198,5 +198,8 @@ def test_a_developer_starts_and_ends_a_control_plane(cluster: Cluster, tmp_path:
     assert not list(tmp_path.rglob("kubeconfig"))
 
 
-def _ended(up: subprocess.Popen[bytes], user: NewUser) -> None:
-    assert up.poll() is None, user.sees()
+def _serves(up: subprocess.Popen[bytes], user: NewUser) -> bool:
+    """Whether it has told where its status page is; fails once it has ended without a word of that."""
+    told = "status page" in user.sees()
+    assert told or up.poll() is None, user.sees()
+    return told

@@ -87,7 +87,7 @@ def test_every_field_has_a_row() -> None:
     ended = {path for row in ROWS if row.status == "not yet" for path in row.fields}
     ended |= {f"status.{field.alias}" for field in ApplicationStatus.model_fields.values()}
     known: set[type[Part]] = set()
-    roots = {
+    roots: dict[str, type[Part]] = {
         "spec.": ApplicationSpec,
         "operation.": Operation,
         "AppProject.spec.": AppProjectSpec,

@@ -24,6 +24,7 @@ def _of_the_code(client: redis.Redis) -> dict[str, tuple[tuple[str, ...], str]]:
     for module in (shared, webhook, workers):
         for metric in vars(module).values():
             if isinstance(metric, MetricWrapperBase):
+                assert metric._type is not None
                 name = metric._name + ("_total" if metric._type == "counter" else "")
                 found[name] = metric._labelnames, metric._type
     for gauge in Installation(client).collect():

@@ -72,7 +72,7 @@ def web_user(redis_client: redis.Redis, redis_url: str) -> str:
     assert found is not None
     user = f"web-{os.urandom(6).hex()}"
     rules = found[1].replace(">PASSWORD", ">secret").split()
-    redis_client.execute_command("ACL", "SETUSER", user, *rules)  # type: ignore[no-untyped-call]
+    redis_client.execute_command("ACL", "SETUSER", user, *rules)
     return re.sub(r"//[^@]*@", f"//{user}:secret@", redis_url)
 
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.registry import Collector
 
 from mooring import exporter
@@ -117,10 +117,10 @@ def test_a_forked_process_that_ends_takes_no_directory_with_it(
 
 
 class _Broken(Collector):
-    def collect(self) -> Iterator[None]:  # type: ignore[override]
+    def collect(self) -> Iterator[Metric]:
         raise RuntimeError("a password: hunter2")
 
-    def describe(self) -> list[None]:  # type: ignore[override]
+    def describe(self) -> list[Metric]:
         return []
 
 

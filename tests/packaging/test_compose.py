@@ -16,8 +16,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
@@ -39,6 +40,13 @@ from tests.stories.ship import Ship, configmap, until
 
 _MOUNTS: Final = re.compile(r"(?<![\w./])/(run/secrets|var/lib/mooring|data|tmp)\b")
 _PORTS: Final = ("6379", "8080", "9090", "5555")
+
+
+class _Surroundings(TypedDict):
+    """What a service's processes are started with."""
+
+    env: dict[str, str]
+    cwd: Path
 
 
 _PAGE: Final = ROOT / "docs" / "install.md"
@@ -168,7 +176,7 @@ class Stack:
         """The service's command, behind the entry point of its image, once those it waits for are healthy."""
         service = self.services[name]
         for other in service.get("depends_on", {}):
-            until(f"{other} to be healthy", lambda other=other: self.healthy(other))
+            until(f"{other} to be healthy", partial(self.healthy, other))
         argv = entrypoint(service["build"]["target"]) if "build" in service else []
         with self._log(name).open("ab") as log:
             self.running[name] = subprocess.Popen(
@@ -194,6 +202,9 @@ class Stack:
         checked = ["sh", "-c", *argv] if how == "CMD-SHELL" else argv
         done = subprocess.run(checked, capture_output=True, timeout=30, **self._surroundings(name))
         return done.returncode == 0
+
+    def unhealthy(self, name: str) -> bool:
+        return not self.healthy(name)
 
     def kill(self, name: str) -> None:
         """kill -9 to all of a service."""
@@ -231,7 +242,7 @@ class Stack:
     def _log(self, name: str) -> Path:
         return self.directory / f"{name}.log"
 
-    def _surroundings(self, name: str) -> dict[str, Any]:
+    def _surroundings(self, name: str) -> _Surroundings:
         environment = self.services[name].get("environment", {})
         env = {key: self._mapped(name, value) for key, value in environment.items()}
         if "MOORING_NAMESPACE" in env:
@@ -290,7 +301,7 @@ def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
         for name in ("redis", "web", "worker", "beat", "observer", "flower"):
             stack.start(name)
         for name in stack.services:
-            until(f"{name} to be healthy", lambda name=name: stack.healthy(name))
+            until(f"{name} to be healthy", partial(stack.healthy, name))
 
         ship = Ship(cluster, stack.namespace, "", tmp_path, port=stack.ports["web"]["8080"])
         ship.create_app("shop", git_repo, namespace)
@@ -312,7 +323,7 @@ def test_a_push_is_applied_and_every_service_is_healthy_until_it_dies(
         for name in sorted(stack.services, key=lambda name: name == "redis"):  # the others need it
             assert stack.healthy(name)
             stack.kill(name)
-            until(f"{name} to be said to be dead", lambda name=name: not stack.healthy(name))
+            until(f"{name} to be said to be dead", partial(stack.unhealthy, name))
     except AssertionError as error:
         raise AssertionError(f"{error}\n{stack.said()}") from error
 
@@ -334,7 +345,7 @@ def test_its_redis_lets_nobody_in_but_its_two_users_and_the_web_tiers_no_further
     until("redis to be healthy", lambda: stack.healthy("redis"))
     mooring_url, web_url = (stack.url(name) for name in ("redis-url", "redis-web-url"))
     with redis.Redis.from_url(mooring_url) as mooring, redis.Redis.from_url(web_url) as web:
-        mooring.mset(OTHERS)  # type: ignore[arg-type]
+        mooring.mset(OTHERS)
         commands = redis_users.commands(mooring)
         assert not_refused(web, commands) == []
         for key in OTHERS:

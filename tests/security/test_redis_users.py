@@ -18,7 +18,7 @@ _FOREIGN = {**OTHERS, "other": b"of another program on the same Redis"}
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
     with RedisServer(users=acl.USERS) as running, redis.Redis.from_url(running.url) as client:
-        client.mset(_FOREIGN)  # type: ignore[arg-type]
+        client.mset(_FOREIGN)
         yield running
         assert {key: client.get(key) for key in _FOREIGN} == _FOREIGN
 

@@ -68,7 +68,11 @@ FREE = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 @pytest.fixture(scope="module")
 def ship_config(cluster: Cluster) -> Iterator[dict[str, str]]:
-    kinds = {"Door": {"type": "object", "properties": {"panes": PANES}}, "Engine": FREE, "Lamp": FREE}
+    kinds: dict[str, dict[str, Any]] = {
+        "Door": {"type": "object", "properties": {"panes": PANES}},
+        "Engine": FREE,
+        "Lamp": FREE,
+    }
     for kind, spec in kinds.items():
         body = definition(GROUP, kind, spec)
         schema = body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]

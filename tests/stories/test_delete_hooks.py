@@ -24,6 +24,12 @@ def finalizers(ship: Ship, name: str) -> list[str]:
     return list((ship.app(name) or {})["metadata"].get("finalizers", []))
 
 
+def at_rest(ship: Ship, name: str, expected: list[str]) -> None:
+    """Waits until the app has these finalizers, and no worker is at work on it."""
+    until("the finalizers", lambda: finalizers(ship, name) == expected)
+    until("its end", lambda: not ship.works_on(name))
+
+
 def deployed(
     ship: Ship, name: str, repo: Repository, namespace: str, files: Mapping[str, str], *, cascade: bool = True
 ) -> None:
@@ -56,7 +62,7 @@ def test_hooks_run_before_what_it_has_is_deleted_and_after_that_is_gone(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
     files = {
-        **manifest("a", (), [HOLD]),
+        **manifest("a", finalizers=[HOLD]),
         "before.yaml": job("before", RUN, hook="PreDelete"),
         "after.yaml": job("after", RUN, hook="PostDelete"),
         "last.yaml": job("last", hook="PostDelete", sync_wave="1", hook_delete_policy="HookSucceeded"),
@@ -242,8 +248,7 @@ def test_who_gives_up_a_hook_that_runs_does_not_leave_it_held(
     git_repo.commit({f"{name}/hook.yaml": job(name, RUN, hook="PreDelete") for name in ("along", "stays")})
     for name in ("along", "stays"):
         ship.create_app(name, git_repo, namespace, path=name)
-        until("the finalizers", lambda name=name: finalizers(ship, name) == BEFORE)
-        until("its end", lambda name=name: not ship.works_on(name))
+        at_rest(ship, name, BEFORE)
     ship.patch_app("along", {"metadata": {"finalizers": [*BEFORE, CASCADE]}})
     for name in ("along", "stays"):
         delete(ship, name)

@@ -272,7 +272,7 @@ def test_what_is_not_proved_to_be_ours_stays_and_that_is_told(
         "proves",
         git_repo,
         namespace,
-        {**manifest("a"), **manifest("taken"), **manifest("held", (), [HOLD])},
+        {**manifest("a"), **manifest("taken"), **manifest("held", finalizers=[HOLD])},
     )
     path = f"/api/v1/namespaces/{namespace}/configmaps/taken"
     ship.ask(path, {"metadata": {"annotations": {ID: None}}}, **MERGE)
@@ -310,7 +310,7 @@ def test_what_another_application_has_in_git_too_is_left_to_it(
 def test_an_object_of_two_applications_goes_with_the_last_of_them(
     ship: Ship, git_server: GitServer, git_repo: Repository, namespace: str
 ) -> None:
-    deployed(ship, "one", git_repo, namespace, {**manifest("shared"), **manifest("held", (), [HOLD])})
+    deployed(ship, "one", git_repo, namespace, {**manifest("shared"), **manifest("held", finalizers=[HOLD])})
     other = git_server.create(f"repo-{secrets.token_hex(5)}")
     other.commit(manifest("shared"))
     ship.create_app("two", other, namespace)
@@ -351,7 +351,7 @@ def test_a_project_that_is_missing_is_told_with_the_way_out_and_destroys_nothing
     assert ship.configmap(namespace, "a") and not going(ship, namespace, "a")
 
     # A project that has come back permits no more than it says.
-    spec["namespaceResourceBlacklist"] = [{"group": "", "kind": "ConfigMap"}]  # type: ignore[list-item]
+    spec["namespaceResourceBlacklist"] = [{"group": "", "kind": "ConfigMap"}]
     ship.ask(projects, project)
     gone(ship, "member")
     assert ship.configmap(namespace, "a")
@@ -625,7 +625,7 @@ def test_an_application_of_applications_takes_them_along_with_what_they_have(
     ship: Ship, git_server: GitServer, git_repo: Repository, namespace: str
 ) -> None:
     inner = git_server.create(f"repo-{secrets.token_hex(5)}")
-    commit = inner.commit(manifest("inner", (), [HOLD]))
+    commit = inner.commit(manifest("inner", finalizers=[HOLD]))
     child = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
@@ -653,9 +653,8 @@ def test_an_application_of_applications_takes_them_along_with_what_they_have(
 def test_the_command_deletes_with_what_was_deployed_and_waits_for_that(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
-    deployed(
-        ship, "typed", git_repo, namespace, {**manifest("a"), **manifest("held", (), [HOLD])}, finalizer=""
-    )
+    files = {**manifest("a"), **manifest("held", finalizers=[HOLD])}
+    deployed(ship, "typed", git_repo, namespace, files, finalizer="")
 
     done = ship.mooring("app", "delete", "typed", "--yes")
     assert done.returncode == 0, done.stderr
@@ -675,7 +674,7 @@ def test_the_command_deletes_with_what_was_deployed_and_waits_for_that(
 def test_the_command_asks_as_argo_cd_asks_for_background_deletion_and_for_none(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
-    deployed(ship, "asked", git_repo, namespace, manifest("held", (), [HOLD]))
+    deployed(ship, "asked", git_repo, namespace, manifest("held", finalizers=[HOLD]))
     done = ship.mooring("app", "delete", "asked", "-y", "--propagation-policy", "background")
     assert done.returncode == 0, done.stderr
     ship.condition("asked", "waits for ConfigMap")

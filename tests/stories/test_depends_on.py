@@ -184,7 +184,7 @@ def test_where_both_are_deleted_the_one_that_depends_on_the_other_goes_first(
 ) -> None:
     other_repo.commit(manifest("under"))
     ship.create_app("lower", other_repo, namespace)
-    commit = git_repo.commit(manifest("over", (), [HOLD]))
+    commit = git_repo.commit(manifest("over", finalizers=[HOLD]))
     ship.create_app("upper", git_repo, namespace, annotations=on("lower"))
     ship.synced("upper", commit)
     for name in ("lower", "upper"):

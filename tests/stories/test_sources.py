@@ -226,6 +226,10 @@ def test_while_one_source_cannot_be_rendered_nothing_is_pruned(
     assert ship.configmap(namespace, "db")["data"] == {"v": "2"}
 
 
+def gone(ship: Ship, namespace: str, name: str) -> None:
+    until(f"{name} to be gone", lambda: ship.configmap(namespace, name) is None)
+
+
 def test_the_objects_of_a_source_that_leaves_the_spec_are_pruned_where_that_is_allowed(
     ship: Ship, git_repo: Repository, other_repo: Repository, namespace: str
 ) -> None:
@@ -242,7 +246,7 @@ def test_the_objects_of_a_source_that_leaves_the_spec_are_pruned_where_that_is_a
 
         ship.synced_all(name, web, status="Synced" if prune else "OutOfSync")
         if prune:
-            until("its object to be gone", lambda to=to: ship.configmap(to, "db") is None)
+            gone(ship, to, "db")
         assert ship.configmap(to, "a")
     assert ship.configmap(f"{namespace}-keep", "db")
     ship.ask(f"/api/v1/namespaces/{namespace}-keep", method="DELETE")

@@ -9,7 +9,7 @@ import redis
 from flask.testing import FlaskClient
 
 from mooring.keys import AppKey, ClusterRef, ObjectKey
-from mooring.settings_web import WebSettings
+from mooring.settings_web import Secret, WebSettings
 from mooring.store.connection import connect
 from mooring.store.connections import FAILED, SUCCESSFUL, Connection, Connections
 from mooring.store.trees import MOST_ASKED, Trees
@@ -24,7 +24,7 @@ ORPHANS = "/api/v1/applications/mooring/shop/orphans"
 
 @pytest.fixture
 def web(redis_url: str) -> FlaskClient:
-    return create_app(WebSettings(redis_url=redis_url, secrets={"github": ("s",)})).test_client()
+    return create_app(WebSettings(redis_url=redis_url, secrets={"github": (Secret(b"s"),)})).test_client()
 
 
 @pytest.fixture
@@ -142,5 +142,5 @@ def test_what_somebody_else_has_left_there_stops_nobody(
     assert trees.next() is None
     assert web.get(TREE).status_code == 202, "a worker has mended it"
     redis_client.delete("mooring:view:trees")
-    redis_client.zadd("mooring:view:trees", {b"\xff": 1, "nobody": 2, "mooring_shop": 3})
+    redis_client.zadd("mooring:view:trees", {b"\xff": 1, b"nobody": 2, b"mooring_shop": 3})
     assert [trees.next() for _ in range(3)] == [None, None, SHOP]

@@ -135,7 +135,7 @@ def test_no_request_is_answered_with_a_server_error(redis_url: str, data: st.Dat
     headers = payloads.event_headers(host, payloads.PUSH_EVENT[host], delivery)
     if data.draw(st.booleans()):
         headers = payloads.sign(host, SECRETS[host], body, headers)
-    if headers and data.draw(st.booleans()):
+    if bool(headers) and data.draw(st.booleans()):
         headers.pop(data.draw(st.sampled_from(sorted(headers))))
     paths = [f"/webhooks/{host}", "/webhooks", "/api/webhook", "/webhooks/%00", "/webhooks/x"]
     path = data.draw(st.sampled_from(paths))
@@ -149,6 +149,7 @@ def test_no_request_is_answered_with_a_server_error(redis_url: str, data: st.Dat
 @given(data=st.data())
 @quick
 def test_no_header_is_answered_with_a_server_error(host: str, data: st.DataObject, redis_url: str) -> None:
+    secrets: dict[str, tuple[Secret, ...]]
     secrets = {host: (Secret(secret),) for host, secret in SECRETS.items()}
     secrets["gitlab"] = (*secrets["gitlab"], Secret(SIGNING_TOKEN))
     web = create_app(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -255,7 +255,7 @@ _PLACES = tuple[str | int, ...]
 def places(document: Any, at: _PLACES = ()) -> Iterator[_PLACES]:
     """Where `document` has something that a reader of webhooks looks at, from the outside in."""
     yield at
-    inside = document.items() if isinstance(document, dict) else ()
+    inside: Iterable[tuple[str | int, Any]] = document.items() if isinstance(document, dict) else ()
     inside = enumerate(document) if isinstance(document, list) else inside
     for name, value in inside:
         if isinstance(name, int) or name in _READ:
@@ -266,7 +266,7 @@ def changed(document: Any, at: _PLACES, change: Callable[[Any], Any]) -> Any:
     """`document` with what is at `at` changed; dropped when the change is to `_GONE`."""
     if not at:
         return change(document)
-    copy = dict(document) if isinstance(document, dict) else list(document)
+    copy: Any = dict(document) if isinstance(document, dict) else list(document)
     value = changed(copy[at[0]], at[1:], change)
     if value is _GONE:
         del copy[at[0]]

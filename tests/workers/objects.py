@@ -54,7 +54,7 @@ def desired(of: ObjectKey, *, server_side: bool | None = None, **body: Any) -> D
 
 def managed(*labels: str, manager: str = "mooring", operation: str = "Apply") -> dict[str, Any]:
     """A managedFields entry that owns `labels`."""
-    owned = {f"f:{label}": {} for label in labels}
+    owned: dict[str, Any] = {f"f:{label}": {} for label in labels}
     return {
         "manager": manager,
         "operation": operation,

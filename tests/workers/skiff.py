@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 
 from mooring.keys import AppKey
 from mooring.model.application import Application
+from mooring.model.status import SyncStatus
 from mooring.names import TASK_CLUSTER, TASK_MOVED, TASK_RECONCILE, TASK_TURN
 from mooring.settings import Settings
 from mooring.store.due import DUE, Step
@@ -135,6 +136,11 @@ class Skiff:
 
     def app(self, name: str) -> Application:
         found = self.engine.applications.get(AppKey(self._settings.namespace, name))
+        assert found is not None
+        return found
+
+    def sync(self, name: str) -> SyncStatus:
+        found = self.app(name).status.sync
         assert found is not None
         return found
 

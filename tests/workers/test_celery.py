@@ -24,7 +24,8 @@ from mooring.names import DEPLOY, INTAKE, TASK_DELIVER
 from mooring.settings import Settings
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
-from webhook.queue import ID_PLACE, task_message
+from mooring.store.ledger import ID_PLACE
+from webhook.queue import task_message
 from workers.celery_app import QUEUES, make, send
 from workers.run import build
 
@@ -177,7 +178,7 @@ def test_messages_are_json_under_our_prefix_and_leave_no_results(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
     send(make("mooring-test", redis_url), Step(TASK_DELIVER, ("d1",), INTAKE))
-    (raw,) = redis_client.lrange(QUEUE + INTAKE, 0, -1)  # type: ignore[misc]
+    (raw,) = redis_client.lrange(QUEUE + INTAKE, 0, -1)
     assert json.loads(raw)["content-type"] == "application/json"
     assert all(key.startswith(QUEUE.encode()) for key in redis_client.scan_iter())
 

@@ -152,7 +152,7 @@ def things() -> st.SearchStrategy[list[Thing]]:
                 owner_references=({"controller": True},) if controlled else (),
                 deletion_timestamp=DELETED if deleted else None,
             ),
-            st.sampled_from([right] * 5 + [None, "x", object_id(HERE, OTHER_APP, of)]),  # type: ignore[list-item]
+            st.sampled_from([right] * 5 + [None, "x", object_id(HERE, OTHER_APP, of)]),
             st.sampled_from([APPLYSET] * 5 + ["other", ""]),
             st.sampled_from([True] * 5 + [False]),
             st.integers(-2, 2),

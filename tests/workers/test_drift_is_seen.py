@@ -482,7 +482,7 @@ def stays(fleet: Fleet, name: str) -> None:
     assert fleet.skiff.unproved() == {name}
     fleet.reconcile()
     fleet.quiet()
-    assert fleet.skiff.app(name).status.sync.status == "Synced"
+    assert fleet.skiff.sync(name).status == "Synced"
     assert fleet.operation(name) == begun
     now = hand.now()
     assert (said(now), hand.owned()) == (said(before), owned)
@@ -551,7 +551,7 @@ def test_what_others_took_and_gave_back_is_ours_again_and_is_told_of_when_it_lea
     assert fleet.skiff.unproved() == {name}
     fleet.reconcile()
     assert hand.owned() == owned
-    assert fleet.skiff.app(name).status.sync.status == "Synced"
+    assert fleet.skiff.sync(name).status == "Synced"
     stays(fleet, name)
 
     fleet.repo.commit({f"{name}/it.json": json.dumps({**hand.git, "data": {"w": "1"}})})

@@ -131,7 +131,7 @@ def test_what_kubernetes_writes_is_scaled_or_marked_is_nothing_foreign(app: App)
     meddle(app, DEPLOYMENT, "web", {"metadata": {"finalizers": None}})
 
 
-_PODS = {
+_PODS: dict[str, Any] = {
     "metadata": {"labels": {"app": "x"}},
     "spec": {"containers": [{"name": "main", "image": "registry.k8s.io/pause:3.10"}]},
 }

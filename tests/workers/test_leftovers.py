@@ -53,7 +53,7 @@ def deployed(engine: Engine, name: str, cluster: ClusterRef | None = None) -> Ap
 
 
 def kept(engine: Engine, key: AppKey) -> bool:
-    return engine.bundles.read(key, CONTENT) is not None
+    return engine.bundles.open(key, CONTENT, engine.bundles.parts(key)) is not None
 
 
 def create(engine: Engine, name: str) -> None:

@@ -68,7 +68,7 @@ def test_a_rollout_that_its_controller_counts_is_no_drift_unless_git_sets_the_co
     assert holds(replace(LATER, annotations=counted))
     assert not holds(replace(LATER, annotations={**counted, "more": "x"}))
 
-    fields = {"f:metadata": {"f:annotations": {"f:deployment.kubernetes.io/revision": {}}}}
+    fields: dict[str, Any] = {"f:metadata": {"f:annotations": {"f:deployment.kubernetes.io/revision": {}}}}
     entry = managed(APPLYSET_PART_OF) | {"fieldsV1": fields}
     from_git = replace(LIVE, annotations=counted, managed_fields=(entry,))
     proof = record("body", "v1.37.2", from_git)

@@ -78,7 +78,7 @@ def test_where_nothing_has_changed_one_list_a_kind_is_all_and_nobody_is_looked_a
     # Applications, inventories, two kinds; renders of apps that are gone. Into one of them may fall what is
     # read again once it is ten seconds old: argocd-cm, projects, credentials.
     assert min(fleet.reconciled() for _ in range(3)) <= 5
-    assert fleet.skiff.app("one").status.sync.status == "Synced"
+    assert fleet.skiff.sync("one").status == "Synced"
 
 
 def _edit(fleet: Fleet) -> None:
@@ -216,7 +216,7 @@ def test_a_push_that_changes_nothing_for_an_app_takes_no_proof_from_it(fleet: Fl
     second = fleet.repo.commit({"two/a.yaml": configmap("a", v="2")})
     pipeline.push(fleet.skiff.engine, fleet.repo.url, "main")
     fleet.skiff.settle()
-    assert fleet.skiff.app("one").status.sync.revision == second
+    assert fleet.skiff.sync("one").revision == second
     assert fleet.skiff.config_maps(fleet.namespaces["two"]) == {"a": "2"}
     assert "one" not in fleet.skiff.unproved()
     assert "three" not in fleet.skiff.unproved()

@@ -26,8 +26,8 @@ def owned(**entries: dict[str, Any]) -> Live:
     return live(WEB, fields=fields)
 
 
-REPLICAS = {"f:spec": {"f:replicas": {}}}
-BOTH = {"f:spec": {"f:replicas": {}, "f:paused": {}}}
+REPLICAS: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
+BOTH: dict[str, Any] = {"f:spec": {"f:replicas": {}, "f:paused": {}}}
 
 
 def test_a_field_that_nobody_owns_any_more_is_gone() -> None:
@@ -53,16 +53,16 @@ def test_every_keeper_is_named() -> None:
 
 
 def test_items_of_lists_are_named_by_their_keys() -> None:
-    item = {'k:{"name":"main"}': {".": {}, "f:image": {}}}
+    item: dict[str, Any] = {'k:{"name":"main"}': {".": {}, "f:image": {}}}
     containers = {"f:spec": {"f:containers": item}}
     told = still_there(owned(mooring=containers, hand=containers), owned(mooring={}, hand=containers))
     assert 'spec.containers.{"name":"main"}.image' in told
-    finalizers = {"f:metadata": {"f:finalizers": {'v:"x/y"': {}}}}
+    finalizers: dict[str, Any] = {"f:metadata": {"f:finalizers": {'v:"x/y"': {}}}}
     told = still_there(owned(mooring=finalizers, hand=finalizers), owned(mooring={}, hand=finalizers))
     assert told == 'metadata.finalizers."x/y" left Git and is kept by hand'
 
 
-trees = st.recursive(
+trees: st.SearchStrategy[dict[str, Any]] = st.recursive(
     st.just({}),
     lambda below: st.dictionaries(
         st.sampled_from(["f:a", "f:b", ".", 'k:{"n":1}', "v:1"]), below, max_size=3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -63,7 +64,11 @@ def test_what_may_pass_is_tried_again_though_not_for_ever() -> None:
 
 
 def in_back_off(retry: Retry, count: int, **more: str) -> OperationState:
-    known = {"phase": "Running", "started_at": "2026-11-23T12:00:00Z", "finished_at": "2026-11-23T12:10:00Z"}
+    known: dict[str, Any] = {
+        "phase": "Running",
+        "started_at": "2026-11-23T12:00:00Z",
+        "finished_at": "2026-11-23T12:10:00Z",
+    }
     return OperationState(operation=Operation(retry=retry), retry_count=count, **(known | more))
 
 

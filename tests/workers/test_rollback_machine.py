@@ -93,6 +93,7 @@ class Rollbacks(RuleBasedStateMachine):
 
     skiff: Skiff
     git: GitServer
+    content: Content  # what Git has
 
     # --- the beginning ----------------------------------------------------------------------------
     @initialize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from hypothesis import given
@@ -30,7 +31,7 @@ def create(of: ObjectKey, wave: int) -> Step:
     return Step(Verb.CREATE, of, in_wave(of, wave), None)
 
 
-def keep(of: ObjectKey, wave: int, status: dict[str, object] | None = None) -> Step:
+def keep(of: ObjectKey, wave: int, status: Mapping[str, object] | None = None) -> Step:
     body = {"apiVersion": "v1", "kind": of.kind, "metadata": {"name": of.name}, "status": status or {}}
     if of.kind == "Service":
         body["spec"] = {"type": "LoadBalancer"}
@@ -53,7 +54,7 @@ def plan_of(*steps: Step, prunes: tuple[Step, ...] = ()) -> Plan:
 class Cluster:
     """Writes what it is told, and remembers in which order; `answers` are the objects as they are then."""
 
-    def __init__(self, **answers: dict[str, object]) -> None:
+    def __init__(self, **answers: Mapping[str, object]) -> None:
         self.written: list[str] = []
         self.answers = answers
 

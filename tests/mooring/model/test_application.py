@@ -198,7 +198,7 @@ def test_nothing_but_a_refusal_ever_comes_of_a_broken_manifest(path: str, value:
 
 
 def test_what_has_not_changed_is_not_read_again_and_reads_the_same() -> None:
-    raw = {
+    raw: dict[str, Any] = {
         "apiVersion": "argoproj.io/v1alpha1",
         "kind": "Application",
         "metadata": {"name": "web", "namespace": "mooring", "resourceVersion": "1"},

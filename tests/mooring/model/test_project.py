@@ -45,7 +45,8 @@ def test_a_project_permits_what_the_table_says_and_names_the_rule_that_forbids(c
     match case:
         case {"source": url}:
             why, permitted = project.why_no_source(url), project.permits_source(url)
-        case {"to": {"namespace": namespace, **known}}:
+        case {"to": {"namespace": namespace}}:
+            known = {name: values for name, values in case["to"].items() if name != "namespace"}
             cluster = Cluster(**{name: tuple(values) for name, values in known.items()})
             why = project.why_no_destination(cluster, namespace)
             permitted = project.permits_destination(cluster, namespace)

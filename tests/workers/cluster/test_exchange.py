@@ -6,7 +6,7 @@ import re
 import select
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import takewhile
@@ -22,6 +22,12 @@ from workers.cluster.transport import Transport, Unreachable
 
 _FIRST = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 _VALUE = b'{"is":"whole"}'
+
+
+def _head(asked: Iterable[bytes]) -> bytes:
+    """The lines before the empty one."""
+    lines: Iterator[bytes] = takewhile(bytes.strip, asked)
+    return b"".join(lines)
 
 
 class Server:
@@ -45,7 +51,7 @@ class Server:
                 return
             self.connections += 1
             with peer, peer.makefile("rb") as asked:
-                while head := b"".join(takewhile(bytes.strip, asked)):
+                while head := _head(asked):
                     self.heads.append(head)
                     if said := re.search(rb"(?i)content-length: (\d+)", head):
                         asked.read(int(said[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -91,7 +92,7 @@ def test_a_secret_that_may_be_homes_and_cannot_be_read_never_has_all_of_it_manag
     broken, part = secret("broken", **fields), secret("part", server=IN_CLUSTER, namespaces="shop")
     for known in ((broken,), (part, broken), (broken, part)):
         with pytest.raises(NoCluster, match=f"cluster Secret broken: {told}") as refused:
-            home_secret(HOME, lambda known=known: known)
+            home_secret(HOME, partial(tuple, known))
         assert "which part of the home cluster is managed" in str(refused.value)
         assert "hunter2" not in str(refused.value)
 

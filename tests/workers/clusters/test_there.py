@@ -126,7 +126,7 @@ def test_the_apps_of_a_cluster_that_is_back_are_looked_at_one_after_the_other(
     now += LEAST_S
     ask(engine, url)
 
-    steps = {step.decode(): at for step, at in redis_client.zrange(DUE, 0, -1, withscores=True)}
+    steps = {step.decode(): at for step, at in redis_client.zscan_iter(DUE)}
     assert sent == []
     apps = [AppKey(namespace, name) for name in ("a", "b", "c")]
     assert sorted(at - now for at in steps.values()) == [0.0, 0.25, 0.5]

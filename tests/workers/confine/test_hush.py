@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.workers.confine.conftest import Prison
-from workers.confine.hush import MASK, hushed
+from workers.confine.dumps import MASK
+from workers.confine.hush import hushed
 from workers.confine.run import ToolFailed
 
 CANARY = f"canary-{secrets.token_hex(8)}"
@@ -123,6 +124,7 @@ def test_an_option_with_a_secret_is_not_repeated(tmp_path: Path) -> None:
 
 
 def test_of_an_option_that_is_escaped_or_a_list_or_a_file_nothing_is_repeated(tmp_path: Path) -> None:
+    argv: tuple[str, ...]
     argv = ("helm", "--set", f"db.password={CANARY}\\,b", "--set", f"tokens={{first,{CODED}}}")
     assert hushed(f"failed: {CANARY},b and {CODED}", tmp_path, argv) == f"failed: {MASK} and {MASK}"
     argv = ("jsonnet", "--ext-code", f"config={{ password: '{CANARY}' }}")

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from mooring.errors import RenderFailed
 from tests.workers.confine.conftest import ROOMY, Prison
 from workers.confine import landlock
-from workers.confine.run import Command, RenderFailed, ToolFailed, run
+from workers.confine.run import Command, ToolFailed, run
 from workers.confine.scratch import scratch
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
 from hypothesis import given, settings
@@ -35,7 +35,9 @@ def test_each_changed_field_is_told_with_both_values_and_who_set_it_when() -> No
     live = edited()
     live["spec"]["replicas"] = 5
     live["spec"]["template"]["spec"]["containers"][0]["image"] = "x:2"
-    image = {"f:template": {"f:spec": {"f:containers": {'k:{"name":"main"}': {"f:image": {}}}}}}
+    image: dict[str, Any] = {
+        "f:template": {"f:spec": {"f:containers": {'k:{"name":"main"}': {"f:image": {}}}}}
+    }
     managed = [
         entry("mooring", {"f:spec": {"f:replicas": {}}}, "2026-01-09T00:00:00Z"),
         entry("kubectl", {"f:spec": {"f:replicas": {}}}, "2026-01-02T00:00:00Z", subresource="scale"),
@@ -57,7 +59,7 @@ def test_each_changed_field_is_told_with_both_values_and_who_set_it_when() -> No
 
 def test_of_several_owners_it_is_the_one_that_wrote_last() -> None:
     live = edited() | {"spec": {**GIT["spec"], "replicas": 3}}
-    owns = {"f:spec": {"f:replicas": {}}}
+    owns: dict[str, Any] = {"f:spec": {"f:replicas": {}}}
     managed = [entry("late", owns, "2026-02-02T00:00:00Z"), entry("early", owns, "2026-01-01T00:00:00Z")]
     (change,) = changes(live, GIT, managed)
     assert change.manager == "late"
@@ -75,7 +77,7 @@ def test_what_was_removed_has_no_owner_and_no_time() -> None:
 def test_names_that_are_no_plain_words_are_quoted_and_nobody_writes_on_a_terminal() -> None:
     live = edited()
     live["metadata"]["annotations"] = {"team.example/on-call": "\x1b[2Jsea"}
-    owns = {"f:metadata": {"f:annotations": {"f:team.example/on-call": {}}}}
+    owns: dict[str, Any] = {"f:metadata": {"f:annotations": {"f:team.example/on-call": {}}}}
     (change,) = changes(live, GIT, [entry("ed\x1b[31m", owns)])
     assert change.field == 'metadata.annotations["team.example/on-call"]'
     assert change.found == r'"\u001b[2Jsea"'
@@ -86,7 +88,9 @@ def test_an_item_of_a_list_that_is_gone_or_too_many_is_one_change() -> None:
     live = edited()
     containers = live["spec"]["template"]["spec"]["containers"]
     containers[1] = {"name": "spy"}
-    owns = {"f:template": {"f:spec": {"f:containers": {'k:{"name":"spy"}': {".": {}, "f:name": {}}}}}}
+    owns: dict[str, Any] = {
+        "f:template": {"f:spec": {"f:containers": {'k:{"name":"spy"}': {".": {}, "f:name": {}}}}}
+    }
     found = {one.field: one for one in changes(live, GIT, [entry("sidecar", {"f:spec": owns})])}
     at = "spec.template.spec.containers"
     assert found.keys() == {f"{at}[name=log]", f"{at}[name=spy]"}
@@ -188,4 +192,4 @@ def test_one_field_that_is_set_is_one_change(git: dict[str, Any], name: str, val
     elif not isinstance(git.get(name), dict | list):
         (change,) = found
         assert (change.wanted is None) == (name not in git)
-    assert cast("int", len(found)) <= 1 or isinstance(git[name], dict | list)
+    assert len(found) <= 1 or isinstance(git[name], dict | list)

@@ -92,7 +92,7 @@ def test_it_is_fetched_only_when_something_in_it_is_asked_for(
 def test_what_was_read_in_it_is_known_by_its_commit_so_that_a_push_needs_no_submodule_to_be_looked_at(
     sees: Sees, repo: Repository, lib: Repository, mirror_of: MirrorOf
 ) -> None:
-    first = {".gitmodules": modules(vendor="../lib.git"), "vendor": at(lib), "other": "1"}
+    first: dict[str, Content] = {".gitmodules": modules(vendor="../lib.git"), "vendor": at(lib), "other": "1"}
     files = sees.files(repo, first)
     files.read("vendor/deep/b.yaml")
     files.find("vendor/none/at/all")

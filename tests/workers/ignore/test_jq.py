@@ -116,7 +116,9 @@ def test_no_value_of_an_object_is_in_an_error(jq: Jq) -> None:
 
 
 def test_what_was_learnt_of_many_objects_is_not_asked_again(jq: Jq, monkeypatch: pytest.MonkeyPatch) -> None:
-    bodies = [{"metadata": {"name": f"web-{number}"}, "spec": {"replicas": number}} for number in range(50)]
+    bodies: list[dict[str, Any]] = [
+        {"metadata": {"name": f"web-{number}"}, "spec": {"replicas": number}} for number in range(50)
+    ]
     asked = expressions(".spec.replicas", ".spec.paused")
     jq.learn((asked, body) for body in bodies)
     monkeypatch.setattr("workers.ignore.jq.run", None)  # whoever calls it now fails

@@ -96,7 +96,7 @@ def test_what_is_emptied_is_as_if_it_had_never_been() -> None:
 
 
 def test_what_a_manager_owns_is_named_by_its_entry() -> None:
-    fields = {
+    fields: dict[str, Any] = {
         "f:spec": {
             "f:replicas": {},
             "f:containers": {
@@ -112,7 +112,7 @@ def test_what_a_manager_owns_is_named_by_its_entry() -> None:
 
 def test_a_merge_key_with_a_default_may_be_left_out_in_git() -> None:
     body = {"ports": [{"containerPort": 80, "name": "web"}, {"containerPort": 81}]}
-    fields = {"f:ports": {'k:{"containerPort":80,"protocol":"TCP"}': {"f:name": {}}}}
+    fields: dict[str, Any] = {"f:ports": {'k:{"containerPort":80,"protocol":"TCP"}': {"f:name": {}}}}
     assert owned(body, fields) == {"ports": [{"containerPort": 80}, {"containerPort": 81}]}
 
 

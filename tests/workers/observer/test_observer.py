@@ -217,8 +217,8 @@ def test_an_app_is_here_by_whatever_name_a_secret_gives_this_cluster_if_its_inve
 
     place = Place("", "ConfigMap", APPLYSET_PART_OF)
     home.watches.begin(place, lambda _ends: iter(()))
-    change = Changed(edited(Parent(SHOP, installation, "home").applyset))
-    home._hear(place, sights(change, home.watches.judge))
+    changed = Changed(edited(Parent(SHOP, installation, "home").applyset))
+    home._hear(place, sights(changed, home.watches.judge))
     home.wake()
     assert [(step.args, step.queue) for step in sent] == (
         [((f"app:{SHOP}",), RECONCILE)] if installation == OURS else []

@@ -59,10 +59,10 @@ def secured(authority: trustme.CA, packaged: Path, tmp_path: Path) -> Iterator[S
     numbers = itertools.count()
     with ExitStack() as stack:
 
-        def serve(**options: str) -> ChartServer:
+        def serve(*, user: str = "", password: str = "") -> ChartServer:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
             authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
             root = shutil.copytree(packaged, tmp_path / f"secured-{next(numbers)}")
-            return stack.enter_context(ChartServer(root, tls=context, **options))
+            return stack.enter_context(ChartServer(root, tls=context, user=user, password=password))
 
         yield serve

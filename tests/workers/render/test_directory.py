@@ -40,8 +40,8 @@ def rendered(git_repo: Repository, tree: TreeReader) -> Render:
         commit = git_repo.commit(files)
         spec = Source.model_validate({"repoURL": git_repo.url, "path": path, **source})
         parameters = parameters or Parameters()
-        files = Files(tree, commit, parameters.limits)
-        return render([Job(App("shop"), spec, files, Nothing(), parameters)])
+        read = Files(tree, commit, parameters.limits)
+        return render([Job(App("shop"), spec, read, Nothing(), parameters)])
 
     return rendering
 

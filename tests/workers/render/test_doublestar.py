@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from devcluster.gitserver import Repository, Symlink
+from devcluster.gitserver import Content, Repository, Symlink
 from mooring.errors import RenderFailed
 from workers.git.tree import TreeReader
 from workers.render.doublestar import expand, fits, is_pattern
 from workers.render.files import Files
 
-TREE = {
+TREE: dict[str, Content] = {
     "env/z.yaml": "",
     "env/a/x.yaml": "",
     "env/a/deep/y.yaml": "",

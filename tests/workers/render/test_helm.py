@@ -394,7 +394,7 @@ def test_what_helm_would_fetch_is_fetched_in_the_version_of_the_lock_else_the_ne
     with ChartServer() as charts:
 
         def helm(*words: str) -> str:
-            argv = [tools / "helm", *words]
+            argv = [str(tools / "helm"), *words]
             environ = {"HOME": str(tmp_path / "home"), "PATH": os.defpath}
             done = subprocess.run(argv, cwd=work, env=environ, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr

@@ -354,7 +354,7 @@ def cache(tmp_path: Path) -> Cache:
 
 def _run() -> float:
     """How often a plugin has been run for a render or a question so far."""
-    return RENDERS.labels("Plugin", "rendered")._value.get()
+    return float(RENDERS.labels("Plugin", "rendered")._value.get())
 
 
 def test_a_plugin_that_hung_is_not_run_again(operator: Operator, renders: Renders, cache: Cache) -> None:

@@ -49,7 +49,7 @@ def on_the_wire(value: object) -> object:
         return {key: on_the_wire(child) for key, child in value.items()}
     if isinstance(value, list):
         return [on_the_wire(child) for child in value]
-    return repr(scalars.on_the_wire(value)) if type(value) in (int, float) else value
+    return repr(scalars.on_the_wire(value)) if type(value) is int or type(value) is float else value
 
 
 @pytest.mark.parametrize("file", files("read"), ids=lambda file: file.stem)

@@ -11,7 +11,7 @@ from workers.schema.check import Schema, of_definition
 PRESERVED = {"x-kubernetes-preserve-unknown-fields": True}
 EMBEDDED = {"x-kubernetes-embedded-resource": True}
 EITHER = {"x-kubernetes-int-or-string": True}
-NAMED = {
+NAMED: dict[str, dict[str, Any]] = {
     "example.Spec": {
         "type": "object",
         "required": ["image", "template"],

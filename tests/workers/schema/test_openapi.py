@@ -76,11 +76,12 @@ def _with(body: dict[str, Any], at: Path, value: Any, *, gone: bool = False) -> 
 
 
 def _spoilt(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    others: tuple[Any, ...] = (None, "x", 7, True, [], {}, 1.0, "", {"no-such-field": 1})
     for at in _places(body):
         if at[0] in ("apiVersion", "kind") or at in (("metadata",), ("metadata", "name")):
             continue
         yield _with(body, at, None, gone=True)
-        for value in (None, "x", 7, True, [], {}, 1.0, "", {"no-such-field": 1}):
+        for value in others:
             yield _with(body, at, value)
 
 
