@@ -246,10 +246,14 @@ def _cli(ship: Ship, name: str) -> Iterator[tuple[str, bytes]]:
         yield " ".join(argv[:3]), output.encode()
 
 
+def _answered(ship: Ship, path: str) -> None:
+    until(path, lambda: ship.api(path)[0] == 200)
+
+
 def _web(ship: Ship, deliveries: list[str], apps: list[str]) -> Iterator[tuple[str, bytes]]:
     of_apps = [f"applications/{ship.home}/{app}/{what}" for app in apps for what in ("drifts", "tree")]
     for path in of_apps:
-        until(path, lambda path=path: ship.api(path)[0] == 200)  # type: ignore[misc]
+        _answered(ship, path)
     for path in (
         *("/", "/readyz", "/api/v1/clusters"),
         *(f"/api/v1/deliveries/{id}" for id in deliveries),

@@ -27,11 +27,15 @@ def ship_processes() -> tuple[str, ...]:
     return ("web", "worker", "beat")
 
 
+def is_well(ship: Ship, name: str) -> None:
+    until(f"{name} to be well", lambda: ship.health(name)[0] == 200)
+
+
 @pytest.fixture(autouse=True)
 def well(ship: Ship) -> None:
     """Each story begins with processes that live."""
     for name in ship.children:
-        until(f"{name} to be well", lambda name=name: ship.health(name)[0] == 200)  # type: ignore[misc]
+        is_well(ship, name)
 
 
 def pool(ship: Ship, name: str) -> psutil.Process:

@@ -72,7 +72,9 @@ def test_the_age_of_a_queue_is_that_of_its_first_task(redis_url: str, redis_clie
     app = make("mooring-test", redis_url)
     for name in ("first", "second"):
         send(app, Step(TASK_TURN, (name,), "deploy"))
-    first = sent_at(redis_client.lindex(QUEUE + "deploy", -1))  # type: ignore[arg-type]
+    task = redis_client.lindex(QUEUE + "deploy", -1)
+    assert isinstance(task, bytes)
+    first = sent_at(task)
     redis_client.lpush(QUEUE + INTAKE, task_message().replace(ID_PLACE, "1700000000000-0"))
 
     found = gauges(redis_url, first + 7.0)

@@ -9,6 +9,7 @@ from mooring.names import APPLYSET_TOOLING
 from tests.workers.objects import APP, HERE, desired, key, live, ours
 from tests.workers.test_plan import APPROVED, BY_HAND, CREATED, planned, pruned, reasons, steps
 from workers.applyset.parent import parent_name
+from workers.plan import Permission
 
 IDENTITY = key("mooring-installation", "Secret", namespace="mooring")
 INVENTORY = key(parent_name(HERE, APP), namespace="mooring")
@@ -38,10 +39,10 @@ def test_the_inventory_of_another_installation_is_not_taken_over() -> None:
 @pytest.mark.parametrize("record", [IDENTITY, INVENTORY, PINNED, HOME, APPLICATIONS], ids=str)
 @pytest.mark.parametrize("permission", [BY_HAND, APPROVED], ids=["by hand", "approved"])
 def test_no_record_is_pruned_even_when_the_inventory_has_it_and_somebody_asks(
-    record: ObjectKey, permission: object
+    record: ObjectKey, permission: Permission
 ) -> None:
     inventory = {record: CREATED, WEB: CREATED}
-    found = planned([], [ours(record), ours(WEB)], inventory, permission=permission)  # type: ignore[arg-type]
+    found = planned([], [ours(record), ours(WEB)], inventory, permission=permission)
     assert pruned(found) == {WEB}
     assert "by hand" in reasons(found)[record] or "no application" in reasons(found)[record]
 

@@ -313,13 +313,14 @@ def test_force_deletes_what_holds_data_only_where_that_itself_says_so(app: App) 
 
 def test_force_never_deletes_a_namespace(app: App) -> None:
     name = f"{app.namespace}-more"
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": {"a": "1"}}}
+    metadata = {"name": name, "labels": {"a": "1"}}
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
     namespaces = Kind("", "v1", "Namespace", "namespaces", namespaced=False)
     try:
         both = ["Replace=true", "Force=true"]
         app.syncs(body, options=both)
         before = app.has(namespaces, name)
-        body["metadata"]["labels"] = {"a": "2"}  # type: ignore[index]
+        body["metadata"]["labels"] = {"a": "2"}
         assert results(app.syncs(body, options=both)) == {name: Result.CONFIGURED}
         assert app.has(namespaces, name).uid == before.uid
     finally:

@@ -16,6 +16,7 @@ from mooring.store.connection import connect
 from mooring.store.ledger import Duplicate, Full, Ledger, Recorded
 from mooring.store.turns import Turns
 from mooring.store.views import Views
+from tests.deliveries import known
 from tests.mooring.store.test_views import SHOP
 
 _numbers = count()
@@ -59,9 +60,9 @@ def test_what_is_recorded_is_read_back_as_it_was(ledger: Ledger) -> None:
 def test_a_delivery_goes_from_received_to_succeeded(ledger: Ledger) -> None:
     id = record(ledger)
     ledger.mark_enqueued(id, Stage("enqueued", 1.0, 0.5))
-    assert ledger.get(id).state is DeliveryState.ENQUEUED  # type: ignore[union-attr]
+    assert known(ledger, id).state is DeliveryState.ENQUEUED
     assert ledger.begin(id, "worker-1", 30).attempt == 1
-    assert ledger.get(id).state is DeliveryState.RUNNING  # type: ignore[union-attr]
+    assert known(ledger, id).state is DeliveryState.RUNNING
     ledger.stage(id, Stage("fetched", 2.0, 130.0))
     ledger.stages(
         [(id, Stage("rendered", 3.0, 4.0, "mooring_shop")), (id, Stage("applied", 4.0, 9.0, "mooring_shop"))]
@@ -177,7 +178,7 @@ def test_a_delivery_that_is_put_off_comes_again_and_was_no_attempt(ledger: Ledge
     assert ledger.renew(first, "lives", 30), "only who holds it gives it back"
     ledger.finish([second], True, "done")
     ledger.put_off([second], "lives", 5)
-    assert ledger.get(second).state is DeliveryState.SUCCEEDED  # type: ignore[union-attr]
+    assert known(ledger, second).state is DeliveryState.SUCCEEDED
 
 
 def test_a_held_delivery_is_not_begun_by_another_worker(ledger: Ledger) -> None:
@@ -199,11 +200,11 @@ def test_those_that_wait_untried_right_behind_a_delivery_come_along_with_it(ledg
 
     assert begun.attempt == 1
     assert [delivery.id for delivery in begun.deliveries] == [first, second, third]
-    assert begun.deliveries[2].event == ledger.get(third).event  # type: ignore[union-attr]
+    assert begun.deliveries[2].event == known(ledger, third).event
     assert ledger.begin(second, "another", 30).attempt == 0, "its own task finds nothing to do"
-    assert ledger.get(received).state is DeliveryState.RECEIVED  # type: ignore[union-attr]
+    assert known(ledger, received).state is DeliveryState.RECEIVED
     assert ledger.begin(failed, "worker", 30, more=5).attempt == 2
-    assert ledger.get(fourth).state is DeliveryState.ENQUEUED, "what was tried before is tried alone"  # type: ignore[union-attr]
+    assert known(ledger, fourth).state is DeliveryState.ENQUEUED, "what was tried before is tried alone"
     assert ledger.hand_over([first, second, third, held], "worker") == 3
 
 
@@ -244,10 +245,10 @@ def test_saying_enqueued_late_takes_nothing_from_a_quick_worker(ledger: Ledger) 
     id = record(ledger)
     ledger.begin(id, "quick", 30)
     ledger.mark_enqueued(id)
-    assert ledger.get(id).state is DeliveryState.RUNNING  # type: ignore[union-attr]
+    assert known(ledger, id).state is DeliveryState.RUNNING
     ledger.finish([id], True, "")
     ledger.mark_enqueued(id)
-    assert ledger.get(id).state is DeliveryState.SUCCEEDED  # type: ignore[union-attr]
+    assert known(ledger, id).state is DeliveryState.SUCCEEDED
     assert ledger.overdue(time.time() + 1e9) == ()
 
 
@@ -255,7 +256,7 @@ def test_the_first_end_of_a_delivery_counts(ledger: Ledger) -> None:
     id = record(ledger)
     ledger.finish([id], True, "synced")
     ledger.finish([id], False, "too late")
-    assert ledger.get(id).outcome == "synced"  # type: ignore[union-attr]
+    assert known(ledger, id).outcome == "synced"
 
 
 def test_a_reopened_delivery_runs_again_from_the_start(ledger: Ledger) -> None:

@@ -239,14 +239,22 @@ def test_an_exec_plugin_gives_the_credential(cluster: ControlPlane, changed: Wri
         connect(changed(by_plugin))
 
 
+class _Provider(HTTPServer):
+    """An OpenID provider that gives whoever asks a new token, that of the cluster."""
+
+    def __init__(self, fresh: str) -> None:
+        super().__init__(("127.0.0.1", 0), _OpenId)
+        self.fresh = fresh
+
+
 class _OpenId(BaseHTTPRequestHandler):
-    """A provider that gives whoever asks a new token, that of the cluster."""
+    server: _Provider
 
     def do_GET(self) -> None:
-        self._answer({"token_endpoint": f"http://127.0.0.1:{self.server.server_port}/token"})  # type: ignore[attr-defined]
+        self._answer({"token_endpoint": f"http://127.0.0.1:{self.server.server_port}/token"})
 
     def do_POST(self) -> None:
-        fresh = self.server.fresh  # type: ignore[attr-defined]
+        fresh = self.server.fresh
         self._answer({"access_token": "a", "token_type": "Bearer", "refresh_token": "r", "id_token": fresh})
 
     def _answer(self, told: dict[str, str]) -> None:
@@ -267,8 +275,7 @@ def test_a_token_of_an_openid_provider_is_renewed(
 ) -> None:
     monkeypatch.setenv("OAUTHLIB_INSECURE_TRANSPORT", "1")
     payload = base64.urlsafe_b64encode(json.dumps({"exp": 1}).encode()).decode().rstrip("=")
-    with HTTPServer(("127.0.0.1", 0), _OpenId) as provider:
-        provider.fresh = cluster.token  # type: ignore[attr-defined]
+    with _Provider(cluster.token) as provider:
         serving = threading.Thread(target=provider.serve_forever)
         serving.start()
         issued = {
@@ -383,8 +390,16 @@ def test_a_server_has_one_spelling(url: str, ref: str) -> None:
     assert server_ref(url) == ref
 
 
-class _Recording(BaseHTTPRequestHandler):
+class _Recorder(HTTPServer):
     """Notes what it is asked for; lets nobody through."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Recording)
+        self.asked: list[str] = []
+
+
+class _Recording(BaseHTTPRequestHandler):
+    server: _Recorder
 
     def do_GET(self) -> None:
         self._note(200, b"{}")
@@ -393,7 +408,7 @@ class _Recording(BaseHTTPRequestHandler):
         self._note(403, b"")
 
     def _note(self, status: int, body: bytes) -> None:
-        self.server.asked.append(f"{self.command} {self.path}")  # type: ignore[attr-defined]
+        self.server.asked.append(f"{self.command} {self.path}")
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -404,9 +419,8 @@ class _Recording(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def recording() -> Iterator[HTTPServer]:
-    server = HTTPServer(("127.0.0.1", 0), _Recording)
-    server.asked = []  # type: ignore[attr-defined]
+def recording() -> Iterator[_Recorder]:
+    server = _Recorder()
     serving = threading.Thread(target=server.serve_forever)
     serving.start()
     yield server
@@ -415,12 +429,12 @@ def recording() -> Iterator[HTTPServer]:
     server.server_close()
 
 
-def test_a_server_below_a_path_is_asked_there(recording: HTTPServer) -> None:
+def test_a_server_below_a_path_is_asked_there(recording: _Recorder) -> None:
     asking = Transport(lambda: Configuration(f"http://127.0.0.1:{recording.server_port}/k8s/clusters/c-1/"))
     assert asking.request("GET", "/version", identity=MOORING).json() == {}
     with asking.stream("/api/v1/pods", identity=MOORING, query=[("watch", "1")]) as chunks:
         assert b"".join(chunks) == b"{}"
-    assert recording.asked == [  # type: ignore[attr-defined]
+    assert recording.asked == [
         "GET /k8s/clusters/c-1/version",
         "GET /k8s/clusters/c-1/api/v1/pods?watch=1",
     ]
@@ -433,9 +447,9 @@ def test_a_server_below_a_path_is_asked_there(recording: HTTPServer) -> None:
         ("https://api.example:6443/c-1", "CONNECT api.example:6443"),
     ],
 )
-def test_a_server_behind_a_proxy_is_asked_through_it(recording: HTTPServer, host: str, asked: str) -> None:
+def test_a_server_behind_a_proxy_is_asked_through_it(recording: _Recorder, host: str, asked: str) -> None:
     settings = Configuration(host)
     settings.proxy = f"http://127.0.0.1:{recording.server_port}"
     with suppress(ClusterUnavailable):  # the tunnel is refused
         assert Transport(lambda: settings).request("GET", "/version", identity=MOORING).json() == {}
-    assert set(recording.asked) == {asked}  # type: ignore[attr-defined]
+    assert set(recording.asked) == {asked}

@@ -11,7 +11,7 @@ import pytest
 
 from devcluster.build import tool
 from tests.workers.confine.conftest import ROOMY, Prison
-from workers.confine.run import Command, Output, ToolFailed, ToolTimedOut, ToolTooBig, run
+from workers.confine.run import Bounds, Command, Output, ToolFailed, ToolTimedOut, ToolTooBig, run
 
 _CHART = {
     "Chart.yaml": "apiVersion: v2\nname: ship\nversion: 1.0.0\n",
@@ -35,9 +35,9 @@ def _lay(directory: Path, files: dict[str, str]) -> None:
         path.write_text(text)
 
 
-def _helm(prison: Prison, *arguments: str, **options: object) -> Output:
+def _helm(prison: Prison, *arguments: str, within: Bounds = ROOMY) -> Output:
     command = Command((str(tool("helm", print)), *arguments), prison.directory)
-    return run(command, replace(ROOMY, **options))  # type: ignore[arg-type]
+    return run(command, within)
 
 
 def test_helm_renders(prison: Prison) -> None:
@@ -100,7 +100,7 @@ def test_a_template_without_end_is_ended(prison: Prison) -> None:
     loop = '{{ range until 100000000 }}{{ $_ := regexMatch "a*" (repeat 9999 "a") }}{{ end }}'
     _lay(prison.directory / "chart", {**_CHART, "templates/loop.yaml": loop})
     with pytest.raises((ToolTimedOut, ToolTooBig)):
-        _helm(prison, "template", "chart", seconds=3.0)
+        _helm(prison, "template", "chart", within=replace(ROOMY, seconds=3.0))
 
 
 def test_a_template_that_wants_all_memory_is_ended(prison: Prison) -> None:
@@ -108,11 +108,11 @@ def test_a_template_that_wants_all_memory_is_ended(prison: Prison) -> None:
     hog = '{{ $x := "0123456789abcdef" }}' + "{{ $x = cat $x $x }}" * 36 + "{{ len $x }}"
     _lay(prison.directory / "chart", {**_CHART, "templates/hog.yaml": hog})
     with pytest.raises((ToolTooBig, ToolFailed), match="memory"):
-        _helm(prison, "template", "chart", memory_bytes=256 << 20)
+        _helm(prison, "template", "chart", within=replace(ROOMY, memory_bytes=256 << 20))
 
 
 def test_a_schema_that_reads_what_never_ends_is_refused(prison: Prison) -> None:
     schema = '{"$ref": "file:///dev/zero"}'
     _lay(prison.directory / "chart", {**_CHART, "values.schema.json": schema})
     with pytest.raises(ToolFailed):
-        _helm(prison, "template", "chart", seconds=20.0)
+        _helm(prison, "template", "chart", within=replace(ROOMY, seconds=20.0))

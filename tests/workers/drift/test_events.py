@@ -15,9 +15,17 @@ from workers.drift.events import MOST, Found, Log, found, settled
 A, B = (ObjectKey("", "ConfigMap", "shop", name) for name in "ab")
 
 
-def seen(key: ObjectKey = A, done: Done = Done.LEFT, **more: object) -> Found:
-    change = Change("data.v", '"1"', '"2"', "kubectl-edit")
-    return replace(Found(key, What.CHANGED, (change,), done, "selfHeal is off"), **more)  # type: ignore[arg-type]
+CHANGED = (Change("data.v", '"1"', '"2"', "kubectl-edit"),)
+
+
+def seen(
+    key: ObjectKey = A,
+    done: Done = Done.LEFT,
+    *,
+    changes: tuple[Change, ...] = CHANGED,
+    again: bool = False,
+) -> Found:
+    return Found(key, What.CHANGED, changes, done, "selfHeal is off", again=again)
 
 
 def test_a_drift_that_is_seen_again_and_again_is_one_and_is_news_once() -> None:

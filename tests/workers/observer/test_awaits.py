@@ -228,7 +228,7 @@ def test_the_same_seen_of_another_generation_is_news() -> None:
 
 
 def test_of_an_object_its_health_is_kept_and_a_kind_that_has_none_is_healthy_when_it_is_there() -> None:
-    body = {
+    body: dict[str, Any] = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": {"name": "a", "namespace": "shop", "uid": "uid of a", "generation": 2},
@@ -237,7 +237,7 @@ def test_of_an_object_its_health_is_kept_and_a_kind_that_has_none_is_healthy_whe
     }
     behind = Live.read(DEPLOYMENT, body)
     assert seen(behind) == at("a", "Progressing", 2)
-    body["status"] = {**body["status"], "observedGeneration": 2}  # type: ignore[dict-item]
+    body["status"] = {**body["status"], "observedGeneration": 2}
     assert seen(Live.read(DEPLOYMENT, body)) == at("a", "Healthy", 2)
     assert seen(behind, gone=True) == at("a", "", 2)
     config_map = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)

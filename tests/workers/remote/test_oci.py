@@ -385,8 +385,8 @@ class Issuer:
     def token(self, name: str) -> str:
         head = {"typ": "JWT", "alg": "ES256", "kid": "tests"}
         now = int(time.time())
-        claims = {"iss": "tests", "sub": "me", "aud": "registry", "jti": "1"}
-        claims |= {"nbf": now - 60, "iat": now - 60, "exp": now + 600}  # type: ignore[dict-item]
+        claims: dict[str, str | int] = {"iss": "tests", "sub": "me", "aud": "registry", "jti": "1"}
+        claims |= {"nbf": now - 60, "iat": now - 60, "exp": now + 600}
         access = [{"type": "repository", "name": name, "actions": ["pull", "push"]}]
         signed = f"{b64(json.dumps(head).encode())}.{b64(json.dumps({**claims, 'access': access}).encode())}"
         r, s = decode_dss_signature(self.key.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))

@@ -92,9 +92,9 @@ def test_order_is_that_of_the_specification() -> None:
     # The example of https://semver.org/#spec-item-11
     texts = ["1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-beta", "1.0.0-beta.2"]
     texts += ["1.0.0-beta.11", "1.0.0-rc.1", "1.0.0"]
-    versions = [Version.parse(text) for text in texts]
-    assert versions == sorted(versions)  # type: ignore[type-var]
-    assert [version.text for version in versions if version] == texts
+    versions = [version for text in texts if (version := Version.parse(text))]
+    assert versions == sorted(versions)
+    assert [version.text for version in versions] == texts
 
 
 @pytest.mark.parametrize(
