@@ -45,14 +45,23 @@ def create(engine: Engine, namespace: str, name: str, destination: str) -> None:
     engine.api.create(APPLICATION, {**kind, "metadata": metadata, "spec": spec})
 
 
-class Hanging(BaseHTTPRequestHandler):
+class Hanging(ThreadingHTTPServer):
     """An API server that is ready, and takes its time for all else."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answers)
+        self.held: list[str] = []  # what was asked of it
+        self.mended = threading.Event()
+
+
+class Answers(BaseHTTPRequestHandler):
+    server: Hanging
 
     def do_GET(self) -> None:
         status, body = 200, b'{"gitVersion": "v1.30.0"}'
         if self.path not in ("/version", "/readyz"):
-            self.server.held.append(self.path)  # type: ignore[attr-defined]
-            self.server.mended.wait()  # type: ignore[attr-defined]
+            self.server.held.append(self.path)
+            self.server.mended.wait()
             status, body = 503, b""
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -73,9 +82,8 @@ def test_a_full_reconciliation_leaves_a_cluster_that_hangs_to_itself(
     monkeypatch.setattr("workers.clusters.link.READS_S", 30.0)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hanging) as server:
+    with Hanging() as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.held, server.mended = [], threading.Event()  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         url = f"https://127.0.0.1:{server.server_port}"
         secret = ClusterSecret("sick", url, "", "s", "1", access=Access(token="t", insecure=True))
@@ -91,17 +99,17 @@ def test_a_full_reconciliation_leaves_a_cluster_that_hangs_to_itself(
 
         pipeline.reconcile(engine, "", RECONCILE)
         assert looked_at("well") and sent.empty()
-        assert server.held  # type: ignore[attr-defined]
+        assert server.held
 
         turn = engine.turns.take(turn_of(AppKey(namespace, "well")))
         assert turn is not None
         engine.turns.release(turn, done=True)
-        before = list(server.held)  # type: ignore[attr-defined]
+        before = list(server.held)
         pipeline.reconcile(engine, "", RECONCILE)
         assert looked_at("well") and sent.empty()
-        assert server.held == before, "a second thread waits for it"  # type: ignore[attr-defined]
+        assert server.held == before, "a second thread waits for it"
 
-        server.mended.set()  # type: ignore[attr-defined]
+        server.mended.set()
         assert looked_at("ill")
         server.shutdown()
 
