@@ -1,21 +1,65 @@
-"""kombu's Redis transport, for workers that outlive a Redis that goes away while they hold tasks.
+"""kombu's Redis transport, for workers that outlive a Redis that goes away or takes no writes.
 
 Closing a channel gives back the tasks that its worker holds. When the connection is gone, kombu 5.7 finds
 no connection to give them back on and raises AttributeError, which Celery takes for the end of the world:
-the process ends. As an error of the connection it leads to a new one instead, like any other; the tasks
-are wanted in Redis all the same, and beat finds whatever is lost.
+the process ends. So it does where Redis has become a replica, or is full: who waits for tasks is told so by
+an error of its own, who has done one by another. As errors of the connection they lead to a new one instead,
+like any other, and one that takes no writes is none: it is tried again until it does. The tasks are wanted
+in Redis all the same, and beat finds whatever is lost.
 """
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from kombu.transport import TRANSPORT_ALIASES
-from kombu.transport.redis import Transport
+from kombu.transport.redis import Channel, Transport
+from redis.exceptions import (
+    ConnectionError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
+
+_NO_WRITES: Final = (OutOfMemoryError, ReadOnlyError)
+_TRIED: Final = "takes-writes"  # a key of nobody
+
+
+class SteadyChannel(Channel):
+    """See the module."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        except ResponseError as error:
+            # https://github.com/redis/redis/blob/7.2.0/src/blocked.c: disconnectOrRedirectAllBlockedClients
+            if not str(error).startswith("UNBLOCKED"):
+                raise
+            raise ConnectionError("Redis is no master any more") from error
 
 
 class SteadyTransport(Transport):
     """See the module."""
 
-    connection_errors: tuple[type[Exception], ...] = (*Transport.connection_errors, AttributeError)
+    Channel = SteadyChannel
+    connection_errors: tuple[type[Exception], ...] = (
+        *Transport.connection_errors,
+        AttributeError,
+        *_NO_WRITES,
+    )
+
+    def establish_connection(self) -> Any:
+        """As kombu does; raises what Redis says where it takes no writes."""
+        made = super().establish_connection()  # type: ignore[no-untyped-call]
+        try:
+            self._avail_channels[-1].client.set(_TRIED, "", px=1)
+        except NoPermissionError:  # who may not do that takes no tasks
+            pass
+        except _NO_WRITES:
+            self.close_connection(made)  # type: ignore[no-untyped-call]
+            raise
+        return made
 
 
 def use() -> None:
