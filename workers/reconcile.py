@@ -124,7 +124,7 @@ def unproved(engine: Engine, apps: Sequence[Application], inventories: Listed) -
 
 
 def _proved(engine: Engine, apps: Sequence[Application], inventories: Sequence[Live]) -> frozenset[AppKey]:
-    judge = engine.judges.now()
+    judge = engine.judges.now().of(engine.api.cluster)
     candidates = _candidates(engine, apps, inventories)
     kinds = {kind for one in candidates for kind in one.kinds.values()}
     schema = identities(engine.api, kinds)

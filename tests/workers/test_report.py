@@ -182,6 +182,9 @@ class Says:
     def assess(self, body: dict[str, Any]) -> Health | None:
         return self._health if self.judges("", body["kind"]) else None
 
+    def of(self, cluster: str) -> Says:
+        return self
+
 
 def test_an_application_among_the_objects_counts_where_it_is_known_and_another() -> None:
     body = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Application"}

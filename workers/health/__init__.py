@@ -74,6 +74,11 @@ class Judge(Protocol):
         """As the function of that name. Never raises."""
         ...
 
+    def of(self, cluster: str) -> Judge:
+        """The same one for the objects of one cluster: what becomes of a check there has no part in what it
+        says of those of another."""
+        ...
+
 
 def assess(body: dict[str, Any]) -> Health | None:
     """The health of the live object `body`; None when its kind has no health of its own.
@@ -110,6 +115,9 @@ class _BuiltIn:
 
     def assess(self, body: dict[str, Any]) -> Health | None:
         return assess(body)
+
+    def of(self, _cluster: str) -> Judge:
+        return self
 
 
 BUILT_IN: Final[Judge] = _BuiltIn()

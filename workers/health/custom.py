@@ -37,12 +37,14 @@ class Judges:
 
 
 class CustomJudge:
-    """Asks the `checks` of an installation first. One that does not end is not asked again in the same look:
-    the next object would take as long."""
+    """Asks the `checks` of an installation first. One that does not end is not asked again in the same look,
+    of objects of the same `cluster`: the next one would take as long."""
 
-    def __init__(self, checks: Checks, sandbox: Sandbox) -> None:
+    def __init__(self, checks: Checks, sandbox: Sandbox, cluster: str = "") -> None:
         self._checks = checks
         self._sandbox = sandbox
+        self._cluster = cluster
+        self._of: dict[str, CustomJudge] = {}
         self._ended: dict[str, str] = {}
         self._problems: dict[str, str] = {}
 
@@ -52,8 +54,12 @@ class CustomJudge:
 
     def look_again(self) -> None:
         """Forget what did not end: the object of one app must not keep the check from those of all others."""
-        self._ended.clear()
-        self._problems.clear()
+        for one in (self, *list(self._of.values())):
+            one._ended.clear()
+            one._problems.clear()
+
+    def of(self, cluster: str) -> CustomJudge:
+        return self._of.setdefault(cluster, CustomJudge(self._checks, self._sandbox, cluster))
 
     @property
     def problems(self) -> Mapping[str, str]:
@@ -81,9 +87,9 @@ class CustomJudge:
     def _asked(self, check: Check, body: dict[str, Any]) -> Answer:
         question = _question(check, body)
         try:
-            return self._sandbox.ask(question)
+            return self._sandbox.ask(question, self._cluster)
         except Lost:  # mostly for once
-            return self._sandbox.ask(question)
+            return self._sandbox.ask(question, self._cluster)
 
     def _told(self, check: Check, answer: Answer) -> Health | None:
         if "none" in answer:

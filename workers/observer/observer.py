@@ -82,7 +82,12 @@ class Observer:
             self._secrets_at: self._hear_of_secrets,
         }
         self._home = Site(
-            api, namespace, wakers, lambda: self._judge, applications=self._records_at, hears=hears
+            api,
+            namespace,
+            wakers,
+            lambda: self._judge.of(api.cluster),
+            applications=self._records_at,
+            hears=hears,
         )
         self._others: dict[ClusterRef, Other] = {}
         self._others_from = math.inf  # when to begin those for which no thread could be had
@@ -226,7 +231,12 @@ class Observer:
 
     def _other(self, secret: ClusterSecret) -> Other:
         return Other(
-            secret, self._programs, self._namespace, self._wakers, lambda: self._judge, self._again.set
+            secret,
+            self._programs,
+            self._namespace,
+            self._wakers,
+            lambda: self._judge.of(secret.server),
+            self._again.set,
         )
 
     def _not_watched(self, place: Place, error: Exception, what: str, then: str) -> None:

@@ -1,6 +1,6 @@
 """Where scripts are evaluated: in a confined child, since they may never end, ask for all the memory there
 is, or know a flaw of their interpreter. It is started at the first question, kept for a while, and then
-another.
+another. Who has one end has the next one for himself: whoever asks about other clusters waits for him once.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from workers.confine.talk import Talk
 from workers.scripts import evaluate
 
 _KEPT_S: Final = 30.0  # how long one child answers; unused, it ends by itself after twice that
+_APART_S: Final = 300.0  # how long whoever had a child end has one of his own
 _PATIENCE_S: Final = 30.0  # of a machine that others keep busy: the child counts what it is given
 _PROGRAM: Final = Path(evaluate.__file__).resolve()
 _LOOP: Final = f"has not ended after {evaluate.SECONDS:g} s: look for a loop"
@@ -34,18 +35,46 @@ Answer = dict[str, Any]
 
 
 class Sandbox:
-    """The child of this process. Safe for threads, one at a time."""
+    """The child of this process, and those of whoever had one end. Safe for threads, one at a time each."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._apart: dict[str, tuple[Sandbox, float]] = {}  # by who asks; until when
+        self._parting = threading.Lock()
         self._lock = threading.Lock()
         self._talk: Talk | None = None
         self._began = 0.0
         self._ends = ExitStack()
 
-    def ask(self, question: Mapping[str, Any]) -> Answer:
-        """What evaluate.py answers to `question`. Raises Lost when nobody was there to answer, which says
-        nothing about the script nor the object."""
+    def ask(self, question: Mapping[str, Any], who: str = "") -> Answer:
+        """What evaluate.py answers to `question`, which is about objects of `who`. Raises Lost when nobody
+        was there to answer, which says nothing about the script nor the object."""
+        asked = self._of(who)
+        try:
+            answer = asked._answer(question)
+        except Lost:
+            self._part(who)
+            raise
+        if "ended" in answer:
+            self._part(who)
+        return answer
+
+    def _of(self, who: str) -> Sandbox:
+        with self._parting:
+            over = [one for one, (_, until) in self._apart.items() if until < time.monotonic()]
+            gone = [self._apart.pop(one)[0] for one in over]
+            found = self._apart.get(who, (self, 0.0))[0]
+        for one in gone:
+            one.close()
+        return found
+
+    def _part(self, who: str) -> None:
+        if who:
+            with self._parting:
+                own = self._apart[who][0] if who in self._apart else Sandbox(self._settings)
+                self._apart[who] = own, time.monotonic() + _APART_S
+
+    def _answer(self, question: Mapping[str, Any]) -> Answer:
         try:
             asked = orjson.dumps(question)
         except orjson.JSONEncodeError:  # what could be read may be nested deeper than what can be written
@@ -73,7 +102,11 @@ class Sandbox:
         return told
 
     def close(self) -> None:
-        """End the child, if there is one."""
+        """End all children that there are."""
+        with self._parting:
+            apart, self._apart = self._apart, {}
+        for one, _ in apart.values():
+            one.close()
         with self._lock:
             self._end()
 

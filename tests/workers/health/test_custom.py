@@ -224,6 +224,32 @@ def test_who_is_interrupted_leaves_no_answer_for_the_next_one(judge_by: JudgeBy)
     assert judge.assess({"apiVersion": "v1", "kind": "Pod"}) == FINE
 
 
+def test_objects_of_one_cluster_that_end_the_child_keep_it_from_those_of_no_other(tmp_path: Path) -> None:
+    sandbox = Sandbox(Settings(state_dir=str(tmp_path)))
+    judges = Judges(lambda: {KEY: "while obj.spins do end return {status = 'Healthy'}"}, sandbox)
+    judge = judges.now()
+    sick, well = judge.of("sick"), judge.of("well")
+    ended = sick.assess({**DOOR, "spins": True})
+    assert ended is not None and ended.status is HealthStatus.UNKNOWN
+    assert sick.assess(DOOR) == ended
+    assert well.assess(DOOR) == FINE and not well.problems
+
+    assert judges.still(judge) is judge  # another look
+    assert judge.of("sick") is sick
+    before = children()
+    assert sick.assess(DOOR) == FINE
+    (own,) = [each for each in children() if each not in before]
+    own.suspend()
+    with ThreadPoolExecutor(1) as thread:
+        waits = thread.submit(sick.assess, DOOR)
+        assert well.assess(DOOR) == FINE
+        assert not waits.done()
+        own.resume()
+        assert waits.result() == FINE
+    sandbox.close()
+    assert not own.is_running()
+
+
 def test_with_the_sandbox_its_child_ends(tmp_path: Path) -> None:
     sandbox = Sandbox(Settings(state_dir=str(tmp_path)))
     before = children()

@@ -189,6 +189,9 @@ class OfAll:
     def assess(self, body: dict[str, Any]) -> Health | None:
         return Health(HealthStatus.DEGRADED, str(body))
 
+    def of(self, cluster: str) -> OfAll:
+        return self
+
 
 class Accepts(Transport):
     """A connection that says what it is asked for, and has nothing."""
