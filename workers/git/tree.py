@@ -25,6 +25,8 @@ _BATCH: Final = 500
 _MAX_TREE: Final = 16 << 20
 _MAX_COMMIT: Final = 1 << 20
 _MAX_DEPTH: Final = 64
+# Entries of directories that are kept in memory, about 1 MB: the apps of a repository all begin at its root.
+_KEPT: Final = 4096
 FILE_LIMIT: Final = 16 << 20
 
 
@@ -98,6 +100,8 @@ class TreeReader:
         self._fill = fill
         self._lock = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
+        self._folders: dict[tuple[str, str], tuple[Entry, ...]] = {}  # by commit and path; last used, last
+        self._folders_lock = threading.Lock()
 
     @property
     def shaped_by(self) -> tuple[str, ...]:
@@ -136,6 +140,9 @@ class TreeReader:
         GitRefused on an entry that no checkout would accept (`.git`, `..`).
         """
         base = clean_path(path)
+        if not recurse:
+            yield from self._folder(commit, base)
+            return
         kind, root, _size = self._info([_spot(commit, base)])[0]
         level = [(base, root)] if kind == "tree" else []
         for _depth in range(_MAX_DEPTH):
@@ -146,10 +153,29 @@ class TreeReader:
                     yield entry
                     if entry.is_tree:
                         below.append((entry.path, entry.id))
-            if not below or not recurse:
+            if not below:
                 return
             level = below
         raise GitRefused(f"{base or 'the repository'} has directories nested deeper than {_MAX_DEPTH}")
+
+    def _folder(self, commit: str, base: str) -> Sequence[Entry]:
+        """What is in a directory itself; nothing when there is none. A commit never has another one there."""
+        with self._folders_lock:
+            if (found := self._folders.pop((commit, base), None)) is not None:
+                self._folders[commit, base] = found
+                return found
+        kind, id_, _size = self._info([_spot(commit, base)])[0]
+        if kind != "tree":
+            return ()
+        found = tuple(_entries(base, self.read_many([id_], limit=_MAX_TREE)[id_]))
+        with self._folders_lock:
+            self._folders[commit, base] = found
+            left = sum(map(len, self._folders.values())) - _KEPT
+            for key in list(self._folders) if left > 0 else ():
+                left -= len(self._folders.pop(key))
+                if left <= 0:
+                    break
+        return found
 
     def read(self, blob: str, limit: int = FILE_LIMIT) -> bytes:
         """The bytes of a blob. Raises GitRefused when there are more than `limit`."""

@@ -29,6 +29,39 @@ def test_a_directory_is_walked_with_and_without_its_children(repo: Repository, m
     assert list(mirror.tree.walk(main, "README.md")) == []
 
 
+def test_a_directory_that_was_listed_is_not_asked_for_again(
+    repo: Repository, mirror_of: MirrorOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = repo.commit({"a.yaml": "1"})
+    mirror = mirror_of(repo)
+    checkout(mirror, "main", first)
+    known = list(mirror.tree.walk(first, "", recurse=False))
+    second = repo.commit({"b.yaml": "2"})
+    checkout(mirror, "main", second)
+    assert "b.yaml" in {entry.path for entry in mirror.tree.walk(second, "", recurse=False)}
+    asked = list[str]()
+    monkeypatch.setattr(mirror.tree, "_ask", lambda verb, names: asked.extend(names) or [("", b"")])
+    assert list(mirror.tree.walk(first, "", recurse=False)) == known
+    assert not asked
+    assert list(mirror.tree.walk(first, "apps", recurse=False)) == []
+    assert asked == [f"{first}:apps"]
+
+
+def test_of_the_directories_that_were_listed_the_last_ones_are_kept(
+    repo: Repository, mirror_of: MirrorOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed = repo.commit({f"{folder}/{name}.yaml": "1" for folder in "abc" for name in "xy"})
+    mirror = mirror_of(repo)
+    checkout(mirror, "main", pushed)
+    monkeypatch.setattr("workers.git.tree._KEPT", 4)
+    for folder in ("a", "b", "a", "c"):
+        assert len(list(mirror.tree.walk(pushed, folder, recurse=False))) == 2
+    assert list(mirror.tree._folders) == [(pushed, "a"), (pushed, "c")]
+    monkeypatch.setattr("workers.git.tree._KEPT", 1)
+    assert len(list(mirror.tree.walk(pushed, "b", recurse=False))) == 2
+    assert not mirror.tree._folders
+
+
 def test_a_tree_id_changes_only_with_what_is_below(repo: Repository, mirror_of: MirrorOf) -> None:
     mirror = mirror_of(repo)
     first = checkout(mirror, "main").commit
