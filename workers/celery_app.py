@@ -45,7 +45,7 @@ from mooring.repourl import masked
 from mooring.store.clock import Clock
 from mooring.store.connection import QUEUE, broker_url, connect
 from mooring.store.due import Step
-from workers import transport
+from workers import events, transport
 
 _VISIBILITY_S = 900
 _HARD_LIMIT_S = 600
@@ -75,9 +75,10 @@ QUEUE_OF = {
 
 
 class Discreet(Celery):  # type: ignore[misc]
-    """Celery whose events show arguments without the credentials of the URLs among them, and whose tasks
-    expire by `seconds`: the clock that all processes share."""
+    """Celery whose events show arguments without the credentials of the URLs among them, and are told while
+    somebody listens; whose tasks expire by `seconds`: the clock that all processes share."""
 
+    events_cls = f"{events.__name__}:{events.Told.__name__}"
     seconds: Callable[[], float] = staticmethod(time.time)
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:

@@ -6,6 +6,8 @@ the process ends. So it does where Redis has become a replica, or is full: who w
 an error of its own, who has done one by another. As errors of the connection they lead to a new one instead,
 like any other, and one that takes no writes is none: it is tried again until it does. The tasks are wanted
 in Redis all the same, and beat finds whatever is lost.
+
+Besides, it hears whether anybody listens to events (workers/events.py).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from typing import Any, Final
 
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel, Transport
+from kombu.utils.json import dumps
 from redis.exceptions import (
     ConnectionError,
     NoPermissionError,
@@ -22,12 +25,34 @@ from redis.exceptions import (
     ResponseError,
 )
 
+from workers import events
+
 _NO_WRITES: Final = (OutOfMemoryError, ReadOnlyError)
 _TRIED: Final = "takes-writes"  # a key of nobody
 
 
 class SteadyChannel(Channel):
     """See the module."""
+
+    _kept: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """One for each pool of connections. kombu makes one for each command: a third of what it costs to
+        send a task."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)  # type: ignore[no-untyped-call]
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = super()._create_client()  # type: ignore[no-untyped-call]
+        return self._kept
+
+    def _put_fanout(self, exchange: str, message: Any, routing_key: str, **options: Any) -> None:
+        if exchange != events.EXCHANGE or options.get("_publish_batch") is not None:
+            super()._put_fanout(exchange, message, routing_key, **options)  # type: ignore[no-untyped-call]
+            return
+        payload: str = dumps(message)  # type: ignore[no-untyped-call]
+        topics: list[str] = self._get_publish_topics(exchange, routing_key)  # type: ignore[no-untyped-call]
+        with self.conn_or_acquire() as client:
+            events.heard(sum(client.publish(topic, payload) for topic in topics))
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

@@ -26,6 +26,7 @@ from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from mooring.store.ledger import ID_PLACE
 from webhook.queue import task_message
+from workers import events
 from workers.celery_app import QUEUES, make, send
 from workers.run import build
 
@@ -241,3 +242,53 @@ def test_nothing_is_lost_or_doubled_by_default(setting: str) -> None:
     assert conf[setting] is True
     assert conf.accept_content == ["json"]
     assert conf.task_time_limit < conf.broker_transport_options["visibility_timeout"]
+
+
+# --- events -----------------------------------------------------------------------------------------
+
+
+def told(client: redis.Redis) -> int:
+    """How many events Redis was given so far."""
+    found: dict[str, Any] = client.info("commandstats")  # type: ignore[assignment]
+    return int(found.get("cmdstat_publish", {}).get("calls", 0))
+
+
+def test_of_tasks_that_are_sent_nobody_is_told_while_nobody_listens(
+    redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app, step = make("mooring-test", redis_url), Step("mooring.turn", ("app:a_b",), DEPLOY)
+    monkeypatch.setattr(events, "_until", 0.0)
+    before = told(redis_client)
+    for _ in range(3):
+        send(app, step)
+    assert told(redis_client) == before + 1  # which finds out that nobody does
+    assert redis_client.llen(f"{QUEUE}{DEPLOY}") == 3
+
+    listener = redis_client.pubsub()
+    listener.psubscribe("*celeryev*")
+    assert listener.get_message(timeout=10)
+    monkeypatch.setattr(events, "_until", 0.0)  # after some seconds
+    for _ in range(3):
+        send(app, step)
+    assert told(redis_client) == before + 4
+
+
+def test_a_worker_goes_on_to_say_that_it_is_there_and_so_hears_that_somebody_listens(
+    redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make("mooring-test", redis_url)
+    monkeypatch.setattr(events, "_until", 0.0)
+    with app.connection_for_write() as connection, app.events.Dispatcher(connection) as dispatcher:
+        dispatcher.send("worker-heartbeat")
+        before = told(redis_client)
+        dispatcher.send("task-received")
+        assert told(redis_client) == before
+        dispatcher.send("worker-heartbeat")
+        assert told(redis_client) == before + 1
+
+        listener = redis_client.pubsub()
+        listener.psubscribe("*celeryev*")
+        assert listener.get_message(timeout=10)
+        dispatcher.send("worker-heartbeat")
+        dispatcher.send("task-received")
+        assert told(redis_client) == before + 3
