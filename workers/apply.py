@@ -9,8 +9,9 @@ back once it sees that the operation is not its own any more.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -99,10 +100,10 @@ def apply(
 ) -> Applied:
     """Carry out `plan`; objects of one group in parallel, groups one after the other.
 
-    `fence` is the operation's, one for all of its plans. After a failed object the rest of its group is
-    still tried, later groups are not. An API server that goes away is an outcome of the objects it leaves
-    undone, to be tried again. Raises Superseded when the operation is lost, having taken back
-    what was created and is wanted by nobody.
+    `fence` is the operation's, one for all of its plans; the next write of the status is to be `Fence.around`
+    it. After a failed object the rest of its group is still tried, later groups are not. An API
+    server that goes away is an outcome of the objects it leaves undone, to be tried again. Raises Superseded
+    when the operation is lost, having taken back what was created and is wanted by nobody.
     """
     outcomes: list[Outcome] = [unchanged(step) for step in plan.kept]
     outcomes += [refused(step) for step in plan.refused]
@@ -130,7 +131,7 @@ def apply(
             failed = True
     if created:
         try:
-            fence.check(created, api, always=True)
+            fence.settle(created, api)
         except _NO_ANSWER as error:  # if it was lost, the newer operation finds them and judges them
             ours = {outcome.key for outcome in created}
             outcomes = [_doubted(outcome, error) if outcome.key in ours else outcome for outcome in outcomes]
@@ -151,7 +152,8 @@ class Fence:
     """Reads the claim of an operation, made just now, again when it was not read just before.
 
     `holds()` asks the API server whether the operation is still this worker's; `wanted(key)` whether the
-    operation that has superseded it has the object too.
+    operation that has superseded it has the object too. Of what was created within a second of the claim's
+    last reading, the write of the status that follows tells as well: it succeeds only with the claim.
     """
 
     def __init__(
@@ -160,6 +162,7 @@ class Fence:
         self._holds = holds
         self._wanted = wanted
         self._seen = time.monotonic()
+        self._open: list[Outcome] = []  # created, and the claim not read since
         self.lost = False  # once lost, a claim is never ours again
 
     def check(self, created: Sequence[Outcome], api: Api, *, always: bool = False) -> None:
@@ -167,8 +170,30 @@ class Fence:
         if not always and time.monotonic() - self._seen < _FENCE_S:
             return
         if not self.holds():
-            _take_back(created, api, self._wanted)
+            self._take_back(created, api)
             raise Superseded(TAKEN_OVER)
+        self._open.clear()
+
+    def settle(self, created: Sequence[Outcome], api: Api) -> None:
+        """`check` what a plan has created, or leave it to what is asked or written next."""
+        if not self.lost and time.monotonic() - self._seen < _FENCE_S:
+            self._open += created
+        else:
+            self.check(created, api, always=True)
+
+    @contextmanager
+    def around(self, api: Api) -> Iterator[None]:
+        """Around a write that the claim guards: where it is lost, what was created before is taken back."""
+        try:
+            yield
+        except Superseded:
+            self.lost = True
+            self._take_back((), api)
+            raise
+
+    def _take_back(self, created: Sequence[Outcome], api: Api) -> None:
+        _take_back([*self._open, *created], api, self._wanted)
+        self._open.clear()
 
     def holds(self) -> bool:
         """Whether the claim is held right now."""

@@ -147,6 +147,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         report.left_over(scene.plan, applied),
         applied=applied,
         claim=claim,
+        fence=fence,
         tried=_whole(scene),
     )
     if applied.waits:

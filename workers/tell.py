@@ -19,7 +19,7 @@ from mooring.repourl import masked
 from mooring.store.due import Step
 from mooring.store.views import AppView
 from workers import report, rollback
-from workers.apply import Applied
+from workers.apply import Applied, Fence
 from workers.apps.conditions import HEALTH_WARNING, SYNC_ERROR, SYNC_WINDOW
 from workers.apps.patches import refresh_asked
 from workers.apps.state import State
@@ -70,9 +70,11 @@ def concluded(
     *,
     applied: Applied | None = None,
     claim: Claim | None = None,
+    fence: Fence | None = None,
     tried: bool = False,
 ) -> Ending:
-    """Write the status, and say when to look again. `tried`: this content was synced, or tried to be."""
+    """Write the status, and say when to look again. `fence` is that of `claim`, where something was applied
+    under it; `tried`: this content was synced, or tried to be."""
     notices = list(scene.notices)
     if scene.rest is not None:
         others = compare(scene.rest, engine.api, engine.executor, scene.schema)
@@ -131,7 +133,10 @@ def concluded(
         )
     before, state = state.bundle, replace(state, bundle=_bundle(scene, state.bundle, tried=tried))
     state = replace(state, again=_again(scene, state))
-    app = engine.applications.report(scene.app, status, state, claim)
+    with fence.around(engine.api) if fence is not None else contextlib.nullcontext():
+        app = engine.applications.report(scene.app, status, state, claim)
+        if fence is not None and app is scene.app:  # there was nothing to write, which tells nothing
+            fence.check([], engine.api, always=True)
     _log_news(scene.app, app)
     drift.concluded(engine, scene, seen, applied, operation, doubt=drift.in_doubt(notices))
     line.ended("synced" if in_sync else "compared")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
@@ -195,17 +194,44 @@ def test_a_lost_claim_prunes_nothing(app: App) -> None:
     assert app.reads(CONFIG_MAP, "b") is not None
 
 
-def test_a_claim_lost_between_two_groups_takes_back_the_first(app: App) -> None:
-    asked = threading.Event()
-
-    def holds() -> bool:
-        asked.set()
-        return False
-
+def test_a_claim_lost_between_two_groups_takes_back_the_first(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.apply._FENCE_S", 0.0)  # asked before each group
     with pytest.raises(Superseded):
-        app.applies(app.plans(config_map("a"), deployment("web")), holds)
-    assert asked.is_set()
+        app.applies(app.plans(config_map("a"), deployment("web")), asked_about(True, False))
     assert app.reads(CONFIG_MAP, "a") is None
+    assert app.reads(DEPLOYMENT, "web") is None
+
+
+def unasked() -> bool:
+    raise AssertionError("the claim was read")
+
+
+def test_the_write_of_the_status_tells_whether_the_claim_that_was_just_made_was_held(app: App) -> None:
+    fence = Fence(unasked)
+    found = app.plans(config_map("a"), deployment("web"))
+    applied = apply(found, app.api, app.executor, app.view, fence)
+    with fence.around(app.api):
+        pass
+    assert results(applied) == {"a": Result.CREATED, "web": Result.CREATED}
+    assert app.reads(CONFIG_MAP, "a") is not None
+
+
+def test_where_the_status_is_anothers_what_was_created_is_taken_back_and_what_he_wants_too_stays(
+    app: App,
+) -> None:
+    app.syncs(config_map("old", n="1"))
+    found = app.plans(config_map("old", n="2"), config_map("his"), config_map("mine"), deployment("web"))
+    fence = Fence(unasked, lambda key: key.name == "his")
+    apply(found, app.api, app.executor, app.view, fence)
+    with pytest.raises(Superseded), fence.around(app.api):
+        raise Superseded("the status is another's")
+    assert app.reads(CONFIG_MAP, "mine") is None
+    web = app.reads(DEPLOYMENT, "web")
+    assert web is None or web.deletion_timestamp
+    assert app.reads(CONFIG_MAP, "his") is not None
+    assert app.data("old") == {"n": "2"}
 
 
 # --- conflicts ------------------------------------------------------------------------------------
@@ -485,11 +511,12 @@ AWAY = ClusterUnavailable("the API server does not answer")
 
 
 def test_what_was_written_before_the_claim_could_not_be_asked_about_is_told_and_nothing_is_pruned(
-    app: App,
+    app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app.syncs(config_map("old"), config_map("kept"))
     found = app.plans(config_map("kept", n="2"), config_map("new"))
-    applied = app.applies(found, asked_about(AWAY))
+    monkeypatch.setattr("workers.apply._FENCE_S", 0.0)
+    applied = app.applies(found, asked_about(True, AWAY))
     assert results(applied) == {"kept": Result.CONFIGURED, "new": Result.FAILED}
     (failure,) = applied.failures
     assert failure.retry

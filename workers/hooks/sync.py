@@ -58,7 +58,8 @@ class HooksOfSync(HookRunner):
         state = report.with_hooks(self.state, results.values())
         status = self.app.status.model_copy(update={"operation_state": state})
         applications = self._engine.applications
-        self.app = applications.report(self.app, status, applications.state(self.app), self._claim)
+        with self._on.fence.around(self._on.api):
+            self.app = applications.report(self.app, status, applications.state(self.app), self._claim)
 
     def _goes_on(self) -> bool:
         app = self._engine.applications.get(self._claim.key)
