@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -57,6 +58,9 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline, read: Applica
     be tried again, Conflict when something was changed meanwhile, Superseded when somebody else has taken
     over.
     """
+    with contextlib.suppress(Refused):  # which is told below
+        if read is None and (ending := vitals(engine, key, turn)) is not None:
+            return ending
     app = read or engine.applications.get(key)
     if app is None:
         leave(engine, key)
@@ -76,8 +80,6 @@ def bring(engine: Engine, key: AppKey, turn: Turn, line: Timeline, read: Applica
             if all(pushed in told for name, pushed in turn.wishes.items() if name.startswith(PUSH)):
                 return Ending(failure=TERMINATED)
             # A commit that was pushed since is another matter.
-        if (ending := vitals(engine, app, edition, turn)) is not None:
-            return ending
         engine = acting(engine, app)
         checked = check(engine, app, edition)
         if app.operation is not None:

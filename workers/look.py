@@ -175,8 +175,10 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         for one in unsupported_operation(operation, app):
             raise Refused(str(one), condition="SyncError")
     # Everything that does not depend on the manifests is read while they are fetched and rendered.
+    # Nobody has written an inventory of it just now where nobody has looked at it yet.
+    untouched = app.status.sync is None and app.status.operation_state is None
     reading_parent = engine.executor.submit(
-        parents.read, engine.own, engine.settings.namespace, app.key, engine.installation
+        parents.read, engine.own, engine.settings.namespace, app.key, engine.installation, cached=untouched
     )
     reading_kept: Future[Sequence[Live]] | None = None
     if engine.applications.state(app).bundle:

@@ -156,8 +156,8 @@ def _nowhere(api: Api, executor: Executor, namespaces: set[str]) -> frozenset[st
     """Those of `namespaces` that do not exist: nothing is in them, and nobody need ask for each object."""
 
     def there(name: str) -> bool:
-        try:
-            return api.get(NAMESPACE, "", name, metadata_only=True) is not None
+        try:  # one that came since is found out by the guards of what is created there
+            return api.get(NAMESPACE, "", name, metadata_only=True, since="0") is not None
         except ClusterRefused:  # who may not ask that asks for the objects
             return True
 

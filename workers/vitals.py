@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from mooring.keys import ObjectKey
+from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
 from mooring.names import APPLYSET_PART_OF
 from mooring.store.turns import Turn
@@ -19,6 +19,7 @@ from workers.applyset.parent import Parent
 from workers.apps.patches import refresh_asked
 from workers.apps.wishes import OBSERVED
 from workers.cluster.live import Live
+from workers.clusters.there import there
 from workers.decide import asked
 from workers.engine import Engine
 from workers.health import HealthStatus
@@ -28,16 +29,23 @@ from workers.sync_status import SYNCED
 _LINKED: Final = ("networking.k8s.io", "Ingress")  # what people are told of it changes with its status
 
 
-def vitals(engine: Engine, app: Application, edition: str, turn: Turn) -> tell.Ending | None:
-    """Tell how the objects are that were Progressing, when `turn` wishes no more than that; None where the
-    whole is to be looked at. `edition` is that of `app` (`Applications.edition`).
+def vitals(engine: Engine, key: AppKey, turn: Turn) -> tell.Ending | None:
+    """Tell how those objects of the application `key` are that were Progressing, when `turn` wishes no more
+    than that; None where the whole is to be looked at.
 
-    Costs a LIST for each of their kinds, and one patch. Raises as `Api.list` and `Applications.report`.
+    Costs a LIST for each of their kinds, the application as the API server has it in its cache, and a patch,
+    which fails where that is another by now. Raises as `Applications.get`, `Api.list` and
+    `Applications.report`.
     """
-    keys = _progressing(app)
-    stands = engine.applications.state(app).spec == edition and not turn.waits and not turn.deliveries
-    if turn.wishes.keys() != {OBSERVED} or not stands or not keys:
+    if turn.wishes.keys() != {OBSERVED} or not turn.wishes[OBSERVED] or turn.waits or turn.deliveries:
         return None
+    app = engine.applications.get(key, since=turn.wishes[OBSERVED])
+    if app is None or app.metadata.deletion_timestamp:
+        return None
+    keys = _progressing(app)
+    if not keys or engine.applications.state(app).spec != engine.applications.edition(app):
+        return None
+    engine = there(engine, app)
     seen = _seen(engine, app, keys)
     if seen is None:
         return None

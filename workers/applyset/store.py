@@ -22,12 +22,15 @@ CONFIG_MAP: Final = Kind("", "v1", "ConfigMap", "configmaps", namespaced=True)
 _TRIES: Final = 5
 
 
-def read(api: Api, namespace: str, app: AppKey, installation: Installation) -> Parent:
+def read(
+    api: Api, namespace: str, app: AppKey, installation: Installation, *, cached: bool = False
+) -> Parent:
     """The parent of `app` in Mooring's `namespace` of the cluster; an empty one where none exists.
 
-    Raises Refused when there is one that is not ours or cannot be understood.
+    `cached`: as the server has it in its cache, for an app that nobody has looked at yet. Raises Refused when
+    there is one that is not ours or cannot be understood.
     """
-    return _read(api, Parent(app, installation.id, namespace))
+    return _read(api, Parent(app, installation.id, namespace), since="0" if cached else "")
 
 
 class Listed:
@@ -71,8 +74,8 @@ def remove(api: Api, parent: Parent) -> None:
     api.delete(CONFIG_MAP, live, "background")
 
 
-def _read(api: Api, absent: Parent) -> Parent:
-    live = api.get(CONFIG_MAP, absent.namespace, absent.name)
+def _read(api: Api, absent: Parent, *, since: str = "") -> Parent:
+    live = api.get(CONFIG_MAP, absent.namespace, absent.name, since=since)
     return absent if live is None else parents.read(absent, live.body or {})
 
 

@@ -55,7 +55,7 @@ class DirectoryApplications(RecordedApplications):
         )
         return Listing(apps, broken)
 
-    def get(self, key: AppKey) -> Application | None:
+    def get(self, key: AppKey, *, since: str = "") -> Application | None:
         written = self._files.read()
         file = written.manifests.get(key)
         if file is None:
@@ -63,7 +63,7 @@ class DirectoryApplications(RecordedApplications):
                 if broken.key == key:
                     raise Refused(broken.message, condition="InvalidSpecError")
             return None
-        live = self._api.get(CONFIG_MAP, self._namespace, self._name(key))
+        live = self._api.get(CONFIG_MAP, self._namespace, self._name(key), since=since)
         return composed(file, live.body if live else None)
 
     def records(self) -> tuple[Kind, str]:

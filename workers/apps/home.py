@@ -69,10 +69,10 @@ class HomeApplications(RecordedApplications):
         self._known = Listing(tuple(parsed.values()), tuple(broken))
         return self._known
 
-    def get(self, key: AppKey) -> Application | None:
+    def get(self, key: AppKey, *, since: str = "") -> Application | None:
         if key.namespace != self._namespace:
             return None
-        live = self._api.get(APPLICATION, key.namespace, key.name)
+        live = self._api.get(APPLICATION, key.namespace, key.name, since=since)
         return None if live is None else self._learnt(_parse(live))
 
     def records(self) -> tuple[Kind, str]:

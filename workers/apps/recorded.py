@@ -76,7 +76,7 @@ class RecordedApplications(ABC):
         """See `store.Applications`."""
 
     @abstractmethod
-    def get(self, key: AppKey) -> Application | None:
+    def get(self, key: AppKey, *, since: str = "") -> Application | None:
         """See `store.Applications`."""
 
     def _lately(self) -> Listing:

@@ -83,8 +83,12 @@ class Applications(Protocol):
         single ones since: for guesses that cost only work."""
         ...
 
-    def get(self, key: AppKey) -> Application | None:
-        """One of them, None when there is none. Raises Refused when it cannot be read."""
+    def get(self, key: AppKey, *, since: str = "") -> Application | None:
+        """One of them, None when there is none. Raises Refused when it cannot be read.
+
+        `since`: no older than this version, which somebody has seen; and perhaps not newer, so not for who
+        decides what is to be written.
+        """
         ...
 
     def records(self) -> tuple[Kind, str]:

@@ -91,6 +91,7 @@ class Awaits:
 
     All of `healthy` are to settle, or one of them to go wrong; any of `hooks` to end; any of `leaving` to be
     gone, and all of `going`. `hurried`: an operation waits for that, not only what is shown of the app.
+    `version` is that of the application that says so.
     """
 
     healthy: frozenset[ObjectKey]
@@ -98,6 +99,7 @@ class Awaits:
     leaving: frozenset[ObjectKey]
     going: frozenset[ObjectKey] = frozenset()
     hurried: bool = True
+    version: str = field(default="", compare=False)
 
     @property
     def keys(self) -> frozenset[ObjectKey]:
@@ -150,7 +152,8 @@ def awaits(app: Application) -> Awaits | None:
     results = state.sync_result.resources if state is not None and running and state.sync_result else ()
     hooks = frozenset(one.key for one in results if one.hook_type and one.hook_phase == "Running")
     leaving = _pruned(app) if running else frozenset()
-    return _any(Awaits(healthy - leaving, hooks, leaving, hurried=running))
+    version = app.metadata.resource_version
+    return _any(Awaits(healthy - leaving, hooks, leaving, hurried=running, version=version))
 
 
 def _any(found: Awaits) -> Awaits | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import queue
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -34,7 +35,8 @@ from workers.observer.watches import Heard, Place, Watch
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 1000  # changes that a watch may be ahead of who hears them
 TURNS_S: Final = 1.0
-_MINE: Final = {OBSERVED: "1"}
+# Between two turns: where much happens each would have a single change to hear, and asks Redis all the same.
+_GATHERS_S: Final = 0.05
 _OTHERWISE: Final = {CHANGED: "1"}  # more than what is Progressing is to be looked at
 
 
@@ -89,6 +91,7 @@ class Site:
         cluster_resources: bool = True,
     ) -> None:
         self._changes: queue.Queue[tuple[Place, Heard, Watch] | None] = queue.Queue(_BACKLOG)
+        self._heard_at = -math.inf
         self._told: dict[AppKey, Application | None] = {}
         self._lock = Lock()
         self._wakers = wakers
@@ -133,17 +136,16 @@ class Site:
     def hear(self) -> None:
         """Hear what there is to be heard, and wait for that a second or so; then watch what is of use."""
         next_s = self._managed.next_s()
-        found: list[tuple[Place, Heard, Watch]] = []
-        try:
-            one = self._changes.get(timeout=TURNS_S if next_s is None else min(next_s, TURNS_S))
+        found: list[tuple[Place, Heard, Watch] | None] = []
+        with contextlib.suppress(queue.Empty):
+            found.append(self._changes.get(timeout=TURNS_S if next_s is None else min(next_s, TURNS_S)))
+        time.sleep(max(0.0, self._heard_at + _GATHERS_S - time.monotonic()))
+        self._heard_at = time.monotonic()
+        with contextlib.suppress(queue.Empty):
             while True:  # a burst is judged once
-                if one is not None:
-                    found.append(one)
-                one = self._changes.get_nowait()
-        except queue.Empty:
-            pass
+                found.append(self._changes.get_nowait())
         self._follow_judge()
-        self._hear_all(found)
+        self._hear_all(one for one in found if one is not None)
         self._read_told()
         self._place_watches()
 
@@ -226,7 +228,9 @@ class Site:
             waits = self._apps.get(key)
             found = news(self._seeable(waits), self._seen(waits)) if waits else frozenset()
             if waits and found and found != self._judged.get(key):
-                self._wakers.wake(key, _MINE, "object", hurried=waits.hurried)
+                # Who is in the midst of something reads it anew.
+                since = "" if waits.hurried else waits.version
+                self._wakers.wake(key, {OBSERVED: since}, "object", hurried=waits.hurried)
             if found:
                 self._judged[key] = found
             else:
