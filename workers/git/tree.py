@@ -56,7 +56,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        return posixpath.basename(self.path)
+        return self.path.rpartition("/")[2]
 
 
 class Graft(Entry):

@@ -42,6 +42,16 @@ def test_a_list_has_every_page(
     assert one == listed[0]
 
 
+def test_what_is_read_from_the_cache_is_no_older_than_was_asked_for(
+    api: Api, namespace: str, config_maps: Kind, seven: set[str]
+) -> None:
+    metadata = {"name": "m0", "namespace": namespace}
+    for count in range(20):  # just written, so the cache may not have it yet
+        after = api.patch(config_maps, namespace, "m0", {"metadata": metadata, "data": {"k": str(count)}})
+        assert api.get(config_maps, namespace, "m0", since=after.resource_version) == after
+    assert api.get(config_maps, namespace, "none", since="0") is None
+
+
 def test_a_list_of_all_namespaces_has_ours(
     api: Api, namespace: str, config_maps: Kind, seven: set[str]
 ) -> None:

@@ -18,6 +18,7 @@ from workers.observer.awaits import Awaits, Seen, awaits, news, seen
 from workers.report import APPLYING
 
 DEPLOYMENT = Kind("apps", "v1", "Deployment", "deployments", namespaced=True)
+VERSION = "1795"
 
 
 def key(name: str, group: str = "apps", kind: str = "Deployment") -> ObjectKey:
@@ -56,7 +57,7 @@ def app(
             "message": message,
             "syncResult": result,
         }
-    metadata: dict[str, Any] = {"name": "app", "namespace": "mooring"}
+    metadata: dict[str, Any] = {"name": "app", "namespace": "mooring", "resourceVersion": VERSION}
     if state is not None:
         metadata["annotations"] = {STATE: state.to_json()}
     if deleted:
@@ -92,6 +93,7 @@ def test_an_operation_that_waits_waits_for_what_is_progressing() -> None:
         )
     )
     assert found == Awaits(frozenset({key("b")}), frozenset(), frozenset(), hurried=True)
+    assert found.version == VERSION, "the application is looked at as it was seen then, or later"
 
 
 def test_nobody_is_woken_while_a_worker_is_at_work_or_a_retry_waits_for_its_time() -> None:
