@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -40,7 +40,12 @@ def test_a_directory_that_was_listed_is_not_asked_for_again(
     checkout(mirror, "main", second)
     assert "b.yaml" in {entry.path for entry in mirror.tree.walk(second, "", recurse=False)}
     asked = list[str]()
-    monkeypatch.setattr(mirror.tree, "_ask", lambda verb, names: asked.extend(names) or [("", b"")])
+
+    def ask(verb: str, names: Sequence[str]) -> list[tuple[str, bytes]]:
+        asked.extend(names)
+        return [("", b"")]
+
+    monkeypatch.setattr(mirror.tree, "_ask", ask)
     assert list(mirror.tree.walk(first, "", recurse=False)) == known
     assert not asked
     assert list(mirror.tree.walk(first, "apps", recurse=False)) == []
