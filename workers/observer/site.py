@@ -35,7 +35,8 @@ from workers.observer.watches import Heard, Place, Watch
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 1000  # changes that a watch may be ahead of who hears them
 TURNS_S: Final = 1.0
-# Between two turns: where much happens each would have a single change to hear, and asks Redis all the same.
+# Between two turns while no operation waits: where much happens each would have a single change to hear, and
+# asks Redis all the same.
 _GATHERS_S: Final = 0.05
 _OTHERWISE: Final = {CHANGED: "1"}  # more than what is Progressing is to be looked at
 
@@ -116,6 +117,7 @@ class Site:
         self._there: set[AppKey] = set()  # those that are not being deleted
         self._apps: dict[AppKey, Awaits] = {}
         self._waiting: dict[ObjectKey, set[AppKey]] = {}  # the same, by object
+        self._hurried: set[AppKey] = set()  # of these, those whose operation waits for it
         self._open: set[AppKey] = set()  # to be judged
         self._changed: set[AppKey] = set()  # to be looked at, for their objects are not as they were left
         self._judged: dict[AppKey, frozenset[Seen]] = {}  # what each was woken by last
@@ -139,7 +141,8 @@ class Site:
         found: list[tuple[Place, Heard, Watch] | None] = []
         with contextlib.suppress(queue.Empty):
             found.append(self._changes.get(timeout=TURNS_S if next_s is None else min(next_s, TURNS_S)))
-        time.sleep(max(0.0, self._heard_at + _GATHERS_S - time.monotonic()))
+        if not self._hurried:
+            time.sleep(max(0.0, self._heard_at + _GATHERS_S - time.monotonic()))
         self._heard_at = time.monotonic()
         with contextlib.suppress(queue.Empty):
             while True:  # a burst is judged once
@@ -216,6 +219,7 @@ class Site:
             self._waiting[key].discard(app)
             if not self._waiting[key]:
                 del self._waiting[key]
+        (self._hurried.add if waits is not None and waits.hurried else self._hurried.discard)(app)
         if waits is not None:
             self._apps[app] = waits
             for key in waits.keys:
