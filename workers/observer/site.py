@@ -141,8 +141,9 @@ class Site:
         found: list[tuple[Place, Heard, Watch] | None] = []
         with contextlib.suppress(queue.Empty):
             found.append(self._changes.get(timeout=TURNS_S if next_s is None else min(next_s, TURNS_S)))
-        if not self._hurried:
-            time.sleep(max(0.0, self._heard_at + _GATHERS_S - time.monotonic()))
+        left = self._heard_at + _GATHERS_S - time.monotonic()
+        if left > 0 and not self._hurried:
+            time.sleep(left)
         self._heard_at = time.monotonic()
         with contextlib.suppress(queue.Empty):
             while True:  # a burst is judged once

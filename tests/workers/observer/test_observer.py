@@ -35,6 +35,7 @@ from workers.cluster.live import Live
 from workers.cluster.watch import Changed, Listed
 from workers.health import BUILT_IN
 from workers.installation import SECRET, Installation
+from workers.observer.awaits import Awaits
 from workers.observer.observer import Observer
 from workers.observer.site import Site, Wakers
 from workers.observer.watches import Place, sights
@@ -84,6 +85,37 @@ def test_what_an_ended_watch_has_told_is_not_taken_for_what_the_next_one_of_its_
     running = site.watches.get(place)
     assert running
     assert not running.objects
+
+
+def test_what_comes_right_after_a_turn_is_heard_together_unless_an_operation_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
+    none = cast("Any", None)
+    site = Site(api, "home", Wakers(none, none, none, none, 180.0), lambda: BUILT_IN)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        site.tell(AppKey("home", "next"), None)
+
+    stands = SimpleNamespace(monotonic=lambda: 1000.0, sleep=pause)
+    monkeypatch.setattr("workers.observer.site.time", stands)
+    monkeypatch.setattr(site, "_place_watches", lambda: None)
+    site.tell(SHOP, None)
+    site.hear()
+    assert not pauses
+    site.tell(SHOP, None)
+    site.hear()
+    assert pauses
+    assert not site._told, "what came meanwhile was heard, too"
+    waiting = Awaits(frozenset({OBJECT}), frozenset(), frozenset(), hurried=True)
+    site._note(SHOP, waiting)
+    site.tell(SHOP, None)
+    site.hear()
+    site.tell(SHOP, None)  # of which nothing waits any more
+    site.hear()
+    assert len(pauses) == 2
 
 
 def test_who_has_told_more_than_was_heard_ends_with_its_cluster() -> None:
