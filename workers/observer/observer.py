@@ -6,24 +6,27 @@ and Secrets of all others. Each of those has its turns in a thread of its own, s
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from threading import Event
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, MooringError, Refused, StoreUnavailable
 from mooring.keys import AppKey, ClusterRef
+from mooring.model.spec import Destination
 from mooring.names import ARGO_GROUP
 from workers.apps.repositories import CLUSTERS, cluster_secret
 from workers.apps.store import Applications
 from workers.apps.wishes import EDITION, standing
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
+from workers.cluster.live import Live
 from workers.cluster.watch import Changed, Gone, Listed, watch
-from workers.clusters.named import others, ref_of
+from workers.clusters.named import is_home, others, ref_of
 from workers.clusters.secret import ClusterSecret
 from workers.health import BUILT_IN, Judge
 from workers.health.custom import Judges
@@ -39,6 +42,7 @@ _log = logging.getLogger(__name__)
 _ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
 _NO_THREAD_S: Final = 30.0  # whether a thread can be had by now
 _CHECKS_S: Final = 5.0  # how old health checks may be here
+_EACH: Final = 50  # applications are asked for one by one, and for more there is a list of all
 
 
 class Observer:
@@ -73,7 +77,12 @@ class Observer:
         self._unread = ""  # why the newest checks are not read
         self._projects = Projects()
         self._secrets: dict[str, ClusterSecret] = {}  # by the name of the Secret
-        self._again = Event()  # all applications are to be read
+        self._again = False  # all applications are to be read
+        # Those are to be read that are deployed to these, or to nobody knows which.
+        self._affected: set[ClusterRef | None] = set()
+        self._begun = SimpleQueue[ClusterRef]()  # clusters that have begun to listen
+        self._named: Mapping[str, tuple[str, str]] = {}  # what each Secret calls its cluster: server and name
+        self._records_of: dict[AppKey, str] = {}  # what an application's record is called, where otherwise
         self._at: dict[AppKey, ClusterRef | None] = {}  # where each is; None where nobody knows
         self._wishes: dict[AppKey, Mapping[str, str]] = {}  # to be wanted
         hears: dict[Place, Callable[[Heard], None]] = {
@@ -149,8 +158,11 @@ class Observer:
             if app is None:
                 return
             was, key = before.get(app.key), app.key
+            if change.live.key.name != key.name:
+                self._records_of[key] = change.live.key.name
             if isinstance(change, Gone):
                 self._at.pop(key, None)
+                self._records_of.pop(key, None)
                 self._told_gone(key, was)
             else:
                 at = ref_of(app.spec.destination, self._api.cluster, self._secrets_known)
@@ -192,7 +204,7 @@ class Observer:
             case Listed() | Changed() | Gone():
                 self._told.pop(self._projects_at, None)
                 if self._projects.hear(change):
-                    self._again.set()
+                    self._again = True
 
     def _hear_of_secrets(self, change: Heard) -> None:
         match change:
@@ -227,7 +239,13 @@ class Observer:
                     self._others_from = time.monotonic() + _NO_THREAD_S
                     no_thread("clusters are")
                     break
-        self._again.set()  # an app may be in another cluster by now
+        named = {one.secret: (one.server, one.name) for one in self._secrets.values()}
+        # An app may be in another cluster by now. Those of one that is opened otherwise are read once it has
+        # begun, and what else a Secret says makes no difference here.
+        for server in {server for _, (server, _) in self._named.items() ^ named.items()}:
+            home = is_home(Destination(server=server), self._api.cluster)
+            self._affected |= {None, self._api.cluster if home else ClusterRef(server)}
+        self._named = named
 
     def _other(self, secret: ClusterSecret) -> Other:
         return Other(
@@ -236,7 +254,7 @@ class Observer:
             self._namespace,
             self._wakers,
             lambda: self._judge.of(secret.server),
-            self._again.set,
+            lambda: self._begun.put(ClusterRef(secret.server)),
         )
 
     def _not_watched(self, place: Place, error: Exception, what: str, then: str) -> None:
@@ -256,27 +274,35 @@ class Observer:
         self._told[place] = said
 
     def _read_anew(self) -> None:
-        """Read all applications again, where one is deployed here after all, a project was edited (those that
-        were last looked at under what it said before have another edition now, and no others), or clusters
-        are others."""
-        if self._home.has_any({key for key, at in self._at.items() if at is None}):
-            self._again.set()
-        if not self._again.is_set():
+        """Read applications again: all of them where one is deployed here after all, or a project was edited
+        (those that were last looked at under what it said before have another edition now, and no others);
+        those of a cluster that has begun, or of which a Secret says something else."""
+        self._again |= self._home.has_any({key for key, at in self._at.items() if at is None})
+        with contextlib.suppress(Empty):
+            while True:
+                self._affected.add(self._begun.get_nowait())
+        if not self._again and not self._affected:
             return
-        self._again.clear()
         try:
             self._applications.forget_projects()
-            # No older than what was heard of them.
-            records = self._api.list(self._records, self._namespace, self._records_at.label)
+            records = self._records_again()  # no older than what was heard of them
         except ClusterUnavailable as error:
             _log.debug("applications are not read again yet: %s", error)
-            self._again.set()
             return
         before = dict(self._at)
-        # Of one that cannot be read nothing is known any more.
-        self._at = {key: at for key, at in before.items() if at is not None}
+        if self._again:  # of one that cannot be read nothing is known any more
+            self._at = {key: at for key, at in before.items() if at is not None}
+        self._again, self._affected = False, set()
         for record in records:
             self._read(Changed(record), before)
+
+    def _records_again(self) -> Iterable[Live]:
+        names = {self._records_of.get(key, key.name) for key, at in self._at.items() if at in self._affected}
+        if not self._again and len(names) <= _EACH:
+            found = (self._api.get(self._records, self._namespace, name) for name in sorted(names))
+            return [one for one in found if one is not None]
+        records = self._api.list(self._records, self._namespace, self._records_at.label)
+        return records if self._again else [one for one in records if one.key.name in names]
 
     def _wake(self) -> None:
         for key, wishes in list(self._wishes.items()):

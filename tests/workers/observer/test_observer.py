@@ -32,9 +32,10 @@ from workers.applyset.store import CONFIG_MAP
 from workers.apps.directory import DirectoryApplications
 from workers.apps.home import APPLICATION, HomeApplications
 from workers.cluster.live import Live
-from workers.cluster.watch import Changed, Listed
+from workers.cluster.watch import Changed, Gone, Listed
 from workers.health import BUILT_IN
 from workers.installation import SECRET, Installation
+from workers.observer import observer as observers
 from workers.observer.awaits import Awaits
 from workers.observer.observer import Observer
 from workers.observer.site import Site, Wakers
@@ -148,10 +149,10 @@ def test_what_may_not_be_watched_is_told_once(caplog: pytest.LogCaptureFixture) 
     assert forbidden() == 2
 
 
-def cluster_secret(name: str, **fields: str) -> Live:
-    said = {"name": name, "server": f"https://{name}.invalid", "config": '{"bearerToken": "hunter2"}'}
+def cluster_secret(called: str, **fields: str) -> Live:
+    said = {"name": called, "server": f"https://{called}.invalid", "config": '{"bearerToken": "hunter2"}'}
     data = {key: b64encode(text.encode()).decode() for key, text in (said | fields).items()}
-    metadata = {"namespace": "home", "name": f"cluster-{name}", "uid": "3", "resourceVersion": "1"}
+    metadata = {"namespace": "home", "name": f"cluster-{called}", "uid": "3", "resourceVersion": "1"}
     return Live.read(SECRET, {"metadata": metadata, "data": data})
 
 
@@ -174,6 +175,74 @@ def test_secrets_that_may_not_be_seen_for_a_moment_end_no_cluster_and_are_soon_a
         until("Secrets to be watched again", watched_again)
     finally:
         other.end()
+
+
+def test_of_a_secret_or_a_cluster_that_begins_the_applications_that_may_be_there_are_read_again_alone(
+    wakers: Wakers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def app(called: str, **destination: str) -> Live:
+        metadata = {"namespace": "home", "name": called, "uid": called}
+        spec = SPEC | {"destination": destination | {"namespace": "shop"}}
+        return Live.read(APPLICATION, {"metadata": metadata, "spec": spec})
+
+    apps = {
+        "here": app("here", server="https://kubernetes.default.svc"),
+        "by-url": app("by-url", server="https://other.invalid"),
+        "by-name": app("by-name", name="other"),
+        "third": app("third", name="third"),
+    }
+    read = list[str]()
+
+    def one(kind: Any, _namespace: str, name: str, **_options: Any) -> Live | None:
+        if kind != APPLICATION:
+            return None
+        read.append(name)
+        return apps[name]
+
+    def listed(kind: Any, *_: Any, **_options: Any) -> tuple[Live, ...]:
+        if kind != APPLICATION:
+            return ()
+        read.append("all")
+        return (*apps.values(),)
+
+    url = ClusterRef("https://home.example.org")
+    api = cast("Any", SimpleNamespace(cluster=url, namespaces=(), list=listed, get=one))
+    found = observer(api, wakers)
+    found._hear_of_applications(Listed(tuple(apps.values())))
+
+    def reads(secret: Changed | Gone, *, begins: bool = False) -> list[str]:
+        read.clear()
+        found._hear_of_secrets(secret)
+        if begins:
+            until("its cluster to begin", lambda: not found._begun.empty())
+        found._read_anew()
+        return sorted(read)
+
+    def at(name: str) -> str | None:
+        return found._at[AppKey("home", name)]
+
+    try:
+        # While nobody knows where an app is, it may be in any cluster.
+        assert reads(Changed(cluster_secret("third")), begins=True) == ["by-name", "by-url", "third"]
+        assert reads(Changed(cluster_secret("other")), begins=True) == ["by-name", "by-url"]
+        assert at("by-name") == at("by-url") == "https://other.invalid" and at("here") == url
+        # Its credential, what only a look asks for, and what nobody asks for.
+        rotated = cluster_secret("other", config='{"bearerToken": "hunter3"}')
+        assert reads(Changed(rotated), begins=True) == ["by-name", "by-url"]
+        assert reads(Changed(cluster_secret("third", project="shop"))) == []
+        assert reads(Changed(cluster_secret("nobody-there")), begins=True) == []
+        # It is called otherwise, and goes.
+        assert reads(Changed(cluster_secret("other", name="renamed")), begins=True) == ["by-name", "by-url"]
+        assert at("by-name") is None and at("by-url") == "https://other.invalid"
+        assert reads(Gone(cluster_secret("third"))) == ["by-name", "third"]
+        assert at("third") is None
+        # Of too many there is one list, and those are read of it.
+        monkeypatch.setattr(observers, "_EACH", 1)
+        assert reads(Changed(cluster_secret("third")), begins=True) == ["all"]
+        assert at("third") == "https://third.invalid"
+    finally:
+        for other in found._others.values():
+            other.end()
 
 
 @pytest.fixture
