@@ -28,6 +28,7 @@ from workers.threads import Threads
 PROBE_S: Final = 3.0  # as long may a cluster take to say that it is there
 READS_S: Final = 10.0  # and to be read from; a write may wait for webhooks
 _PARALLEL: Final = 8
+_IN_VAIN: Final = 3  # requests in a row: then it is away, whatever it says of itself
 # What came of it that a cluster is away: seconds until it is asked again.
 Fell = Callable[[ClusterSecret, MooringError], float]
 
@@ -66,6 +67,7 @@ class Link(Transport):
     def __init__(self, of: ClusterSecret, programs: Collection[str], fell: Fell) -> None:
         self._of, self._fell = of, fell
         self._closed_until, self._why = 0.0, ""
+        self._in_vain = 0  # requests since one was answered
         self._hung_up = False
         source = f"cluster Secret {of.secret}"
         try:
@@ -127,7 +129,7 @@ class Link(Transport):
             wait_s = min(wait_s, READS_S)
         began = monotonic()
         try:
-            return super().request(
+            answer = super().request(
                 method,
                 path,
                 identity=identity,
@@ -139,15 +141,19 @@ class Link(Transport):
             )
         except ClusterRefused as error:
             if not isinstance(error, Untrusted) and error.code != 401:
+                self._in_vain = 0
                 raise
             raise self._outage(error) from error
         except ClusterUnavailable as error:
             if not isinstance(error, Unreachable) and monotonic() - began < PROBE_S:
                 raise  # it says so at once: that delays nobody
-            if self._hung_up or self._answers():
+            self._in_vain += 1
+            if self._hung_up or (self._in_vain < _IN_VAIN and self._answers()):
                 # One request that takes too long is no outage: nobody else's is delayed by it.
                 raise ClusterUnavailable(f"cluster {self._of.title}: {error}", after=error.after) from error
             raise self._outage(error) from error
+        self._in_vain = 0
+        return answer
 
     @contextmanager
     def stream(

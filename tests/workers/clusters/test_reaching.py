@@ -252,19 +252,9 @@ def test_one_without_etcd_is_away_although_it_tells_its_version(
     fleet: Fleet, monkeypatch: pytest.MonkeyPatch, late: str
 ) -> None:
     """Whoever has waited for it once has waited for all."""
-    context, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA()
-    authority.issue_cert("127.0.0.1").configure_cert(context)
     monkeypatch.setattr("workers.clusters.link.READS_S", 0.3 if late == "never" else 5.0)
-    with ThreadingHTTPServer(("127.0.0.1", 0), _WithoutEtcd) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        server.well, server.late = threading.Event(), late == "never"  # type: ignore[attr-defined]
-        server.well.set()  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"https://127.0.0.1:{server.server_port}"
-        fleet.put(url, {"tlsClientConfig": {"caData": b64(authority.cert_pem.bytes().decode())}})
-        reached = fleet.clusters.reach(Destination(name="prod"))
-        assert reached is not None
-        server.well.clear()  # type: ignore[attr-defined]
+    with _hanging(fleet, late_s=20 if late == "never" else 0.4) as (reached, well):
+        well.clear()
         monkeypatch.setattr("workers.clusters.link.PROBE_S", 0.2)
         with pytest.raises(ClusterUnavailable) as told:
             reached.transport.request("GET", "/api/v1/namespaces", identity=MOORING)
@@ -273,10 +263,34 @@ def test_one_without_etcd_is_away_although_it_tells_its_version(
         fleet.now += LEAST_S
         with pytest.raises(ClusterUnavailable, match="etcd"):
             asked(fleet)
-        server.well.set()  # type: ignore[attr-defined]
+        well.set()
         fleet.now += 2 * LEAST_S
         assert asked(fleet)
-        server.shutdown()
+
+
+def test_one_that_answers_nothing_but_how_it_is_is_away(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each of its apps would wait for itself."""
+    monkeypatch.setattr("workers.clusters.link.READS_S", 0.3)
+    with _hanging(fleet, ready=True) as (reached, well):
+
+        def asks() -> None:
+            reached.transport.request("GET", "/api/v1/namespaces", identity=MOORING)
+
+        def told() -> str:
+            with pytest.raises(ClusterUnavailable) as error:
+                asks()
+            return str(error.value)
+
+        well.clear()
+        assert all("did not answer" in told() for _ in range(2))
+        well.set()
+        asks()  # what is answered in between tells that it is there
+        well.clear()
+        assert all("did not answer" in told() and fleet.asked == [] for _ in range(2))
+        assert told() == str(prod(fleet))
+        assert len(fleet.asked) == 1
 
 
 def test_where_nobody_asks_whether_one_is_back_whoever_comes_does(fleet: Fleet, cluster: Cluster) -> None:
@@ -350,21 +364,49 @@ class _Versions(BaseHTTPRequestHandler):
         pass
 
 
-class _WithoutEtcd(_Versions):
-    """An API server whose etcd is gone, unless it is `well`."""
+class _Hanging(_Versions):
+    """An API server that hangs, and says that its etcd is gone unless it is `ready`, as long as it is not
+    `well`."""
 
     def do_GET(self) -> None:
-        status, body = 200, b'{"gitVersion": "v1.30.0"}'
-        well: threading.Event = self.server.well  # type: ignore[attr-defined]
-        if self.path != "/version" and not well.is_set():
+        status, body, server = 200, b'{"gitVersion": "v1.30.0"}', self.server
+        assert isinstance(server, _Server)
+        if not (self.path == "/version" or server.well.is_set() or (server.ready and self.path == "/readyz")):
             status, body = 500, b"[+]ping ok\n[-]etcd failed: reason withheld\n"
             if self.path != "/readyz":
-                well.wait(20 if self.server.late else 0.4)  # type: ignore[attr-defined]
+                server.well.wait(server.late_s)
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         with contextlib.suppress(OSError):
             self.wfile.write(body)
+
+
+class _Server(ThreadingHTTPServer):
+    well: threading.Event
+    ready: bool
+    late_s: float
+
+
+@contextlib.contextmanager
+def _hanging(
+    fleet: Fleet, *, ready: bool = False, late_s: float = 20.0
+) -> Iterator[tuple[Reached, threading.Event]]:
+    """The way to a cluster that answers as long as the event is set."""
+    context, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with _Server(("127.0.0.1", 0), _Hanging) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        server.well, server.ready, server.late_s = threading.Event(), ready, late_s
+        server.well.set()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"https://127.0.0.1:{server.server_port}"
+        fleet.put(url, {"tlsClientConfig": {"caData": b64(authority.cert_pem.bytes().decode())}})
+        reached = fleet.clusters.reach(Destination(name="prod"))
+        assert reached is not None
+        yield reached, server.well
+        server.well.set()
+        server.shutdown()
 
 
 def test_who_does_not_answer_is_waited_for_once_by_all_and_asked_again_when_it_is_time(
