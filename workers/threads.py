@@ -10,6 +10,8 @@ from functools import partial
 from threading import Thread
 from typing import ParamSpec, TypeVar
 
+from mooring.errors import MooringError
+
 P = ParamSpec("P")
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -51,4 +53,5 @@ def leave(begun: Collection[Future[None]], after_s: float) -> None:
 
 def _told(one: Future[None]) -> None:
     if (error := one.exception()) is not None:
-        _log.warning("what was left to itself has failed: %s", error, exc_info=error)
+        foreseen = isinstance(error, MooringError)
+        _log.warning("what was left to itself has failed: %s", error, exc_info=None if foreseen else error)
