@@ -7,9 +7,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
+
+from cli.exits import complain, exit_code
+from mooring.errors import MooringError
 
 _PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
@@ -38,6 +42,29 @@ def end(process: subprocess.Popen[bytes], patience_s: float) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def apart(ask: Callable[[], str]) -> str:
+    """What `ask` gives, asked in a process of its own: what it reads for that goes with it. Where it fails,
+    that process says why, and we end with its exit code."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(writing, ask().encode())
+            os._exit(0)
+        except MooringError as error:
+            complain(str(error))
+            os._exit(exit_code(error))
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as told:
+        answer = told.read()
+    if code := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
+        sys.exit(code)
+    return answer
 
 
 def die_with(parent: int) -> None:

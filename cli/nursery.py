@@ -14,6 +14,7 @@ import os
 import runpy
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,18 +23,40 @@ from pathlib import Path
 from typing import Any, Final
 
 from cli.children import adopt, die_with, start
+from mooring import logs
 
-# What they import, but not the programs themselves: those are run anew in each.
+# What they import, Celery much of it by name; but not the programs themselves: those are run anew in each.
 _READ: Final = (
+    "billiard.pool",
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.app.routes",
     "celery.apps.worker",
+    "celery.backends.base",
     "celery.beat",
-    "celery.bin.worker",
-    "celery.concurrency.prefork",
     "celery.concurrency.solo",
+    "celery.events.state",
+    "celery.fixups.django",
+    "celery.worker.autoscale",
+    "celery.worker.components",
     "celery.worker.consumer",
+    "celery.worker.consumer.delayed_delivery",
+    "celery.worker.strategy",
+    "encodings.idna",
+    "kombu.mixins",
+    "mooring.exporter",
+    "mooring.garbage",
+    "mooring.heaps",
+    "mooring.loop",
+    "unicodedata",
+    "workers.confine.launch",
+    "workers.family",
     "workers.gauges",
+    "workers.lease",
     "workers.observer.observer",
-    "workers.tasks",
+    "workers.worker",
 )
 _LONGEST: Final = 1 << 17  # bytes of one request: an environment and little else
 _PATIENCE_S: Final = 20.0  # what it has to read at first takes one or two
@@ -103,6 +126,8 @@ def main() -> None:
     asking, parent = socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2])
     for name in _READ:
         importlib.import_module(name)
+    logs.logger()
+    ssl.create_default_context()  # what all of them read for it stays
     gc.collect()
     gc.freeze()
     asked, output = _asked(asking)

@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from cli import embedded, processes, supervise
+from cli.children import apart
 from cli.home import connect, home_options, redis_url
 from mooring.errors import Refused, StoreUnavailable
 from mooring.settings import Settings
@@ -79,7 +80,7 @@ def up(
         settings = replace(settings, apps_dir=str(Path(apps_dir).absolute()))
     web_settings = WebSettings.from_env(os.environ)
     settings.state_directory()
-    server = _check_cluster(settings)
+    server = apart(lambda: _check_cluster(settings))
     _check_port(host, port)
     flower_port, without = _flower_port(flower_port)
     given = any(os.environ.get(name) for name in (PASSWORD, PASSWORD_FILE))
@@ -117,7 +118,7 @@ def worker(settings: Settings, drain: float) -> None:
     """Run the four pools of workers: intake, deploy, slow and reconcile. Needs a Redis."""
     settings = replace(settings, redis_url=redis_url(settings))
     settings.state_directory()  # refused once and here, not by each pool again and again
-    _check_cluster(settings)
+    apart(lambda: _check_cluster(settings))
     settings, as_json = _logging(settings)
     with ExitStack() as ends:
         counts = None

@@ -6,6 +6,7 @@ The code logs with the standard library, as Celery and gunicorn do; here is the 
 
 from __future__ import annotations
 
+import importlib
 import logging
 import re
 import sys
@@ -13,7 +14,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, Final, TextIO
 
 from mooring.errors import Refused
@@ -33,8 +34,7 @@ def configure(format: str, process: str, stream: TextIO | None = None) -> None:
     `format` is `json`, `human`, or `auto`: human where `stream` is a terminal. `process` is in each line of
     JSON. Raises Refused when `format` is none of them.
     """
-    import structlog  # only here: the command line, which logs nothing, would be slower by it
-
+    structlog = logger()
     stream = stream or sys.stderr
     as_json = wants_json(format, stream)
     handler = logging.StreamHandler(stream)
@@ -61,6 +61,19 @@ def configure(format: str, process: str, stream: TextIO | None = None) -> None:
     logging.captureWarnings(True)
     # Of no meaning here: messages are JSON, and JSON is no code.
     warnings.filterwarnings("ignore", message="You're running the worker with superuser privileges")
+
+
+def logger() -> ModuleType:
+    """`structlog`. Read only where somebody logs: the command line would be slower by it. And without `rich`,
+    by which it would show exceptions: we show them in its plain way, and each process would have 4 MB of that.
+    """
+    if "rich" in sys.modules:
+        return importlib.import_module("structlog")
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("structlog")
+    finally:
+        del sys.modules["rich"]
 
 
 def wants_json(format: str, stream: TextIO) -> bool:

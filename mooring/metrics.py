@@ -27,6 +27,7 @@ PULSE: Final = Gauge(
 PULSE_EVERY_S: Final = 2.0
 
 
-def pulse(process: str) -> None:
-    """Say that the main loop of `process` turns. For every second or two."""
-    PULSE.labels(process).set(time.time())
+def pulse(process: str, ahead_s: float = 0.0) -> None:
+    """Say that the main loop of `process` turns, for every second or two, or that it may stand still for
+    `ahead_s` seconds from now."""
+    PULSE.labels(process).set(time.time() + ahead_s)

@@ -55,6 +55,8 @@ TASK_CLUSTER: Final = "mooring.cluster"  # a due step: ask a cluster that was aw
 TASK_TREE: Final = "mooring.tree"  # (app): record its tree for those who ask the web tier
 TASK_MAINTAIN: Final = "mooring.maintain"  # beat: pack the Git mirrors, drop what nobody can go back to
 TASK_WATCH: Final = "mooring.watch"  # beat: operations and refreshes asked for on the objects
+SENT_AT: Final = "sent_at"  # a header of each task: seconds since the epoch
+LONGEST_TASK_S: Final = 600  # seconds that a task may take; then its process is ended
 
 # In Redis, held by the one that acts.
 BEAT_LEASE: Final = "mooring:lease:beat"

@@ -15,6 +15,7 @@ from gunicorn.glogging import Logger
 
 from mooring import exporter, logs
 from mooring.garbage import settle
+from mooring.heaps import frugal
 from mooring.settings_web import WebSettings
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def run(settings: WebSettings, host: str, port: int, workers: int) -> None:
     Never returns: it ends the process with SystemExit, as gunicorn does. Raises Refused when nobody can
     listen on the address for metrics.
     """
+    frugal()
     logs.configure(settings.log_format, "web")
     with contextlib.ExitStack() as ends:
         options: dict[str, Any] = {}

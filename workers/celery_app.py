@@ -6,17 +6,14 @@ tier puts on the one queue it may write to, nothing but "look at delivery N" can
 
 from __future__ import annotations
 
-import ctypes
-import os
-import signal
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 from celery import Celery
-from celery.signals import before_task_publish, worker_process_init
+from celery.signals import before_task_publish
 from celery.utils.saferepr import saferepr
 from kombu.exceptions import OperationalError
 
@@ -25,7 +22,9 @@ from mooring.names import (
     CONTROL,
     DEPLOY,
     INTAKE,
+    LONGEST_TASK_S,
     RECONCILE,
+    SENT_AT,
     SLOW,
     TASK_ACTION,
     TASK_CLUSTER,
@@ -48,13 +47,7 @@ from mooring.store.due import Step
 from workers import events, transport
 
 _VISIBILITY_S = 900
-_HARD_LIMIT_S = 600
-# Until a pool's process is at work. Celery's 4 s are too few where processors are short, or the API server
-# does not answer: each would be ended, and the next begin anew, for as long as that lasts.
-_BEGINS_WITHIN_S = 120.0
 _LONGEST = 1024  # characters of arguments that events carry, as with Celery itself
-_IMPORTED_BY = os.getpid()
-SENT_AT: Final = "sent_at"  # a header of each task: seconds since the epoch
 
 # Where a task goes that is sent without a queue, by `celery call` or Flower.
 QUEUE_OF = {
@@ -105,7 +98,7 @@ def shown(argument: Any) -> Any:
 
 def make(name: str, redis_url: str) -> Celery:
     """A Celery application on `redis_url`, without tasks."""
-    assert _HARD_LIMIT_S < _VISIBILITY_S, "a task must be ended before Redis hands it to another worker"
+    assert LONGEST_TASK_S < _VISIBILITY_S, "a task must be ended before Redis hands it to another worker"
     transport.use()
     app = Discreet(name, broker=broker_url(redis_url), set_as_current=False)
     app.seconds = Clock(connect(redis_url))
@@ -117,8 +110,6 @@ def make(name: str, redis_url: str) -> Celery:
         task_reject_on_worker_lost=True,
         task_acks_on_failure_or_timeout=False,
         worker_prefetch_multiplier=1,
-        task_time_limit=_HARD_LIMIT_S,
-        worker_proc_alive_timeout=_BEGINS_WITHIN_S,
         task_create_missing_queues=True,
         task_default_queue=DEPLOY,
         task_routes={task: {"queue": queue} for task, queue in QUEUE_OF.items()},
@@ -168,15 +159,3 @@ def _sent(app: Celery, task: str, **options: Any) -> None:
 def _note_when(headers: dict[str, Any], **_: Any) -> None:
     """Else nobody could tell how long the first task of a queue has waited."""
     headers[SENT_AT] = round(time.time(), 3)
-
-
-@worker_process_init.connect  # type: ignore[untyped-decorator]
-def _die_with_parent(**_: Any) -> None:
-    """A pool process whose worker was killed must not go on: its lease would be kept alive."""
-    if os.getpid() == _IMPORTED_BY:
-        return  # a worker without a pool: its parent may well end before it
-    parent = os.getppid()
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)

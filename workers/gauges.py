@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from mooring.delivery import received_at
 from mooring.errors import MooringError
-from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SLOW
+from mooring.names import CONTROL, DEPLOY, INTAKE, RECONCILE, SENT_AT, SLOW
 from mooring.store.clock import moment
 from mooring.store.connection import QUEUE
 from mooring.store.connections import SUCCESSFUL, Connections
@@ -26,7 +26,6 @@ from mooring.store.due import DUE
 from mooring.store.ledger import Ledger
 from mooring.store.turns import OPEN
 from mooring.store.views import Views
-from workers.celery_app import SENT_AT
 from workers.health import HealthStatus
 from workers.sync_status import OUT_OF_SYNC, SYNCED, UNKNOWN
 

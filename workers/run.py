@@ -6,222 +6,43 @@ and so that what the web tier may put on a queue meets a worker that knows a sin
 
 from __future__ import annotations
 
-import logging
-import os
 import sys
-from collections.abc import Callable
-from typing import Any
 
-from celery import Celery
-from celery.signals import setup_logging, worker_process_init
-from celery.worker.consumer import Consumer
-from celery.worker.request import Request
-from celery.worker.state import revoked as revoked_tasks
+from workers.family import Size, Tell, keep
 
-from mooring import logs
-from mooring.errors import MooringError
-from mooring.garbage import settle
-from mooring.heaps import frugal
-from mooring.metrics import PULSE_EVERY_S, pulse
-from mooring.names import TASK_DELIVER
-from mooring.settings import Settings
-from mooring.store.due import Step
-from workers import follow
-from workers.about import completed
-from workers.celery_app import QUEUES, make, send
-from workers.confine.launch import give_way
-from workers.confine.mode import ADVICE, mode
-from workers.confine.scratch import sweep
-from workers.engine import Engine, start
-from workers.tasks import engine_tasks, intake_tasks
-
-log = logging.getLogger("mooring")
-# Processes of each pool. Intake runs in one process without a pool: its tasks are short, and a pool's
-# hop would cost more than they do.
-_PROCESSES = {"deploy": 2, "slow": 2, "reconcile": 1}
-# How far they give way to others where processors are short. A host's answer comes first, and drains stop
-# nobody: what waits is done in bulk. A push that is under way gives way to nothing. A source that loops has a
-# tenth of what it has.
-_NICE = {"intake": 5, "slow": 10, "reconcile": 5}
-# Seconds that a Git host, or a render, may hold up a process that deploys.
-_PATIENCE_S = 2.0
-
-
-# What a message can bring besides its own task, which a worker then sends by itself.
-_FURTHER = ("callbacks", "errbacks", "chain", "chord")
-
-
-class Lively(Consumer):  # type: ignore[misc]
-    """A consumer that says that its loop turns, also while it waits for a Redis that is away: it lives, and
-    to end it would bring nothing back."""
-
-    def register_with_event_loop(self, hub: Any) -> None:
-        super().register_with_event_loop(hub)
-        pool = _pool(self)
-        pulse(pool)
-        # Ended with the connection, as all timers that are registered here are.
-        hub.call_repeatedly(PULSE_EVERY_S, pulse, pool)
-
-    def ensure_connected(self, conn: Any) -> Any:
-        ensure, pool = conn.ensure_connection, _pool(self)
-
-        def lively(*args: Any, callback: Callable[[], None], **options: Any) -> Any:
-            def waiting() -> None:
-                pulse(pool)
-                callback()
-
-            return ensure(*args, callback=waiting, **options)
-
-        conn.ensure_connection = lively
-        return super().ensure_connected(conn)
-
-
-def _pool(consumer: Consumer) -> str:
-    return str(consumer.hostname).partition("@")[0]
-
-
-class Gate(Lively):
-    """A consumer that takes nothing but plain deliveries, whatever the queue holds.
-
-    Celery itself registers tasks in every worker that send any other task (`celery.group`,
-    `celery.chord_unlock`), and a message that it cannot read ends the worker, which gives it back to the
-    queue: one such message would stop the intake for good.
-    """
-
-    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
-        handle = super().create_task_handler(*args, **options)
-
-        def checked(message: Any) -> None:
-            if _plain(message):
-                handle(message)
-            else:
-                log.warning("dropped a message that is no plain delivery")
-                message.reject_log_error(log, self.connection_errors)
-
-        return checked
-
-
-def _plain(message: Any) -> bool:
-    try:
-        _, _, embedded = message.payload
-        headers = message.headers
-        return (
-            headers["task"] == TASK_DELIVER
-            and isinstance(headers["id"], str)
-            and not any(embedded.get(name) for name in _FURTHER)
-        )
-    except Exception:  # nobody knows what is in there
-        return False
-
-
-class Timely(Request):  # type: ignore[misc]
-    """A task as a worker has it. It has expired when it has by the clock by which it was sent: by its own, a
-    worker some seconds ahead would do nothing of what beat asks for."""
-
-    def maybe_expire(self) -> bool | None:
-        if self.expires and self.expires.timestamp() < self.app.seconds():
-            revoked_tasks.add(self.id)
-            return True
-        return None
-
-
-class Bare(Timely):
-    """A request whose headers bring no further tasks either."""
-
-    def __init__(self, message: Any, **options: Any) -> None:
-        super().__init__(message, **options)
-        for name in (*_FURTHER, "group", "reply_to"):
-            self._request_dict[name] = None
-
-
-def gated(app: Celery) -> Celery:
-    """`app` with workers that take plain deliveries only: for the queue that the web tier writes to."""
-    app.Task.Request = Bare
-    app.conf.worker_consumer = Gate
-    return app
-
-
-def build(pool: str, settings: Settings) -> tuple[Celery, Callable[[], Engine]]:
-    """The Celery application of `pool` with its tasks, and its engine, which is started on first use."""
-    app = make(f"mooring-{pool}", settings.redis_url)
-    running: list[Engine] = []
-    patience = _PATIENCE_S if pool == "deploy" else 0.0
-
-    def engine() -> Engine:
-        if not running:
-            running.append(start(settings, tell, patience))
-        return running[0]
-
-    def tell(step: Step) -> None:
-        send(app, completed(step, engine().turns, lambda turn: follow.moving(engine(), turn)))
-
-    app.conf.worker_consumer = Lively
-    app.Task.Request = Timely
-    if pool == "intake":
-        intake_tasks(gated(app), engine)
-    else:
-        engine_tasks(app, engine)
-    return app, engine
+# Each process of a pool is a worker to Celery: of a pool of Celery's own, the consumer would be one more.
+# Intake is a single one, without a parent. What others would wait for has a second one while it is needed: a
+# push that touches many applications, a host or a render that is slow.
+POOLS = {
+    "intake": Size(),
+    "deploy": Size(most=2, busy_s=0.5),
+    "slow": Size(most=2, busy_s=1.0),
+    "reconcile": Size(),
+}
 
 
 def main(pool: str) -> None:
     """Run the worker of `pool` until SIGTERM. Exits with 1 and one line when it cannot start."""
-    frugal()
-    try:
-        settings = Settings.from_env(os.environ)
-        logs.configure(settings.log_format, pool)
-    except MooringError as error:
-        sys.exit(f"mooring {pool}: {error}")
-    for noisy in ("celery.worker.strategy", "celery.app.trace"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    setup_logging.connect(_set_up_already, weak=False)
-    os.nice(_NICE.get(pool, 0))
-    give_way()
-    app, engine = build(pool, settings)
-    try:
-        if pool == "intake":
-            engine()
-            settle()
-        else:
-            _prepare(settings)
-            start(settings, lambda _: None).executor.shutdown()  # refuse to start before the pool forks
-            settle()  # the pool's processes share what is here, as long as nobody writes to it
-    except MooringError as error:
-        sys.exit(f"mooring {pool}: {error}")
-
-    @worker_process_init.connect(weak=False)  # type: ignore[untyped-decorator]
-    def warm(**_: Any) -> None:
-        try:
-            engine()
-        except MooringError as error:  # the API server is away just now: no reason not to wait for tasks
-            log.warning("not ready in advance, the first task tries again: %s", error)
-        settle()
-
-    kind = ["--pool=solo"] if pool == "intake" else [f"--concurrency={_PROCESSES[pool]}"]
-    queues, name = f"--queues={','.join(QUEUES[pool])}", f"--hostname={pool}@%h"
-    app.worker_main(
-        ["--quiet", "worker", queues, name, "--loglevel=INFO", "--without-mingle", "--without-gossip", *kind]
-    )
-
-
-def _prepare(settings: Settings) -> None:
-    """Says what holds the tools that render here, and removes what those of killed workers left."""
-    here = mode()
-    if here.strong:
-        log.info("tools that render run under %s", here)
-    elif settings.render_unconfined:
-        log.warning("tools that render run unconfined: there is %s", here)
+    if pool == "intake":
+        _work(pool)
     else:
-        log.warning("no tool that renders is run: there is %s; %s", here, ADVICE)
-    if swept := sweep(settings.state_directory()):
-        log.info("removed %d directories of renders that were interrupted", swept)
+        keep(POOLS[pool], lambda: _prepare(pool), lambda number, busy: _work(pool, number, busy))
 
 
-def _set_up_already(**_: Any) -> None:
-    """Who listens to this signal of Celery's keeps it from setting up logging its own way."""
+# What they need is read by those that do it: the parent would have it in memory for nothing.
+def _prepare(pool: str) -> None:
+    from workers import worker
+
+    worker.prepare(pool)
+
+
+def _work(pool: str, number: int = 1, busy: Tell | None = None) -> None:
+    from workers import worker
+
+    worker.work(pool, number, busy)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in QUEUES:
-        sys.exit(f"usage: python -m workers.run {'|'.join(QUEUES)}")
+    if len(sys.argv) != 2 or sys.argv[1] not in POOLS:
+        sys.exit(f"usage: python -m workers.run {'|'.join(POOLS)}")
     main(sys.argv[1])

@@ -1,4 +1,5 @@
-"""kombu's Redis transport, for workers that outlive a Redis that goes away or takes no writes.
+"""kombu's Redis transport, for workers that outlive a Redis that goes away or takes no writes, and whose
+tasks outlive them.
 
 Closing a channel gives back the tasks that its worker holds. When the connection is gone, kombu 5.7 finds
 no connection to give them back on and raises AttributeError, which Celery takes for the end of the world:
@@ -7,15 +8,20 @@ an error of its own, who has done one by another. As errors of the connection th
 like any other, and one that takes no writes is none: it is tried again until it does. The tasks are wanted
 in Redis all the same, and beat finds whatever is lost.
 
+A worker that is killed gives nothing back, and Redis itself does only after the visibility timeout. So each
+task that is taken bears who has it, and whoever comes in the place of one that is gone gives it back.
+
 Besides, it hears whether anybody listens to events (workers/events.py).
 """
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
+import orjson
 from kombu.transport import TRANSPORT_ALIASES
-from kombu.transport.redis import Channel, Transport
+from kombu.transport.redis import Channel, QoS, Transport
 from kombu.utils.json import dumps
 from redis.exceptions import (
     ConnectionError,
@@ -26,14 +32,52 @@ from redis.exceptions import (
 )
 
 from workers import events
+from workers.living import gone, us
 
+_log = logging.getLogger(__name__)
+_TAKER: Final = "taken-by"  # among the properties of a message that is not acknowledged
 _NO_WRITES: Final = (OutOfMemoryError, ReadOnlyError)
 _TRIED: Final = "takes-writes"  # a key of nobody
+
+
+class MarkedQoS(QoS):
+    """What is not acknowledged yet, in Redis, and who has it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)  # type: ignore[no-untyped-call]
+        self._us = us()
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        message._raw["properties"][_TAKER] = self._us
+        super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
+    def give_back(self) -> int:
+        """Put each task back on its queue that a process has taken which is known to be gone; how many."""
+        with self.channel.conn_or_acquire() as client:
+            tags = client.zrange(self.unacked_index_key, 0, -1)
+            return sum(self._given_back(client, tag.decode()) for tag in tags)
+
+    def _given_back(self, client: Any, tag: str) -> bool:
+        def give(pipe: Any) -> bool:
+            held = pipe.hget(self.unacked_key, tag)
+            pipe.multi()
+            if not held:
+                return False
+            message, exchange, routing_key = orjson.loads(held)
+            if not gone(str(message["properties"].get(_TAKER))):
+                return False
+            self._remove_from_indices(tag, pipe)  # type: ignore[no-untyped-call]
+            self.channel._do_restore_message(message, exchange, routing_key, pipe, leftmost=False)
+            return True
+
+        # Watched: another one may have given it back meanwhile, and a third have taken it.
+        return bool(client.transaction(give, self.unacked_key, value_from_callable=True))
 
 
 class SteadyChannel(Channel):
     """See the module."""
 
+    QoS = MarkedQoS
     _kept: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:
@@ -92,3 +136,9 @@ def use() -> None:
     for scheme in ("redis", "rediss"):
         if scheme in TRANSPORT_ALIASES:
             TRANSPORT_ALIASES[scheme] = f"{__name__}:{SteadyTransport.__name__}"
+
+
+def give_back(channel: SteadyChannel) -> None:
+    """Have tasks done again at once whose workers were killed on this machine."""
+    if count := channel.qos.give_back():
+        _log.warning("%d tasks of processes that were killed are done again", count)

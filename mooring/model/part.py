@@ -47,8 +47,15 @@ def _spell(name: str) -> str:
 @lru_cache(maxsize=4096)
 def _same(text: str) -> str:
     """One string for all that say the same, as long as it is among the last ones. Interned, each would stay
-    for ever in some versions of Python, and messages and times are new each time."""
-    return text
+    for ever in some versions of Python, and messages and times are new each time.
+
+    It is a copy: `text` lies among all that a long list was read into, and would keep the memory of its
+    neighbours."""
+    return (text + " ")[:-1]
+
+
+def _own(text: str) -> str:
+    return _same(text) if len(text) <= _SHORT else _same.__wrapped__(text)
 
 
 _SHORT: Final = 100  # characters; what is longer is seldom said twice, and is not to stay for that
@@ -74,7 +81,7 @@ class Part(BaseModel):
     def _null_is_absent(cls, data: Any) -> Any:
         if isinstance(data, dict):
             return {
-                key: _same(value) if type(value) is str and len(value) <= _SHORT else value
+                key: _own(value) if type(value) is str else value
                 for key, value in data.items()
                 if value is not None
             }

@@ -143,7 +143,7 @@ def test_counts_outlive_the_processes_that_counted(ship: Ship, git_repo: Reposit
 
     deploy = pool(ship, "deploy")
     processes = deploy.children()
-    for process in processes:  # Celery starts others
+    for process in processes:  # their parent starts others
         process.kill()
     until("others in the pool", lambda: len(set(deploy.children()) - set(processes)) == len(processes))
     assert ship.counted("worker", "mooring_push_applied_seconds_count") == counted
@@ -196,13 +196,27 @@ def test_nobody_on_the_network_reads_the_metrics(ship: Ship) -> None:
 
 def test_a_worker_that_hangs_or_dies_is_named_until_it_lives_again(ship: Ship) -> None:
     deploy = pool(ship, "deploy")
+    family = [deploy, *deploy.children()]
 
-    deploy.send_signal(signal.SIGSTOP)
+    def signalled(number: signal.Signals) -> None:
+        for process in family:
+            process.send_signal(number)
+
+    def stopped() -> bool:
+        """Between two tasks: with one it may stand still for minutes."""
+        signalled(signal.SIGSTOP)
+        pulses = ship.measured("worker")["mooring_process_pulse_timestamp_seconds"]
+        if all(one.value <= time.time() for one in pulses if one.labels["process"] == "deploy"):
+            return True
+        signalled(signal.SIGCONT)
+        return False
+
+    until("it to hang", stopped)
     try:
         until("the hanging worker to be noticed", lambda: ship.health("worker")[0] == 503)
         words = ship.health("worker")[1]
     finally:
-        deploy.send_signal(signal.SIGCONT)
+        signalled(signal.SIGCONT)
     assert words.startswith("deploy has not turned for"), words
     assert "slow" not in words
     until("health after it", lambda: ship.health("worker") == (200, "ok\n"))

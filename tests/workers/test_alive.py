@@ -16,7 +16,7 @@ _WORKER = """
 import logging, sys
 logging.basicConfig(level=logging.INFO)
 from workers.celery_app import make
-from workers.run import Lively
+from workers.worker import Lively
 app = make("story", sys.argv[1])
 app.conf.worker_consumer = Lively
 app.worker_main(["worker", "--queues=deploy", "--hostname=deploy@here", "--concurrency=1"])

@@ -6,8 +6,8 @@ import pytest
 
 from mooring.model.project import AppProject, Cluster
 from mooring.model.status import ResourceStatus
+from mooring.names import LONGEST_TASK_S
 from mooring.store import trees
-from workers import celery_app
 from workers.branches import shown
 from workers.permitted import Permitted
 
@@ -42,4 +42,4 @@ def test_what_is_looked_at_has_an_end(namespaced: bool) -> None:
 
 
 def test_no_look_outlives_what_keeps_others_from_looking() -> None:
-    assert trees._LONGEST_LOOK_S > celery_app._HARD_LIMIT_S
+    assert trees._LONGEST_LOOK_S > LONGEST_TASK_S

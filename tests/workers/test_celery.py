@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,13 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import redis
 
 from devcluster.redis import RedisServer
 from mooring.errors import StoreUnavailable
-from mooring.names import DEPLOY, INTAKE, TASK_DELIVER
+from mooring.names import DEPLOY, INTAKE, LONGEST_TASK_S, TASK_DELIVER
 from mooring.settings import Settings
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
@@ -28,7 +26,7 @@ from mooring.store.ledger import ID_PLACE
 from webhook.queue import task_message
 from workers import events
 from workers.celery_app import QUEUES, make, send
-from workers.run import build
+from workers.worker import build
 
 # A worker as `workers.run` builds it, with tasks that leave a trace in Redis instead of an engine.
 WORKER = """
@@ -36,29 +34,24 @@ import sys
 import redis
 from mooring.names import TASK_DELIVER
 from workers.celery_app import make
-from workers.run import gated
+from workers.worker import gated, serve
 
-pool, url, queue = sys.argv[1:]
-app = make("mooring-test", url)
+url, queue = sys.argv[1:]
+app = gated(make("mooring-test", url))
 client = redis.Redis.from_url(url)
-if pool == "solo":
-    gated(app)
 
 @app.task(name=TASK_DELIVER)
 def deliver(id):
-    import os
     client.rpush("delivered", id)
-    client.rpush("pids", os.getpid())
 
-app.worker_main(["worker", f"--queues={queue}", f"--pool={pool}", "--concurrency=1", "--loglevel=INFO",
-                 "--without-mingle", "--without-gossip"])
+serve(app, [queue], "test")
 """
 
 
 @contextmanager
-def worker(pool: str, url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
+def worker(url: str, queue: str) -> Iterator[subprocess.Popen[bytes]]:
     root = Path(__file__).parents[2]
-    process = subprocess.Popen([sys.executable, "-c", WORKER, pool, url, queue], cwd=root)
+    process = subprocess.Popen([sys.executable, "-c", WORKER, url, queue], cwd=root)
     try:
         yield process
     finally:
@@ -150,7 +143,7 @@ def test_the_intake_worker_takes_deliveries_and_nothing_that_they_bring(
     in_headers = message(
         [["stripped"], {}, nothing], {**{name: [evil] for name in BRINGS}, "reply_to": DEPLOY}
     )
-    with worker("solo", redis_url, INTAKE) as process:
+    with worker(redis_url, INTAKE) as process:
         for one in [*hostile, in_headers]:
             redis_client.lpush(QUEUE + INTAKE, one)
         redis_client.lpush(QUEUE + INTAKE, task_message().replace(ID_PLACE, "the web tier's"))
@@ -162,20 +155,6 @@ def test_the_intake_worker_takes_deliveries_and_nothing_that_they_bring(
     assert {b"the web tier's", b"good"} <= taken <= {b"the web tier's", b"good", b"stripped"}
     assert redis_client.llen(QUEUE + DEPLOY) == 0, "nothing was sent on"
     assert redis_client.hlen(QUEUE + "unacked") == 0, "and nothing of it comes back"
-
-
-def test_the_processes_of_a_killed_worker_die_with_it(redis_url: str, redis_client: redis.Redis) -> None:
-    with worker("prefork", redis_url, DEPLOY) as process:
-        send(make("mooring-test", redis_url), Step(TASK_DELIVER, ("one",), DEPLOY))
-        until(lambda: redis_client.llen("pids"))
-        pid = redis_client.lindex("pids", 0)
-        assert pid is not None
-        child = psutil.Process(int(pid))
-        assert child.ppid() == process.pid
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        psutil.wait_procs([child], timeout=60)
-        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 def test_messages_are_json_under_our_prefix_and_leave_no_results(
@@ -200,7 +179,7 @@ HANGS = """
 import sys, time
 from workers import tasks
 from workers.celery_app import make
-from workers.run import gated
+from workers.worker import gated, serve
 
 url, queue = sys.argv[1:]
 tasks.HUNG_S = 1
@@ -241,7 +220,7 @@ def test_nothing_is_lost_or_doubled_by_default(setting: str) -> None:
     conf = make("mooring-test", "redis://127.0.0.1:1/0").conf
     assert conf[setting] is True
     assert conf.accept_content == ["json"]
-    assert conf.task_time_limit < conf.broker_transport_options["visibility_timeout"]
+    assert conf.broker_transport_options["visibility_timeout"] > LONGEST_TASK_S
 
 
 # --- events -----------------------------------------------------------------------------------------

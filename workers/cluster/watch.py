@@ -73,7 +73,9 @@ def watch(
         try:
             if not version:
                 objects, version = api.snapshot(kind, namespace, label_selector, metadata_only, cached=True)
-                yield Listed(objects)
+                listed = [Listed(objects)]
+                del objects
+                yield listed.pop()  # else the whole list would stay for as long as the watch
             for event in _events(api, kind, namespace, label_selector, version, metadata_only):
                 if ends.is_set():
                     return

@@ -197,6 +197,7 @@ class Watches:
                     if running.ends.is_set():
                         return
                     self._tell(place, change if whole else sights(change, judge), running)
+                    del change  # else a whole list stays until there is news
             except Exception as error:
                 if not running.ends.is_set():
                     self._tell(place, error, running)
