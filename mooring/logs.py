@@ -65,7 +65,7 @@ def configure(format: str, process: str, stream: TextIO | None = None) -> None:
 
 def logger() -> ModuleType:
     """`structlog`. Read only where somebody logs: the command line would be slower by it. And without `rich`,
-    by which it would show exceptions: we show them in its plain way, and each process would have 4 MB of that.
+    by which it would show exceptions: we show them in its plain way. It would be 4 MB of each process.
     """
     if "rich" in sys.modules:
         return importlib.import_module("structlog")

@@ -5,7 +5,9 @@ real API server, and what becomes of the app after them.
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 from typing import Any
 
 import pytest
@@ -14,8 +16,10 @@ from devcluster.gitserver import Repository
 from mooring.names import ACTION_MANAGER, APPLYSET_PART_OF, DEPLOY, ID, TASK_ACTION
 from mooring.store.connection import connect
 from mooring.store.outcomes import Outcome, Outcomes
+from tests.stories.gate import Gate
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_foreign_fields import DRIFT
+from tests.stories.test_interrupted import gated
 from tests.stories.test_permissions import project
 
 pytestmark = pytest.mark.cluster
@@ -448,6 +452,20 @@ def test_what_was_begun_by_a_worker_that_died_is_not_begun_again(ship: Ship) -> 
     assert outcomes.begin(id)
     ship.send(DEPLOY, TASK_ACTION, "shop", "restart", kwargs={"kind": "Deployment"}, task_id=id)
     found = until("its outcome", lambda: outcomes.of(id))
+    assert (found.done, found.error.partition(",")[0]) == ({}, "its worker died with it")
+
+
+def test_whoever_asks_is_told_at_once_of_a_process_that_is_killed_in_the_midst_of_it(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    app, _ = deployed(ship, git_repo, namespace, gated("mate"))
+    id = f"killed-{secrets.token_hex(4)}"
+    with Gate(ship.cluster, namespace) as gate:
+        ship.send(DEPLOY, TASK_ACTION, app, "hail", kwargs={"kind": "ConfigMap"}, task_id=id)
+        gate.waits("mate-all")
+        for pid in ship.pool("deploy"):
+            os.kill(pid, signal.SIGKILL)
+        found = until("its outcome", lambda: Outcomes(connect(ship.redis_url)).of(id))
     assert (found.done, found.error.partition(",")[0]) == ({}, "its worker died with it")
 
 

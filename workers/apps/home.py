@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from mooring.errors import ClusterUnavailable, MooringError, Refused
@@ -119,9 +119,9 @@ class HomeApplications(RecordedApplications):
     def _read_projects(self) -> Projects:
         return Projects.read(live.body or {} for live in self._objects(PROJECT, cached=True))
 
-    def _objects(self, kind: Kind, cached: bool) -> tuple[Live, ...]:
+    def _objects(self, kind: Kind, cached: bool) -> Iterator[Live]:
         try:
-            return self._api.list(kind, self._namespace, cached=cached)
+            return self._api.each(kind, self._namespace, cached=cached)
         except ClusterUnavailable as error:
             if self._api.discovery.find(kind.api_version, kind.kind) is None:
                 raise ClusterUnavailable(

@@ -7,7 +7,7 @@ transaction that writes, so a worker that wakes up late gets a Conflict instead 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
@@ -68,6 +68,7 @@ class Update:
 
 
 Guard = Create | Update
+Pages = list[Iterable[Any]]
 Items = list[dict[str, Any]]  # inside the class, `list` is the verb
 
 
@@ -150,6 +151,16 @@ class Api:
             for live in self.snapshot(kind, where, label_selector, metadata_only, page=page, cached=cached)[0]
         )
 
+    def each(self, kind: Kind, namespace: str, *, cached: bool = False) -> Iterator[Live]:
+        """As `list`, one after the other, for who keeps none of them: each is read when its turn comes. All
+        have been fetched before the first. `kind` is one of a CustomResourceDefinition."""
+        begins = f'{{"apiVersion":"{kind.api_version}","kind":"{kind.kind}",'.encode()
+        for _ in range(LIST_TRIES):
+            pages = self._pages(kind, namespace, "", False, PAGE, cached, lambda answer: answer.apart(begins))
+            if pages is not None:
+                return (Live.read(kind, item) for items in pages[0] for item in items)
+        raise _expired(kind)
+
     def snapshot(
         self,
         kind: Kind,
@@ -163,20 +174,30 @@ class Api:
         """As `list`, with the version of the whole list: what changes after it is what a watch tells."""
         for _ in range(LIST_TRIES):
             try:
-                found = self._pages(kind, namespace, label_selector, metadata_only, page, cached)
+                found = self._whole(kind, namespace, label_selector, metadata_only, page, cached)
             except ClusterUnavailable as error:
                 chosen = _ONE_LABEL.fullmatch(label_selector)
                 if not chosen or _FILLS_CACHE not in str(error):
                     raise
                 # Without a selector the server reads past its cache: https://kep.k8s.io/4568
-                everything = self._pages(kind, namespace, "", metadata_only, page, cached)
+                everything = self._whole(kind, namespace, "", metadata_only, page, cached)
                 found = everything and (_labelled(everything[0], *chosen.groups()), everything[1])
             if found is not None:
                 items, version = found
                 return tuple(Live.read(kind, item, metadata_only=metadata_only) for item in items), version
-        raise ClusterUnavailable(
-            f"the list of {kind.plural} expired {LIST_TRIES} times while it was read", after=5
-        )
+        raise _expired(kind)
+
+    def _whole(
+        self,
+        kind: Kind,
+        namespace: str,
+        label_selector: str,
+        metadata_only: bool,
+        page: int,
+        cached: bool,
+    ) -> tuple[Items, str] | None:
+        found = self._pages(kind, namespace, label_selector, metadata_only, page, cached, _read)
+        return found and ([item for items in found[0] for item in items], found[1])
 
     def _pages(
         self,
@@ -186,10 +207,11 @@ class Api:
         metadata_only: bool,
         page: int,
         cached: bool,
-    ) -> tuple[Items, str] | None:
-        """The items of all pages and their version, or None when the server forgot the list half-way (HTTP
-        410)."""
-        items: Items = []
+        read: Callable[[Response], tuple[Any, Iterable[Any]]],
+    ) -> tuple[Pages, str] | None:
+        """The items of each page, as `read` reads it, and their version, or None when the server forgot the
+        list half-way (HTTP 410)."""
+        items: Pages = []
         token = ""
         while True:
             query = [("limit", str(page))]
@@ -206,11 +228,12 @@ class Api:
                     kind.path(namespace),
                     query=query,
                     accept=METADATA_LIST if metadata_only else JSON,
-                ).json()
+                )
             except Expired:
                 return None
-            found, about = _page(kind, answer)
-            items += found
+            whole, found = read(answer)
+            about = _about(kind, whole)
+            items.append(found)
             token = about.get("continue", "")
             if not token:
                 return items, str(about.get("resourceVersion", ""))
@@ -475,17 +498,30 @@ def _sendable(kind: Kind, body: Mapping[str, Any], guarded: dict[str, str]) -> d
     return {**body, "apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata | guarded}
 
 
-def _page(kind: Kind, answer: Any) -> tuple[Items, dict[str, Any]]:
-    """The items of a list, and its metadata. Raises ClusterUnavailable for what is none: JSON without
-    items or metadata, as a gateway in between may answer with 200, must not look like objects that are gone.
-    """
+def _read(answer: Response) -> tuple[Any, Iterable[Any]]:
+    whole = answer.json()
+    return whole, (whole.get("items") if isinstance(whole, dict) else None) or ()
+
+
+def _about(kind: Kind, answer: Any) -> dict[str, Any]:
+    """The metadata of a list. Raises ClusterUnavailable for what is none: JSON without items or metadata, as
+    a gateway in between may answer with 200, must not look like objects that are gone."""
     try:
-        if answer["kind"].endswith("List") and isinstance(answer["metadata"], dict):
-            return answer["items"] or [], answer["metadata"]  # null, from servers that have none
+        about = answer["metadata"]
+        # Items are null from servers that have none.
+        lists = answer["kind"].endswith("List") and isinstance(answer["items"] or [], list)
+        if lists and isinstance(about, dict):
+            return about
     except (AttributeError, KeyError, TypeError):
         pass
     raise ClusterUnavailable(
         f"the API server answers no list of {kind.plural}: is a proxy in between?", after=5
+    )
+
+
+def _expired(kind: Kind) -> ClusterUnavailable:
+    return ClusterUnavailable(
+        f"the list of {kind.plural} expired {LIST_TRIES} times while it was read", after=5
     )
 
 

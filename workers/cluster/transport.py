@@ -34,7 +34,7 @@ from urllib3.exceptions import (
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, SchemaRefused
 from workers import metrics
 from workers.cluster.client import ConfigException, Configuration, RESTClientObject
-from workers.cluster.decode import decode
+from workers.cluster.decode import apart, decode
 from workers.cluster.exchange import Answer, exchange
 from workers.cluster.identity import Identity
 
@@ -52,6 +52,7 @@ RELOAD_EVERY: Final = 5.0  # seconds between two reloads of credentials that the
 LONGEST_MESSAGE: Final = 1000  # characters
 _ASKED_EVERY: Final = 1.0  # seconds between two looks at whether the credential has to be renewed
 
+_NO_JSON: Final = "the API server's answer is not JSON: is a proxy in between?"
 _SECRETS = re.compile(r"/api/v1/(namespaces/[^/]+/)?secrets(/|$)")
 _RBAC = re.compile(r'(secrets|serviceaccounts)( "[^"]*")? is forbidden: User "')
 _SCHEMA = re.compile(
@@ -103,7 +104,22 @@ class Response:
         try:
             return decode(self.data)
         except orjson.JSONDecodeError as error:
-            raise ClusterUnavailable("the API server's answer is not JSON: is a proxy in between?") from error
+            raise ClusterUnavailable(_NO_JSON) from error
+
+    def apart(self, begins: bytes) -> tuple[Any, Iterator[Any]]:
+        """The decoded body of a list, and its items, as `decode.apart` has them. Both raise as `json`."""
+        try:
+            about, items = apart(self.data, begins)
+        except orjson.JSONDecodeError as error:
+            raise ClusterUnavailable(_NO_JSON) from error
+        return about, _told(items)
+
+
+def _told(items: Iterator[Any]) -> Iterator[Any]:
+    try:
+        yield from items
+    except orjson.JSONDecodeError as error:
+        raise ClusterUnavailable(_NO_JSON) from error
 
 
 class Transport:

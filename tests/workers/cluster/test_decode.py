@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.cluster.decode import decode
+from workers.cluster.decode import apart, decode
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(alphabet='ab[]{}"\\ é\n'),
@@ -49,3 +49,58 @@ def test_what_can_be_read_is_read_whole() -> None:
 def test_what_is_no_json_is_refused(said: bytes) -> None:
     with pytest.raises(orjson.JSONDecodeError):
         decode(said)
+
+
+BEGINS = b'{"apiVersion":"example.com/v1","kind":"Thing",'
+THING = {"apiVersion": "example.com/v1", "kind": "Thing"}
+# Among them such as look like the place between two items, and like the end of a list.
+INSIDE = st.sampled_from(
+    [
+        [{**THING, "a": 1}, {**THING, "a": 2}],
+        [{**THING, "z": 1}, {**THING, "z": 2}],
+        [{}],
+        "},{",
+        '}],"',
+        {"items": [{**THING, "b": 1}]},
+    ]
+)
+
+
+def written(items: list[Any], **more: Any) -> bytes:
+    """As a server does: without blanks, by the alphabet."""
+    whole = {
+        "apiVersion": "example.com/v1",
+        "kind": "ThingList",
+        "metadata": {"resourceVersion": "7"},
+        **more,
+    }
+    return orjson.dumps(whole | {"items": items}, option=orjson.OPT_SORT_KEYS)
+
+
+@given(st.lists(st.one_of(VALUES, INSIDE), max_size=5))
+def test_a_list_is_taken_apart_into_just_its_items(inside: list[Any]) -> None:
+    data = written([{**THING, "spec": one} for one in inside])
+    about, items = apart(data, BEGINS)
+    assert list(items) == decode(data)["items"]
+    assert about["metadata"] == {"resourceVersion": "7"}
+
+
+def test_each_is_decoded_when_its_turn_comes() -> None:
+    data = written([{**THING, "spec": "one"}, {**THING, "spec": "two"}])
+    _, items = apart(data.replace(b'"two"', b"two"), BEGINS)
+    assert next(items)["spec"] == "one"
+    with pytest.raises(orjson.JSONDecodeError):
+        next(items)
+
+
+@pytest.mark.parametrize("items", [[], [{"kind": "Thing"}], [THING, None, 7]])
+def test_what_is_written_otherwise_is_read_all_the_same(items: list[Any]) -> None:
+    data = json.dumps({"items": items, "metadata": {}}).encode()
+    about, found = apart(data, BEGINS)
+    assert (about["metadata"], list(found)) == ({}, items)
+
+
+def test_one_that_is_nested_too_deep_hides_none_beside_it() -> None:
+    data = written([{**THING, "spec": 1}, {**THING, "spec": "deep"}, {**THING, "spec": 3}])
+    _, items = apart(data.replace(b'"deep"', nested(5000)), BEGINS)
+    assert [one["spec"] for one in items][::2] == [1, 3]
