@@ -6,8 +6,10 @@ and so that what the web tier may put on a queue meets a worker that knows a sin
 
 from __future__ import annotations
 
+import os
 import sys
 
+from workers.confine.launch import give_way
 from workers.family import Size, Tell, keep
 
 # Each process of a pool is a worker to Celery: of a pool of Celery's own, the consumer would be one more.
@@ -20,9 +22,16 @@ POOLS = {
     "reconcile": Size(),
 }
 
+# How far they give way to others where processors are short. A host's answer comes first, and drains stop
+# nobody: what waits is done in bulk. A push that is under way gives way to nothing. A source that loops has a
+# tenth of what it has.
+_NICE = {"intake": 5, "slow": 10, "reconcile": 5}
+
 
 def main(pool: str) -> None:
     """Run the worker of `pool` until SIGTERM. Exits with 1 and one line when it cannot start."""
+    os.nice(_NICE.get(pool, 0))
+    give_way()
     if pool == "intake":
         _work(pool)
     else:

@@ -25,6 +25,7 @@ from kombu.transport.redis import Channel, QoS, Transport
 from kombu.utils.json import dumps
 from redis.exceptions import (
     ConnectionError,
+    ExecAbortError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -140,5 +141,9 @@ def use() -> None:
 
 def give_back(channel: SteadyChannel) -> None:
     """Have tasks done again at once whose workers were killed on this machine."""
-    if count := channel.qos.give_back():
+    try:
+        count = channel.qos.give_back()
+    except ExecAbortError:  # Redis takes no writes just now: it does so itself when their time is over
+        return
+    if count:
         _log.warning("%d tasks of processes that were killed are done again", count)

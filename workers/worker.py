@@ -27,7 +27,6 @@ from mooring.store.due import Step
 from workers import follow, transport
 from workers.about import completed
 from workers.celery_app import QUEUES, make, send
-from workers.confine.launch import give_way
 from workers.confine.mode import ADVICE, mode
 from workers.confine.scratch import sweep
 from workers.engine import Engine, start
@@ -35,10 +34,6 @@ from workers.family import Tell
 from workers.tasks import engine_tasks, intake_tasks
 
 log = logging.getLogger("mooring")
-# How far they give way to others where processors are short. A host's answer comes first, and drains stop
-# nobody: what waits is done in bulk. A push that is under way gives way to nothing. A source that loops has a
-# tenth of what it has.
-_NICE = {"intake": 5, "slow": 10, "reconcile": 5}
 # Seconds until one of them takes tasks, at most: an API server that hangs is waited for.
 _BEGINS_WITHIN_S = 120.0
 _TRIMS_EVERY_S = 10.0  # gives memory back
@@ -210,8 +205,6 @@ def _set_up(pool: str) -> Settings:
     for noisy in ("celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     setup_logging.connect(_set_up_already, weak=False)
-    os.nice(_NICE.get(pool, 0))
-    give_way()
     return settings
 
 
