@@ -9,7 +9,8 @@ like any other, and one that takes no writes is none: it is tried again until it
 in Redis all the same, and beat finds whatever is lost.
 
 A worker that is killed gives nothing back, and Redis itself does only after the visibility timeout. So each
-task that is taken bears who has it, and whoever comes in the place of one that is gone gives it back.
+task that is taken bears who has it, and whoever comes in the place of one that is gone gives it back. What
+ends whoever takes it is dropped in the end: beat finds what was wanted of it, and turns count for themselves.
 
 Besides, it hears whether anybody listens to events (workers/events.py).
 """
@@ -17,6 +18,8 @@ Besides, it hears whether anybody listens to events (workers/events.py).
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -36,7 +39,9 @@ from workers import events
 from workers.living import gone, us
 
 _log = logging.getLogger(__name__)
-_TAKER: Final = "taken-by"  # among the properties of a message that is not acknowledged
+# Among the properties of a message that is not acknowledged: who has it, and how often it was given back.
+_TAKER, _TIMES = "taken-by", "given-back"
+_MOST: Final = 3
 _NO_WRITES: Final = (OutOfMemoryError, ReadOnlyError)
 _TRIED: Final = "takes-writes"  # a key of nobody
 
@@ -52,27 +57,54 @@ class MarkedQoS(QoS):
         message._raw["properties"][_TAKER] = self._us
         super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
-    def give_back(self) -> int:
-        """Put each task back on its queue that a process has taken which is known to be gone; how many."""
+    def give_back(self) -> None:
+        """Put each task back on its queue that a process has taken which is known to be gone."""
         with self.channel.conn_or_acquire() as client:
-            tags = client.zrange(self.unacked_index_key, 0, -1)
-            return sum(self._given_back(client, tag.decode()) for tag in tags)
+            for tag in client.zrange(self.unacked_index_key, 0, -1):
+                if told := self._given_back(client, tag.decode()):
+                    _log.warning(told)
 
-    def _given_back(self, client: Any, tag: str) -> bool:
-        def give(pipe: Any) -> bool:
-            held = pipe.hget(self.unacked_key, tag)
+    def _given_back(self, client: Any, tag: str) -> str:
+        """What has become of the task; "" for nothing."""
+
+        def give(pipe: Any) -> str:
+            held = _held(pipe.hget(self.unacked_key, tag))
             pipe.multi()
-            if not held:
-                return False
-            message, exchange, routing_key = orjson.loads(held)
-            if not gone(str(message["properties"].get(_TAKER))):
-                return False
+            if held is None or not gone(str(held.message["properties"].get(_TAKER))):
+                return ""
             self._remove_from_indices(tag, pipe)  # type: ignore[no-untyped-call]
-            self.channel._do_restore_message(message, exchange, routing_key, pipe, leftmost=False)
-            return True
+            if held.times >= _MOST:
+                return f"{held.task} is dropped: {1 + held.times} processes that had taken it were killed"
+            held.message["properties"][_TIMES] = 1 + held.times
+            self.channel._do_restore_message(
+                held.message, held.exchange, held.routing_key, pipe, leftmost=False
+            )
+            return f"{held.task} is done again: the process that had taken it was killed"
 
         # Watched: another one may have given it back meanwhile, and a third have taken it.
-        return bool(client.transaction(give, self.unacked_key, value_from_callable=True))
+        return str(client.transaction(give, self.unacked_key, value_from_callable=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A message that is not acknowledged, as kombu keeps it."""
+
+    message: dict[str, Any]
+    exchange: str
+    routing_key: str
+    task: str
+    times: int
+
+
+def _held(text: bytes | None) -> _Held | None:
+    """None for what is none: whoever may write to a queue may have put anything on it."""
+    try:
+        message, exchange, routing_key = orjson.loads(text or b"")
+        times = message["properties"].get(_TIMES, 0)
+        task = str(message["headers"].get("task"))[:100]
+        return _Held(message, str(exchange), str(routing_key), task, times if type(times) is int else _MOST)
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 class SteadyChannel(Channel):
@@ -141,9 +173,6 @@ def use() -> None:
 
 def give_back(channel: SteadyChannel) -> None:
     """Have tasks done again at once whose workers were killed on this machine."""
-    try:
-        count = channel.qos.give_back()
-    except ExecAbortError:  # Redis takes no writes just now: it does so itself when their time is over
-        return
-    if count:
-        _log.warning("%d tasks of processes that were killed are done again", count)
+    # Where Redis takes no writes just now, it does so itself when their time is over.
+    with suppress(ExecAbortError):
+        channel.qos.give_back()

@@ -230,52 +230,62 @@ def new_kind(ship: Ship) -> Iterator[Callable[[], None]]:
     ship.ask(f"{definitions}/boats.{group}", method="DELETE")
 
 
-def content(ship: Ship, name: str) -> str:
-    """The digest of what is kept of the app, as it remembers it."""
-    told = ship.app(name)["metadata"].get("annotations", {}).get("mooring.dev/state", "{}")
-    return str(json.loads(told).get("bundle", ""))
+def remembered(ship: Ship, name: str, what: str) -> str:
+    """A field of what the app remembers: `bundle` is the digest of what is kept, `inputs` what was read."""
+    state = ship.app(name)["metadata"].get("annotations", {}).get("mooring.dev/state", "{}")
+    return str(json.loads(state).get(what, ""))
+
+
+def rendered_with_it(ship: Ship, name: str, what: str, before: str) -> None:
+    """Waits until the app was rendered with a new kind, by what it remembers."""
+
+    def look() -> bool:
+        ship.refresh(name, "hard")
+        return remembered(ship, name, what) != before
+
+    until("it to be rendered with the new kind", look)
+
+
+@pytest.fixture
+def unpinned(ship: Ship, git_repo: Repository, namespace: str) -> str:
+    """A chart that draws a password, rendered for whatever the cluster serves; the password."""
+    commit = git_repo.commit(CHART)
+    spec = {"source": source(git_repo, "chart")}
+    ship.create_app("unpinned", git_repo, namespace, spec=spec, selfHeal=True)
+    ship.synced("unpinned", commit)
+    told(ship, "unpinned", "differs")
+    drawn = password(ship, namespace)
+    assert len(drawn) == 20
+    return drawn
 
 
 def test_a_kind_that_comes_to_the_cluster_draws_no_new_password(
-    ship: Ship, git_repo: Repository, namespace: str, new_kind: Callable[[], None]
+    ship: Ship, unpinned: str, namespace: str, new_kind: Callable[[], None]
 ) -> None:
-    commit = git_repo.commit(CHART)
-    ship.create_app("port", git_repo, namespace, spec={"source": source(git_repo, "chart")}, selfHeal=True)
-    ship.synced("port", commit)
-    told(ship, "port", "differs")
-    first, before = password(ship, namespace), content(ship, "port")
-    assert len(first) == 20
+    before = remembered(ship, "unpinned", "bundle")
 
     new_kind()
 
-    def kept_anew() -> bool:
-        ship.refresh("port", "hard")
-        return content(ship, "port") != before
-
-    until("it to be rendered with the new kind, and kept anew", kept_anew)
-    assert password(ship, namespace) == first
+    rendered_with_it(ship, "unpinned", "bundle", before)
+    assert password(ship, namespace) == unpinned
     spoil(ship, namespace)
-    ship.reconcile("port")
-    until("the drift to be mended", lambda: password(ship, namespace) == first)
-    assert "no difference" in ship.mooring("app", "diff", "port").stderr
+    ship.reconcile("unpinned")
+    until("the drift to be mended", lambda: password(ship, namespace) == unpinned)
+    assert "no difference" in ship.mooring("app", "diff", "unpinned").stderr
 
 
 def test_a_lost_password_is_not_replaced_for_a_kind_that_comes_to_the_cluster(
-    ship: Ship, git_repo: Repository, namespace: str, new_kind: Callable[[], None]
+    ship: Ship, unpinned: str, namespace: str, new_kind: Callable[[], None]
 ) -> None:
-    commit = git_repo.commit(CHART)
-    ship.create_app("strand", git_repo, namespace, spec={"source": source(git_repo, "chart")}, selfHeal=True)
-    ship.synced("strand", commit)
-    told(ship, "strand", "differs")
-    first = password(ship, namespace)
-    lose(ship, "strand")
+    lose(ship, "unpinned")
     forget(ship)
+    before = remembered(ship, "unpinned", "inputs")
 
     new_kind()
 
-    ship.refresh("strand", "hard")
-    ship.condition("strand", "drift is not corrected")
-    assert password(ship, namespace) == first
+    rendered_with_it(ship, "unpinned", "inputs", before)
+    ship.condition("unpinned", "drift is not corrected")
+    assert password(ship, namespace) == unpinned
 
 
 def test_what_is_rolled_back_draws_anew_and_that_is_kept(

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from mooring.names import DEPLOY, TASK_TURN
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
 from workers.celery_app import make, send
+from workers.transport import give_back
 
 # Each child says its number, and does what it is told to by its first signal.
 _FAMILY = """
@@ -155,6 +158,10 @@ def _begun(said: Path) -> list[tuple[int, str]]:
     return [(int(pid), name) for pid, name in map(str.split, said.read_text().splitlines())]
 
 
+def _begun_times(said: Path, times: int) -> bool:
+    return len(_begun(said)) == times
+
+
 @pytest.fixture
 def said(redis_url: str, tmp_path: Path) -> Path:
     """What was begun, and by whom: first of all what hangs."""
@@ -200,6 +207,32 @@ def test_so_is_that_of_a_whole_family_but_not_of_one_that_lives(
         with family(_HANGS, *arguments):
             until(lambda: len(_begun(said)) == 3)
     assert [name for _, name in _begun(said)] == ["hangs", "other", "hangs"]
+
+
+def test_a_task_that_ends_whoever_takes_it_is_dropped_in_the_end(
+    redis_url: str, redis_client: redis.Redis, said: Path
+) -> None:
+    said.write_text("")
+    with family(_HANGS.replace(" and name not in before", ""), redis_url, str(said), "600"):
+        for times in range(1, 5):
+            until(partial(_begun_times, said, times))
+            os.kill(_begun(said)[-1][0], signal.SIGKILL)
+        until(lambda: not redis_client.hlen(QUEUE + "unacked"))
+        send(make("mooring-test", redis_url), Step(TASK_TURN, ("other",), DEPLOY))
+        until(lambda: _begun(said)[-1][1] == "other")
+    assert [name for _, name in _begun(said)] == ["hangs"] * 4 + ["other"]
+
+
+def test_what_lies_in_redis_and_is_no_task_is_in_nobodys_way(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    said = [b"", b"[]", b"NaN", b'[{"properties": {"a": NaN}}, "", "deploy"]', b'[{"properties": 1}, "", ""]']
+    for number, text in enumerate(said):
+        redis_client.hset(QUEUE + "unacked", str(number), text)
+        redis_client.zadd(QUEUE + "unacked_index", {str(number): time.time()})
+    with make("mooring-test", redis_url).connection_for_read() as connection:
+        give_back(connection.default_channel)
+    assert redis_client.hlen(QUEUE + "unacked") == len(said)
 
 
 def gone(pid: int) -> bool:
