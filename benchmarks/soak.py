@@ -100,15 +100,23 @@ class Outcome:
             print(f"seed {seed}, the steps:", *self.done, sep="\n")
             print("what is wrong:", *self.wrong, sep="\n")
         memory: dict[str, tuple[float, float]] = {}
+        resident: dict[str, tuple[float, float]] = {}
         for kind in sorted({kind for one in self.samples for kind in one.pss}):
             thirds = spared(self.samples, kind)
-            pss, files, threads = (
+            pss, rss, files, threads = (
                 [median(part, of, kind) for part in thirds]
-                for of in (lambda one: one.pss, lambda one: one.files, lambda one: one.threads)
+                for of in (
+                    lambda one: one.pss,
+                    lambda one: one.rss,
+                    lambda one: one.files,
+                    lambda one: one.threads,
+                )
             )
             memory[kind] = round(pss[0] / 1024, 1), round(pss[1] / 1024, 1)
+            resident[kind] = round(rss[0] / 1024, 1), round(rss[1] / 1024, 1)
             print(
                 f"{kind:12} {memory[kind][0]:7.1f} and later {memory[kind][1]:7.1f} MB PSS"
+                f"  {resident[kind][0]:7.1f} {resident[kind][1]:7.1f} MB RSS"
                 f"  {files[0]:4.0f} {files[1]:4.0f} files  {threads[0]:4.0f} {threads[1]:4.0f} threads"
             )
         first, last = (self.samples[0], self.samples[-1]) if self.samples else (None, None)
@@ -125,6 +133,7 @@ class Outcome:
             "wrong": len(self.wrong),
             "growing": self.growing,
             "pss_mb": memory,
+            "rss_mb": resident,
             "keys": keys,
             "disk_kb": disk,
         }

@@ -32,11 +32,12 @@ Amounts = Mapping[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """By kind of process, of all together: kB of PSS, open files, threads. Redis' keys by their first words,
-    kB on disk by directory. `at` in seconds."""
+    """By kind of process, of all together: kB of PSS and RSS, open files, threads. Redis' keys by their first
+    words, kB on disk by directory. `at` in seconds."""
 
     at: float
     pss: Amounts
+    rss: Amounts
     files: Amounts
     threads: Amounts
     keys: Amounts
@@ -52,7 +53,8 @@ def sample(at: float, kinds: Mapping[str, Sequence[psutil.Process]], redis_url: 
     homes = sorted(state.iterdir()) if state.exists() else []
     return Sample(
         at,
-        each(_pss),
+        each(lambda process: _kb(process, "Pss:")),
+        each(lambda process: _kb(process, "Rss:")),
         each(lambda process: float(process.num_fds())),
         each(lambda process: float(process.num_threads())),
         _keys(redis_url),
@@ -90,8 +92,14 @@ def _lasting(one: Sample) -> Amounts:
     return {words: count for words, count in one.keys.items() if not words.startswith(_MAY_COME)}
 
 
+def _whole(one: Sample) -> Amounts:
+    return {"all": sum(one.pss.values())}
+
+
+# The PSS of a process grows when another ends that shares memory with it: each is judged by its own.
 _JUDGED: Final[tuple[tuple[str, Callable[[Sample], Amounts], float], ...]] = (
-    ("kB of memory", lambda one: one.pss, _LITTLE_KB),
+    ("kB of memory", lambda one: one.rss, _LITTLE_KB),
+    ("kB of PSS", _whole, _LITTLE_KB),
     ("open files", lambda one: one.files, _FEW),
     ("threads", lambda one: one.threads, _FEW),
     ("keys", _lasting, _FEW),
@@ -105,9 +113,9 @@ def _or_nothing(of: Callable[[psutil.Process], float], process: psutil.Process) 
         return 0.0
 
 
-def _pss(process: psutil.Process) -> float:
+def _kb(process: psutil.Process, what: str) -> float:
     for line in Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(what):
             return float(line.split()[1])
     return 0.0
 

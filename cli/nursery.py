@@ -60,6 +60,7 @@ _READ: Final = (
 )
 _LONGEST: Final = 1 << 17  # bytes of one request: an environment and little else
 _PATIENCE_S: Final = 20.0  # what it has to read at first takes one or two
+_AGAIN_S: Final = 60.0  # from one nursery to the next in its place, at least
 _ADOPTED_IN: Final = 5_000  # milliseconds: the child in between ends at once
 
 
@@ -77,21 +78,32 @@ class Grown:
 
 
 class Nursery:
-    """The way to it from the process whose children they become. `env` is the environment of the nursery."""
+    """The way to it from the process whose children they become. `env` is the environment of the nursery.
+
+    One that is gone is begun anew, in time, when something is to grow: what is started by itself shares
+    nothing with the others.
+    """
 
     def __init__(self, env: Mapping[str, str]) -> None:
         adopt()
+        self._env = env
+        self._begin()
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ours.settimeout(_PATIENCE_S)
         for end in (self._ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LONGEST)
         with theirs:
             argv = (sys.executable, "-P", "-m", "cli.nursery", str(theirs.fileno()), str(os.getpid()))
-            self._process = start(argv, env, pass_fds=(theirs.fileno(),))
+            self._process = start(argv, self._env, pass_fds=(theirs.fileno(),))
 
     def grow(self, name: str, module: str, arguments: Sequence[str], env: Mapping[str, str]) -> Grown:
         """A process called `name` that runs `module` with `arguments` in `env`. Raises OSError when there is
         none."""
+        if self._ours.fileno() < 0 and time.monotonic() - self._began >= _AGAIN_S:
+            self._begin()
         reading, writing = os.pipe2(os.O_CLOEXEC)
         try:
             program = {"name": name, "module": module, "arguments": list(arguments), "env": dict(env)}

@@ -44,7 +44,8 @@ def test_what_grows_while_nobody_kills_it_is_not_well_and_what_varies_or_has_jus
             files, keys = 20 + more.get("files", 0) * number, 50 + more.get("keys", 0) * number
             return Sample(
                 at=5.0 * number,
-                pss={"beat": idle, "deploy": idle + leak * number},
+                pss={"beat": idle + more.get("alone", 0) * number, "deploy": idle},
+                rss={"beat": idle, "deploy": idle + leak * number},
                 files={"web": files},
                 threads={"web": 9},
                 keys={"mooring:proofs:https": keys, "mooring:ledger:delivery": number},
@@ -58,6 +59,8 @@ def test_what_grows_while_nobody_kills_it_is_not_well_and_what_varies_or_has_jus
     leaking = outcome(360, leak=300)
     assert [line.partition(":")[0] for line in leaking.growing] == ["kB of memory of deploy"]
     assert not leaking.well
+    assert outcome(360, alone=50).well, "it shares less with others, that were killed"
+    assert [line.partition(":")[0] for line in outcome(360, alone=300).growing] == ["kB of PSS of all"]
     assert not outcome(360, files=0.5).well
     assert not outcome(360, keys=0.5).well
 

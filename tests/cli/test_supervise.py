@@ -19,7 +19,9 @@ from cli.supervise import LONGEST_WAIT, backoff
 
 _GROUP = """
 import os, sys
+from cli import nursery
 from cli.supervise import Child, run
+nursery._AGAIN_S = AGAIN
 env = {**os.environ, "PYTHONPATH": MODULES, "PYTHONUNBUFFERED": "1"}
 children = [
     Child(name, [sys.executable, "-P", "-m", "what_it_is_told", code], env, GROWS) for name, code in CHILDREN
@@ -47,10 +49,11 @@ def group(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Start]:
     (tmp_path / "what_it_is_told.py").write_text("import sys\nexec(sys.argv[1])\n")
     grows = request.param == "grown"
 
-    def start(children: list[tuple[str, str]], drain: float = 20) -> subprocess.Popen[str]:
-        code = (
-            f"CHILDREN, GROWS, MODULES = {children!r}, {grows}, {str(tmp_path)!r}\nDRAIN = {drain}\n{_GROUP}"
-        )
+    def start(
+        children: list[tuple[str, str]], drain: float = 20, again: float = 600
+    ) -> subprocess.Popen[str]:
+        told = f"CHILDREN, GROWS, MODULES = {children!r}, {grows}, {str(tmp_path)!r}"
+        code = f"{told}\nDRAIN, AGAIN = {drain}, {again}\n{_GROUP}"
         process = subprocess.Popen(
             [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -98,7 +101,7 @@ def test_a_process_that_dies_is_started_again_and_that_is_said(group: Start) -> 
 
 def test_a_process_that_cannot_be_found_does_not_take_the_others_down(tmp_path: Path) -> None:
     (tmp_path / "what_it_is_told.py").write_text("import sys\nexec(sys.argv[1])\n")
-    told = f"CHILDREN, GROWS, MODULES, DRAIN = {[('web', _SLEEPER)]!r}, False, {str(tmp_path)!r}, 5"
+    told = f"CHILDREN, GROWS, MODULES, DRAIN, AGAIN = {[('web', _SLEEPER)]!r}, False, {str(tmp_path)!r}, 5, 0"
     code = _GROUP.replace("run(", "children.append(Child('lost', ['/nowhere/program'], {}))\nrun(")
     process = subprocess.Popen(
         [sys.executable, "-u", "-c", f"{told}\n{code}"],
@@ -233,6 +236,25 @@ def test_without_the_nursery_processes_are_started_all_the_same(group: Start) ->
     assert _pid_of(process, "web").cmdline()[3] == "what_it_is_told"
     _gone(nursery)
     assert not psutil.pid_exists(nursery.pid)
+
+
+@pytest.mark.parametrize("group", ["grown"], indirect=True)
+def test_a_nursery_that_was_killed_is_begun_anew_when_a_process_is_to_grow(group: Start) -> None:
+    process = group([("web", _SLEEPER)], again=0)
+    first = _pid_of(process, "web")
+    grown = first.cmdline()
+    for _ in range(2):
+        (nursery,) = (one for one in psutil.Process(process.pid).children() if one.name() != "web")
+        nursery.kill()
+        first.kill()
+        first = _pid_of(process, "web")
+        assert first.cmdline()[:4] == grown[:4], "a fork of the nursery, and named so"
+        assert not psutil.pid_exists(nursery.pid)
+        (another,) = (one for one in psutil.Process(process.pid).children() if one.name() != "web")
+        assert another != nursery
+    process.terminate()
+    _until(process, "all ended")
+    _gone(another)
 
 
 @pytest.mark.parametrize("group", ["grown"], indirect=True)
