@@ -71,7 +71,7 @@ def test_work_is_left_to_who_is_at_it_and_taken_over_when_he_dies(
     with Gate(ship.cluster, namespace) as gate:
         ship.send(RECONCILE, TASK_RECONCILE)
         gate.waits("held")  # by the worker `reconcile`
-        seen = _ticks(ship)
+        seen = until("deploy to say how often it has looked", lambda: _ticks(ship))
         until("the others to have looked for what nobody does", lambda: _ticks(ship) >= seen + 4)
         assert gate.asked.count("held") == 1, "nobody else was at it"
 
