@@ -18,7 +18,8 @@ Besides, it hears whether anybody listens to events (workers/events.py).
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,6 +57,24 @@ class MarkedQoS(QoS):
     def append(self, message: Any, delivery_tag: str) -> None:
         message._raw["properties"][_TAKER] = self._us
         super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
+    def ack(self, delivery_tag: str) -> None:
+        with self._over(delivery_tag):
+            super().ack(delivery_tag)  # type: ignore[no-untyped-call]
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        with self._over(delivery_tag):
+            super().reject(delivery_tag, requeue)  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _over(self, delivery_tag: str) -> Iterator[None]:
+        """A task is over also where Redis cannot be told so: kombu logs that and goes on, and would wait
+        for ever for the end of the one that this process may have. It is done again in time."""
+        try:
+            yield
+        except Exception:
+            self._quick_ack(delivery_tag)
+            raise
 
     def give_back(self) -> None:
         """Put each task back on its queue that a process has taken which is known to be gone."""

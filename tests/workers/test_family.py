@@ -223,6 +223,29 @@ def test_a_task_that_ends_whoever_takes_it_is_dropped_in_the_end(
     assert [name for _, name in _begun(said)] == ["hangs"] * 4 + ["other"]
 
 
+@pytest.mark.parametrize("end", ["ack", "reject"])
+def test_a_task_whose_end_redis_does_not_take_keeps_its_process_from_no_other(
+    redis_url: str, redis_client: redis.Redis, end: str
+) -> None:
+    app = make("mooring-test", redis_url)
+    for name in ("first", "second"):
+        send(app, Step(TASK_TURN, (name,), DEPLOY))
+    with app.connection_for_read() as connection, connection.SimpleQueue(DEPLOY) as queue:
+        channel = queue.channel
+        channel.qos.prefetch_count = 1
+        message = queue.get()
+        assert not channel.qos.can_consume()
+        redis_client.execute_command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            with pytest.raises(redis.ReadOnlyError):
+                getattr(message, end)()
+        finally:
+            redis_client.execute_command("REPLICAOF", "NO", "ONE")
+        assert channel.qos.can_consume()
+        queue.get().ack()
+        assert redis_client.hlen(QUEUE + "unacked") == 1, "it is done again in time"
+
+
 def test_what_lies_in_redis_and_is_no_task_is_in_nobodys_way(
     redis_url: str, redis_client: redis.Redis
 ) -> None:
