@@ -28,6 +28,7 @@ _FEW: Final = 8.0  # files, threads or keys, likewise: connections come and go
 _MAY_COME: Final = ("mooring:ledger:", "mooring:drifts:", "mooring:turn:app")
 
 Amounts = Mapping[str, float]
+_Of = Callable[["Sample"], Amounts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,11 @@ def growing(samples: Sequence[Sample]) -> list[str]:
     if not samples or (samples[-1].at - samples[0].at) / 2 < TELLING_S:
         return []
     found = []
-    for name, of, little in _JUDGED:
+    for name, of, share, little in _JUDGED:
         for kind in sorted({kind for one in samples for kind in of(one)}):
-            earlier, later = (median(part, of, kind) for part in spared(samples, kind))
-            if later - earlier > max(little, GROWTH * earlier):
+            thirds = spared(samples, kind)
+            earlier, later = (median(part, of, kind) for part in thirds)
+            if later - earlier > max(little, GROWTH * median(thirds[0], share, kind)):
                 found.append(f"{name} of {kind}: {earlier:.0f}, and later {later:.0f}")
     return found
 
@@ -96,13 +98,14 @@ def _whole(one: Sample) -> Amounts:
     return {"all": sum(one.pss.values())}
 
 
-# The PSS of a process grows when another ends that shares memory with it: each is judged by its own.
-_JUDGED: Final[tuple[tuple[str, Callable[[Sample], Amounts], float], ...]] = (
-    ("kB of memory", lambda one: one.rss, _LITTLE_KB),
-    ("kB of PSS", _whole, _LITTLE_KB),
-    ("open files", lambda one: one.files, _FEW),
-    ("threads", lambda one: one.threads, _FEW),
-    ("keys", _lasting, _FEW),
+# What is judged, and what it may have a twentieth more of. The PSS of a process grows when another ends that
+# shares memory with it: each is judged by its RSS, of which it may have no more for that.
+_JUDGED: Final[tuple[tuple[str, _Of, _Of, float], ...]] = (
+    ("kB of memory", lambda one: one.rss, lambda one: one.pss, _LITTLE_KB),
+    ("kB of PSS", _whole, _whole, _LITTLE_KB),
+    ("open files", lambda one: one.files, lambda one: one.files, _FEW),
+    ("threads", lambda one: one.threads, lambda one: one.threads, _FEW),
+    ("keys", _lasting, _lasting, _FEW),
 )
 
 
