@@ -134,7 +134,7 @@ def _mooring(
             "MOORING_STATE_DIR": str(directory / "state"),
         }
         group = stack.enter_context(group_of(environ))
-        until(lambda: len(family(group)) >= 12, "the workers do not start", 60)
+        until(lambda: at_work(group), "the workers do not start", 60)
         time.sleep(5.0)  # what beat asks for at its start is done
         git.requests.clear()
         watch = stack.enter_context(Watch(cluster, fleet.APPLICATIONS.format(home), settled))
@@ -167,6 +167,12 @@ def settled(app: dict[str, Any]) -> str | None:
 
 def family(group: psutil.Process) -> list[psutil.Process]:
     return [group, *group.children(recursive=True)]
+
+
+def at_work(group: psutil.Process) -> bool:
+    """Whether each pool has a process that takes tasks."""
+    having = {child.name() for child in group.children() if child.is_running() and child.children()}
+    return having >= {"deploy", "slow", "reconcile"}
 
 
 def _cpu(group: psutil.Process) -> float:

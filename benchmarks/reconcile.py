@@ -31,7 +31,7 @@ import orjson
 import psutil
 
 from benchmarks import push_fleet
-from benchmarks.fleet import OBJECTS, create, family, files, own_cluster, settled
+from benchmarks.fleet import OBJECTS, at_work, create, files, own_cluster, settled
 from benchmarks.processes import redis_with_aof, until
 from benchmarks.processes import workers as group_of
 from benchmarks.push_account import Account, account
@@ -106,7 +106,7 @@ def _deploy(stack: ExitStack, cluster: Cluster, home: str, environ: dict[str, st
     repo = git.create("team/apps")
     repo.commit({path: text for number in range(apps) for path, text in files(number).items()})
     with group_of(environ) as group:
-        until(lambda: len(family(group)) >= 12, "the workers do not start", 60)
+        until(lambda: at_work(group), "the workers do not start", 60)
         with Watch(cluster, push_fleet.APPLICATIONS.format(home), settled) as watch:
             with ThreadPoolExecutor(2) as pool:
                 list(pool.map(lambda number: create(cluster, home, repo, number), range(apps)))
