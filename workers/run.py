@@ -17,7 +17,7 @@ from workers.family import Size, Tell, keep
 # push that touches many applications, a host or a render that is slow.
 POOLS = {
     "intake": Size(),
-    "deploy": Size(most=2, busy_s=0.5),
+    "deploy": Size(least=2, most=2),
     "slow": Size(most=2, busy_s=1.0),
     "reconcile": Size(),
 }
