@@ -223,10 +223,23 @@ def test_of_two_sources_what_was_deployed_of_both_is_kept(
 
 @pytest.fixture
 def new_kind(ship: Ship) -> Iterator[Callable[[], None]]:
-    """Brings one to the cluster: all charts are rendered anew, for they may ask for it."""
+    """Brings one to the cluster: all charts are rendered anew, for they may ask for it. Workers ask what is
+    served as they begin, and seldom else: they begin anew."""
     boats = definition(f"k{secrets.token_hex(3)}.example.com", "Boat")
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    yield lambda: ship.ask(definitions, boats)
+
+    def bring() -> None:
+        ship.ask("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", boats)
+        ship.kubectl(
+            "wait", "--for=condition=Established", f"crd/{boats['metadata']['name']}", "--timeout=60s"
+        )
+        for pool in ("deploy", "slow", "reconcile"):
+            ship.end(pool)
+            (ship.directory / f"{pool}.log").write_text("")
+            ship.start(pool)
+        for pool in ("deploy", "slow", "reconcile"):
+            ship.ready(pool)
+
+    yield bring
     ship.kubectl("delete", "crd", boats["metadata"]["name"], "--ignore-not-found")
 
 
