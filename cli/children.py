@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from cli.exits import complain, exit_code
 from mooring.errors import MooringError
+from mooring.parent import die_with
 
-_PR_SET_PDEATHSIG: Final = 1
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _PRCTL = ctypes.CDLL(None).prctl  # before any fork: the child must not load or look for anything
 
@@ -65,14 +65,6 @@ def apart(ask: Callable[[], str]) -> str:
     if code := os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]):
         sys.exit(code)
     return answer
-
-
-def die_with(parent: int) -> None:
-    """Have the kernel kill this process when `parent`, whose child it is, ends. https://man7.org/linux/man-pages/man2/prctl.2.html"""
-    if sys.platform == "linux":
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # gone before we asked
-            os._exit(1)
 
 
 def adopt() -> None:

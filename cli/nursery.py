@@ -22,8 +22,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from cli.children import adopt, die_with, start
+from cli.children import adopt, start
 from mooring import logs
+from mooring.parent import die_with
 
 # What they import, Celery much of it by name; but not the programs themselves: those are run anew in each.
 _READ: Final = (

@@ -4,11 +4,8 @@ can have drifted, and metadata alone may prove that they have not (workers/recon
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
-from typing import Any, Final
-
-import orjson
+from typing import Final
 
 from mooring import __version__
 from mooring.model.application import Application
@@ -20,6 +17,7 @@ from workers.apps.conditions import REPOSITORY_WARNING
 from workers.apps.patches import refresh_asked
 from workers.apps.state import State
 from workers.cluster.capabilities import capabilities
+from workers.digest import digest
 from workers.engine import Engine
 from workers.render import cache, tools
 from workers.sync_status import SYNCED
@@ -35,7 +33,7 @@ def ground(engine: Engine) -> str:
     options = [settings.kustomize_enable_helm, settings.git_submodules, settings.yaml_duplicate_keys]
     # A tool that was never needed is not run for its version: this is on the way of each push.
     programs = [repr(tools.program(name)) for name in _TOOLS]
-    return _digest(
+    return digest(
         [__version__, cache.VERSION, options, programs, served.kube_version, served.api_versions, scope]
     )
 
@@ -70,8 +68,4 @@ def basis(app: Application, state: State, edition: str, parent: Parent, ground: 
     remembered = replace(state, commit="", claim="").to_json()  # with the edition
     said = [str(one.key) + "/" + one.version for one in status.resources]
     inventory = [parent.uid, parent.resource_version]
-    return _digest([ground, annotations, app.metadata.finalizers, remembered, said, inventory])
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    return digest([ground, annotations, app.metadata.finalizers, remembered, said, inventory])

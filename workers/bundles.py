@@ -71,6 +71,11 @@ class Bundles:
                 continue
         return None
 
+    def drawn(self, app: AppKey, content: str, state: State, parts: Sequence[Live]) -> Drawn:
+        """What is kept of `content`, else of what was deployed before."""
+        kept = self.open(app, content, parts)
+        return self.before(app, state, parts) if kept is None else kept
+
     def before(self, app: AppKey, state: State, parts: Sequence[Live]) -> Drawn:
         """What is kept among `parts` of what was deployed before, of whichever sources: what is given for one
         of them may be the same still, and only the cluster's kinds, a tool or another source have changed.

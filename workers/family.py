@@ -4,7 +4,6 @@ its own, and children that each take one task at a time.
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 import signal
@@ -16,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-_PR_SET_PDEATHSIG: Final = 1
-_PRCTL: Final = ctypes.CDLL(None).prctl if sys.platform == "linux" else None  # before any fork
+from mooring.parent import die_with
+
 _BEGUN: Final = signal.SIGUSR1  # by a child: it is at work
 _ORDERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, _BEGUN)
 _AT_LEAST_S: Final = 1.0  # from a start of a child to the next one in its place
@@ -170,15 +169,7 @@ def _fork(become: Callable[[], None]) -> int:
     if pid := os.fork():
         return pid
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    _die_with(parent)
+    die_with(parent)  # one whose parent was killed must not go on: its lease would be kept alive
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _ORDERS)
     become()
     sys.exit()
-
-
-def _die_with(parent: int) -> None:
-    """A child whose parent was killed must not go on: its lease would be kept alive."""
-    if _PRCTL is not None:
-        _PRCTL(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)

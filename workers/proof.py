@@ -12,6 +12,7 @@ from mooring.names import ARGO_GROUP, FIELD_MANAGER, STATE
 from mooring.store.proofs import Proof
 from workers.apps.patches import REFRESHES
 from workers.cluster.live import Live
+from workers.digest import digest
 
 _DAY_S = 86_400
 # The Deployment controller counts its rollouts in it, right after the apply whose answer is recorded.
@@ -87,7 +88,7 @@ def _meta(live: Live) -> str:
         del annotations[ROLLOUT]
     if _is_application(live):
         annotations = {name: value for name, value in annotations.items() if name not in _OF_ITS_STATUS}
-    return _digest([dict(live.labels), annotations, list(live.finalizers), list(live.owner_references)])
+    return digest([dict(live.labels), annotations, list(live.finalizers), list(live.owner_references)])
 
 
 def _sets(live: Live, annotation: str) -> bool:
@@ -109,12 +110,8 @@ def _fields(live: Live) -> str:
         # By the other one Mooring writes its status.
         and not (_is_application(live) and entry.get("operation") != "Apply")
     ]
-    return _digest(entries)
+    return digest(entries)
 
 
 def _is_application(live: Live) -> bool:
     return (live.kind.group, live.kind.kind) == (ARGO_GROUP, "Application")
-
-
-def _digest(value: object) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]

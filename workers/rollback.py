@@ -6,12 +6,9 @@ other commit brings it back that changes nothing for the app, nor does another v
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-
-import orjson
 
 from mooring.keys import ObjectKey
 from mooring.model.application import Application
@@ -25,6 +22,7 @@ from mooring.model.status import (
 )
 from workers.apps.state import State
 from workers.desired import Desired
+from workers.digest import digest
 from workers.health import HealthStatus as Word
 from workers.render.readset import COMMIT, ReadSet
 from workers.sync_status import OUT_OF_SYNC
@@ -51,8 +49,7 @@ def given(pinned: Pinned, read_sets: Sequence[ReadSet]) -> str:
     read = [
         [[path for path in read_set.paths if path[0] != COMMIT], read_set.remotes] for read_set in read_sets
     ]
-    told = orjson.dumps([asked, read], option=orjson.OPT_SORT_KEYS)
-    return hashlib.sha256(told).hexdigest()[:32]
+    return digest([asked, read])
 
 
 def is_bad(state: State, what: str) -> bool:

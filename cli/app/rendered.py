@@ -92,9 +92,7 @@ def _kept(home: Home, app: Application, content: str) -> Drawn:
     if installation is None:
         return {}
     bundles = Bundles(home.api, home.settings.namespace, installation)
-    parts = bundles.parts(app.key)
-    kept = bundles.open(app.key, content, parts)
-    return bundles.before(app.key, home.applications.state(app), parts) if kept is None else kept
+    return bundles.drawn(app.key, content, home.applications.state(app), bundles.parts(app.key))
 
 
 def compared(

@@ -6,7 +6,6 @@ reads as "nothing remembered", and nothing in here permits anything.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -17,6 +16,7 @@ from mooring.model.annotations import annotation
 from mooring.model.application import Application
 from mooring.model.pinned import Pinned
 from mooring.names import ARGO, DELETION_APPROVED, OURS
+from workers.digest import digest
 
 APPROVALS: Final = (DELETION_APPROVED, DELETION_APPROVED.replace(ARGO, OURS))
 _SKIP: Final = (f"{ARGO}/skip-reconcile", f"{OURS}/skip-reconcile")
@@ -100,7 +100,7 @@ def spec_digest(app: Application, project: Any, customized: str = "") -> str:
     deleted = app.metadata.deletion_timestamp
     going = [deleted, *app.metadata.finalizers] if deleted else []
     needs = [text] if (text := annotation(annotations, "depends-on")) else []
-    return _digest(
+    return digest(
         [app.spec.to_dict(), project, *approval, *going, *needs, *([customized] if customized else [])]
     )
 
@@ -109,7 +109,7 @@ def content_digest(app: Application, pinned: Pinned, inputs: str) -> str:
     """The digest of what `inputs` of these sources are, synced to where `app` wants them; 32 hexadecimal
     digits."""
     sources = [source.to_dict() for source in pinned.sources]
-    return _digest([inputs, sources if pinned.several else sources[0], app.spec.destination.to_dict()])
+    return digest([inputs, sources if pinned.several else sources[0], app.spec.destination.to_dict()])
 
 
 def said_again(content: str, *, same: bool) -> str:
@@ -120,8 +120,4 @@ def said_again(content: str, *, same: bool) -> str:
 def attempt_digest(content: str, user: str) -> str:
     """What `State.tried` and `State.failed` hold of that content, synced in the name of `user` ("": Mooring's
     own): what one may not write, another may."""
-    return _digest([content, user]) if user else content
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+    return digest([content, user]) if user else content

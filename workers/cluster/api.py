@@ -172,32 +172,26 @@ class Api:
         cached: bool = False,
     ) -> tuple[tuple[Live, ...], str]:
         """As `list`, with the version of the whole list: what changes after it is what a watch tells."""
+
+        def pages(selector: str) -> tuple[Pages, str] | None:
+            return self._pages(kind, namespace, selector, metadata_only, page, cached, _read)
+
         for _ in range(LIST_TRIES):
             try:
-                found = self._whole(kind, namespace, label_selector, metadata_only, page, cached)
+                found = pages(label_selector)
             except ClusterUnavailable as error:
                 chosen = _ONE_LABEL.fullmatch(label_selector)
                 if not chosen or _FILLS_CACHE not in str(error):
                     raise
                 # Without a selector the server reads past its cache: https://kep.k8s.io/4568
-                everything = self._whole(kind, namespace, "", metadata_only, page, cached)
-                found = everything and (_labelled(everything[0], *chosen.groups()), everything[1])
+                if (found := pages("")) is not None:
+                    found = [_labelled(items, *chosen.groups()) for items in found[0]], found[1]
             if found is not None:
-                items, version = found
-                return tuple(Live.read(kind, item, metadata_only=metadata_only) for item in items), version
+                lives = (
+                    Live.read(kind, item, metadata_only=metadata_only) for items in found[0] for item in items
+                )
+                return tuple(lives), found[1]
         raise _expired(kind)
-
-    def _whole(
-        self,
-        kind: Kind,
-        namespace: str,
-        label_selector: str,
-        metadata_only: bool,
-        page: int,
-        cached: bool,
-    ) -> tuple[Items, str] | None:
-        found = self._pages(kind, namespace, label_selector, metadata_only, page, cached, _read)
-        return found and ([item for items in found[0] for item in items], found[1])
 
     def _pages(
         self,
@@ -525,7 +519,7 @@ def _expired(kind: Kind) -> ClusterUnavailable:
     )
 
 
-def _labelled(items: Items, name: str, value: str | None) -> Items:
+def _labelled(items: Iterable[Any], name: str, value: str | None) -> Items:
     """Those of `items` that have the label, with this value if one is given."""
     labels = ((item, (item.get("metadata") or {}).get("labels") or {}) for item in items)
     return [item for item, has in labels if name in has and value in (None, has[name])]

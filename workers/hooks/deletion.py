@@ -182,11 +182,8 @@ def _deployed(
     rendered = made.rendered
     if not rendered.pure:
         content = content_digest(app, made.pinned, made.inputs)
-        parts = engine.bundles.parts(app.key)
-        kept = engine.bundles.open(app.key, content, parts)
-        if kept is None:
-            kept = engine.bundles.before(app.key, engine.applications.state(app), parts)
-        rendered = rendered.with_drawn(kept)
+        state, parts = engine.applications.state(app), engine.bundles.parts(app.key)
+        rendered = rendered.with_drawn(engine.bundles.drawn(app.key, content, state, parts))
     manifests = [
         one
         for one in apart(rendered.manifests)[1]

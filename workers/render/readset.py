@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import orjson
+
+from workers.digest import digest
 
 COMMIT: Final = "/"  # among paths: the commit itself, where a render names it; nothing in Git is called so
 _BESIDES_PATH: Final = 52  # characters of one path's line in a text inside a text: its id, quotes, commas
@@ -111,8 +112,3 @@ def without_implied(paths: Collection[str]) -> set[str]:
 
 def _depth(path: str) -> int:
     return path.count("/") + 1 if path else 0
-
-
-def digest(value: Any) -> str:
-    """Of any JSON value: 32 hexadecimal digits."""
-    return hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]

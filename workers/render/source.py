@@ -11,9 +11,10 @@ from typing import Any, Protocol
 from mooring.errors import RenderFailed
 from mooring.model.spec import Source
 from mooring.repourl import masked
+from workers.digest import digest
 from workers.render.files import Files, Limits, Tree
 from workers.render.manifest import Manifest
-from workers.render.readset import ReadSet, digest
+from workers.render.readset import ReadSet
 from workers.render.yaml_reader import DuplicateKeys
 
 
