@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from mooring.keys import ObjectKey
+from mooring.model.finalizers import cascade
 from workers.apps.store import Claim
 from workers.engine import Engine
 
@@ -23,13 +24,14 @@ class Successor:
     def wants(self, key: ObjectKey) -> bool:
         """Whether it has the object too. Until it has ended nobody can say: then that is waited for.
 
-        True when it does not end in time: the object then stays for it, or for the next one, to judge.
+        True when it does not end in time: the object then stays for it, or for the next one, to judge. True
+        as well when the app is gone and was to leave what it has: nobody has judged the object then.
         """
         self._deadline = self._deadline or time.monotonic() + _SUCCESSOR_S
         while True:
             app = self._engine.applications.get(self._claim.key)
             if app is None or app.metadata.uid != self._claim.uid:
-                return False
+                return cascade(self._claim.app.metadata.finalizers) is None
             operation = app.status.operation_state
             if operation is None or operation.phase != "Running":
                 return any(one.key == key and not one.requires_pruning for one in app.status.resources)

@@ -10,7 +10,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from tests.stories.gate import CLOSED, Gate
-from tests.stories.ship import Ship, configmap, until
+from tests.stories.ship import APPS, Ship, configmap, until
 from tests.stories.test_waves import waved
 from tests.stories.watch import Watch
 
@@ -154,6 +154,23 @@ def test_a_late_worker_does_not_take_back_what_the_newer_commit_wants_too(
     until("it to be taken back", lambda: ship.configmap(namespace, "held") is None)
     ship.quiet()
     assert ship.configmap(namespace, "new")["metadata"]["uid"] == born
+
+
+def test_what_was_created_when_its_app_went_stays_where_that_was_to_leave_all(
+    ship: Ship, git_repo: Repository, namespace: str, gate: Gate
+) -> None:
+    git_repo.commit({"new.yaml": configmap("new"), "held.yaml": gated("held")})
+    ship.create_app("leaving", git_repo, namespace)
+    gate.waits("held")
+    until("the new one", lambda: ship.configmap(namespace, "new"))
+
+    ship.ask(f"{APPS.format(ship.home)}/leaving", method="DELETE")
+    until("the app to be gone", lambda: ship.app("leaving") is None)
+    gate.open()
+    until("the late creation", lambda: ship.configmap(namespace, "held"))
+    until("the end of its work", lambda: not ship.works_on("leaving"))
+    assert ship.configmap(namespace, "held")
+    assert ship.configmap(namespace, "new")
 
 
 def test_a_late_worker_does_not_even_begin_the_next_wave(

@@ -136,7 +136,7 @@ def test_what_is_to_be_pruned_last_stays_until_all_else_is_healthy(
     opened(ship, namespace)
 
     assert ship.finished(delivery)["outcome"] == "synced"
-    assert ship.configmap(namespace, "old") is None
+    until("it to go", lambda: ship.configmap(namespace, "old") is None)
     assert ship.configmap(namespace, "kept")
 
 
