@@ -22,6 +22,9 @@ _ORDERS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, _BEGUN)
 _AT_LEAST_S: Final = 1.0  # from a start of a child to the next one in its place
 _LOOKS_EVERY_S: Final = 0.25  # while one is at work
 _NOT_NEEDED_S: Final = 10.0  # that not all are at work at once, until there is one less
+_PAUSE_S: Final = 0.1  # between two tasks of one who has more to do
+
+_TIMES: Final = struct.Struct("dd")
 
 Tell = Callable[[bool], None]  # by which a child says whether it is at work
 Become = Callable[[int, Tell], None]
@@ -30,7 +33,7 @@ Become = Callable[[int, Tell], None]
 @dataclass(frozen=True, slots=True)
 class Size:
     """How many children there are: at least so many, and one more, up to `most`, once all that are there
-    have been at work for `busy_s` seconds."""
+    have been at work for `busy_s` seconds, at one task or at one after the other."""
 
     least: int = 1
     most: int = 1
@@ -99,7 +102,7 @@ class _Family:
         for number in sorted(self._wanted - set(self._numbers.values())):
             time.sleep(max(0.0, self._started.get(number, 0.0) + _AT_LEAST_S - time.monotonic()))
             self._started[number] = time.monotonic()
-            self._works.tell(number, False)
+            self._works.begin(number)
             become = partial(self._become, number, partial(self._tell, os.getpid(), number))
             self._numbers[_fork(become)] = number
 
@@ -130,18 +133,36 @@ class _Family:
 
 
 class _Works:
-    """Since when each is at work, in memory that all of them share; 0 for who is not."""
+    """Since when each is at work, and when it has paused, in memory that all of them share."""
 
     def __init__(self, most: int) -> None:
-        self._since = mmap.mmap(-1, 8 * (most + 1))
+        self._times = mmap.mmap(-1, _TIMES.size * (most + 1))
+
+    def begin(self, number: int) -> None:
+        """It is a new one, and not at work."""
+        self._set(number, 0.0, 0.0)
 
     def tell(self, number: int, works: bool) -> None:
-        struct.pack_into("d", self._since, 8 * number, time.monotonic() if works else 0.0)
+        """It begins a task, or has ended one."""
+        now, (since, paused) = time.monotonic(), self._get(number)
+        if not works:
+            self._set(number, since, now)
+        elif since and now - paused < _PAUSE_S:
+            self._set(number, since, 0.0)
+        else:
+            self._set(number, now, 0.0)
 
     def seconds(self, number: int) -> float:
-        """How long it has been; 0 if it is not."""
-        since: float = struct.unpack_from("d", self._since, 8 * number)[0]
-        return time.monotonic() - since if since else 0.0
+        """How long it has been at work, without a pause that is one; 0 if it is not."""
+        now, (since, paused) = time.monotonic(), self._get(number)
+        return now - since if since and (not paused or now - paused < _PAUSE_S) else 0.0
+
+    def _get(self, number: int) -> tuple[float, float]:
+        since, paused = _TIMES.unpack_from(self._times, _TIMES.size * number)
+        return since, paused
+
+    def _set(self, number: int, since: float, paused: float) -> None:
+        _TIMES.pack_into(self._times, _TIMES.size * number, since, paused)
 
 
 def _first(prepare: Callable[[], None]) -> None:

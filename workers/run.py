@@ -13,11 +13,11 @@ from workers.confine.launch import give_way
 from workers.family import Size, Tell, keep
 
 # Each process of a pool is a worker to Celery: of a pool of Celery's own, the consumer would be one more.
-# Intake is a single one, without a parent. What is slow has a second one while it is needed. Short tasks, one
-# after the other, would never have that begin: `deploy` has two.
+# Intake is a single one, without a parent. What others would wait for has a second one while it is needed: a
+# push that touches many applications, a host or a render that is slow.
 POOLS = {
     "intake": Size(),
-    "deploy": Size(least=2, most=2),
+    "deploy": Size(most=2, busy_s=0.5),
     "slow": Size(most=2, busy_s=1.0),
     "reconcile": Size(),
 }

@@ -48,6 +48,24 @@ least, most, prepared = map(int, sys.argv[1:])
 family.keep(family.Size(least, most, 0.1), lambda: sys.exit(prepared), become)
 """
 
+# A child that has one short task after the other, with pauses of so many milliseconds.
+_SHORT = """
+import os, sys, time
+from workers import family
+
+def become(number, busy):
+    os.write(1, b"began %d\\n" % number)
+    for _ in range(tasks):
+        busy(True)
+        busy(False)
+        time.sleep(pause / 1000)
+    os.write(1, b"done %d\\n" % number)
+    time.sleep(1e6)
+
+tasks, pause = map(int, sys.argv[1:])
+family.keep(family.Size(1, 2, 0.5), lambda: None, become)
+"""
+
 # A worker as `workers.run` has it, with a task that hangs the first time.
 _HANGS = """
 import os, sys, time
@@ -152,6 +170,16 @@ def test_there_is_one_more_while_all_are_busy() -> None:
         assert says(parent, 1) == {"ends 2"}, "which has nothing to do"
         until(lambda: len(psutil.Process(parent.pid).children()) == 1)
         assert parent.poll() is None
+
+
+def test_there_is_one_more_while_one_short_task_follows_the_other() -> None:
+    with family(_SHORT, "1000000", "1") as parent:
+        assert says(parent, 2) == {"began 1", "began 2"}
+
+
+def test_there_is_none_more_for_short_tasks_now_and_then() -> None:
+    with family(_SHORT, "8", "300") as parent:
+        assert says(parent, 2) == {"began 1", "done 1"}
 
 
 def _begun(said: Path) -> list[tuple[int, str]]:
