@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from celery import Celery
-from celery.beat import Scheduler, Service
+from celery.beat import ScheduleEntry, Scheduler, SchedulingError, Service
 from prometheus_client import REGISTRY
 
 from mooring import exporter, logs
@@ -41,6 +41,7 @@ _MAINTAIN_S = 86_400.0
 _SETTLED_S = 300.0  # after a start there is more urgent work than upkeep
 
 
+_log = logging.getLogger("mooring")
 _loop = Loop(BEAT, exporter.STUCK_AFTER_S)
 
 
@@ -91,11 +92,26 @@ def main() -> None:
 
 
 class _Lively(Scheduler):  # type: ignore[misc]
-    """Says that beat's loop turns."""
+    """Says that beat's loop turns, and in a line that nothing can be sent, or can again. Celery says so each
+    second with the lines of all that was called, and keeps what it has read of its sources for that."""
+
+    _fails = False
 
     def tick(self, *args: Any, **options: Any) -> Any:
         _loop.turned()
         return super().tick(*args, **options)
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            if not self._fails:
+                _log.error("%s; it is sent again when it is due", str(error).rstrip("."))
+            self._fails = True
+        else:
+            if self._fails:
+                _log.info("what is due is sent again")
+            self._fails = False
 
 
 if __name__ == "__main__":
