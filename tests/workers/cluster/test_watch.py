@@ -7,6 +7,7 @@ import queue
 import secrets
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from devcluster.cluster import Cluster as ControlPlane
 from mooring.errors import ClusterRefused, ClusterUnavailable
+from tests.definitions import definition
 from tests.stories.line import Line
 from workers.cluster import watch as watching
 from workers.cluster.api import Api, Create
@@ -111,10 +113,20 @@ def test_a_server_that_goes_away_and_comes_back_is_heard_further_without_a_gap(
 
 
 def test_a_version_that_the_server_has_forgotten_is_no_reason_to_miss_anything(
-    api: Api, namespace: str
+    api: Api, namespace: str, definitions: Kind
 ) -> None:
-    with pytest.raises(Expired):  # after which everything is listed anew
-        next(_events(api, CONFIG_MAP, namespace, "", "1", False))
+    # The server remembers a kind's changes from when it first served it on: of this one, none so early.
+    group = f"x{secrets.token_hex(5)}.example.com"
+    anchors = Kind(group, "v1", "Anchor", "anchors", namespaced=True)
+    created = api.create(definitions, definition(group, "Anchor", {"type": "object"}))
+    try:
+        api.discovery.await_kind(f"{group}/v1", "Anchor")
+        with pytest.raises(Expired):  # after which everything is listed anew
+            while True:
+                with suppress(ClusterUnavailable):  # as long as the server has only just begun
+                    next(_events(api, anchors, namespace, "", "1", False))
+    finally:
+        api.delete(definitions, created, "background", any_version=True)
 
 
 def test_a_watch_that_is_not_permitted_says_so(api: Api, namespace: str) -> None:
