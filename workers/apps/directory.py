@@ -129,8 +129,7 @@ def _had(record: Mapping[str, Any] | None) -> frozenset[ObjectKey]:
 def composed(file: Manifest, record: Mapping[str, Any] | None) -> Application:
     """The Application that the manifest `file` and the ConfigMap `record` make together. Pure.
 
-    What is garbled in the ConfigMap is left out: the next reconciliation writes it anew. So are finalizers:
-    a file can go without asking, and what it has deployed stays.
+    What is garbled in the ConfigMap is left out: the next reconciliation writes it anew.
     """
     seen: Mapping[str, Any] = record["metadata"] if record else {}
     kept = seen.get("annotations") or {}
@@ -141,7 +140,6 @@ def composed(file: Manifest, record: Mapping[str, Any] | None) -> Application:
     metadata = {
         **file["metadata"],
         "annotations": annotations,
-        "finalizers": [],
         "uid": seen.get("uid", ""),
         "resourceVersion": seen.get("resourceVersion", ""),
     }
