@@ -11,6 +11,7 @@ import pytest
 from devcluster.gitserver import Repository
 from tests.stories.gate import CLOSED, Gate
 from tests.stories.ship import APPS, Ship, configmap, until
+from tests.stories.test_deletion import CASCADE
 from tests.stories.test_waves import waved
 from tests.stories.watch import Watch
 
@@ -171,6 +172,27 @@ def test_what_was_created_when_its_app_went_stays_where_that_was_to_leave_all(
     until("the end of its work", lambda: not ship.works_on("leaving"))
     assert ship.configmap(namespace, "held")
     assert ship.configmap(namespace, "new")
+
+
+def test_what_comes_after_an_app_and_all_it_had_were_deleted_is_taken_back(
+    ship: Ship, git_repo: Repository, namespace: str, gate: Gate
+) -> None:
+    git_repo.commit({"new.yaml": configmap("new"), "held.yaml": gated("held")})
+    ship.create_app("cascading", git_repo, namespace)
+    ship.patch_app("cascading", {"metadata": {"finalizers": [CASCADE]}})
+    gate.waits("held")
+    until("the new one", lambda: ship.configmap(namespace, "new"))
+    ship.signal("deploy", signal.SIGSTOP)
+    ship.start("deploy-2")
+
+    ship.ask(f"{APPS.format(ship.home)}/cascading", method="DELETE")
+    until("the app to be gone", lambda: ship.app("cascading") is None)
+    assert ship.configmap(namespace, "new") is None
+
+    gate.open()
+    until("the late creation", lambda: ship.configmap(namespace, "held"))
+    ship.signal("deploy", signal.SIGCONT)
+    until("it to be taken back", lambda: ship.configmap(namespace, "held") is None)
 
 
 def test_a_late_worker_does_not_even_begin_the_next_wave(
