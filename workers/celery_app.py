@@ -69,10 +69,14 @@ QUEUE_OF = {
 
 class Discreet(Celery):  # type: ignore[misc]
     """Celery whose events show arguments without the credentials of the URLs among them, and are told while
-    somebody listens; whose tasks expire by `seconds`: the clock that all processes share."""
+    somebody listens; whose tasks expire by `seconds`: the clock that all processes share, and are no other
+    application's in the same process."""
 
     events_cls = f"{events.__name__}:{events.Told.__name__}"
     seconds: Callable[[], float] = staticmethod(time.time)
+
+    def task(self, *args: Any, **options: Any) -> Any:
+        return super().task(*args, **{"shared": False, **options})
 
     def send_task(self, name: str, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
         if options.get("argsrepr") is None:
