@@ -150,7 +150,7 @@ def _applied(item: Desired, live: Live | None, api: Api, *, dry_run: bool) -> Wr
     guard: Guard = Create() if live is None else Update(live.uid, live.resource_version)
     try:
         body = _sent(item, live, api, merged=False)
-        after = api.apply(item.kind, body, guard=guard, dry_run=dry_run, validation=how)
+        after = api.apply(item.kind, body, guard=guard, dry_run=dry_run)
     except SchemaRefused as error:
         if item.options.server_side_apply:
             raise

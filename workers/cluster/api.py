@@ -240,13 +240,14 @@ class Api:
         guard: Guard,
         dry_run: bool = False,
         force: bool = True,
-        validation: Validation = "Strict",
         metadata_only: bool = False,
     ) -> Live:
         """Server-side apply of the whole manifest as field manager `mooring`; the object as it is then.
 
         Raises Conflict also when `force` is false and another manager owns a field, SchemaRefused when
-        the schema cannot take the manifest: see `merge_apply`.
+        the schema cannot take the manifest: see `merge_apply`. Unknown fields are such, whatever validation
+        is asked for: of an apply that says only whether the body is parsed once more, for fields that it has
+        twice, and what we send has none.
         """
         if isinstance(guard, Update):
             guarded = {"uid": guard.uid, "resourceVersion": guard.resource_version}
@@ -254,7 +255,7 @@ class Api:
             # Version 1 is etcd's first, which no object has: it creates, and conflicts with whatever exists.
             guarded = {"resourceVersion": "1"}
         sent = _sendable(kind, body, guarded)
-        query = [*_query(dry_run, validation), ("force", "true" if force else "false")]
+        query = [*_query(dry_run, "Ignore"), ("force", "true" if force else "false")]
         return self._write(
             "PATCH", kind, sent, query=query, content_type=APPLY_PATCH, metadata_only=metadata_only
         )

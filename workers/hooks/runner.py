@@ -18,7 +18,6 @@ from mooring.model.hooks import Phase
 from mooring.model.status import ResourceResult
 from mooring.model.sync_options import Propagation
 from mooring.names import OPERATION
-from workers.anew import validation
 from workers.apply import TAKEN_OVER, Fence
 from workers.applyset.inventory import Inventory
 from workers.cluster.api import Api, Create, Update
@@ -180,7 +179,7 @@ class HookRunner:
         guard = Create() if live is None else Update(live.uid, live.resource_version)
         try:
             try:
-                return api.apply(run.kind, run.body, guard=guard, validation=validation(run))
+                return api.apply(run.kind, run.body, guard=guard)
             except SchemaRefused:
                 if run.options.server_side_apply or live is not None:
                     raise
