@@ -30,6 +30,7 @@ from workers.desired import CRD, Desired, kinds_of_crd
 from workers.hooks.ran import Ran
 from workers.ownership import judged_alike
 from workers.plan import Plan, Step, Verb, Viewpoint, without_prunes, write_step
+from workers.threads import together
 from workers.write import Written, write
 
 # A 409 means that somebody else wrote in between; more of them in a row than this is a fight.
@@ -119,8 +120,7 @@ def apply(
             outcomes += [_unknown(step, error) for step in group]
             failed = True
             continue
-        each = map if len(group) == 1 else executor.map  # what is alone waits for no other thread
-        done = list(each(lambda step: _write(step, api, view, fence), group))
+        done = together(executor, lambda step: _write(step, api, view, fence), group)
         outcomes += done
         created += [outcome for outcome in done if outcome.result is Result.CREATED]
         if fence.lost:

@@ -19,6 +19,7 @@ from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
 from workers.desired import CRD, Desired
 from workers.health import BUILT_IN, HealthStatus, Judge
+from workers.threads import together
 
 _DEFINITIONS: Final = Kind(CRD[0], "v1", CRD[1], "customresourcedefinitions", namespaced=False)
 FindPreferred = Callable[[str, str], Kind | None]
@@ -131,7 +132,7 @@ def observe(
         return api.get(kinds[name], key.namespace, key.name, metadata_only=metadata_only)
 
     unseen = [key for name in kinds for key in sorted(keys[name]) if key not in objects]
-    for key, live in zip(unseen, executor.map(got, unseen), strict=True):
+    for key, live in zip(unseen, together(executor, got, unseen), strict=True):
         if live is None:
             absent.add(key)
         else:
@@ -162,7 +163,9 @@ def _nowhere(api: Api, executor: Executor, namespaces: set[str]) -> frozenset[st
             return True
 
     names = sorted(namespaces)
-    return frozenset(name for name, found in zip(names, executor.map(there, names), strict=True) if not found)
+    return frozenset(
+        name for name, found in zip(names, together(executor, there, names), strict=True) if not found
+    )
 
 
 def defined(api: Api) -> frozenset[tuple[str, str]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from collections.abc import Callable, Collection
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from functools import partial
 from threading import Thread
 from typing import ParamSpec, TypeVar
@@ -13,6 +13,7 @@ from typing import ParamSpec, TypeVar
 from mooring.errors import MooringError
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -22,6 +23,18 @@ class Threads(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         return super().submit(contextvars.copy_context().run, partial(fn, *args, **kwargs))
+
+
+def together(executor: Executor, do: Callable[[S], T], items: Sequence[S]) -> list[T]:
+    """What `do` makes of each of `items`, side by side: as `Executor.map`, but the first is done by whoever
+    calls, who would only wait. To hand one over takes a fifth of what it takes to ask the API server for it.
+    """
+    handed = [executor.submit(do, item) for item in items[1:]]
+    try:
+        return [*map(do, items[:1]), *(one.result() for one in handed)]
+    finally:
+        for one in handed:
+            one.cancel()
 
 
 def apart(work: Callable[[], None]) -> Future[None]:

@@ -36,8 +36,11 @@ _log = logging.getLogger(__name__)
 _BACKLOG: Final = 1000  # changes that a watch may be ahead of who hears them
 TURNS_S: Final = 1.0
 # Between two turns while no operation waits: where much happens each would have a single change to hear, and
-# asks Redis all the same.
+# asks Redis all the same. Longer after one that had so many: they come in a flood.
 _GATHERS_S: Final = 0.05
+_FLOOD_S: Final = 0.2
+_FLOOD: Final = 8
+_FULL_S: Final = 0.05  # until a watch that is too far ahead looks whether it is still
 _OTHERWISE: Final = {CHANGED: "1"}  # more than what is Progressing is to be looked at
 
 
@@ -91,8 +94,8 @@ class Site:
         *,
         cluster_resources: bool = True,
     ) -> None:
-        self._changes: queue.Queue[tuple[Place, Heard, Watch] | None] = queue.Queue(_BACKLOG)
-        self._heard_at = -math.inf
+        self._changes = queue.SimpleQueue[tuple[Place, Heard, Watch] | None]()
+        self._next_at = -math.inf
         self._told: dict[AppKey, Application | None] = {}
         self._lock = Lock()
         self._wakers = wakers
@@ -128,8 +131,7 @@ class Site:
             first = not self._told
             self._told[key] = app
         if first:
-            with contextlib.suppress(queue.Full):  # then there is something to be heard anyway
-                self._changes.put_nowait(None)
+            self._changes.put(None)
 
     def has_any(self, apps: set[AppKey]) -> bool:
         """Whether any of `apps` is deployed here, as far as is heard yet."""
@@ -141,13 +143,13 @@ class Site:
         found: list[tuple[Place, Heard, Watch] | None] = []
         with contextlib.suppress(queue.Empty):
             found.append(self._changes.get(timeout=TURNS_S if next_s is None else min(next_s, TURNS_S)))
-        left = self._heard_at + _GATHERS_S - time.monotonic()
+        left = self._next_at - time.monotonic()
         if left > 0 and not self._hurried:
             time.sleep(left)
-        self._heard_at = time.monotonic()
         with contextlib.suppress(queue.Empty):
             while True:  # a burst is judged once
                 found.append(self._changes.get_nowait())
+        self._next_at = time.monotonic() + (_FLOOD_S if len(found) >= _FLOOD else _GATHERS_S)
         self._follow_judge()
         self._hear_all(one for one in found if one is not None)
         self._read_told()
@@ -165,10 +167,10 @@ class Site:
 
     # --- what is heard ------------------------------------------------------------------------------
     def _hand(self, place: Place, heard: Heard, of: Watch) -> None:
-        while not of.ends.is_set():  # then nobody may be there to hear it
-            with contextlib.suppress(queue.Full):
-                self._changes.put((place, heard, of), timeout=TURNS_S)
+        while self._changes.qsize() >= _BACKLOG:
+            if of.ends.wait(_FULL_S):  # then nobody may be there to hear it
                 return
+        self._changes.put((place, heard, of))
 
     def _follow_judge(self) -> None:
         judge = self._judge()

@@ -38,7 +38,7 @@ from workers.installation import SECRET, Installation
 from workers.observer import observer as observers
 from workers.observer.awaits import Awaits
 from workers.observer.observer import Observer
-from workers.observer.site import Site, Wakers
+from workers.observer.site import _BACKLOG, Site, Wakers
 from workers.observer.watches import Place, sights
 
 OURS = "abcdefgh"
@@ -117,6 +117,12 @@ def test_what_comes_right_after_a_turn_is_heard_together_unless_an_operation_wai
     site.tell(SHOP, None)  # of which nothing waits any more
     site.hear()
     assert len(pauses) == 2
+    for _ in range(20):
+        site._changes.put(None)
+    site.hear()
+    site.tell(SHOP, None)
+    site.hear()
+    assert pauses[3] > pauses[2] == pauses[1], "after a flood it gathers for longer"
 
 
 def test_who_has_told_more_than_was_heard_ends_with_its_cluster() -> None:
@@ -126,7 +132,7 @@ def test_who_has_told_more_than_was_heard_ends_with_its_cluster() -> None:
     site = Site(api, "home", Wakers(none, none, none, none, 180.0), lambda: BUILT_IN)
     site.watches.begin(Place("", "Gadget", APPLYSET_PART_OF), lambda _ends: repeat(Changed(edited("ours"))))
     (thread,) = (one for one in threading.enumerate() if one.name == "watch Gadget")
-    until("it to tell more than is heard", site._changes.full)
+    until("it to tell more than is heard", lambda: site._changes.qsize() >= _BACKLOG)
     site.end()
     thread.join(60)
     assert not thread.is_alive()
