@@ -4,6 +4,9 @@ can have drifted, and metadata alone may prove that they have not (workers/recon
 
 from __future__ import annotations
 
+import functools
+import os
+import time
 from dataclasses import replace
 from typing import Final
 
@@ -32,10 +35,17 @@ def ground(engine: Engine) -> str:
     settings, scope = engine.settings, engine.api.namespaces
     options = [settings.kustomize_enable_helm, settings.git_submodules, settings.yaml_duplicate_keys]
     # A tool that was never needed is not run for its version: this is on the way of each push.
-    programs = [repr(tools.program(name)) for name in _TOOLS]
+    programs = _programs(os.environ.get("PATH", ""), int(time.monotonic()))
     return digest(
         [__version__, cache.VERSION, options, programs, served.kube_version, served.api_versions, scope]
     )
+
+
+@functools.lru_cache(maxsize=1)
+def _programs(path: str, second: int) -> list[str]:
+    """Those on `path`, looked for once a second: each is looked for in all of its directories. A look that
+    rests on one that was replaced in that second is not as the next one has it, and is done again."""
+    return [repr(tools.program(name)) for name in _TOOLS]
 
 
 def basis(app: Application, state: State, edition: str, parent: Parent, ground: str) -> str:
