@@ -8,11 +8,13 @@ import pytest
 
 from devcluster.gitserver import Repository
 from mooring.keys import AppKey
+from mooring.model.application import Application
 from mooring.settings import Settings
 from tests.stories.ship import configmap, until
 from tests.stories.test_hooks import job
 from tests.workers.skiff import CONFIG_MAP, Skiff
-from workers.apps.wishes import turn_of
+from workers.apps.home import HomeApplications
+from workers.apps.wishes import EDITION, turn_of
 from workers.cluster.kinds import Kind
 from workers.pipeline import _sync
 from workers.push import following
@@ -58,6 +60,40 @@ def test_what_a_push_has_read_before_a_sync_began_does_not_have_its_hooks_taken_
     written = engine.api.get(CONFIG_MAP, namespace, "a")
     assert written is not None
     assert (written.body or {})["data"] == {"v": "2"}
+
+
+def test_only_what_nobody_has_looked_at_yet_is_looked_at_as_the_cache_has_it(
+    skiff_settings: Settings, namespace: str, git_repo: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of others the cache may not know yet what was written a moment ago: which hooks run, for one."""
+    skiff = Skiff(skiff_settings)
+    engine, key = skiff.engine, AppKey(namespace, "shop")
+    git_repo.commit({"a.yaml": configmap("a", v="1")})
+    spec: dict[str, Any] = {
+        "source": {"repoURL": git_repo.url, "path": ".", "targetRevision": "main"},
+        "destination": {"server": "https://kubernetes.default.svc", "namespace": namespace},
+        "syncPolicy": {"automated": {}},
+    }
+    skiff.create_app("shop", spec)
+    read, asked = HomeApplications.get, list[str]()
+
+    def noted(self: HomeApplications, key: AppKey, *, since: str = "") -> Application | None:
+        asked.append(since)
+        return read(self, key, since=since)
+
+    monkeypatch.setattr(HomeApplications, "get", noted)
+
+    def look() -> list[str]:
+        app = read(engine.applications, key)  # type: ignore[arg-type]
+        assert app is not None
+        asked.clear()
+        engine.wake(turn_of(key), {EDITION: engine.applications.edition(app)})
+        skiff.work()
+        return asked[:1]
+
+    assert look() == ["0"]
+    assert engine.api.get(CONFIG_MAP, namespace, "a") is not None
+    assert look() == [""]
 
 
 def _complete(live: Any) -> bool:
