@@ -114,8 +114,10 @@ class Outcome:
             )
             memory[kind] = round(pss[0] / 1024, 1), round(pss[1] / 1024, 1)
             resident[kind] = round(rss[0] / 1024, 1), round(rss[1] / 1024, 1)
+            number = thirds[0][0].processes.get(kind, 0) if thirds[0] else 0
             print(
-                f"{kind:12} {memory[kind][0]:7.1f} and later {memory[kind][1]:7.1f} MB PSS"
+                f"{kind:12} {number:2} processes"
+                f" {memory[kind][0]:7.1f} and later {memory[kind][1]:7.1f} MB PSS"
                 f"  {resident[kind][0]:7.1f} {resident[kind][1]:7.1f} MB RSS"
                 f"  {files[0]:4.0f} {files[1]:4.0f} files  {threads[0]:4.0f} {threads[1]:4.0f} threads"
             )

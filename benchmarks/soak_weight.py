@@ -33,10 +33,11 @@ _Of = Callable[["Sample"], Amounts]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """By kind of process, of all together: kB of PSS and RSS, open files, threads. Redis' keys by their first
-    words, kB on disk by directory. `at` in seconds."""
+    """By kind of process, of all together: how many there are, kB of PSS and RSS, open files, threads. Redis'
+    keys by their first words, kB on disk by directory. `at` in seconds."""
 
     at: float
+    processes: Mapping[str, int]
     pss: Amounts
     rss: Amounts
     files: Amounts
@@ -54,6 +55,7 @@ def sample(at: float, kinds: Mapping[str, Sequence[psutil.Process]], redis_url: 
     homes = sorted(state.iterdir()) if state.exists() else []
     return Sample(
         at,
+        {kind: len(found) for kind, found in kinds.items()},
         each(lambda process: _kb(process, "Pss:")),
         each(lambda process: _kb(process, "Rss:")),
         each(lambda process: float(process.num_fds())),
@@ -64,11 +66,20 @@ def sample(at: float, kinds: Mapping[str, Sequence[psutil.Process]], redis_url: 
 
 
 def spared(samples: Sequence[Sample], kind: str) -> tuple[Sequence[Sample], Sequence[Sample]]:
-    """The two thirds that are compared, of the half in which nobody killed that kind: by default the last."""
+    """What is compared, of two thirds of the half in which nobody killed that kind: by default the last.
+
+    A pool has one more process while it is needed, and that is no growth: of either third, those samples with
+    as many processes as most of both have in common. All of them, where they have none in common."""
     half = len(samples) // 2
     own = samples[:half] if kind in KILLED[1] else samples[half:]
     third = len(own) // 3
-    return own[third : 2 * third], own[2 * third :]
+    thirds = own[third : 2 * third], own[2 * third :]
+    numbers = [Counter(one.processes.get(kind, 0) for one in part) for part in thirds]
+    common = (numbers[0] & numbers[1]).most_common(1)
+    if not common:
+        return thirds
+    earlier, later = ([one for one in part if one.processes.get(kind, 0) == common[0][0]] for part in thirds)
+    return earlier, later
 
 
 def median(samples: Sequence[Sample], of: Callable[[Sample], Amounts], kind: str) -> float:

@@ -41,11 +41,13 @@ def test_what_grows_while_nobody_kills_it_is_not_well_and_what_varies_or_has_jus
     def outcome(count: int, leak: float = 0.0, **more: float) -> Outcome:
         def at(number: int) -> Sample:
             idle = 100_000.0 + 500 * (number % 7)
+            two = number % 10 < (3 if number < count * 5 / 6 else 7) if more.get("busy") else False
             files, keys = 20 + more.get("files", 0) * number, 50 + more.get("keys", 0) * number
             return Sample(
                 at=5.0 * number,
+                processes={"beat": 1, "deploy": 2 + two, "web": 3},
                 pss={"beat": idle + more.get("alone", 0) * number, "deploy": idle},
-                rss={"beat": idle, "deploy": idle + leak * number},
+                rss={"beat": idle, "deploy": idle + leak * number + 70_000 * two},
                 files={"web": files},
                 threads={"web": 9},
                 keys={"mooring:proofs:https": keys, "mooring:ledger:delivery": number},
@@ -59,6 +61,8 @@ def test_what_grows_while_nobody_kills_it_is_not_well_and_what_varies_or_has_jus
     leaking = outcome(360, leak=300)
     assert [line.partition(":")[0] for line in leaking.growing] == ["kB of memory of deploy"]
     assert not leaking.well
+    assert outcome(360, busy=1).well, "a second process is no growth"
+    assert not outcome(360, leak=300, busy=1).well
     assert outcome(360, alone=50).well, "it shares less with others, that were killed"
     assert [line.partition(":")[0] for line in outcome(360, alone=300).growing] == ["kB of PSS of all"]
     assert not outcome(360, files=0.5).well
