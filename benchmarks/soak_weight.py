@@ -24,6 +24,7 @@ TELLING_S: Final = 600.0  # a half that is shorter tells nothing
 GROWTH: Final = 0.05  # of its memory, which a kind may have more of in the last third than in the one before
 _LITTLE_KB: Final = 2048.0  # is nothing, whatever share it is
 _FEW: Final = 8.0  # files, threads or keys, likewise: connections come and go
+_ALL: Final = "all"
 # Kept of each push and drift, for as long as is set; and two an app at most, one of them while it is wanted.
 _MAY_COME: Final = ("mooring:ledger:", "mooring:drifts:", "mooring:turn:app")
 
@@ -74,12 +75,16 @@ def spared(samples: Sequence[Sample], kind: str) -> tuple[Sequence[Sample], Sequ
     own = samples[:half] if kind in KILLED[1] else samples[half:]
     third = len(own) // 3
     thirds = own[third : 2 * third], own[2 * third :]
-    numbers = [Counter(one.processes.get(kind, 0) for one in part) for part in thirds]
+    numbers = [Counter(_processes(one, kind) for one in part) for part in thirds]
     common = (numbers[0] & numbers[1]).most_common(1)
     if not common:
         return thirds
-    earlier, later = ([one for one in part if one.processes.get(kind, 0) == common[0][0]] for part in thirds)
+    earlier, later = ([one for one in part if _processes(one, kind) == common[0][0]] for part in thirds)
     return earlier, later
+
+
+def _processes(one: Sample, kind: str) -> int:
+    return sum(one.processes.values()) if kind == _ALL else one.processes.get(kind, 0)
 
 
 def median(samples: Sequence[Sample], of: Callable[[Sample], Amounts], kind: str) -> float:
@@ -106,7 +111,7 @@ def _lasting(one: Sample) -> Amounts:
 
 
 def _whole(one: Sample) -> Amounts:
-    return {"all": sum(one.pss.values())}
+    return {_ALL: sum(one.pss.values())}
 
 
 # What is judged, and what it may have a twentieth more of. The PSS of a process grows when another ends that

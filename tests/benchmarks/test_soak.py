@@ -46,7 +46,7 @@ def test_what_grows_while_nobody_kills_it_is_not_well_and_what_varies_or_has_jus
             return Sample(
                 at=5.0 * number,
                 processes={"beat": 1, "deploy": 2 + two, "web": 3},
-                pss={"beat": idle + more.get("alone", 0) * number, "deploy": idle},
+                pss={"beat": idle + more.get("alone", 0) * number, "deploy": idle + 60_000 * two},
                 rss={"beat": idle, "deploy": idle + leak * number + 70_000 * two},
                 files={"web": files},
                 threads={"web": 9},
