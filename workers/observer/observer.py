@@ -42,6 +42,7 @@ _log = logging.getLogger(__name__)
 _ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
 _NO_THREAD_S: Final = 30.0  # whether a thread can be had by now
 _CHECKS_S: Final = 5.0  # how old health checks may be here
+_REFRESHES_S: Final = 2.0  # until it is asked for a refresh again that is still written on an application
 _EACH: Final = 50  # applications are asked for one by one, and for more there is a list of all
 
 
@@ -85,6 +86,8 @@ class Observer:
         self._records_of: dict[AppKey, str] = {}  # what an application's record is called, where otherwise
         self._at: dict[AppKey, ClusterRef | None] = {}  # where each is; None where nobody knows
         self._wishes: dict[AppKey, Mapping[str, str]] = {}  # to be wanted
+        self._refreshes: dict[AppKey, Mapping[str, str]] = {}  # the same, as long as a refresh is among them
+        self._refreshed_at = 0.0
         hears: dict[Place, Callable[[Heard], None]] = {
             self._records_at: self._hear_of_applications,
             self._projects_at: self._hear_of_projects,
@@ -178,6 +181,10 @@ class Observer:
                 wishes.pop(EDITION, None)
             if wishes:
                 self._wishes[key] = wishes
+            if "refresh" in wishes and not app.metadata.deletion_timestamp:
+                self._refreshes[key] = wishes
+            else:
+                self._refreshes.pop(key, None)
         except Refused:
             return  # one that cannot be read says so itself, and waits for nothing but time
         except MooringError as error:  # beat looks at all of them
@@ -186,6 +193,7 @@ class Observer:
             _log.warning("application %s: %s", change.live.key.name, why(error))
 
     def _told_gone(self, key: AppKey, was: ClusterRef | None) -> None:
+        self._refreshes.pop(key, None)
         if site := self._site(was):
             site.tell(key, None)
 
@@ -305,6 +313,10 @@ class Observer:
         return records if self._again else [one for one in records if one.key.name in names]
 
     def _wake(self) -> None:
+        if time.monotonic() - self._refreshed_at >= _REFRESHES_S:
+            # What is asked for just as the last one ends says the same: it may have been taken for that.
+            self._refreshed_at = time.monotonic()
+            self._wishes = {**self._refreshes, **self._wishes}
         for key, wishes in list(self._wishes.items()):
             self._wakers.wake(key, wishes, "wish", hurried=True, standing=True)
             del self._wishes[key]

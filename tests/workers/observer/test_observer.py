@@ -18,7 +18,7 @@ import redis
 from mooring.errors import ClusterRefused
 from mooring.keys import AppKey, ClusterRef, ObjectKey
 from mooring.model.application import Application
-from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, RECONCILE
+from mooring.names import APPLYSET_ID, APPLYSET_PART_OF, RECONCILE, REFRESH
 from mooring.store.clock import Clock
 from mooring.store.connection import connect
 from mooring.store.due import Step
@@ -31,6 +31,7 @@ from workers.applyset.parent import Parent, manifest
 from workers.applyset.store import CONFIG_MAP
 from workers.apps.directory import DirectoryApplications
 from workers.apps.home import APPLICATION, HomeApplications
+from workers.apps.wishes import turn_of
 from workers.cluster.live import Live
 from workers.cluster.watch import Changed, Gone, Listed
 from workers.health import BUILT_IN
@@ -249,6 +250,42 @@ def test_of_a_secret_or_a_cluster_that_begins_the_applications_that_may_be_there
     finally:
         for other in found._others.values():
             other.end()
+
+
+class Unedited(HomeApplications):
+    """Whose applications were looked at as they are."""
+
+    def edition(self, app: Application) -> str:
+        return self.state(app).spec
+
+
+def test_a_refresh_that_is_asked_for_again_as_the_last_one_ends_is_not_taken_for_that_one(
+    wakers: Wakers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(observers, "_REFRESHES_S", 0.0)
+    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
+    found = Observer(api, Unedited(api, "home"), "home", wakers, cast("Any", None))
+    turns, name = wakers.turns, turn_of(SHOP)
+    written = {"namespace": SHOP.namespace, "name": SHOP.name, "annotations": {REFRESH: "normal"}}
+    asked = Live.read(APPLICATION, {"metadata": written, "spec": SPEC})
+
+    def hears(live: Live) -> None:
+        found._hear_of_applications(Changed(live))
+        found._wake()
+
+    hears(asked)
+    turn = turns.take(name)
+    assert turn is not None and turn.wishes == {"refresh": "normal"}
+    hears(application())  # it is done, and the turn not given back yet
+    hears(asked)
+    turns.release(turn, done=True)
+    found._wake()
+    again = turns.take(name)
+    assert again is not None and again.wishes == {"refresh": "normal"}
+    hears(application())
+    turns.release(again, done=True)
+    found._wake()
+    assert turns.take(name) is None
 
 
 @pytest.fixture
