@@ -128,6 +128,7 @@ def make(name: str, redis_url: str) -> Celery:
         },
         broker_connection_retry_on_startup=True,
         worker_hijack_root_logger=False,
+        worker_enable_prefetch_count_reduction=False,  # there is one task at a time
         worker_send_task_events=True,
         task_send_sent_event=True,
         worker_enable_remote_control=True,

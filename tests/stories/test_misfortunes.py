@@ -13,6 +13,7 @@ import redis
 from devcluster.gitserver import Repository
 from devcluster.redis import RedisServer
 from tests.definitions import definition
+from tests.stories.gate import CLOSED, Gate
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.watch import Watch
 
@@ -164,3 +165,30 @@ def test_a_redis_that_takes_no_writes_is_waited_for(
         ship.pushed(git_repo, {"a.yaml": configmap("a", v="3")})
         assert _v(ship, namespace, "a") == "3"
     assert {name: child.poll() for name, child in ship.children.items()} == dict.fromkeys(ship.children)
+
+
+def test_a_redis_that_goes_away_under_those_at_work_is_told_in_lines(
+    ship: Ship, git_repo: Repository, namespace: str, own_redis: RedisServer
+) -> None:
+    ship.create_app("at-work", git_repo, namespace)
+    ship.synced("at-work", git_repo.commit({"a.yaml": configmap("a", v="1")}))
+    names = ("intake", "deploy", "slow", "reconcile", "beat", "observer")
+    before = {name: len(ship.log(name)) for name in names}
+
+    def told(name: str) -> str:
+        return ship.log(name)[before[name] :]
+
+    with Gate(ship.cluster, namespace) as gate:
+        held = configmap("held").replace("metadata:\n", f"metadata:\n  labels: {CLOSED}\n")
+        second = git_repo.commit({"held.yaml": held})
+        ship.deliver(git_repo, second)
+        gate.waits("held")
+        own_redis.kill()
+        gate.open()
+        until("its end to be told in vain", lambda: "Couldn't ack" in told("deploy"))
+        own_redis.start()
+        ship.synced("at-work", second)
+
+    for name in names:
+        assert "Traceback" not in told(name)
+        assert "optional breaking change" not in told(name)
