@@ -265,6 +265,10 @@ def test_what_the_schema_cannot_take_is_told_apart_from_what_is_invalid(
         api.apply(deployments, deployment(namespace, [twice]), guard=Create())
     with pytest.raises(SchemaRefused, match="field not declared"):
         api.apply(deployments, deployment(namespace, [container], unknown=1), guard=Create())
+    misspelt = deployment(namespace, [container])
+    misspelt["spec"]["template"]["metadata"]["label"] = {"app": "web"}
+    with pytest.raises(SchemaRefused, match=r"metadata\.label: field not declared"):
+        api.apply(deployments, misspelt, guard=Create())
     for broken in ({"replicas": -1}, {"replicas": "three"}):
         with pytest.raises(ClusterRefused, match="replicas") as refused:
             api.apply(deployments, deployment(namespace, [container], **broken), guard=Create())
