@@ -29,7 +29,7 @@ from mooring.names import (
 )
 from mooring.settings import Settings
 from mooring.store.connection import connect
-from workers.celery_app import make
+from workers.celery_app import make, put
 from workers.gauges import Installation
 from workers.lease import hold
 
@@ -82,13 +82,20 @@ def main() -> None:
     app: Celery = make("mooring-beat", settings.redis_url)
     app.conf.task_send_sent_event = False  # most of it is ticks; what matters is seen once a worker has it
     app.conf.beat_schedule = schedule(settings)
-    # What was lost while nobody sent is looked for at once, and everywhere.
+    try:
+        _catch_up(app)
+    except MooringError as error:
+        sys.exit(f"mooring beat: {error}")
+    Service(app, max_interval=_TICK_S, scheduler_cls=_Lively).start()
+
+
+def _catch_up(app: Celery) -> None:
+    """What was lost while nobody sent is looked for at once, and everywhere."""
     for name, args in (("poll", []), ("reconcile", app.conf.beat_schedule["reconcile"]["args"])):
         found = app.conf.beat_schedule[name]
-        app.send_task(found["task"], args=args, **found["options"])
+        put(app, found["task"], args=args, **found["options"])
     found = app.conf.beat_schedule["maintain"]  # beat may not run a whole day
-    app.send_task(found["task"], countdown=_SETTLED_S, **found["options"])
-    Service(app, max_interval=_TICK_S, scheduler_cls=_Lively).start()
+    put(app, found["task"], countdown=_SETTLED_S, **found["options"])
 
 
 class _Lively(Scheduler):  # type: ignore[misc]

@@ -143,19 +143,20 @@ QUEUES = {"intake": (INTAKE,), "deploy": (DEPLOY, CONTROL), "slow": (SLOW,), "re
 def send(app: Celery, step: Step) -> None:
     """Put `step` on its queue. Raises StoreUnavailable when Redis does not take it."""
     told = {"argsrepr": step.shown[0] or None, "kwargsrepr": step.shown[1] or None}
-    _sent(app, step.task, args=step.args, queue=step.queue, **told)
+    put(app, step.task, args=step.args, queue=step.queue, **told)
 
 
 def ask(app: Celery, task: str, args: Sequence[str], kwargs: Mapping[str, Any], within_s: float) -> str:
     """Send `task` to be begun within so many seconds or not at all; its id. Raises as `send` does."""
     id = str(uuid.uuid4())
-    _sent(app, task, args=args, kwargs=kwargs, queue=QUEUE_OF[task], task_id=id, expires=within_s or None)
+    put(app, task, args=args, kwargs=kwargs, queue=QUEUE_OF[task], task_id=id, expires=within_s or None)
     return id
 
 
-def _sent(app: Celery, task: str, **options: Any) -> None:
+def put(app: Celery, task: str, **options: Any) -> None:
+    """Send `task` with these options of Celery's `send_task`. Raises as `send` does."""
     try:
-        app.send_task(task, ignore_result=True, **options)
+        app.send_task(task, **{"ignore_result": True, **options})
     except (OperationalError, OSError) as error:
         raise StoreUnavailable(f"the queue does not take tasks ({type(error).__name__})") from error
 

@@ -249,14 +249,3 @@ def test_redis_dies_and_has_forgotten_everything(ship: Ship, fleet: Fleet, own_r
 
     fleet.converges()
     fleet.unharmed()
-
-
-def test_beat_says_in_a_line_that_it_cannot_send_and_when_it_can_again(
-    ship: Ship, own_redis: RedisServer
-) -> None:
-    before = len(ship.log("beat"))
-    own_redis.kill()
-    until("beat to say so", lambda: "it is sent again when it is due" in ship.log("beat")[before:])
-    own_redis.start()
-    until("beat to go on", lambda: "what is due is sent again" in ship.log("beat")[before:])
-    assert "Traceback" not in ship.log("beat")[before:]

@@ -187,6 +187,12 @@ def test_a_redis_that_goes_away_under_those_at_work_is_told_in_lines(
         gate.open()
         until("its end to be told in vain", lambda: "Couldn't ack" in told("deploy"))
         own_redis.start()
+
+        def there() -> bool:
+            ship.revive()  # as who started them does
+            return ship.configmap(namespace, "held") is not None
+
+        until("all to be as Git has it", there)
         ship.synced("at-work", second)
 
     for name in names:
