@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mooring.errors import GitFailed, MooringError, Refused
 from mooring.model.project import AppProject, default_project
 from mooring.model.spec import Source
 from mooring.settings import Settings
+from tests.stories.ship import until
 from workers.apps.home import HomeApplications
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
@@ -126,7 +128,13 @@ def test_a_secret_of_the_operator_opens_a_private_host_and_is_sent_there(
                 "data": {key: base64.b64encode(text.encode()).decode() for key, text in data.items()},
             },
         )
-        assert fetcher().git(private.url, "main")[1] == commit
+
+        def fetched() -> str | None:
+            with suppress(Refused):  # as long as the API server's cache does not have it
+                return fetcher().git(private.url, "main")[1]
+            return None
+
+        assert until("the Secret to count", fetched) == commit
 
 
 def test_only_what_the_project_permits(fetcher: Make, git_server: GitServer) -> None:
