@@ -24,7 +24,6 @@ from typing import Any, Final
 
 from cli.children import adopt, start
 from mooring import logs
-from mooring.heaps import trim
 from mooring.parent import die_with
 
 # What they import, Celery much of it by name; but not the programs themselves: those are run anew in each.
@@ -144,7 +143,6 @@ def main() -> None:
     ssl.create_default_context()  # what all of them read for it stays
     gc.collect()
     gc.freeze()
-    trim()
     asked, output = _asked(asking)
     asking.close()
     _become(asked, output, parent)

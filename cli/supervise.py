@@ -26,7 +26,6 @@ import psutil
 
 from cli.children import start
 from cli.nursery import Grown, Nursery
-from mooring.heaps import trim
 from mooring.text import printable
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -69,7 +68,6 @@ def run(children: Sequence[Child], *, drain_s: float = 30.0, as_json: bool = Fal
     with ExitStack() as ends:
         wakeup = ends.enter_context(_Wakeup())
         nursery = ends.enter_context(closing(Nursery(growing[0]))) if growing else None
-        trim()  # what it took to begin: a third of a process that only waits from now on
         _Group(children, wakeup, nursery, as_json).run(drain_s)
 
 
