@@ -13,13 +13,18 @@ from typing import Any, Self
 
 from devcluster import cluster as devcluster
 from devcluster.cluster import Cluster
-from tests.stories.ship import until
+from tests.stories.ship import configmap, until
 
 LABEL = "mooring-story-gate"
 CLOSED = {LABEL: "closed"}
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
 # The API server waits no longer for a webhook than this.
 _LONGEST_S = 30
+
+
+def gated(name: str, **data: str) -> str:
+    """The manifest of a ConfigMap whose writes the gate holds."""
+    return configmap(name, **data).replace("metadata:\n", f"metadata:\n  labels: {CLOSED}\n")
 
 
 class Gate:

@@ -16,10 +16,9 @@ from devcluster.gitserver import Repository
 from mooring.names import ACTION_MANAGER, APPLYSET_PART_OF, DEPLOY, ID, TASK_ACTION
 from mooring.store.connection import connect
 from mooring.store.outcomes import Outcome, Outcomes
-from tests.stories.gate import Gate
+from tests.stories.gate import Gate, gated
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_foreign_fields import DRIFT
-from tests.stories.test_interrupted import gated
 from tests.stories.test_permissions import project
 
 pytestmark = pytest.mark.cluster

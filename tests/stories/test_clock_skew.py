@@ -10,9 +10,8 @@ import pytest
 from devcluster.gitserver import Repository
 from mooring.names import RECONCILE, TASK_RECONCILE, TASK_TICK
 from tests.skew import skewed
-from tests.stories.gate import Gate
+from tests.stories.gate import Gate, gated
 from tests.stories.ship import Ship, configmap, until
-from tests.stories.test_interrupted import gated
 from tests.stories.test_operations import state, state_or_none
 from tests.stories.test_permissions import project
 from tests.stories.test_sync_windows import FREEZE, ending, held, windows

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from devcluster.gitserver import Repository
-from tests.stories.gate import CLOSED, Gate
+from tests.stories.gate import Gate, gated
 from tests.stories.ship import APPS, Ship, configmap, until
 from tests.stories.test_deletion import CASCADE
 from tests.stories.test_waves import waved
@@ -33,11 +33,6 @@ def _one_deploy_worker(ship: Ship) -> Iterator[None]:
 def gate(ship: Ship, namespace: str) -> Iterator[Gate]:
     with Gate(ship.cluster, namespace) as gate:
         yield gate
-
-
-def gated(name: str, **data: str) -> str:
-    """A ConfigMap whose writes the gate holds."""
-    return configmap(name, **data).replace("metadata:\n", f"metadata:\n  labels: {CLOSED}\n")
 
 
 def _service(name: str, port: int) -> str:

@@ -18,10 +18,9 @@ from mooring.delivery import Event, EventKind, RefChange
 from mooring.names import DEPLOY, TASK_POLL
 from mooring.store.connection import LEDGER, connect
 from mooring.store.ledger import Ledger, Recorded
-from tests.stories.gate import Gate
+from tests.stories.gate import Gate, gated
 from tests.stories.line import Line, kubeconfig_by
 from tests.stories.ship import Ship, configmap, until
-from tests.stories.test_interrupted import gated
 
 pytestmark = pytest.mark.cluster
 

@@ -13,7 +13,7 @@ import redis
 from devcluster.gitserver import Repository
 from devcluster.redis import RedisServer
 from tests.definitions import definition
-from tests.stories.gate import CLOSED, Gate
+from tests.stories.gate import Gate, gated
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.watch import Watch
 
@@ -179,8 +179,7 @@ def test_a_redis_that_goes_away_under_those_at_work_is_told_in_lines(
         return ship.log(name)[before[name] :]
 
     with Gate(ship.cluster, namespace) as gate:
-        held = configmap("held").replace("metadata:\n", f"metadata:\n  labels: {CLOSED}\n")
-        second = git_repo.commit({"held.yaml": held})
+        second = git_repo.commit({"held.yaml": gated("held")})
         ship.deliver(git_repo, second)
         gate.waits("held")
         own_redis.kill()

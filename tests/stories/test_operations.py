@@ -9,7 +9,7 @@ import pytest
 
 from devcluster.gitserver import Repository
 from mooring.names import REFRESH
-from tests.stories.gate import CLOSED, Gate
+from tests.stories.gate import Gate, gated
 from tests.stories.ship import Ship, configmap, until
 
 pytestmark = pytest.mark.cluster
@@ -190,7 +190,7 @@ def test_a_refresh_is_no_wish_that_another_look_takes_off_undone(
 def test_an_operation_while_another_is_at_work_begins_when_that_has_ended(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
-    held = configmap("a", v="1").replace("metadata:\n", f"metadata:\n  labels: {CLOSED}\n")
+    held = gated("a", v="1")
     first = git_repo.commit({"a.yaml": held})
     second = git_repo.commit({"a.yaml": configmap("a", v="2")})
     ship.create_app("queues", git_repo, namespace, auto=False)

@@ -19,7 +19,7 @@ from devcluster.redis import RedisServer
 from mooring.names import DEPLOY, TASK_ACTION
 from mooring.store.connection import connect
 from mooring.store.outcomes import Outcome, Outcomes
-from tests.stories.gate import CLOSED, Gate
+from tests.stories.gate import Gate, gated
 from tests.stories.ship import Ship, configmap, until
 from tests.stories.test_actions import at, workload
 
@@ -124,8 +124,7 @@ def test_an_application_whose_file_is_gone_leaves_what_it_has_deployed(
 def test_a_file_that_goes_while_it_is_deployed_takes_nothing_along(
     ship: Ship, git_repo: Repository, namespace: str, apps: Path
 ) -> None:
-    held = configmap("held").replace("metadata:\n", f"metadata:\n  labels: {CLOSED}\n")
-    git_repo.commit({"it.yaml": configmap("it", v="1"), "held.yaml": held})
+    git_repo.commit({"it.yaml": configmap("it", v="1"), "held.yaml": gated("held")})
     text = json.loads(application("filed", git_repo, namespace))
     text["metadata"]["finalizers"] = ["resources-finalizer.argocd.argoproj.io"]
     with Gate(ship.cluster, namespace) as gate:
