@@ -115,7 +115,7 @@ class DirectoryApplications(RecordedApplications):
             "uid": app.metadata.uid,
         }
 
-    def _read_projects(self) -> Projects:
+    def _read_projects(self, cached: bool) -> Projects:
         return self._files.read().projects
 
 

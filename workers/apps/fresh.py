@@ -14,23 +14,27 @@ MAX_AGE: Final = 1.0  # seconds
 class Fresh(Generic[T]):
     """What `ask` answered, asked again once that is older than `max_age` seconds. Safe for threads.
 
-    Errors of `ask` go to the caller and are not kept.
+    `ask` is told whether an answer from the API server's cache will do. Errors of `ask` go to the caller
+    and are not kept.
     """
 
-    def __init__(self, ask: Callable[[], T], max_age: float = MAX_AGE) -> None:
+    def __init__(self, ask: Callable[[bool], T], max_age: float = MAX_AGE) -> None:
         self._ask = ask
         self._max_age = max_age
         self._lock = Lock()
         self._known: tuple[float, T] | None = None
+        self._cached = True
 
     def get(self) -> T:
         with self._lock:
             if self._known is None or monotonic() - self._known[0] > self._max_age:
                 asked = monotonic()
-                self._known = (asked, self._ask())
+                self._known = (asked, self._ask(self._cached))
+                self._cached = True
             return self._known[1]
 
     def forget(self) -> None:
-        """Ask again the next time: somebody has seen a newer answer."""
+        """Ask again the next time, and for the newest: somebody has seen a newer answer than is known, and
+        than a cache may have."""
         with self._lock:
-            self._known = None
+            self._known, self._cached = None, False

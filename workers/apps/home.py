@@ -47,8 +47,8 @@ class HomeApplications(RecordedApplications):
             self._known = known = Listing(apps, known.broken)
         return known
 
-    def _lately(self) -> Listing:
-        return self._listing(cached=True)
+    def _lately(self, cached: bool) -> Listing:
+        return self._listing(cached=cached)
 
     def _listing(self, *, cached: bool) -> Listing:
         # Of those that a push or a beat lists, few have changed since: parsing them takes as long as
@@ -116,8 +116,8 @@ class HomeApplications(RecordedApplications):
             "resourceVersion": app.metadata.resource_version,
         }
 
-    def _read_projects(self) -> Projects:
-        return Projects.read(live.body or {} for live in self._objects(PROJECT, cached=True))
+    def _read_projects(self, cached: bool) -> Projects:
+        return Projects.read(live.body or {} for live in self._objects(PROJECT, cached))
 
     def _objects(self, kind: Kind, cached: bool) -> Iterator[Live]:
         try:

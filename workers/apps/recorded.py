@@ -65,11 +65,11 @@ class RecordedApplications(ABC):
         self._namespace = namespace
         self._fresh_listing = Fresh(self._lately)
         self._fresh_projects = Fresh(self._read_projects)
-        self._fresh_secrets = Fresh(lambda: secrets(api, namespace))
-        self._fresh_known_hosts = Fresh(lambda: known_hosts(api, namespace), _TRUST_AGE_S)
-        self._fresh_config = Fresh(lambda: config(api, namespace), _TRUST_AGE_S)
-        self._fresh_signing_keys = Fresh(lambda: signing_keys(api, namespace), _TRUST_AGE_S)
-        self._fresh_certificates = Fresh(lambda: tls_certificates(api, namespace), _TRUST_AGE_S)
+        self._fresh_secrets = Fresh(lambda cached: secrets(api, namespace, cached=cached))
+        self._fresh_known_hosts = Fresh(lambda _: known_hosts(api, namespace), _TRUST_AGE_S)
+        self._fresh_config = Fresh(lambda _: config(api, namespace), _TRUST_AGE_S)
+        self._fresh_signing_keys = Fresh(lambda _: signing_keys(api, namespace), _TRUST_AGE_S)
+        self._fresh_certificates = Fresh(lambda _: tls_certificates(api, namespace), _TRUST_AGE_S)
 
     @abstractmethod
     def list(self) -> Listing:
@@ -79,8 +79,8 @@ class RecordedApplications(ABC):
     def get(self, key: AppKey, *, since: str = "") -> Application | None:
         """See `store.Applications`."""
 
-    def _lately(self) -> Listing:
-        """As `list`, where the answer may be slightly old."""
+    def _lately(self, cached: bool) -> Listing:
+        """As `list`; the answer may be slightly old where it may be `cached`."""
         return self.list()
 
     @abstractmethod
@@ -96,8 +96,8 @@ class RecordedApplications(ABC):
         """The ObjectReference that Events about `app` carry."""
 
     @abstractmethod
-    def _read_projects(self) -> Projects:
-        """All AppProjects."""
+    def _read_projects(self, cached: bool) -> Projects:
+        """All AppProjects; the answer may be slightly old where it may be `cached`."""
 
     def recent(self) -> Listing:
         return self._fresh_listing.get()
@@ -251,6 +251,9 @@ class RecordedApplications(ABC):
 
     def project(self, name: str) -> AppProject:
         projects = self._fresh_projects.get()
+        if name != "default" and name not in projects.good and name not in projects.broken:
+            self.forget_projects()  # it may have been created just before the Application that names it
+            projects = self._fresh_projects.get()
         if name in projects.broken:
             raise Refused(projects.broken[name], condition="InvalidSpecError")
         if name in projects.good:

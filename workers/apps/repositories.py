@@ -35,14 +35,14 @@ class Secrets:
     clusters: tuple[ClusterSecret, ...]
 
 
-def secrets(api: Api, namespace: str) -> Secrets:
-    """All of the namespace, by one list: who needs the ones mostly needs the others. Raises ClusterRefused,
-    with what to do, where they may not be listed.
+def secrets(api: Api, namespace: str, *, cached: bool) -> Secrets:
+    """All of the namespace, by one list: who needs the ones mostly needs the others. `cached` is whether the
+    answer may be slightly old. Raises ClusterRefused, with what to do, where they may not be listed.
 
     https://argo-cd.readthedocs.io/en/stable/operator-manual/declarative-setup/
     """
     try:
-        found = api.list(SECRET, namespace, _OF_ARGO_CD, cached=True)
+        found = api.list(SECRET, namespace, _OF_ARGO_CD, cached=cached)
     except ClusterRefused as error:
         if error.code != HTTPStatus.FORBIDDEN:
             raise
