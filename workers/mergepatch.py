@@ -6,7 +6,9 @@ https://www.rfc-editor.org/rfc/rfc7396
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+_SCALARS: Final = frozenset((str, int, bool, float))
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,6 +43,8 @@ def merge(target: Any, patch: Any) -> Any:
 
 def without_nulls(value: Any) -> Any:
     """`value` without the mappings' nulls, at any depth: to the API server they mean absent."""
+    if type(value) in _SCALARS:  # most are, and whether it is a mapping is asked slowly
+        return value
     if isinstance(value, Mapping):
         return {name: without_nulls(item) for name, item in value.items() if item is not None}
     if isinstance(value, list | tuple):

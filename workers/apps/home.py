@@ -88,9 +88,8 @@ class HomeApplications(RecordedApplications):
         return self._api.get(APPLICATION, key.namespace, key.name, metadata_only=True)
 
     def _write(self, app: Application, patch: Patch) -> Application:
-        return self._learnt(
-            _parse(self._patch(app.metadata.namespace, app.metadata.name, patch, app.metadata))
-        )
+        after = self._patch(app.metadata.namespace, app.metadata.name, patch, app.metadata)
+        return self._learnt(_parse(after, app))
 
     def _learnt(self, app: Application) -> Application:
         self._learned[app.metadata.uid] = app

@@ -39,7 +39,7 @@ _PLAIN: Final = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1\r\n(?:[\w-]+: [\t -~\x80-\x
 _FRAMES: Final = ("content-length", "transfer-encoding")  # two opinions on that are none
 _CHUNK_SIZE: Final = re.compile(rb"[0-9A-Fa-f]{1,16}")  # int() would take a sign, spaces, 0x and _
 _LENGTH: Final = re.compile(r"[0-9]{1,19}")
-_STATUS: Final = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: [^\r\n]*)?")
+_STATUS: Final = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: [^\r\n]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,15 +185,15 @@ class _Reader:
         return Answer(status, data, headers), kept and not self._came
 
     def _head(self) -> tuple[int, int, dict[str, str]]:
-        first, *lines = self._until(_ENDS, _LONGEST_HEAD).split(_LINE)
+        first, *lines = self._until(_ENDS, _LONGEST_HEAD).decode("latin-1").split("\r\n")
         begun = _STATUS.fullmatch(first)
         if begun is None:
             raise ProtocolError("the answer does not begin as one of HTTP")
         headers: dict[str, str] = {}
         for line in lines:
-            name, colon, value = line.decode("latin-1").partition(":")
-            value, before = value.strip(), headers.get(name := name.lower())
-            if not colon or name != name.strip() or (name in _FRAMES and before not in (None, value)):
+            name, colon, value = line.partition(":")
+            name, value = name.lower(), value.strip()
+            if not colon or name != name.strip() or (headers.get(name, value) != value and name in _FRAMES):
                 raise ProtocolError("the answer has a header that cannot be read")
             headers[name] = value
         return int(begun[2]), int(begun[1]), headers

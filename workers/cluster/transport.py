@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from threading import Lock
 from time import monotonic
 from typing import Any, Final, TypeVar
@@ -168,7 +168,7 @@ class Transport:
         SchemaRefused (server-side apply cannot represent the body), NotFound, Untrusted, ClusterRefused
         (every other 3xx and 4xx; a credential that cannot be sent).
         """
-        target = f"{path}?{urlencode(list(query))}" if query else path
+        target = f"{path}?{_encoded(tuple(query))}" if query else path
         data = None if body is None else _encode(body)
         for attempt in ("first", "with fresh credentials"):
             pool, before, authorization = self._credentials()
@@ -204,7 +204,7 @@ class Transport:
 
         Raises as `request`; ClusterUnavailable also while it is read.
         """
-        target = f"{path}?{urlencode(list(query))}" if query else path
+        target = f"{path}?{_encoded(tuple(query))}" if query else path
         waits = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=idle_s)
         for attempt in ("first", "with fresh credentials"):
             pool, before, authorization = self._credentials()
@@ -452,6 +452,12 @@ def _seconds(retry_after: str | None) -> float:
         return min(max(float(retry_after or 1), 0.1), LONGEST_WAIT)
     except ValueError:  # an HTTP date, from a proxy
         return 5.0
+
+
+@lru_cache(maxsize=512)
+def _encoded(query: tuple[tuple[str, str], ...]) -> str:
+    """Most requests ask for one of a few: to encode it takes longer than to remember it."""
+    return urlencode(query)
 
 
 def _encode(body: Any) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +15,7 @@ from mooring.repourl import masked
 _PORTS: Final = {"https": 443, "http": 80, "ssh": 22, "file": 0}
 _SCP: Final = re.compile(r"(?:([A-Za-z0-9][\w.+-]*)@)?([A-Za-z0-9][\w.-]*):(?!/?/?:)([^\s]+)")
 _HOST: Final = re.compile(r"[A-Za-z0-9][\w.-]*|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+")
+_UNSPEAKABLE: Final = re.compile(r"[\x00-\x20\x7f]")
 _USER: Final = re.compile(r"[A-Za-z0-9][\w.+@-]*")
 
 
@@ -56,12 +58,13 @@ def endpoint_of(url: str) -> Endpoint:
     return parse(url, allow_file=True).endpoint
 
 
+@lru_cache(maxsize=256)  # each look at an app asks for its own some times
 def parse(url: str, *, allow_file: bool = False) -> Remote:
     """`url` as a Remote: https, http, ssh or scp form; `file` where allowed.
 
     Raises GitRefused on everything else (`ext::…`, local paths, options, control characters).
     """
-    if any(ord(character) <= 32 or ord(character) == 127 for character in url):
+    if _UNSPEAKABLE.search(url):
         raise GitRefused("a repository URL has a space or control character in it")
     shown = masked(url)
     if url.startswith("/"):

@@ -20,6 +20,7 @@ from mooring.errors import GitFailed, GitRefused
 from workers.git.process import LocalDamage, environment
 
 COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}")
+_CONTROL: Final = re.compile(r"[\x00-\x1f]")
 # A pipe holds 64 KiB. A batch of requests fits, so that writing never waits for git to be read.
 _BATCH: Final = 500
 _MAX_TREE: Final = 16 << 20
@@ -71,7 +72,7 @@ def clean_path(path: str) -> str:
 
     Raises GitRefused on absolute paths, `..` and control characters.
     """
-    if path.startswith("/") or any(ord(character) < 32 for character in path):
+    if path.startswith("/") or _CONTROL.search(path):
         raise GitRefused(f"path {path!r}: give it from the root of the repository, without a leading /")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:

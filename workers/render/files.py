@@ -64,7 +64,7 @@ class Files:
         self.limits = limits
         self._reads: dict[str, str | None] = {}
         self._grafts: dict[str, str] = {}
-        self._folders: dict[str, dict[str, Entry]] = {}
+        self._folders: dict[str, dict[str, Entry]] = {}  # what is in each, by path
         self._copied_bytes = 0
         self._copied_files = 0
 
@@ -187,7 +187,7 @@ class Files:
                 done.pop()
                 continue
             here = "/".join((*done, step))
-            found = self._folder("/".join(done)).get(step)
+            found = self._folder("/".join(done)).get(here)
             if found is None:
                 self._note(here, None)
                 return None
@@ -247,7 +247,7 @@ class Files:
     def _folder(self, path: str) -> dict[str, Entry]:
         found = self._folders.get(path)
         if found is None:
-            found = {entry.name: entry for entry in self.tree.walk(self.commit, path, False)}
+            found = {entry.path: entry for entry in self.tree.walk(self.commit, path, False)}
             self._folders[path] = found
         return found
 
@@ -263,8 +263,7 @@ class Files:
         if not path:
             id_ = self.tree.tree_id(self.commit, "")
             return None if id_ is None else Entry("", _ROOT_MODE, id_)
-        folder, name = posixpath.split(path)
-        return self._folder(folder).get(name)
+        return self._folder(posixpath.dirname(path)).get(path)
 
     def _meet(self, entry: Entry) -> None:
         """Of a submodule, what is there depends on what the repository tells of it, too."""

@@ -149,8 +149,13 @@ def _is(value: Any, kind: str) -> bool:
         return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if kind == "number":
         return isinstance(value, int | float)
-    types: dict[str, Any] = {"string": str, "object": Mapping, "array": list}
-    return isinstance(value, types.get(kind, object)) if kind != "boolean" else False
+    if kind == "string":
+        return isinstance(value, str)
+    if kind == "object":
+        return isinstance(value, dict | Mapping)
+    if kind == "array":
+        return isinstance(value, list)
+    return kind != "boolean"
 
 
 _CALLED: Final = {"integer": "an integer", "array": "a list", "object": "a mapping", "string": "a string"}
