@@ -5,6 +5,7 @@ https://kubernetes.io/docs/concepts/overview/kubernetes-api/#aggregated-discover
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
@@ -15,6 +16,8 @@ from urllib.parse import quote
 from mooring.errors import ClusterRefused, ClusterUnavailable
 from workers.cluster.identity import MOORING, Identity
 from workers.cluster.transport import Transport
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")  # nothing in it to be quoted
 
 ACCEPT: Final = ",".join(
     f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
@@ -59,6 +62,8 @@ class Kind:
 
 def _segment(name: str) -> str:
     # https://kubernetes.io/docs/concepts/overview/working-with-objects/names/#path-segment-names
+    if _PLAIN.fullmatch(name):
+        return name
     if name in (".", "..") or "/" in name or "%" in name:
         raise ClusterRefused(f"{name!r} cannot be the name of an object: rename it")
     return quote(name, safe="")
