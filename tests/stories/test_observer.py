@@ -293,6 +293,28 @@ def test_the_edit_of_a_project_wakes_its_own_apps_and_what_is_not_of_its_spec_wa
     held(ship, "annotated")
 
 
+def test_an_edit_of_argocd_cm_has_the_apps_compared_anew_that_it_says_something_else_of(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    commit = git_repo.commit({"a.yaml": configmap("a", v="1")})
+    ship.create_app("ruled", git_repo, namespace)
+    ship.synced("ruled", commit)
+    ship.ask(f"/api/v1/namespaces/{namespace}/configmaps/a", {"data": {"v": "theirs"}}, **MERGE)
+    ship.synced("ruled", commit, status="OutOfSync")
+    ship.quiet_but("ruled")
+
+    path = f"/api/v1/namespaces/{ship.home}/configmaps"
+    rules = {"resource.customizations.ignoreDifferences.ConfigMap": "jsonPointers: [/data/v]"}
+    ship.ask(path, {"metadata": {"name": "argocd-cm"}, "data": rules})
+    try:
+        ship.synced("ruled", commit)
+        ship.quiet_but("ruled")
+    finally:
+        ship.ask(f"{path}/argocd-cm", method="DELETE")
+    ship.synced("ruled", commit, status="OutOfSync")
+    assert ship.configmap(namespace, "a")["data"] == {"v": "theirs"}
+
+
 def test_a_deletion_goes_on_with_the_event_that_what_it_waits_for_is_gone(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:

@@ -143,7 +143,7 @@ class Harbour:
         wanted = None if orphaned is None else OrphanedResources.model_validate(orphaned)
 
         def read() -> bool:
-            self.skiff.engine.applications.forget_projects()
+            self.skiff.engine.applications.forget_rules()
             found = self.skiff.engine.applications.projects().get("crew")
             return found is not None and found.spec.orphaned_resources == wanted
 

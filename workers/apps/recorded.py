@@ -241,8 +241,9 @@ class RecordedApplications(ABC):
     def event(self, app: Application, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
         events.write(self._api, self._reference(app), type_, reason, message)
 
-    def forget_projects(self) -> None:
+    def forget_rules(self) -> None:
         self._fresh_projects.forget()
+        self._fresh_config.forget()
 
     def projects(self) -> Mapping[str, AppProject]:
         found = dict(self._fresh_projects.get().good)
@@ -252,7 +253,7 @@ class RecordedApplications(ABC):
     def project(self, name: str) -> AppProject:
         projects = self._fresh_projects.get()
         if name != "default" and name not in projects.good and name not in projects.broken:
-            self.forget_projects()  # it may have been created just before the Application that names it
+            self._fresh_projects.forget()  # it may be as new as the Application that names it
             projects = self._fresh_projects.get()
         if name in projects.broken:
             raise Refused(projects.broken[name], condition="InvalidSpecError")

@@ -189,8 +189,8 @@ class Applications(Protocol):
         """The kind of the objects of Mooring's namespace that are AppProjects; None where those are files."""
         ...
 
-    def forget_projects(self) -> None:
-        """Has the projects read again when they are next asked for: somebody has seen newer ones."""
+    def forget_rules(self) -> None:
+        """Has projects and argocd-cm read again when next asked for: somebody has seen newer ones."""
         ...
 
     def projects(self) -> Mapping[str, AppProject]:

@@ -47,8 +47,8 @@ def standing(applications: Applications, app: Application) -> dict[str, str]:
 
 
 def catch_up(applications: Applications, app: Application, wishes: Mapping[str, str]) -> None:
-    """Have projects read again where `wishes` name an edition of `app` that is not the one known here: who
-    wished may have seen a project that was edited within the second for which projects are kept."""
+    """Have projects and argocd-cm read again where `wishes` name an edition of `app` that is not the one
+    known here: who wished may have seen an edit within the second or the ten for which these are kept."""
     seen = wishes.get(EDITION)
     if seen is not None and seen != applications.edition(app):
-        applications.forget_projects()
+        applications.forget_rules()

@@ -41,7 +41,7 @@ from workers.observer.watches import Heard, Place, no_thread, why
 _log = logging.getLogger(__name__)
 _ASKED_AGAIN_S: Final = 300.0  # whether a watch that was forbidden is permitted by now
 _NO_THREAD_S: Final = 30.0  # whether a thread can be had by now
-_CHECKS_S: Final = 5.0  # how old health checks may be here
+_CONFIG_S: Final = 5.0  # how often argocd-cm is looked at
 _REFRESHES_S: Final = 2.0  # until it is asked for a refresh again that is still written on an application
 _EACH: Final = 50  # applications are asked for one by one, and for more there is a list of all
 
@@ -74,7 +74,8 @@ class Observer:
         self._told: dict[Place, str] = {}  # what is not watched, and why
         self._judges = judges
         self._judge: Judge = BUILT_IN
-        self._judged_until = 0.0
+        self._config: Mapping[str, str] | None = None  # what argocd-cm said last
+        self._config_until = 0.0
         self._unread = ""  # why the newest checks are not read
         self._projects = Projects()
         self._secrets: dict[str, ClusterSecret] = {}  # by the name of the Secret
@@ -112,7 +113,7 @@ class Observer:
         while True:
             pulse()
             self._watch()
-            self._ask_who_judges()
+            self._read_config()
             self._home.hear()
             try:
                 self._read_anew()
@@ -124,12 +125,16 @@ class Observer:
             if not woken(self._home):
                 time.sleep(TURNS_S)
 
-    def _ask_who_judges(self) -> None:
-        """Where health checks have changed, all that is waited for is looked at anew."""
-        if time.monotonic() < self._judged_until:
+    def _read_config(self) -> None:
+        """Where argocd-cm has changed, applications are read again; where health checks have, all that is
+        waited for is looked at anew."""
+        if time.monotonic() < self._config_until:
             return
-        self._judged_until = time.monotonic() + _CHECKS_S
+        self._config_until = time.monotonic() + _CONFIG_S
         try:
+            said = self._applications.config()
+            self._again |= self._config is not None and said != self._config
+            self._config = said
             self._judge = self._judges.still(self._judge)
         except MooringError as error:  # workers say so, too, where people see it
             if str(error) != self._unread:
@@ -282,8 +287,8 @@ class Observer:
         self._told[place] = said
 
     def _read_anew(self) -> None:
-        """Read applications again: all of them where one is deployed here after all, or a project was edited
-        (those that were last looked at under what it said before have another edition now, and no others);
+        """Read applications again: all of them where one is deployed here after all, or a project or argocd-cm
+        was edited (those that were last looked at under what it said before have another edition now, and no others);
         those of a cluster that has begun, or of which a Secret says something else."""
         self._again |= self._home.has_any({key for key, at in self._at.items() if at is None})
         with contextlib.suppress(Empty):
@@ -292,7 +297,7 @@ class Observer:
         if not self._again and not self._affected:
             return
         try:
-            self._applications.forget_projects()
+            self._applications.forget_rules()
             records = self._records_again()  # no older than what was heard of them
         except ClusterUnavailable as error:
             _log.debug("applications are not read again yet: %s", error)
