@@ -3,10 +3,10 @@ tasks outlive them.
 
 Closing a channel gives back the tasks that its worker holds. When the connection is gone, kombu 5.7 finds
 no connection to give them back on and raises AttributeError, which Celery takes for the end of the world:
-the process ends. So it does where Redis has become a replica, or is full: who waits for tasks is told so by
-an error of its own, who has done one by another. As errors of the connection they lead to a new one instead,
-like any other, and one that takes no writes is none: it is tried again until it does. The tasks are wanted
-in Redis all the same, and beat finds whatever is lost.
+the process ends. So it does where Redis has become a replica, is full, or cannot save what it has: who waits
+for tasks is told so by an error of its own, who has done one by another. As errors of the connection they
+lead to a new one instead, like any other, and one that takes no writes is none: it is tried again until it
+does. The tasks are wanted in Redis all the same, and beat finds whatever is lost.
 
 A worker that is killed gives nothing back, and Redis itself does only after the visibility timeout. So each
 task that is taken bears who has it, and whoever comes in the place of one that is gone gives it back. What
@@ -18,6 +18,7 @@ Besides, it hears whether anybody listens to events (workers/events.py).
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ _TAKER, _TIMES = "taken-by", "given-back"
 _MOST: Final = 3
 _NO_WRITES: Final = (OutOfMemoryError, ReadOnlyError)
 _TRIED: Final = "takes-writes"  # a key of nobody
+_MISCONF: Final = re.compile(r"(?:^|: )MISCONF\b")  # by itself, or within a pipeline
 
 
 class MarkedQoS(QoS):
@@ -71,7 +73,8 @@ class MarkedQoS(QoS):
         """A task is over also where Redis cannot be told so: kombu logs that and goes on, and would wait
         for ever for the end of the one that this process may have. It is done again in time."""
         try:
-            yield
+            with _named():
+                yield
         except Exception:
             self._quick_ack(delivery_tag)
             raise
@@ -150,14 +153,28 @@ class SteadyChannel(Channel):
         with self.conn_or_acquire() as client:
             events.heard(sum(client.publish(topic, payload) for topic in topics))
 
+    @contextmanager
+    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
+        with _named(), super().conn_or_acquire(client) as found:
+            yield found
+
     def _brpop_read(self, **options: Any) -> Any:
-        try:
+        with _named():
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
-        except ResponseError as error:
-            # https://github.com/redis/redis/blob/7.2.0/src/blocked.c: disconnectOrRedirectAllBlockedClients
-            if not str(error).startswith("UNBLOCKED"):
-                raise
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """What Redis says in an error of no class of its own that takes no writes is raised as one that has."""
+    try:
+        yield
+    except ResponseError as error:
+        # https://github.com/redis/redis/blob/7.2.0/src/blocked.c: disconnectOrRedirectAllBlockedClients
+        if str(error).startswith("UNBLOCKED"):
             raise ConnectionError("Redis is no master any more") from error
+        if _MISCONF.search(str(error)):  # its disk may be full
+            raise ReadOnlyError("Redis cannot save what it has, and takes nothing new") from error
+        raise
 
 
 class SteadyTransport(Transport):
@@ -174,7 +191,8 @@ class SteadyTransport(Transport):
         """As kombu does; raises what Redis says where it takes no writes."""
         made = super().establish_connection()  # type: ignore[no-untyped-call]
         try:
-            self._avail_channels[-1].client.set(_TRIED, "", px=1)
+            with _named():
+                self._avail_channels[-1].client.set(_TRIED, "", px=1)
         except NoPermissionError:  # who may not do that takes no tasks
             pass
         except _NO_WRITES:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import redis
@@ -119,6 +120,16 @@ def _full(client: redis.Redis) -> None:
     client.config_set("maxmemory", 1)
 
 
+def _unable_to_save(client: redis.Redis) -> None:
+    """As where its disk is full: a directory is in the way of its snapshot."""
+    snapshot = _snapshot(client)
+    snapshot.unlink(missing_ok=True)
+    snapshot.mkdir()
+    client.config_set("save", "3600 1")
+    client.bgsave()
+    until("a snapshot to fail", lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+
+
 def _a_replica_of_nobody(client: redis.Redis) -> None:
     client.execute_command("REPLICAOF", "127.0.0.1", "1")
 
@@ -137,7 +148,20 @@ def _a_replica_of_another(client: redis.Redis) -> None:
         until("it to have it all back", lambda: client.info()["master_link_status"] == "up")
 
 
-@pytest.mark.parametrize("befalls", [_full, _a_replica_of_nobody, _a_replica_of_another])
+def _snapshot(client: redis.Redis) -> Path:
+    return Path(str(client.config_get("dir")["dir"]), str(client.config_get("dbfilename")["dbfilename"]))
+
+
+def _mend(client: redis.Redis) -> None:
+    """Whatever of these has befallen it."""
+    if (snapshot := _snapshot(client)).is_dir():
+        snapshot.rmdir()
+    client.config_set("save", "")
+    client.config_set("maxmemory", 0)
+    client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+@pytest.mark.parametrize("befalls", [_full, _unable_to_save, _a_replica_of_nobody, _a_replica_of_another])
 def test_a_redis_that_takes_no_writes_is_waited_for(
     ship: Ship, git_repo: Repository, namespace: str, befalls: Callable[[redis.Redis], None]
 ) -> None:
@@ -157,8 +181,7 @@ def test_a_redis_that_takes_no_writes_is_waited_for(
             ship.ask(path, {"data": {"v": "drift"}}, **merge)
             until("somebody to be told", lambda: ship.log("observer").count("nobody is woken") > told)
         finally:
-            client.config_set("maxmemory", 0)
-            client.execute_command("REPLICAOF", "NO", "ONE")
+            _mend(client)
 
         until("all to be as Git has it", lambda: [_v(ship, namespace, one) for one in "ab"] == ["2", "2"])
         ship.synced(name, second)

@@ -287,9 +287,9 @@ class Observer:
         self._told[place] = said
 
     def _read_anew(self) -> None:
-        """Read applications again: all of them where one is deployed here after all, or a project or argocd-cm
-        was edited (those that were last looked at under what it said before have another edition now, and no others);
-        those of a cluster that has begun, or of which a Secret says something else."""
+        """Read applications again: all of them where one is deployed here after all, or a project or
+        argocd-cm was edited (those that were last looked at under what it said before have another edition
+        now, and no others); those of a cluster that has begun, or of which a Secret says something else."""
         self._again |= self._home.has_any({key for key, at in self._at.items() if at is None})
         with contextlib.suppress(Empty):
             while True:
