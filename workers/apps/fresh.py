@@ -23,18 +23,30 @@ class Fresh(Generic[T]):
         self._max_age = max_age
         self._lock = Lock()
         self._known: tuple[float, T] | None = None
-        self._cached = True
+        self._cached = True  # whether a cache did for what is known, or will do for what is asked
 
     def get(self) -> T:
         with self._lock:
-            if self._known is None or monotonic() - self._known[0] > self._max_age:
-                asked = monotonic()
-                self._known = (asked, self._ask(self._cached))
-                self._cached = True
-            return self._known[1]
+            return self._asked()
+
+    def newest(self) -> T:
+        """As `get`, for who misses something: what was not asked of a cache, mostly just now."""
+        with self._lock:
+            if self._cached:
+                self._known, self._cached = None, False
+            return self._asked()
 
     def forget(self) -> None:
         """Ask again the next time, and for the newest: somebody has seen a newer answer than is known, and
         than a cache may have."""
         with self._lock:
             self._known, self._cached = None, False
+
+    def _asked(self) -> T:
+        if self._known is not None and monotonic() - self._known[0] <= self._max_age:
+            return self._known[1]
+        if self._known is not None:
+            self._cached = True  # it was as new as it had to be
+        asked = monotonic()
+        self._known = (asked, self._ask(self._cached))
+        return self._known[1]

@@ -253,8 +253,7 @@ class RecordedApplications(ABC):
     def project(self, name: str) -> AppProject:
         projects = self._fresh_projects.get()
         if name != "default" and name not in projects.good and name not in projects.broken:
-            self._fresh_projects.forget()  # it may be as new as the Application that names it
-            projects = self._fresh_projects.get()
+            projects = self._fresh_projects.newest()  # it may be as new as the Application that names it
         if name in projects.broken:
             raise Refused(projects.broken[name], condition="InvalidSpecError")
         if name in projects.good:

@@ -48,6 +48,13 @@ def test_where_somebody_has_seen_a_newer_answer_a_cache_will_not_do() -> None:
     assert [fresh.get(), fresh.get()] == [1, 0], "afterwards it will"
 
 
+def test_who_misses_something_has_the_newest_asked_for_once_for_all_who_miss_it() -> None:
+    asked = Asked()
+    fresh = Fresh(asked, max_age=1000)
+    assert [fresh.get(), fresh.newest(), fresh.newest(), fresh.get()] == [0, 1, 1, 1]
+    assert asked.times == 2
+
+
 def test_an_error_is_not_kept_nor_that_a_newer_answer_was_seen_forgotten() -> None:
     asked = Asked()
     fresh = Fresh(asked, max_age=1000)
