@@ -179,9 +179,12 @@ def find_go() -> Path:
 
 
 def _version(go: Path) -> tuple[int, ...]:
-    answer = subprocess.run(
-        [str(go), "env", "GOVERSION"], env=_environment(go), capture_output=True, text=True, check=False
-    )
+    try:
+        answer = subprocess.run(
+            [str(go), "env", "GOVERSION"], env=_environment(go), capture_output=True, text=True, check=False
+        )
+    except OSError:  # a script whose interpreter is gone, a program of another machine
+        return (0, 0)
     match = re.match(r"go(\d+)\.(\d+)", answer.stdout)
     return (int(match[1]), int(match[2])) if match else (0, 0)
 

@@ -51,9 +51,12 @@ def test_a_program_that_does_not_compile_leaves_nothing_and_says_why(program: Pr
     assert [path.name for path in program.binary().parent.iterdir()] == ["hello.lock"]
 
 
-def test_a_go_that_is_too_old_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("says", ["#!/bin/sh\necho go1.19.8\n", "#!/nowhere/python3\n"])
+def test_a_go_that_is_too_old_or_cannot_be_run_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says: str
+) -> None:
     old = tmp_path / "go"
-    old.write_text("#!/bin/sh\necho go1.19.8\n")
+    old.write_text(says)
     old.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
 
