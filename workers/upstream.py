@@ -30,9 +30,9 @@ _TOGETHER: Final = timedelta(seconds=5)
 
 
 def cycle(engine: Engine, app: Application) -> Notice | None:
-    """What to say of `app` if it depends on itself, by way of others or not. They are told as well."""
-    if not depends_on(app):
-        return None
+    """What to say of `app` if it depends on itself, by way of others or not. They are told as well, and
+    again once that is over, in whatever order they came to be."""
+    keys = depends_on(app)
     read: dict[AppKey, Application | None] = {app.key: app}
 
     def needs(key: AppKey) -> Iterable[AppKey]:
@@ -41,16 +41,25 @@ def cycle(engine: Engine, app: Application) -> Notice | None:
         found = read[key]
         return depends_on(found) if found is not None else ()
 
-    way = circle(app.key, needs)
+    way = circle(app.key, needs) if keys else ()
     if not way:
+        if _in_circle(app):
+            for one in engine.waiters.of(turn_of(app.key)):
+                engine.wake(one, _DEPENDS)
         return None
+    engine.waiters.add([*map(turn_of, keys)], turn_of(app.key))
     for key in way[1:-1]:
         other = read[key]
-        if other and not any(one.type == DEPENDENCY_CYCLE for one in other.status.conditions):
+        if other and not _in_circle(other):
             engine.wake(turn_of(key), _DEPENDS)
     told = " → ".join(_named(key, app) for key in way)
     why = f"depends on itself: {told}: take one of them out of mooring.dev/depends-on"
     return Notice(DEPENDENCY_CYCLE, why)
+
+
+def _in_circle(app: Application) -> bool:
+    """Whether it was told so when it was last looked at."""
+    return any(one.type == DEPENDENCY_CYCLE for one in app.status.conditions)
 
 
 def waits(engine: Engine, app: Application) -> str:

@@ -146,26 +146,51 @@ def test_a_sync_that_has_begun_goes_on_whatever_becomes_of_the_others(
     assert ship.configmap(namespace, "last")
 
 
-def test_who_depends_on_itself_is_told_so_as_is_everybody_on_the_way(
+def test_who_depends_on_itself_is_told_so(ship: Ship, git_repo: Repository, namespace: str) -> None:
+    git_repo.commit({"it.yaml": configmap("it", v="1")})
+    ship.create_app("own", git_repo, namespace, annotations=on("own"))
+    assert ship.condition("own", "own → own")["type"] == "DependencyCycle"
+    assert ship.configmap(namespace, "it") is None
+
+
+@pytest.mark.parametrize("last", ["a", "b", "c"])
+def test_all_who_depend_on_each_other_in_a_circle_are_told_so_and_go_on_once_it_is_broken(
+    ship: Ship, git_repo: Repository, namespace: str, last: str
+) -> None:
+    a, b, c = names = [f"{name}-{last}" for name in "abc"]
+    needs = {a: b, b: c, c: a}
+    commit = git_repo.commit({f"{name}/it.yaml": configmap(name, v="1") for name in names})
+    for name in sorted(names, key=lambda name: name[0] == last):
+        if name[0] == last:
+            for other in needs.keys() - {name}:
+                ship.condition(other, "waits for")
+        ship.create_app(name, git_repo, namespace, path=name, annotations=on(needs[name]))
+
+    for one in ((a, b, c, a), (b, c, a, b), (c, a, b, c)):
+        assert ship.condition(one[0], " → ".join(one))["type"] == "DependencyCycle"
+    refused = ship.operate(a)["status"]["operationState"]
+    assert refused["phase"] == "Error"
+    assert f"depends on itself: {a} → {b} → {c} → {a}" in refused["message"]
+    assert all(ship.configmap(namespace, name) is None for name in names)
+
+    ship.patch_app(c, {"metadata": {"annotations": {"mooring.dev/depends-on": None}}})
+    for name in (c, b, a):
+        ship.synced(name, commit)
+
+
+def test_who_is_out_of_a_circle_waits_as_everybody_does(
     ship: Ship, git_repo: Repository, namespace: str
 ) -> None:
-    commit = git_repo.commit({f"{name}/it.yaml": configmap(name, v="1") for name in ("a", "b", "c", "own")})
-    for name, needs in (("a", "b"), ("b", "c"), ("own", "own")):
-        ship.create_app(name, git_repo, namespace, path=name, annotations=on(needs))
-    ship.condition("a", "waits for b")
-    ship.create_app("c", git_repo, namespace, path="c", annotations=on("a"))
+    commit = git_repo.commit({f"{name}/it.yaml": configmap(name, v="1") for name in ("egg", "hen")})
+    ship.create_app("egg", git_repo, namespace, path="egg", annotations=on("hen"))
+    ship.create_app("hen", git_repo, namespace, path="hen", annotations=on("egg"), auto=False)
+    for name in ("egg", "hen"):
+        assert ship.condition(name, "depends on itself")["type"] == "DependencyCycle"
 
-    assert ship.condition("own", "own → own")["type"] == "DependencyCycle"
-    for name, way in (("a", "a → b → c → a"), ("b", "b → c → a → b"), ("c", "c → a → b → c")):
-        assert ship.condition(name, way)["type"] == "DependencyCycle"
-    refused = ship.operate("a")["status"]["operationState"]
-    assert refused["phase"] == "Error"
-    assert "depends on itself: a → b → c → a" in refused["message"]
-    assert all(ship.configmap(namespace, name) is None for name in ("a", "b", "c", "own"))
-
-    ship.patch_app("c", {"metadata": {"annotations": {"mooring.dev/depends-on": None}}})
-    for name in ("c", "b", "a"):
-        ship.synced(name, commit)
+    ship.patch_app("hen", {"metadata": {"annotations": {"mooring.dev/depends-on": None}}})
+    assert ship.condition("egg", "waits for hen, which is OutOfSync")["type"] == "DependencyWaiting"
+    ship.operate("hen")
+    ship.synced("egg", commit)
 
 
 def test_what_is_no_name_stops_the_app_until_it_is_corrected(
