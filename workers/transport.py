@@ -18,7 +18,6 @@ Besides, it hears whether anybody listens to events (workers/events.py).
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -46,7 +45,6 @@ _TAKER, _TIMES = "taken-by", "given-back"
 _MOST: Final = 3
 _NO_WRITES: Final = (OutOfMemoryError, ReadOnlyError)
 _TRIED: Final = "takes-writes"  # a key of nobody
-_MISCONF: Final = re.compile(r"(?:^|: )MISCONF\b")  # by itself, or within a pipeline
 
 
 class MarkedQoS(QoS):
@@ -73,8 +71,7 @@ class MarkedQoS(QoS):
         """A task is over also where Redis cannot be told so: kombu logs that and goes on, and would wait
         for ever for the end of the one that this process may have. It is done again in time."""
         try:
-            with _named():
-                yield
+            yield
         except Exception:
             self._quick_ack(delivery_tag)
             raise
@@ -153,28 +150,41 @@ class SteadyChannel(Channel):
         with self.conn_or_acquire() as client:
             events.heard(sum(client.publish(topic, payload) for topic in topics))
 
-    @contextmanager
-    def conn_or_acquire(self, client: Any = None) -> Iterator[Any]:
-        with _named(), super().conn_or_acquire(client) as found:
-            yield found
+    def _connparams(self, asynchronous: bool = False) -> dict[str, Any]:
+        params: dict[str, Any] = super()._connparams(asynchronous)  # type: ignore[no-untyped-call]
+        kind: Any = params["connection_class"]  # of TCP, of TLS or of a Unix socket
 
-    def _brpop_read(self, **options: Any) -> Any:
-        with _named():
-            return super()._brpop_read(**options)  # type: ignore[no-untyped-call]
+        class Named(kind):  # type: ignore[misc]
+            def read_response(self, *args: Any, **options: Any) -> Any:
+                try:
+                    return super().read_response(*args, **options)
+                except ResponseError as error:
+                    if (ours := _named(error)) is None:
+                        raise
+                    raise ours from error
+
+        return {**params, "connection_class": Named}
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        try:
+            super()._brpop_start(timeout)  # type: ignore[no-untyped-call]
+        except _NO_WRITES:
+            self._in_poll = False  # nothing was asked: who closes it would wait for the answer
+            raise
 
 
-@contextmanager
-def _named() -> Iterator[None]:
-    """What Redis says in an error of no class of its own that takes no writes is raised as one that has."""
-    try:
-        yield
-    except ResponseError as error:
-        # https://github.com/redis/redis/blob/7.2.0/src/blocked.c: disconnectOrRedirectAllBlockedClients
-        if str(error).startswith("UNBLOCKED"):
-            raise ConnectionError("Redis is no master any more") from error
-        if _MISCONF.search(str(error)):  # its disk may be full
-            raise ReadOnlyError("Redis cannot save what it has, and takes nothing new") from error
-        raise
+def _named(error: ResponseError) -> Exception | None:
+    """What is raised in the place of an error of no class of its own that says that Redis takes no writes, to
+    whatever it is the answer: where it cannot save, it does not even answer a PING."""
+    text = str(error)
+    # https://github.com/redis/redis/blob/7.2.0/src/blocked.c: disconnectOrRedirectAllBlockedClients
+    if text.startswith("UNBLOCKED"):
+        return ConnectionError("Redis is no master any more")
+    if text.startswith("MISCONF"):  # its disk may be full
+        return ReadOnlyError("Redis cannot save what it has, and takes nothing new")
+    if text.startswith("NOREPLICAS"):
+        return ReadOnlyError("Redis has fewer replicas than it is to write to")
+    return None
 
 
 class SteadyTransport(Transport):
@@ -191,8 +201,7 @@ class SteadyTransport(Transport):
         """As kombu does; raises what Redis says where it takes no writes."""
         made = super().establish_connection()  # type: ignore[no-untyped-call]
         try:
-            with _named():
-                self._avail_channels[-1].client.set(_TRIED, "", px=1)
+            self._avail_channels[-1].client.set(_TRIED, "", px=1)
         except NoPermissionError:  # who may not do that takes no tasks
             pass
         except _NO_WRITES:

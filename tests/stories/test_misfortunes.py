@@ -173,8 +173,8 @@ def test_a_redis_that_takes_no_writes_is_waited_for(
 
     told = ship.log("observer").count("nobody is woken")
     with _nothing_deleted(ship, namespace), ship.redis() as client:
-        befalls(client)
         try:
+            befalls(client)
             second = git_repo.commit({"a.yaml": configmap("a", v="2"), "b.yaml": configmap("b", v="2")})
             path = f"/api/v1/namespaces/{namespace}/configmaps/b"
             merge = {"method": "PATCH", "content_type": "application/merge-patch+json"}

@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 MAX_AGE: Final = 1.0  # seconds
+_MOMENT_S: Final = 0.2
 
 
 class Fresh(Generic[T]):
@@ -30,9 +31,10 @@ class Fresh(Generic[T]):
             return self._asked()
 
     def newest(self) -> T:
-        """As `get`, for who misses something: what was not asked of a cache, mostly just now."""
+        """As `get`, for who misses something: what was asked for a moment ago at most, and of no cache. Of
+        many who miss the same, few ask."""
         with self._lock:
-            if self._cached:
+            if self._cached or self._known is None or monotonic() - self._known[0] > _MOMENT_S:
                 self._known, self._cached = None, False
             return self._asked()
 

@@ -48,11 +48,25 @@ def test_where_somebody_has_seen_a_newer_answer_a_cache_will_not_do() -> None:
     assert [fresh.get(), fresh.get()] == [1, 0], "afterwards it will"
 
 
-def test_who_misses_something_has_the_newest_asked_for_once_for_all_who_miss_it() -> None:
+def test_who_misses_something_is_not_answered_from_a_cache() -> None:
     asked = Asked()
     fresh = Fresh(asked, max_age=1000)
-    assert [fresh.get(), fresh.newest(), fresh.newest(), fresh.get()] == [0, 1, 1, 1]
+    assert [fresh.get(), fresh.newest(), fresh.get()] == [0, 1, 1]
     assert asked.times == 2
+
+
+def test_what_is_missed_may_have_come_since_the_newest_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, now = Asked(), 100.0
+    monkeypatch.setattr("workers.apps.fresh.monotonic", lambda: now)
+    fresh = Fresh(asked)
+    fresh.newest()
+    asked.newest = 2
+    assert [fresh.newest(), asked.times] == [1, 1], "of many who miss it in the same moment one asks"
+    now += 0.5
+    assert [fresh.newest(), asked.times] == [2, 2]
+    now += 2
+    asked.newest = 3
+    assert fresh.newest() == 3, "what is too old for anybody leads to no cache either"
 
 
 def test_an_error_is_not_kept_nor_that_a_newer_answer_was_seen_forgotten() -> None:
