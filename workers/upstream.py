@@ -32,7 +32,6 @@ _TOGETHER: Final = timedelta(seconds=5)
 def cycle(engine: Engine, app: Application) -> Notice | None:
     """What to say of `app` if it depends on itself, by way of others or not. They are told as well, and
     again once that is over, in whatever order they came to be."""
-    keys = depends_on(app)
     read: dict[AppKey, Application | None] = {app.key: app}
 
     def needs(key: AppKey) -> Iterable[AppKey]:
@@ -41,13 +40,13 @@ def cycle(engine: Engine, app: Application) -> Notice | None:
         found = read[key]
         return depends_on(found) if found is not None else ()
 
-    way = circle(app.key, needs) if keys else ()
+    way = circle(app.key, needs)
     if not way:
         if _in_circle(app):
             for one in engine.waiters.of(turn_of(app.key)):
                 engine.wake(one, _DEPENDS)
         return None
-    engine.waiters.add([*map(turn_of, keys)], turn_of(app.key))
+    engine.waiters.add([*map(turn_of, depends_on(app))], turn_of(app.key))
     for key in way[1:-1]:
         other = read[key]
         if other and not _in_circle(other):

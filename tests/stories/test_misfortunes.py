@@ -6,13 +6,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import redis
 
 from devcluster.gitserver import Repository
 from devcluster.redis import RedisServer
+from tests import full_disk
 from tests.definitions import definition
 from tests.stories.gate import Gate, gated
 from tests.stories.ship import Ship, configmap, until
@@ -121,13 +121,7 @@ def _full(client: redis.Redis) -> None:
 
 
 def _unable_to_save(client: redis.Redis) -> None:
-    """As where its disk is full: a directory is in the way of its snapshot."""
-    snapshot = _snapshot(client)
-    snapshot.unlink(missing_ok=True)
-    snapshot.mkdir()
-    client.config_set("save", "3600 1")
-    client.bgsave()
-    until("a snapshot to fail", lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err")
+    full_disk.fill(client)
 
 
 def _a_replica_of_nobody(client: redis.Redis) -> None:
@@ -148,15 +142,9 @@ def _a_replica_of_another(client: redis.Redis) -> None:
         until("it to have it all back", lambda: client.info()["master_link_status"] == "up")
 
 
-def _snapshot(client: redis.Redis) -> Path:
-    return Path(str(client.config_get("dir")["dir"]), str(client.config_get("dbfilename")["dbfilename"]))
-
-
 def _mend(client: redis.Redis) -> None:
     """Whatever of these has befallen it."""
-    if (snapshot := _snapshot(client)).is_dir():
-        snapshot.rmdir()
-    client.config_set("save", "")
+    full_disk.clear(client)
     client.config_set("maxmemory", 0)
     client.execute_command("REPLICAOF", "NO", "ONE")
 

@@ -59,7 +59,7 @@ class Schema:
         return tuple(found)
 
     def _value(self, found: list[Problem], schema: Mapping[str, Any], value: Any, path: str) -> None:
-        """Adds what is wrong with `value` to `found`: handing it through generators takes twice as long."""
+        """Adds what is wrong with `value` to `found`: through generators it takes a quarter longer."""
         if value is None:
             return
         name = ""
@@ -79,7 +79,7 @@ class Schema:
         kind = schema.get("type", "")
         if kind and not _is(value, kind):
             found.append(Problem(path, f"must be {_or((kind,))}, not {_called(value)}"))
-        elif isinstance(value, dict | Mapping):
+        elif isinstance(value, Mapping):
             self._object(found, schema, value, path, name)
         elif isinstance(value, list):
             items = schema.get("items")
@@ -156,7 +156,7 @@ def _is(value: Any, kind: str) -> bool:
     if kind == "string":
         return isinstance(value, str)
     if kind == "object":
-        return isinstance(value, dict | Mapping)
+        return isinstance(value, Mapping)
     if kind == "array":
         return isinstance(value, list)
     return kind != "boolean"
