@@ -81,7 +81,7 @@ def test_what_is_no_expression_is_named_and_told_why(jq: Jq, expression: str, wh
     [
         ("last(range(1e12))", "has not ended after 1 s: look for a loop"),
         ("until(false; .)", "has not ended after 1 s: look for a loop"),
-        ("def f: [f]; f", "needs more than 512 MiB of memory: look for a recursion without end"),
+        ('"x" | until(false; . + .)', "needs more than 512 MiB of memory: look for a recursion without end"),
         ('"x" * 1e9 | .[0:1]', "needs more than 512 MiB of memory: look for a recursion without end"),
         ("repeat(.)", "names more than 10000 fields of one object"),
         (".metadata.name | ascii_upcase", "computes a value, which is no path"),
@@ -91,6 +91,12 @@ def test_an_expression_without_end_is_ended_and_named(jq: Jq, expression: str, w
     with pytest.raises(Refused) as refused:
         jq.places(expressions(".spec", expression), WEB)
     assert str(refused.value) == f"spec.ignoreDifferences[0].jqPathExpressions[1]: {why}"
+
+
+def test_what_takes_ever_more_of_both_is_ended_by_the_limit_that_it_meets_first(jq: Jq) -> None:
+    """Which one that is depends on the machine: its processor is counted while the memory fills."""
+    with pytest.raises(Refused, match=r"(has not ended after 1 s|needs more than 512 MiB of memory): look for"):
+        jq.check(expressions("def f: [f]; f"))
 
 
 def test_an_endless_one_is_found_before_there_is_any_object(jq: Jq) -> None:
