@@ -95,7 +95,7 @@ def test_an_expression_without_end_is_ended_and_named(jq: Jq, expression: str, w
 
 def test_what_takes_ever_more_of_both_is_ended_by_the_limit_that_it_meets_first(jq: Jq) -> None:
     """Which one that is depends on the machine: its processor is counted while the memory fills."""
-    with pytest.raises(Refused, match=r"(has not ended after 1 s|needs more than 512 MiB of memory): look for"):
+    with pytest.raises(Refused, match=r"has not ended after 1 s|needs more than 512 MiB of memory"):
         jq.check(expressions("def f: [f]; f"))
 
 
