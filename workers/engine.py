@@ -136,7 +136,7 @@ def start(settings: Settings, send: Callable[[Step], None], patience_s: float = 
         allowed(settings.cluster_exec),
         ask_again,
         clock,
-        applications.forget_clusters,
+        applications.newest_clusters,
     )
     return Engine(
         settings=settings,

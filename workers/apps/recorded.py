@@ -271,8 +271,8 @@ class RecordedApplications(ABC):
     def clusters(self) -> tuple[ClusterSecret, ...]:
         return self._fresh_secrets.get().clusters
 
-    def forget_clusters(self) -> None:
-        self._fresh_secrets.forget()
+    def newest_clusters(self) -> tuple[ClusterSecret, ...]:
+        return self._fresh_secrets.newest().clusters
 
     def home(self) -> ClusterRef:
         return self._api.cluster

@@ -209,8 +209,8 @@ class Applications(Protocol):
         """Argo CD's `cluster` Secrets of the home namespace. Up to a second old."""
         ...
 
-    def forget_clusters(self) -> None:
-        """Has the Secrets read again when they are next asked for: what is missing may be there."""
+    def newest_clusters(self) -> tuple[ClusterSecret, ...]:
+        """As `clusters`, for who misses one: of a moment ago at most, and of no cache."""
         ...
 
     def home(self) -> ClusterRef:

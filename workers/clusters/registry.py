@@ -41,8 +41,8 @@ class _Way:
 
 class Clusters:
     """The clusters of an installation. `home` is the one that has the Applications, `secrets` tells of the
-    others, and reads them anew after `anew`; `programs` may be run for their credentials, `ask_again` has
-    `ask` called at a time, also when one is back. Safe for threads.
+    others, and `newest` of those that may have come a moment ago; `programs` may be run for their
+    credentials, `ask_again` has `ask` called at a time, also when one is back. Safe for threads.
 
     A way that nobody has used for a while is closed, also for that its Secret is gone or another by now: its
     credential, connections and threads are kept for no longer.
@@ -56,11 +56,11 @@ class Clusters:
         programs: Collection[str] = (),
         ask_again: Callable[[ClusterRef, float], None] = lambda _cluster, _at: None,
         clock: Callable[[], float] = time.time,
-        anew: Callable[[], None] = lambda: None,
+        newest: Secrets | None = None,
     ) -> None:
         self._home = home
         self._secrets = secrets
-        self._anew = anew
+        self._newest = newest or secrets
         self._connections = connections
         self._programs = programs
         self._have_asked = ask_again
@@ -76,9 +76,8 @@ class Clusters:
         reading Secrets raises."""
         try:
             return secret_of(destination, self._home, self._secrets)
-        except NoCluster:
-            self._anew()  # its Secret may have come a moment ago, and nobody would look at the app again
-            return secret_of(destination, self._home, self._secrets)
+        except NoCluster:  # its Secret may be as new as the app, and nobody would look at that again
+            return secret_of(destination, self._home, self._newest)
 
     def home(self) -> ClusterSecret | None:
         """The Secret that says which part of the home cluster is managed. Raises as `home_secret`."""

@@ -209,6 +209,16 @@ def test_argo_cds_repository_secrets_are_read_and_no_others(world: World) -> Non
     assert "hunter2" not in repr(found)
 
 
+def test_a_cluster_that_came_after_the_last_look_is_there_for_who_misses_it(world: World) -> None:
+    assert world.apps.clusters() == ()
+    labels = {"argocd.argoproj.io/secret-type": "cluster"}
+    metadata = {"name": "cluster-b", "namespace": world.namespace, "labels": labels}
+    fields = {"name": "b", "server": "https://b.example.com", "config": "{}"}
+    world.api.create(SECRET, {"metadata": metadata, "stringData": fields})
+    assert [one.name for one in world.apps.newest_clusters()] == ["b"]
+    assert [one.name for one in world.apps.clusters()] == ["b"], "and for all others"
+
+
 def test_whom_to_believe_that_it_is_the_host_comes_from_argo_cds_config_maps(world: World) -> None:
     assert world.apps.known_hosts() == ""
     assert world.apps.tls_certificates() == {}

@@ -104,11 +104,8 @@ def prod(fleet: Fleet) -> ClusterUnavailable:
 
 def test_a_cluster_whose_secret_came_a_moment_ago_is_known(fleet: Fleet) -> None:
     """Else its apps would be refused by who had read the Secrets before, and wait for beat."""
-    read_before = list[ClusterSecret]()
     fleet.put("https://prod.example.org:6443", {"bearerToken": HIDDEN})
-    clusters = Clusters(
-        HOME, lambda: read_before, fleet.connections, anew=lambda: read_before.extend(fleet.secrets)
-    )
+    clusters = Clusters(HOME, tuple, fleet.connections, newest=lambda: fleet.secrets)
     found = clusters.secret(Destination(name="prod"))
     assert found is not None and found.name == "prod"
 
