@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import subprocess
@@ -15,10 +16,11 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 
 from devcluster.redis import RedisServer
 from mooring.errors import StoreUnavailable
-from mooring.names import DEPLOY, INTAKE, LONGEST_TASK_S, TASK_DELIVER
+from mooring.names import DEPLOY, INTAKE, LONGEST_TASK_S, SENT_AT, TASK_DELIVER, TASK_TURN
 from mooring.settings import Settings
 from mooring.store.connection import QUEUE
 from mooring.store.due import Step
@@ -164,6 +166,89 @@ def test_messages_are_json_under_our_prefix_and_leave_no_results(
     (raw,) = redis_client.lrange(QUEUE + INTAKE, 0, -1)
     assert json.loads(raw)["content-type"] == "application/json"
     assert all(key.startswith(QUEUE.encode()) for key in redis_client.scan_iter())
+
+
+def test_a_queue_is_there_with_the_task_that_is_sent_to_it_and_needs_nothing_else(
+    redis_url: str, redis_client: redis.Redis
+) -> None:
+    app, queue = make("mooring-test", redis_url), f"{QUEUE}{INTAKE}".encode()
+    send(app, Step(TASK_DELIVER, ("d1",), INTAKE))
+    assert list(redis_client.scan_iter()) == [queue]
+    redis_client.flushdb()
+    send(app, Step(TASK_DELIVER, ("d2",), INTAKE))
+    assert list(redis_client.scan_iter()) == [queue]
+    with worker(redis_url, INTAKE):
+        until(lambda: delivered(redis_client) == [b"d2"])
+
+
+def test_what_is_sent_while_redis_is_away_is_refused_and_what_comes_after_goes_through() -> None:
+    with RedisServer(append_only=True) as server:
+        app = make("mooring-test", server.url)
+        send(app, Step(TASK_DELIVER, ("d1",), INTAKE))
+        server.kill()
+        with pytest.raises(StoreUnavailable):
+            send(app, Step(TASK_DELIVER, ("d2",), INTAKE))
+        server.start()
+        send(app, Step(TASK_DELIVER, ("d3",), INTAKE))
+        server.kill()
+        server.start()  # nobody has noticed
+        send(app, Step(TASK_DELIVER, ("d4",), INTAKE))
+        with redis.Redis.from_url(server.url) as client:
+            sent = [json.loads(raw)["headers"]["argsrepr"] for raw in client.lrange(QUEUE + INTAKE, 0, -1)]
+    assert sent == ["('d4',)", "('d3',)", "('d1',)"]
+
+
+def both(app: Celery, step: Step) -> None:
+    """Sends `step`, and then the same task as Celery sends any."""
+    send(app, step)
+    app.send_task(step.task, step.args, queue=step.queue, ignore_result=True)
+
+
+def nameless(raw: bytes | str) -> dict[str, Any]:
+    """A message without what tells it from others of its kind."""
+    message = json.loads(raw)
+    told = message["headers"].pop(SENT_AT), message["properties"].pop("delivery_tag")
+    assert all(told)
+    for option in ("argsrepr", "kwargsrepr"):  # which Celery leaves there too, and nobody reads
+        message["properties"].pop(option, None)
+    named: dict[str, Any] = json.loads(json.dumps(message).replace(message["headers"]["id"], "its id"))
+    return named
+
+
+@pytest.mark.parametrize("sender", ["observer", "task"])
+def test_a_step_is_the_message_that_celery_itself_would_send(
+    sender: str, redis_url: str, redis_client: redis.Redis
+) -> None:
+    app = make("mooring-test", redis_url)
+    step = Step(TASK_TURN, ("https://me:secret@example.com/it",), DEPLOY)
+
+    @app.task(name="outer")  # type: ignore[untyped-decorator]
+    def outer() -> None:
+        both(app, step)
+
+    if sender == "task":
+        outer.apply(task_id="the outer one")
+    else:
+        both(app, step)
+    celerys, ours = (nameless(raw) for raw in redis_client.lrange(f"{QUEUE}{DEPLOY}", 0, -1))
+    assert ours == celerys
+    assert ours["headers"]["parent_id"] == ("the outer one" if sender == "task" else None)
+    assert "secret" not in json.dumps(ours)
+
+
+def test_who_listens_is_told_of_a_step_as_of_any_task(
+    redis_url: str, redis_client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = redis_client.pubsub()
+    listener.psubscribe("*celeryev*")
+    assert listener.get_message(timeout=10)
+    monkeypatch.setattr(events, "_until", 0.0)
+    both(make("mooring-test", redis_url), Step(TASK_TURN, ("app:a_b",), DEPLOY))
+    heard = [json.loads(listener.get_message(timeout=10)["data"])["body"] for _ in range(2)]
+    ours, celerys = (json.loads(base64.b64decode(body)) for body in heard)
+    assert ours["type"] == "task-sent"
+    its_own = {"uuid", "root_id", "clock", "timestamp"}
+    assert {**ours, **dict.fromkeys(its_own)} == {**celerys, **dict.fromkeys(its_own)}
 
 
 def test_a_redis_without_memory_left_is_one_that_does_not_take_tasks() -> None:
