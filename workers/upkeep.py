@@ -23,7 +23,7 @@ from workers.apps.wishes import standing, turn_of
 from workers.engine import Engine
 
 _STRANDED_S = 10.0
-_OBSERVED_S = 30  # between two looks at all Applications, where an observer hears of their changes
+_OBSERVED_S = 60  # between two looks at all Applications, where an observer hears of their changes
 _log = logging.getLogger(__name__)
 
 

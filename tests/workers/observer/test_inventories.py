@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
 from mooring.keys import AppKey, ObjectKey
 from workers.applyset.inventory import Entry, Inventory
 from workers.applyset.parent import Parent, manifest
@@ -41,6 +46,35 @@ def test_kinds_come_with_what_is_deployed_and_go_with_the_last_of_them() -> None
     assert found.app(SHOP.applyset) is None
     found.hear(Listed(()))
     assert found.kinds() == {}
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([SHOP, BLOG]),
+            st.sets(st.sampled_from([CONFIG, WEB, ROLE])),
+            st.booleans(),
+            st.booleans(),
+        )
+    )
+)
+def test_kinds_are_those_of_what_there_is_however_that_came(
+    changes: Sequence[tuple[Parent, set[ObjectKey], bool, bool]],
+) -> None:
+    found, there = Inventories(), dict[str, Live]()
+    for parent, keys, gone, asked in changes:
+        one = live(parent, *keys)
+        found.hear(Gone(one) if gone else Changed(one))
+        if gone:
+            there.pop(parent.applyset, None)
+        else:
+            there[parent.applyset] = one
+        if asked:  # what was told once is kept
+            found.kinds()
+    anew = Inventories()
+    anew.hear(Listed(tuple(there.values())))
+    assert found.kinds() == anew.kinds()
+    assert found.apps() == anew.apps()
 
 
 def test_what_another_installation_has_in_the_cluster_is_none_of_ours() -> None:
