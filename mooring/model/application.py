@@ -110,7 +110,7 @@ def _written(raw: dict[str, Any], title: str) -> bytes:
 
 
 def _may_be_deep(raw: dict[str, Any]) -> bool:
-    """False for what has fewer brackets than it would take: to look takes as long as a third of reading it."""
+    """False for what has fewer brackets than it would take: to look is a third of reading it."""
     try:
         text = orjson.dumps(raw, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:

@@ -88,7 +88,7 @@ class Inventories:
         self._apps = None
         if before is not None:
             self._kinds = None
-        elif now is not None and self._kinds is not None:  # as apps come: the sum of all would be built for each
+        elif now is not None and self._kinds is not None:  # as apps come: else all are summed for each
             _add(self._kinds, now)
 
 
