@@ -228,11 +228,10 @@ def _push(engine: Engine, name: str) -> None:
     if ahead:
         until = engine.clock() + _ORPHAN_AFTER_S
         at_once = engine.turns.leave(turn, following.left(ahead), until) or not ready
+        if at_once:
+            engine.send(_task(name))
     else:
-        at_once = engine.turns.release(turn, done=True)
-        upstream.ended(engine, name)
-    if at_once:
-        engine.send(_task(name))
+        _end(engine, turn, _task(name))
     wished = dict(touched)
     for key in ready[1:]:
         engine.send(_task(turn_of(key), shown=about(turn_of(key), wished[key], turn.deliveries)))
@@ -282,7 +281,7 @@ def _ask(engine: Engine, name: str) -> None:
         wishes = {"look": "1"}
         ready = [key for key in found if engine.turns.want(turn_of(key), wishes, turn.deliveries)]
         _close(engine, turn, name)
-    _again(engine, turn, _task(name))
+    _end(engine, turn, _task(name))
     for key in ready:
         engine.send(_task(turn_of(key), shown=about(turn_of(key), wishes, turn.deliveries)))
 
@@ -345,8 +344,7 @@ def _sync(
     if ending.failure:
         line.ended("failed", ending.failure)
     _close(engine, turn, turn.name, ending.failure)
-    _again(engine, turn, step)
-    upstream.ended(engine, turn.name)
+    _end(engine, turn, step)
 
 
 def reconcile(engine: Engine, name: str, why: str) -> None:
@@ -413,7 +411,7 @@ def _later(engine: Engine, turn: Turn, step: Step, error: Retryable, line: Timel
     """Put the turn off; its next try is among the due steps, or at once in the pool for what is slow."""
     if turn.waits >= _MAX_WAITS:
         _close(engine, turn, turn.name, f"given up after {turn.waits} tries: {error}")
-        _again(engine, turn, step)
+        _end(engine, turn, step)
         return
     slow = isinstance(error, TooSlow)
     wait = 0.0 if slow else min(max(error.after, 0.1) * 2 ** min(turn.waits, 16), _MAX_WAIT_S)
@@ -442,6 +440,11 @@ def _finish(engine: Engine, ids: Sequence[str], part: str, failure: str = "") ->
         engine.ledger.finish(deliveries, not outcome, outcome or "synced")
 
 
-def _again(engine: Engine, turn: Turn, step: Step) -> None:
-    if engine.turns.release(turn, done=True):
+def _end(engine: Engine, turn: Turn, step: Step) -> None:
+    """Give the turn back with its work done. What is wanted since is done next, and who waits for it is
+    woken."""
+    ended = engine.turns.end(turn)
+    if ended.again:
         engine.send(step)
+    if ended.awaited:
+        upstream.ended(engine, turn.name)

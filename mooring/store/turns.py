@@ -22,6 +22,7 @@ from redis.commands.core import Script
 
 from mooring.errors import StoreGarbled
 from mooring.store.connection import healed
+from mooring.store.waiters import waiting_for
 
 PREFIX = "mooring:turn:"
 OPEN = "mooring:turns"
@@ -73,9 +74,11 @@ return 1
 """
 
 # A turn given back with its work done forgets the wishes it served; with newer ones, or not done, the
-# wishes stay and the caller enqueues again.
+# wishes stay and the caller enqueues again. KEYS[5]: who waits for its end; whoever comes to that later sees
+# that it has ended.
 _RELEASE = """
-if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[2] then return -1 end
+local awaited = redis.call('EXISTS', KEYS[5])
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[2] then return {0, awaited} end
 -- The holder lived to give it back: whatever is counted as a death was none.
 redis.call('HDEL', KEYS[1], 'holder', 'expires', 'tries')
 local seq, told, again = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[6])
@@ -89,14 +92,14 @@ elseif again == 0 then
   redis.call('HINCRBY', KEYS[1], 'waits', 1)
 end
 if wanted > done then
-  if again == 0 and wanted <= seq then return 0 end
+  if again == 0 and wanted <= seq then return {0, awaited} end
   redis.call('HSET', KEYS[1], 'queued', tonumber(ARGV[1]))
-  return 1
+  return {1, awaited}
 end
 redis.call('DEL', KEYS[2])
 redis.call('SREM', KEYS[3], ARGV[5])
 redis.call('EXPIRE', KEYS[1], 86400)
-return 0
+return {0, awaited}
 """
 
 # The wish is not done, and not newer than it was: whoever comes in between is not in its way.
@@ -145,6 +148,15 @@ class Turn:
     deliveries: tuple[str, ...]  # the deliveries that this turn answers
     tries: int  # how often it was taken since it was last given back, counted before the work begins
     waits: int = 0  # how often it was put off since it was last done
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What is left to do when a turn was given back with its work done: `again`, newer work is wanted,
+    enqueue a task for it; `awaited`, somebody waits for its end (mooring/store/waiters.py)."""
+
+    again: bool
+    awaited: bool
 
 
 class Turns:
@@ -207,9 +219,17 @@ class Turns:
         `again=False` for a caller that has put the next try among the due steps instead: True then only
         when something newer is wanted, which does not wait for that.
         """
+        return self._give_back(turn, done=done, again=again).again
+
+    def end(self, turn: Turn) -> Ended:
+        """Give the turn back with its work done."""
+        return self._give_back(turn, done=True, again=True)
+
+    def _give_back(self, turn: Turn, *, done: bool, again: bool) -> Ended:
         told = len(turn.deliveries) if done else 0
         args: list[str | int] = [self._now(), turn.token, turn.seq, told, turn.name, int(again), int(done)]
-        return bool(self._ask(self._release, turn.name, args) == 1)
+        left = cast("list[int]", self._ask(self._release, turn.name, args, waiting_for(turn.name)))
+        return Ended(*map(bool, left))
 
     def leave(self, turn: Turn, wishes: Mapping[str, str], until: float) -> bool:
         """Give the turn back half done, with `wishes` for who goes on: the caller sends a task for that.
@@ -272,15 +292,17 @@ class Turns:
         found = healed(self._redis, [OPEN], lambda: self._orphans([OPEN, OPEN, OPEN], args))
         return tuple(name.decode(errors="replace") for name in cast("list[bytes]", found))
 
-    def _ask(self, script: Script, name: str, args: list[Any]) -> Any:
-        """A turn that is none is forgotten and begun anew: the poll wants it again."""
+    def _ask(self, script: Script, name: str, args: list[Any], *beside: str) -> Any:
+        """A turn that is none is forgotten and begun anew: the poll wants it again. `beside`: keys that are
+        none of the turn's own."""
         keys = self._keys(name)
         try:
-            return script(keys, args)
+            return script([*keys, *beside], args)
         except StoreGarbled:
             if self._redis.type(OPEN) not in (b"set", b"none"):
                 self._redis.delete(OPEN)  # no reason to forget this turn too
-            return healed(self._redis, [key for key in keys if key != OPEN], lambda: script(keys, args))
+            own = [key for key in keys if key != OPEN]
+            return healed(self._redis, own, lambda: script([*keys, *beside], args))
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

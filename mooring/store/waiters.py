@@ -24,7 +24,7 @@ class Waiters:
     def add(self, turns: Iterable[str], who: str) -> None:
         """`who` waits for the end of each of `turns`."""
         for turn in turns:
-            key = _key(turn)
+            key = waiting_for(turn)
 
             def write(key: str = key) -> None:
                 pipe = self._redis.pipeline()
@@ -36,14 +36,15 @@ class Waiters:
 
     def of(self, turn: str) -> tuple[str, ...]:
         """Who waits for `turn`."""
-        key = _key(turn)
+        key = waiting_for(turn)
         found = healed(self._redis, [key], lambda: cast("set[bytes]", self._redis.smembers(key)))
         return tuple(sorted(name.decode(errors="replace") for name in found))
 
     def forget(self, turn: str, who: Iterable[str]) -> None:
         """They have been woken, and wait no more."""
-        self._redis.srem(_key(turn), *who)
+        self._redis.srem(waiting_for(turn), *who)
 
 
-def _key(turn: str) -> str:
+def waiting_for(turn: str) -> str:
+    """The key of who waits for `turn`: there is none while nobody does."""
     return f"mooring:waiting:{turn}"

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from devcluster.redis import RedisServer
 from mooring.store.connection import connect
-from mooring.store.turns import OPEN, PREFIX, Turn, Turns
+from mooring.store.turns import OPEN, PREFIX, Ended, Turn, Turns
+from mooring.store.waiters import Waiters, waiting_for
 
 LEASE = 8.0
 APP = "app:mooring_shop"
@@ -131,6 +132,54 @@ def test_an_orphan_is_named_once_per_patience(turns: Turns, clock: Clock) -> Non
     assert turns.orphans() == ()
     clock.now += 10.01
     assert turns.orphans() == (APP,)
+
+
+def test_who_ends_a_turn_is_told_whether_somebody_waits_for_that(
+    turns: Turns, redis_client: redis.Redis, clock: Clock
+) -> None:
+    waiters = Waiters(redis_client)
+    turns.want(APP, {})
+    waiters.add(["app:other"], "app:shop")
+    first = take(turns)
+    assert turns.end(first) == Ended(again=False, awaited=False)
+
+    turns.want(APP, {})
+    turn = take(turns)
+    waiters.add([APP], "app:shop")  # while it is held
+    turns.want(APP, {})
+    assert turns.end(turn) == Ended(again=True, awaited=True)
+    turn = take(turns)
+    clock.now += LEASE + 0.01
+    heir = take(turns)
+    assert turns.end(turn) == Ended(again=False, awaited=True), "lost: who waits is woken all the same"
+    waiters.forget(APP, ["app:shop"])
+    assert turns.end(heir) == Ended(again=False, awaited=False)
+
+
+def test_nobody_falls_between_the_end_of_a_turn_and_the_look_at_who_waits_for_it(
+    turns: Turns, redis_client: redis.Redis
+) -> None:
+    """Who waits leaves word first, and looks after that whether the turn is open still."""
+    waiters = Waiters(redis_client)
+    turns.want(APP, {})
+    turn = take(turns)
+    waiters.add([APP], "app:early")
+    assert turns.any_open([APP])
+    assert turns.end(turn).awaited
+    assert not turns.any_open([APP]), "who comes now sees that it need not wait"
+    assert waiters.of(APP) == ("app:early",), "should its holder die now, the next end wakes it"
+
+
+def test_a_garbled_list_of_who_waits_spoils_no_turn(redis_url: str, clock: Clock) -> None:
+    client = connect(redis_url)
+    turns = Turns(client, clock, LEASE)
+    client.set(waiting_for(APP), "garbage")
+    turns.want(APP, {"commit": "a"})
+    turn = take(turns)
+    turns.want(APP, {"commit": "b"})
+    assert turns.end(turn) == Ended(again=True, awaited=True)
+    assert take(turns).wishes["commit"] == "b"
+    assert Waiters(client).of(APP) == ()
 
 
 def test_who_has_lost_its_lease_gives_nothing_back(turns: Turns, clock: Clock) -> None:
