@@ -96,7 +96,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
         return _wait_for_others(engine, scene, line, waits)
     # Only for a turn that is lost. Giving way to whatever is newer would be fewer syncs, but where wishes
     # come faster than one look takes, there would never be any.
-    if not engine.turns.renew(turn):
+    if not engine.turns.holds(turn):
         raise Superseded("another worker has taken this turn")
     _keep_bundle(engine, scene)
     # From now on: should this worker die, what it has begun is neither new nor undone.

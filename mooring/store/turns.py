@@ -147,7 +147,8 @@ class Turn:
     wishes: Mapping[str, str]  # what is wanted; later wishes have replaced earlier ones field by field
     deliveries: tuple[str, ...]  # the deliveries that this turn answers
     tries: int  # how often it was taken since it was last given back, counted before the work begins
-    waits: int = 0  # how often it was put off since it was last done
+    waits: int  # how often it was put off since it was last done
+    sure_until: int  # in milliseconds since the epoch: before that it is nobody else's
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,19 +200,25 @@ class Turns:
 
     def take(self, name: str) -> Turn | None:
         """The turn, or None when somebody holds it or nothing is wanted any more."""
-        token = secrets.token_hex(8)
-        answer = cast("list[Any]", self._ask(self._take, name, [self._now(), token, self._lease_ms, name]))
+        token, now = secrets.token_hex(8), self._now()
+        answer = cast("list[Any]", self._ask(self._take, name, [now, token, self._lease_ms, name]))
         if not answer:
             return None
         seq, flat, deliveries, tries, waits = answer
         texts = [item.decode(errors="replace") for item in flat]
         wishes = dict(zip(texts[::2], texts[1::2], strict=True))
         told = tuple(delivery.decode(errors="replace") for delivery in deliveries)
-        return Turn(name, token, int(seq), wishes, told, int(tries), int(waits))
+        sure_until = now + self._lease_ms // 2
+        return Turn(name, token, int(seq), wishes, told, int(tries), int(waits), sure_until)
 
     def renew(self, turn: Turn) -> bool:
         """Hold the turn for another lease. False: it is lost."""
         return bool(self._ask(self._renew, turn.name, [self._now(), turn.token, self._lease_ms]))
+
+    def holds(self, turn: Turn) -> bool:
+        """Whether the turn is held still. Where the first half of its lease is not over, nobody else can have
+        it, and Redis is not asked; else it is held for another lease."""
+        return self._now() < turn.sure_until or self.renew(turn)
 
     def release(self, turn: Turn, *, done: bool, again: bool = True) -> bool:
         """Give the turn back. True: newer work is wanted (or this was not `done`), enqueue a task for it.

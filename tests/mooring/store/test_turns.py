@@ -170,6 +170,26 @@ def test_nobody_falls_between_the_end_of_a_turn_and_the_look_at_who_waits_for_it
     assert waiters.of(APP) == ("app:early",), "should its holder die now, the next end wakes it"
 
 
+def test_who_holds_a_turn_need_not_ask_before_anybody_else_could_have_it(
+    turns: Turns, redis_client: redis.Redis, clock: Clock
+) -> None:
+    turns.want(APP, {})
+    turn = take(turns)
+    clock.now += LEASE / 2 - 0.01
+    asked = redis_client.info("stats")["total_commands_processed"]
+    assert turns.holds(turn)
+    assert redis_client.info("stats")["total_commands_processed"] == asked + 1, "that of INFO"
+
+    clock.now += LEASE / 2
+    assert turns.holds(turn), "nobody has taken it: it is held for another lease"
+    clock.now += LEASE / 2
+    assert turns.take(APP) is None
+    clock.now += LEASE / 2 + 0.02
+    heir = take(turns)
+    assert not turns.holds(turn)
+    assert turns.holds(heir)
+
+
 def test_a_garbled_list_of_who_waits_spoils_no_turn(redis_url: str, clock: Clock) -> None:
     client = connect(redis_url)
     turns = Turns(client, clock, LEASE)
@@ -443,6 +463,14 @@ class TurnsMachine(RuleBasedStateMachine):
             assert self.turns.renew(self.model.holder)
             self.model.expires = self.clock.now + LEASE
 
+    @rule()
+    def make_sure(self) -> None:
+        turn = self.model.holder
+        if turn is not None:
+            assert self.turns.holds(turn)
+            if self.clock.now >= turn.sure_until / 1000:
+                self.model.expires = self.clock.now + LEASE
+
     @rule(done=st.booleans())
     def release(self, done: bool) -> None:
         turn = self.model.holder
@@ -471,6 +499,7 @@ class TurnsMachine(RuleBasedStateMachine):
     def a_loser_wakes_up(self, done: bool) -> None:
         if self.losers:
             turn = self.losers.pop()
+            assert not self.turns.holds(turn)
             assert not self.turns.renew(turn)
             assert not self.turns.release(turn, done=done)
 
