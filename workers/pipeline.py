@@ -328,12 +328,14 @@ def _sync(
             _later(engine, turn, step, error, line)
             return
     # Who was woken before his time needs no look at that time any more.
-    engine.due.drop(*(_again_for(key, why) for why in _WOKEN_EARLY))
-    if ending.look_again_s:
+    early = [_again_for(key, why) for why in _WOKEN_EARLY]
+    if not ending.look_again_s:
+        engine.due.drop(*early)
+    else:
         until = engine.clock() + _wait(engine, ending)
         retries = ending.why in (tell.RETRY, tell.RETRY_NEWEST)
         goes_on = retries or ending.why in (tell.WAVE, tell.DEPENDS)  # the deliveries wait for how it ends
-        engine.due.put(_again_for(key, ending.why), until)
+        engine.due.put_instead(_again_for(key, ending.why), until, early)
         if goes_on:
             if retries or not turn.waits:
                 line.waits(ending.look_again_s, ending.failure)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from mooring.store.due import DueSteps, Step
+from mooring.store.connection import connect
+from mooring.store.due import DUE, DueSteps, Step
 
 SYNC = Step("mooring.sync", ("mooring_shop",), "deploy")
 LOOK = Step("mooring.reconcile", ("mooring_shop", "health"), "reconcile")
@@ -54,6 +55,21 @@ def test_a_dropped_step_never_comes(due: DueSteps) -> None:
     due.drop(SYNC)
     due.drop(SYNC)
     assert due.take(100) == ()
+
+
+def test_what_takes_the_place_of_others_comes_alone(due: DueSteps) -> None:
+    for step in (SYNC, LOOK):
+        due.put(step, 10)
+    due.put_instead(LOOK, 20, of=[SYNC, LOOK])
+    assert due.take(19) == ()
+    assert due.take(20) == (LOOK,)
+
+
+def test_what_is_no_set_of_steps_is_begun_anew(redis_url: str, redis_client: redis.Redis) -> None:
+    due = DueSteps(connect(redis_url))
+    redis_client.set(DUE, "garbage")
+    due.put_instead(LOOK, 20, of=[SYNC])
+    assert due.take(20) == (LOOK,)
 
 
 def test_two_takers_share_the_steps(due: DueSteps, redis_client: redis.Redis) -> None:
