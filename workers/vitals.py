@@ -74,7 +74,7 @@ def _progressing(app: Application) -> frozenset[ObjectKey]:
 
 def _seen(engine: Engine, app: Application, keys: frozenset[ObjectKey]) -> Mapping[ObjectKey, Live] | None:
     """The objects of `keys` as they are; None unless all are there, and just what was applied last."""
-    proofs = engine.proofs.load(engine.api.cluster, app.key)
+    proofs = engine.proofs.of(engine.api.cluster, app.key, keys)
     parent = Parent(app.key, engine.installation.id, engine.settings.namespace)
     selector = f"{APPLYSET_PART_OF}={parent.applyset}"
     found: dict[ObjectKey, Live] = {}

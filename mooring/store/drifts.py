@@ -70,6 +70,17 @@ class Drifts:
         if mapping:
             healed(self._redis, [_LOOKED], lambda: self._redis.hset(_LOOKED, mapping=mapping))  # type: ignore[arg-type]
 
+    def looked_at(self, app: AppKey, at: float) -> tuple[Drift, ...]:
+        """As `looked`, of `app` alone; gives its drifts as `of`, in the same round trip."""
+
+        def ask() -> list[Any]:
+            pipe = self._redis.pipeline(transaction=False)
+            pipe.hset(_LOOKED, str(app), repr(at))
+            pipe.hget(_KEPT, str(app))
+            return pipe.execute()
+
+        return _read(healed(self._redis, [_KEPT, _LOOKED], ask)[1])
+
     def put_back(self, app: AppKey, tries: Mapping[ObjectKey, tuple[int, float]]) -> None:
         """Remember how often these were put back in a row, and when last. Forgotten after a day without."""
         if not tries:

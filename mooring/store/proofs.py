@@ -8,7 +8,7 @@ together with what the API server says now.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
@@ -51,6 +51,16 @@ class Proofs:
 
         key = _key(cluster, app)
         return _read(healed(self._redis, [key], lambda: cast("dict[bytes, bytes]", self._redis.hgetall(key))))
+
+    def of(self, cluster: ClusterRef, app: AppKey, keys: Collection[ObjectKey]) -> dict[ObjectKey, Proof]:
+        """As `load`, those of the objects `keys` alone."""
+        from mooring.store.connection import healed
+
+        if not keys:
+            return {}
+        key, fields = _key(cluster, app), [str(one).encode() for one in keys]
+        raw = healed(self._redis, [key], lambda: cast("list[bytes | None]", self._redis.hmget(key, fields)))
+        return _read({field: value for field, value in zip(fields, raw, strict=True) if value is not None})
 
     def load_all(self, cluster: ClusterRef, apps: Sequence[AppKey]) -> dict[AppKey, dict[ObjectKey, Proof]]:
         """As `load`, of all `apps` in one round trip. Raises StoreGarbled where that of any is no record."""

@@ -76,7 +76,7 @@ def _drifted(engine: Engine, scene: Scene, found: Compared) -> dict[ObjectKey, D
     if not differs or (state.tried == scene.content and state.failed != scene.content):
         return differs
     # Of what was never synced as a whole, that is still so of those that were found to be as Git wants them.
-    proofs = engine.proofs.load(engine.api.cluster, scene.app.key)
+    proofs = engine.proofs.of(engine.api.cluster, scene.app.key, differs)
     wanted = {item.key: item.digest for item in scene.wanted}
     return {key: one for key, one in differs.items() if key in proofs and proofs[key].body == wanted[key]}
 
@@ -198,17 +198,15 @@ def concluded(
     """Keep which drifts are over, now that all objects are as in `seen`. `doubt`: some of them could not be
     compared, so that nobody knows when all were as Git wants them."""
     app = scene.app.key
-    drifts, looked, _ = engine.drifts.load(app)
+    drifts = engine.drifts.of(app) if doubt else engine.drifts.looked_at(app, scene.looked)
     synced = {one.desired.key: one.synced for one in seen}
     if any(one.open for one in drifts):
         written = _written(applied) if applied else []
         by = f"the sync that began at {operation.started_at}" if operation is not None else ""
-        log, over = events.settled(Log(drifts, looked), synced, written, by, engine.clock())
+        log, over = events.settled(Log(drifts), synced, written, by, engine.clock())
         if over:
             engine.drifts.save(app, log.drifts)
         announce(engine, scene.app, over)
-    if not doubt:
-        engine.drifts.looked([app], scene.looked)
 
 
 def _contested(examined: Examined, log: Log) -> tuple[Notice, ...]:

@@ -47,6 +47,20 @@ def test_of_what_is_forgotten_nothing_is_left_and_of_others_all(redis_client: re
     assert (drifts.load(OTHER), drifts.shown(OTHER)[0].key) == (((ONE,), 12.5, {A: (4, 99.5)}), A)
 
 
+def test_who_says_that_an_app_was_looked_at_hears_what_had_drifted_of_it(redis_url: str) -> None:
+    redis_client = connect(redis_url)
+    drifts = Drifts(redis_client)
+    drifts.save(SHOP, [ONE])
+    assert drifts.looked_at(SHOP, 12.5) == (ONE,)
+    assert drifts.looked_at(OTHER, 13.5) == ()
+    assert (drifts.load(SHOP)[1], drifts.load(OTHER)[1]) == (12.5, 13.5)
+    for key in ("mooring:drifts", "mooring:drifts:looked"):
+        redis_client.delete(key)
+        redis_client.set(key, "garbage")
+        assert drifts.looked_at(SHOP, 14.5) == ()
+        assert drifts.load(SHOP)[1] == 14.5
+
+
 def test_the_web_tier_sees_no_value(redis_client: redis.Redis) -> None:
     drifts = Drifts(redis_client)
     drifts.save(SHOP, [ONE])

@@ -25,6 +25,13 @@ def test_what_is_saved_is_loaded(proofs: Proofs) -> None:
     assert proofs.load(IN_CLUSTER, APP) == saved
 
 
+def test_only_the_records_that_are_asked_for_are_read(proofs: Proofs) -> None:
+    proofs.save(IN_CLUSTER, APP, {WEB: PROOF, ROLE: PROOF})
+    other = ObjectKey("", "ConfigMap", "shop", "never-applied")
+    assert proofs.of(IN_CLUSTER, APP, [WEB, other]) == {WEB: PROOF}
+    assert proofs.of(IN_CLUSTER, APP, []) == {}
+
+
 def test_what_is_gone_is_forgotten_and_the_rest_stays(proofs: Proofs) -> None:
     proofs.save(IN_CLUSTER, APP, {WEB: PROOF, ROLE: PROOF})
     proofs.save(IN_CLUSTER, APP, {}, gone=[WEB])
@@ -51,3 +58,4 @@ def test_one_unreadable_record_does_not_hide_the_others(
     redis_client.hset(key, str(ROLE), value)
     redis_client.hset(key, "no key", b"[]")
     assert proofs.load(IN_CLUSTER, APP) == {WEB: PROOF}
+    assert proofs.of(IN_CLUSTER, APP, [WEB, ROLE]) == {WEB: PROOF}
