@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import redis
+
 from mooring.errors import GitRefused, MooringError, Refused, RemoteRefused, Retryable
 from mooring.keys import AppKey
 from mooring.model.application import Application
@@ -16,8 +18,10 @@ from mooring.model.spec import Operation
 from mooring.model.status import OperationState
 from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.repourl import masked
+from mooring.store.connection import together
 from mooring.store.due import Step
-from mooring.store.views import AppView
+from mooring.store.proofs import Proofs
+from mooring.store.views import AppView, Views
 from workers import report, rollback
 from workers.apply import Applied, Fence
 from workers.apps.conditions import HEALTH_WARNING, SYNC_ERROR, SYNC_WINDOW
@@ -140,8 +144,13 @@ def concluded(
     _log_news(scene.app, app)
     drift.concluded(engine, scene, seen, applied, operation, doubt=drift.in_doubt(notices))
     line.ended("synced" if in_sync else "compared")
-    show(engine, app)
-    engine.proofs.rests_on(engine.api.cluster, app.key, _basis(engine, scene, app) if in_sync else "")
+    view, on = _view(engine, app), _basis(engine, scene, app) if in_sync else ""
+
+    def write(client: redis.Redis) -> None:
+        Views(client).put(view)
+        Proofs(client).rests_on(engine.api.cluster, app.key, on)
+
+    together(engine.redis, write)
     _wake(engine, scene)
     if before and tried and before != state.bundle:
         engine.bundles.keep_only(app.key, state.bundle)
@@ -373,20 +382,22 @@ def _log_news(before: Application, after: Application) -> None:
 
 def show(engine: Engine, app: Application) -> None:
     """Bring the read model up to date."""
+    engine.views.put(_view(engine, app))
+
+
+def _view(engine: Engine, app: Application) -> AppView:
     sync, destination = app.status.sync, app.spec.destination
-    engine.views.put(
-        AppView(
-            name=app.metadata.name,
-            namespace=app.metadata.namespace,
-            project=app.spec.project_name,
-            sync=sync.status if sync else UNKNOWN,
-            health=app.status.health.status,
-            revision=", ".join(revisions_of(sync)),
-            message="; ".join(condition.message for condition in app.status.conditions),
-            repo=", ".join(dict.fromkeys(masked(source.repo_url) for source in app.spec.all_sources)),
-            destination=f"{destination.server or destination.name}/{destination.namespace}",
-            updated_at=engine.clock(),
-        )
+    return AppView(
+        name=app.metadata.name,
+        namespace=app.metadata.namespace,
+        project=app.spec.project_name,
+        sync=sync.status if sync else UNKNOWN,
+        health=app.status.health.status,
+        revision=", ".join(revisions_of(sync)),
+        message="; ".join(condition.message for condition in app.status.conditions),
+        repo=", ".join(dict.fromkeys(masked(source.repo_url) for source in app.spec.all_sources)),
+        destination=f"{destination.server or destination.name}/{destination.namespace}",
+        updated_at=engine.clock(),
     )
 
 

@@ -11,12 +11,13 @@ import redis
 
 from devcluster.gitserver import Repository
 from mooring.keys import AppKey, ClusterRef, ObjectKey
-from mooring.store.connection import connect
+from mooring.store.connection import connect, together
 from mooring.store.due import DUE, DueSteps, Step
 from mooring.store.proofs import Proofs
 from mooring.store.shared import Shared
 from mooring.store.turns import OPEN, PREFIX, Turns
 from mooring.store.views import APPS, Views
+from mooring.store.waiters import waiting_for
 from tests.mooring.store.test_views import SHOP
 from tests.stories.conftest import own_redis, ship, ship_config, ship_processes, ship_settings
 from tests.stories.ship import Ship, configmap, until
@@ -44,7 +45,8 @@ def _spoilt(client: redis.Redis, spoil: Spoil, *keys: str) -> None:
 def test_a_turn_that_is_none_is_begun_anew(redis_url: str, spoil: Spoil) -> None:
     client = connect(redis_url)
     turns = Turns(client, time.time)
-    for keys in ((f"{PREFIX}a",), (f"{PREFIX}a:wishes",), (f"{PREFIX}a:deliveries",), (OPEN,)):
+    own = [f"{PREFIX}a", f"{PREFIX}a:wishes", f"{PREFIX}a:deliveries", OPEN, waiting_for("a")]
+    for keys in ([key] for key in own):
         _spoilt(client, spoil, *keys)
         assert turns.want("good", {"look": "1"})
         turns.want("a", {"look": "1"}, ["1-1"])
@@ -80,6 +82,8 @@ def test_caches_that_hold_something_else_are_empty_ones(redis_url: str, spoil: S
     bases = "mooring:bases:here"
     _spoilt(client, spoil, APPS, proofs, bases, f"mooring:shared:here:{APP}", f"mooring:shares:here:{APP}")
 
+    assert Proofs(client).of(ClusterRef("here"), APP, [ObjectKey("", "ConfigMap", "a", "b")]) == {}
+    _spoilt(client, spoil, proofs)
     assert Proofs(client).load(ClusterRef("here"), APP) == {}
     assert APP not in Proofs(client).bases(ClusterRef("here"))
     _spoilt(client, spoil, bases)
@@ -91,6 +95,27 @@ def test_caches_that_hold_something_else_are_empty_ones(redis_url: str, spoil: S
     Views(client).put(SHOP)
     Views(client).keep_only({AppKey(SHOP.namespace, SHOP.name)})
     assert Views(client).apps() == (SHOP,)
+
+
+@pytest.mark.parametrize("spoil", SPOILS)
+def test_what_is_written_together_mends_each_its_own(redis_url: str, spoil: Spoil) -> None:
+    client = connect(redis_url)
+    here, bakery = ClusterRef("here"), AppKey("home", "bakery")
+
+    def write(client: redis.Redis) -> None:
+        Views(client).put(SHOP)
+        Proofs(client).rests_on(here, APP, "stone")
+
+    Proofs(client).rests_on(here, bakery, "sand")
+    _spoilt(client, spoil, APPS)
+    together(client, write)
+    assert Views(client).apps() == (SHOP,)
+    assert Proofs(client).bases(here) == {APP: "stone", bakery: "sand"}, "nothing of others is lost"
+
+    _spoilt(client, spoil, "mooring:bases:here")
+    together(client, write)
+    assert Views(client).apps() == (SHOP,)
+    assert Proofs(client).bases(here)[APP] == "stone"
 
 
 @pytest.mark.parametrize("spoil", SPOILS)
