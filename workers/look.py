@@ -175,7 +175,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         for one in unsupported_operation(operation, app):
             raise Refused(str(one), condition="SyncError")
     # Everything that does not depend on the manifests is read while they are fetched and rendered.
-    # Nobody has written an inventory of it just now where nobody has looked at it yet.
+    # Nobody has written an inventory of it just now, nor records, where nobody has looked at it yet.
     untouched = app.status.sync is None and app.status.operation_state is None
     reading_parent = engine.executor.submit(
         parents.read, engine.own, engine.settings.namespace, app.key, engine.installation, cached=untouched
@@ -186,7 +186,8 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     applyset = Parent(app.key, engine.installation.id, engine.settings.namespace).applyset
     judge = engine.judges.now()
     begun = begin(engine.api, engine.executor, app.status.resources, applyset, judge)
-    known = {} if refresh_asked(app) == "hard" else engine.proofs.load(engine.api.cluster, app.key)
+    anew = untouched or refresh_asked(app) == "hard"
+    known = {} if anew else engine.proofs.load(engine.api.cluster, app.key)
     if asked_at := turn.wishes.get("compare"):
         moment, every = float(asked_at), engine.settings.reconcile_s
         known = {key: proof for key, proof in known.items() if not due_again(key, moment, every)}
