@@ -13,6 +13,7 @@ from mooring.settings import Settings
 from tests.stories.ship import configmap, until
 from tests.stories.test_hooks import job
 from tests.workers.skiff import CONFIG_MAP, Skiff
+from workers import upstream
 from workers.apps.home import HomeApplications
 from workers.apps.wishes import EDITION, turn_of
 from workers.cluster.kinds import Kind
@@ -94,6 +95,49 @@ def test_only_what_nobody_has_looked_at_yet_is_looked_at_as_the_cache_has_it(
     assert look() == ["0"]
     assert engine.api.get(CONFIG_MAP, namespace, "a") is not None
     assert look() == [""]
+
+
+class Death(BaseException):
+    """Of a worker."""
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_who_waits_for_another_is_woken_by_its_end_and_goes_on_all_the_same_where_nobody_lives_to_do_that(
+    skiff_settings: Settings,
+    namespace: str,
+    git_repo: Repository,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    dies: bool,
+) -> None:
+    skiff = Skiff(skiff_settings)
+    engine = skiff.engine
+    shop, base = (turn_of(AppKey(skiff_settings.namespace, name)) for name in ("shop", "base"))
+    git_repo.commit({f"{name}/it.yaml": configmap(name, v="1") for name in ("shop", "base")})
+    skiff.create_healing_app("shop", git_repo.url, namespace)
+    skiff.patch_app("shop", {"metadata": {"annotations": {"mooring.dev/depends-on": "base"}}})
+    engine.wake(shop, {"look": "1"})
+    skiff.work()
+    assert engine.waiters.of(base) == (shop,)
+
+    def die(*_: Any) -> None:
+        raise Death
+
+    def is_there(name: str) -> bool:
+        return engine.api.get(CONFIG_MAP, namespace, name) is not None
+
+    skiff.create_healing_app("base", git_repo.url, namespace)
+    engine.wake(base, {"look": "1"})
+    if dies:  # when the turn was given back, and nobody woken yet
+        with monkeypatch.context() as patched, pytest.raises(Death):
+            patched.setattr(upstream, "ended", die)
+            skiff.work()
+        assert (is_there("base"), is_there("shop")) == (True, False)
+        assert engine.turns.held([base]) == frozenset()
+        skiff.settle()
+    else:
+        skiff.work()
+    assert (is_there("base"), is_there("shop")) == (True, True)
 
 
 def _complete(live: Any) -> bool:
