@@ -115,7 +115,7 @@ def _may_be_deep(raw: dict[str, Any]) -> bool:
         text = orjson.dumps(raw, option=orjson.OPT_NON_STR_KEYS)
     except TypeError:
         return True
-    return text.count(b"{") + text.count(b"[") > _DEEPEST
+    return text.count(b"{") + text.count(b"[") >= _DEEPEST
 
 
 def _is_deep(value: Any) -> bool:

@@ -117,6 +117,17 @@ def test_what_is_nested_too_deep_to_be_written_anew_is_refused(field: str) -> No
         Application.parse(nested(250), before=deep)
 
 
+def test_what_is_nested_just_too_deep_is_refused_for_that_though_there_is_nothing_else() -> None:
+    """There are as many brackets as levels, and one around them."""
+    deep: Any = "leaf"
+    for _ in range(199):
+        deep = {"a": deep}
+    with pytest.raises(Refused, match="spec: is nested deeper than 200 levels"):
+        Application.parse({"spec": deep})
+    with pytest.raises(Refused, match="apiVersion: is missing"):
+        Application.parse({"spec": deep["a"]})
+
+
 def test_of_a_status_what_is_nested_too_deep_to_be_written_anew_is_taken_out() -> None:
     """Whoever may edit an Application may write anything there, and it is ours to be written."""
     deep: dict[str, Any] = {}
