@@ -18,7 +18,7 @@ from mooring.model.spec import Operation
 from mooring.model.status import OperationState
 from mooring.names import RECONCILE, TASK_RECONCILE
 from mooring.repourl import masked
-from mooring.store.connection import together
+from mooring.store.connection import in_one_trip
 from mooring.store.due import Step
 from mooring.store.proofs import Proofs
 from mooring.store.views import AppView, Views
@@ -150,7 +150,7 @@ def concluded(
         Views(client).put(view)
         Proofs(client).rests_on(engine.api.cluster, app.key, on)
 
-    together(engine.redis, write)
+    in_one_trip(engine.redis, write)
     _wake(engine, scene)
     if before and tried and before != state.bundle:
         engine.bundles.keep_only(app.key, state.bundle)

@@ -110,7 +110,7 @@ def healed(client: redis.Redis, keys: Sequence[str], ask: Callable[[], T]) -> T:
         return ask()
 
 
-def together(client: redis.Redis, write: Callable[[redis.Redis], object]) -> None:
+def in_one_trip(client: redis.Redis, write: Callable[[redis.Redis], object]) -> None:
     """What `write` writes to the client that it is given, in one round trip. Where Redis holds what is not
     ours each write goes by itself, and mends its own keys as it does."""
     pipe = client.pipeline(transaction=False)

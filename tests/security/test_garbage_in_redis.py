@@ -11,7 +11,7 @@ import redis
 
 from devcluster.gitserver import Repository
 from mooring.keys import AppKey, ClusterRef, ObjectKey
-from mooring.store.connection import connect, together
+from mooring.store.connection import connect, in_one_trip
 from mooring.store.due import DUE, DueSteps, Step
 from mooring.store.proofs import Proofs
 from mooring.store.shared import Shared
@@ -108,12 +108,12 @@ def test_what_is_written_together_mends_each_its_own(redis_url: str, spoil: Spoi
 
     Proofs(client).rests_on(here, bakery, "sand")
     _spoilt(client, spoil, APPS)
-    together(client, write)
+    in_one_trip(client, write)
     assert Views(client).apps() == (SHOP,)
     assert Proofs(client).bases(here) == {APP: "stone", bakery: "sand"}, "nothing of others is lost"
 
     _spoilt(client, spoil, "mooring:bases:here")
-    together(client, write)
+    in_one_trip(client, write)
     assert Views(client).apps() == (SHOP,)
     assert Proofs(client).bases(here)[APP] == "stone"
 
