@@ -30,6 +30,7 @@ from urllib3.exceptions import (
     ReadTimeoutError,
     SSLError,
 )
+from urllib3.util.ssl_ import ALPN_PROTOCOLS, create_urllib3_context
 
 from mooring.errors import ClusterRefused, ClusterUnavailable, Conflict, MooringError, SchemaRefused
 from workers import metrics
@@ -64,6 +65,8 @@ _UNREADABLE = re.compile(r"failed to create typed patch object|unable to convert
 _SCHEMA_PATH = re.compile(
     r"(\.[\w.\[\]\"=,/-]+): (field not declared in schema|duplicate entries|expected \w+)"
 )
+# https://www.rfc-editor.org/rfc/rfc8446#section-6.2
+_GARBLED: Final = ("ALERT_DECODE_ERROR", "BAD_RECORD_MAC", "ALERT_INTERNAL_ERROR")
 _USERINFO = re.compile(r"//[^/@\s]+@")
 _SENDABLE = re.compile(r"[\t -~]*")  # as the value of a header
 
@@ -442,9 +445,14 @@ def _reason(error: Exception) -> str:
 
 
 def _cut_off(error: SSLError) -> bool:
-    """Whether the connection merely ended, which says nothing of whom to trust."""
+    """Whether the connection merely ended, or what came over it was garbled: that says nothing of whom to
+    trust."""
     inner = (*error.args, error.__cause__, error.__context__)
-    return any(isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError) for one in inner)
+    return any(
+        isinstance(one, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+        or (isinstance(one, ssl.SSLError) and (one.reason or "").endswith(_GARBLED))
+        for one in inner
+    )
 
 
 def _seconds(retry_after: str | None) -> float:
@@ -467,6 +475,10 @@ def _encode(body: Any) -> bytes:
         return json.dumps(body).encode()
 
 
+def _said_already(alpn_protocols: Iterable[str]) -> None:
+    """In place of `SSLContext.set_alpn_protocols`."""
+
+
 def _pool(configuration: Configuration, source: str) -> tuple[Pool, str]:
     """The package's own pool (proxies, SOCKS, server name), with our limits, and what stands before the path
     of a request to it: nothing where all of them go to this one server, which saves finding it each time.
@@ -477,7 +489,11 @@ def _pool(configuration: Configuration, source: str) -> tuple[Pool, str]:
     """
     configuration.connection_pool_maxsize = POOL_SIZE
     manager: urllib3.PoolManager = RESTClientObject(configuration).pool_manager
-    context = urllib3.util.ssl_.create_urllib3_context()
+    context = create_urllib3_context()
+    # urllib3 says so again before each handshake, and OpenSSL may just be reading it for another thread's:
+    # where many began at once, one of twenty thousand was garbage. So it is said once.
+    context.set_alpn_protocols(ALPN_PROTOCOLS)
+    context.set_alpn_protocols = _said_already  # type: ignore[method-assign]
     context.check_hostname = bool(configuration.verify_ssl)
     context.verify_mode = ssl.CERT_REQUIRED if configuration.verify_ssl else ssl.CERT_NONE
     try:

@@ -7,6 +7,7 @@ import copy
 import json
 import secrets as random
 import socket
+import ssl
 import stat
 import threading
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from workers.cluster.client import Configuration
 from workers.cluster.connect import Cluster, _from_kubeconfig, connect, server_ref
 from workers.cluster.identity import MOORING
 from workers.cluster.kinds import Kind
-from workers.cluster.transport import Transport
+from workers.cluster.transport import Transport, Unreachable
 
 Write = Callable[[Callable[[dict[str, Any]], Any]], str]
 
@@ -176,6 +177,51 @@ def test_a_server_that_hangs_up_is_asked_again_only_for_reads(changed: Write) ->
         ends.set()
         socket.create_connection(("127.0.0.1", port)).close()
         thread.join()
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("alert", [50, 20, 80], ids=["decode_error", "bad_record_mac", "internal_error"])
+def test_a_server_that_cannot_make_sense_of_a_handshake_is_asked_again_only_for_reads(
+    changed: Write, alert: int
+) -> None:
+    """Something on the way has garbled it, as it seems: that says nothing of whom to trust."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        ends = threading.Event()
+
+        def complain() -> None:
+            while not ends.is_set():
+                connection, _ = listener.accept()
+                with connection:
+                    if connection.recv(1 << 16):
+                        connection.sendall(bytes((21, 3, 3, 0, 2, 2, alert)))
+                        connection.recv(1 << 16)
+
+        thread = threading.Thread(target=complain, daemon=True)
+        thread.start()
+        path = changed(lambda config: server(config).update(server=f"https://127.0.0.1:{port}"))
+        pool = transport.Transport(_from_kubeconfig(path, None))
+        for method, tries in (("GET", 2), ("PATCH", 1)):
+            with pytest.raises(Unreachable, match="hung up"):
+                pool.request(method, "/api", identity=MOORING)
+            assert pool.count[method] == tries
+        ends.set()
+        socket.create_connection(("127.0.0.1", port)).close()
+        thread.join()
+
+
+@pytest.mark.cluster
+def test_what_each_handshake_says_of_protocols_is_never_written_anew(changed: Write) -> None:
+    """Another thread may be reading it just then, in C, for a handshake of its own."""
+    pool, _ = transport._pool(_from_kubeconfig(changed(lambda config: None), None)(), "kubeconfig")
+    context = pool.conn_kw["ssl_context"]
+    context.set_alpn_protocols(["garbage"])
+    heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        context.wrap_bio(heard, said, server_hostname="localhost").do_handshake()
+    hello = said.read()
+    assert b"\x08http/1.1" in hello
+    assert b"garbage" not in hello
 
 
 @pytest.mark.cluster
