@@ -114,7 +114,7 @@ def _at_first(engine: Engine, key: AppKey, turn: Turn) -> Application | None:
     Else the cache may not have yet what the turn before has written, as which hooks run. What is written
     meanwhile to this one fails the guard of the claim.
     """
-    if turn.wishes.keys() != {EDITION} or (turn.seq, turn.tries, turn.waits) != (1, 1, 0):
+    if turn.wishes.keys() != {EDITION} or not turn.first:
         return None
     with contextlib.suppress(Refused):  # it is read up to date then
         app = engine.applications.get(key, since="0")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from mooring.errors import Refused
@@ -43,7 +44,7 @@ from workers.hooks.seen import Hooks, see
 from workers.hooks.wanted import apart, hooks_of
 from workers.ignore.ignored import Ignore, ignoring
 from workers.ignore.known_types import Types
-from workers.observe import Observed, begin, observe
+from workers.observe import Observed, begin, not_there, observe
 from workers.ownership import Whose, approved, owner
 from workers.permitted import Permitted, check_destination, check_namespace, check_objects, kept, permitted
 from workers.plan import PRUNE_SKIPPED, Notice, Plan, Viewpoint, plan
@@ -177,15 +178,16 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     # Everything that does not depend on the manifests is read while they are fetched and rendered.
     # Nobody has written an inventory of it just now, nor records, where nobody has looked at it yet.
     untouched = app.status.sync is None and app.status.operation_state is None
-    reading_parent = engine.executor.submit(
-        parents.read, engine.own, engine.settings.namespace, app.key, engine.installation, cached=untouched
+    absent = Parent(app.key, engine.installation.id, engine.settings.namespace)
+    read_parent = partial(
+        parents.read, engine.own, absent.namespace, app.key, engine.installation, cached=untouched
     )
+    reading_parent = None if untouched and turn.first else engine.executor.submit(read_parent)
     reading_kept: Future[Sequence[Live]] | None = None
     if engine.applications.state(app).bundle:
         reading_kept = engine.executor.submit(engine.bundles.parts, app.key)
-    applyset = Parent(app.key, engine.installation.id, engine.settings.namespace).applyset
     judge = engine.judges.now()
-    begun = begin(engine.api, engine.executor, app.status.resources, applyset, judge)
+    begun = begin(engine.api, engine.executor, app.status.resources, absent.applyset, judge)
     anew = untouched or refresh_asked(app) == "hard"
     known = {} if anew else engine.proofs.load(engine.api.cluster, app.key)
     if asked_at := turn.wishes.get("compare"):
@@ -201,8 +203,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         parts = reading_kept.result() if reading_kept else engine.bundles.parts(app.key)
         bundle = _bundle(engine, checked, aimed, turn, parts)
         rendered = rendered.with_drawn(bundle.drawn)
-    parent = reading_parent.result()
-    stamping = Stamp(engine.installation.id, app.key, parent.applyset)
+    stamping = Stamp(engine.installation.id, app.key, absent.applyset)
     stay, hooked = apart(rendered.manifests)
     coming = kinds_of_crds(rendered.manifests)
     find, namespace = engine.api.discovery.find, app.spec.destination.namespace
@@ -219,6 +220,14 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     hooks = hooks_of(hooked, find, coming, namespace, options(app, operation))
     check_objects(checked.may, (*wanted, *hooks))
     asks = unsupported_manifests((*(item.body for item in wanted), *(hook.body for hook in hooks)))
+    nowhere: frozenset[str] | None = None
+    if reading_parent is not None:
+        parent = reading_parent.result()
+    else:
+        nowhere = not_there(engine.api, engine.executor, wanted)
+        # Should there be an inventory all the same, the write that is to create it says so (Conflict), and
+        # all is looked at again.
+        parent = absent if _all_new(wanted, nowhere) else read_parent()
     twofold = managed_namespace.told(app, {item.key for item in wanted})
     notices = [
         *checked.notices,
@@ -238,6 +247,7 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         parent.applyset,
         begun,
         judge,
+        nowhere=nowhere,
     )
     check_namespace(engine, checked.may, app, options(app, operation), observed)
     blocking = next((str(one) for one in asks if one.blocks), checked.blocking)
@@ -325,6 +335,11 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
         looked=began,
         acts_as=acts_as,
     )
+
+
+def _all_new(wanted: Sequence[Desired], nowhere: Collection[str]) -> bool:
+    """Whether all that is wanted is in namespaces that do not exist."""
+    return bool(wanted) and all(item.key.namespace in nowhere for item in wanted)
 
 
 def _ahead(engine: Engine, app: Application, git: aim.Made, stamping: Stamp) -> Ahead:

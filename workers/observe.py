@@ -77,18 +77,20 @@ def observe(
     judge: Judge = BUILT_IN,
     *,
     whole: bool = False,
+    nowhere: frozenset[str] | None = None,
 ) -> Observed:
     """Everything the cluster has of the objects `wanted`, those in `inventory`, and others with our label.
 
     `find(group, kind)` gives the version to read a kind in; objects of kinds that `judge` judges are read
     whole, all of them where `whole` says so, and then as they are now instead of as the cache has them; what
-    was `begun` and is not a second old yet is not asked again. Raises ClusterUnavailable or
-    ClusterRefused when any request fails: a list cut short must never look like objects that are gone.
+    was `begun` and is not a second old yet is not asked again. `nowhere` is what `not_there` has said, None
+    to ask at the first look. Raises ClusterUnavailable or ClusterRefused when any request fails: a list cut
+    short must never look like objects that are gone.
     """
     inventory = tuple(inventory)
-    nowhere = frozenset[str]()
-    if not inventory:  # the first look: else a namespace that is gone would cost one more request each time
-        nowhere = _nowhere(api, executor, {item.key.namespace for item in wanted if item.key.namespace})
+    if nowhere is None:
+        # Else a namespace that is gone would cost one more request each time.
+        nowhere = frozenset() if inventory else not_there(api, executor, wanted)
     kinds: dict[tuple[str, str], Kind] = {}
     keys: dict[tuple[str, str], set[ObjectKey]] = {}
     absent: set[ObjectKey] = set()
@@ -153,8 +155,8 @@ def _listed(api: Api, place: Place, applyset: str, judge: Judge, whole: bool = F
     return api.list(kind, namespace, selector, metadata_only=small, cached=not whole)
 
 
-def _nowhere(api: Api, executor: Executor, namespaces: set[str]) -> frozenset[str]:
-    """Those of `namespaces` that do not exist: nothing is in them, and nobody need ask for each object."""
+def not_there(api: Api, executor: Executor, wanted: Sequence[Desired]) -> frozenset[str]:
+    """The namespaces of `wanted` that do not exist: nothing is in them, and no object need be asked for."""
 
     def there(name: str) -> bool:
         try:  # one that came since is found out by the guards of what is created there
@@ -162,7 +164,7 @@ def _nowhere(api: Api, executor: Executor, namespaces: set[str]) -> frozenset[st
         except ClusterRefused:  # who may not ask that asks for the objects
             return True
 
-    names = sorted(namespaces)
+    names = sorted({item.key.namespace for item in wanted if item.key.namespace})
     return frozenset(
         name for name, found in zip(names, together(executor, there, names), strict=True) if not found
     )

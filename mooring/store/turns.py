@@ -150,6 +150,11 @@ class Turn:
     waits: int  # how often it was put off since it was last done
     sure_until: int  # in milliseconds since the epoch: before that it is nobody else's
 
+    @property
+    def first(self) -> bool:
+        """Whether nobody has had it before, as far as Redis remembers."""
+        return (self.seq, self.tries, self.waits) == (1, 1, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Ended:

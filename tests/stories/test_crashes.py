@@ -22,6 +22,7 @@ from tests.stories.watch import Event, Watch
 pytestmark = pytest.mark.cluster
 
 _POINTS = 50
+_FIRST_POINTS = 10
 _SEED = 6
 _POOLS = ("deploy", "reconcile", "slow")
 
@@ -135,23 +136,18 @@ def test_a_worker_that_is_killed_at_any_request_changes_nothing_of_how_it_ends(
     share, sent, superseded = _points()[number]
     name, point = f"crash-{number}", Point(int(share * requests), sent)
 
-    def kill() -> None:
-        for pool in _POOLS:
-            for pid in ship.pool(pool):
-                os.kill(pid, signal.SIGKILL)
-
     with (
         Watch(ship.cluster, f"/apis/batch/v1/namespaces/{namespace}/jobs") as jobs,
         Watch(ship.cluster, f"/api/v1/namespaces/{namespace}/configmaps") as configmaps,
     ):
         toll.count(namespace)
-        toll.ends_at(point, kill)
+        toll.ends_at(point, lambda: _kill(ship))
         version, commit = 1, _begin(ship, git_repo, name, namespace)
         while not _reached(ship, toll, point, name, commit):
             # This sync took fewer requests, since it had less to wait for: the next one ends earlier.
             point = replace(point, number=point.number * 2 // 3)
             toll.count(namespace)
-            toll.ends_at(point, kill)
+            toll.ends_at(point, lambda: _kill(ship))
             version, commit = version + 1, _pushed(ship, git_repo, version + 1)
         if superseded:
             version, commit = version + 1, _pushed(ship, git_repo, version + 1)
@@ -165,6 +161,58 @@ def test_a_worker_that_is_killed_at_any_request_changes_nothing_of_how_it_ends(
     _no_hooks_of_two_operations_at_once(seen)
     versions = [event.body["data"]["v"] for event in written if event.name in _NAMES]
     assert versions == sorted(versions), "something of the superseded commit came after the newer one"
+
+
+@pytest.fixture(scope="module")
+def first_requests(ship: Ship, git_server: GitServer, toll: Toll) -> int:
+    """How many requests the first deployment of a plain app takes that nobody disturbs."""
+    repo = git_server.create("undisturbed-first")
+    namespace = f"{ship.home}-undisturbed-first"
+    toll.count(namespace)
+    try:
+        _first(ship, repo, "undisturbed-first", namespace)
+        return toll.seen
+    finally:
+        ship.ask(f"/api/v1/namespaces/{namespace}", method="DELETE")
+
+
+def _first(ship: Ship, repo: Repository, name: str, namespace: str) -> Any:
+    """A plain app in a namespace of its own, once it is deployed."""
+    commit = repo.commit({f"{one}.yaml": configmap(one, v="1") for one in _NAMES})
+    ship.create_app(name, repo, namespace, policy={"syncOptions": ["CreateNamespace=true"]})
+    return _succeeded(ship, name, commit)
+
+
+@pytest.mark.parametrize("number", range(_FIRST_POINTS))
+def test_a_worker_that_is_killed_at_any_request_of_a_first_deployment_changes_nothing_of_how_it_ends(
+    ship: Ship, git_repo: Repository, namespace: str, toll: Toll, first_requests: int, number: int
+) -> None:
+    """Of one that is over in a moment: nothing but its inventory tells that it has begun."""
+    name, new = f"crash-first-{number}", f"{namespace}-first"
+    at = Point(number * (first_requests - 1) // _FIRST_POINTS, bool(number % 2))
+    toll.count(new)
+    toll.ends_at(at, lambda: _kill(ship))
+    try:
+        with Watch(ship.cluster, f"/api/v1/namespaces/{new}/configmaps") as configmaps:
+            app = _first(ship, git_repo, name, new)
+            ship.quiet()
+            written = [(event.kind, event.name) for event in configmaps.events() if event.name in _NAMES]
+        assert toll.ended
+        assert sorted(written) == [("ADDED", one) for one in sorted(_NAMES)]
+        status = app["status"]
+        assert (status["sync"]["status"], status["health"]["status"]) == ("Synced", "Healthy")
+        assert len(status["history"]) == 1
+        told = status["operationState"]["syncResult"]["resources"]
+        assert sorted(one["name"] for one in told) == sorted(_NAMES)
+        assert not status.get("conditions")
+    finally:
+        ship.ask(f"/api/v1/namespaces/{new}", method="DELETE")
+
+
+def _kill(ship: Ship) -> None:
+    for pool in _POOLS:
+        for pid in ship.pool(pool):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _end(ship: Ship, app: Any, namespace: str) -> Any:

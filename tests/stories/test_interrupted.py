@@ -152,6 +152,31 @@ def test_a_late_worker_does_not_take_back_what_the_newer_commit_wants_too(
     assert ship.configmap(namespace, "new")["metadata"]["uid"] == born
 
 
+def test_who_is_late_with_the_first_deployment_of_an_app_takes_back_what_only_he_wants(
+    ship: Ship, git_repo: Repository, namespace: str, gate: Gate
+) -> None:
+    """Nothing is written about that on the app before it has ended: its inventory says that it has begun."""
+    git_repo.commit({"a.yaml": configmap("a", v="superseded"), "only.yaml": gated("only-in-the-superseded")})
+    ship.create_app("new", git_repo, namespace)
+    gate.waits("only-in-the-superseded")
+    until("the other of its group", lambda: ship.configmap(namespace, "a"))
+    assert "status" not in ship.app("new")
+    ship.signal("deploy", signal.SIGSTOP)
+    ship.start("deploy-2")
+    newest = git_repo.commit({"a.yaml": configmap("a", v="newest"), "only.yaml": None})
+    assert ship.finished(ship.deliver(git_repo, newest))["state"] == "succeeded"
+    born = ship.synced("new", newest)
+
+    gate.open()
+    until("the late creation", lambda: ship.configmap(namespace, "only-in-the-superseded"))
+    ship.signal("deploy", signal.SIGCONT)
+
+    until("it to be taken back", lambda: ship.configmap(namespace, "only-in-the-superseded") is None)
+    ship.quiet()
+    assert ship.configmap(namespace, "a")["data"] == {"v": "newest"}
+    assert ship.app("new")["status"]["history"] == born["status"]["history"]
+
+
 def test_what_was_created_when_its_app_went_stays_where_that_was_to_leave_all(
     ship: Ship, git_repo: Repository, namespace: str, gate: Gate
 ) -> None:

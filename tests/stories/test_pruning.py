@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from devcluster.gitserver import GitServer, Repository
-from mooring.names import APPLYSET_PART_OF, DELETION_APPROVED
+from mooring.keys import AppKey, ObjectKey
+from mooring.names import APPLYSET_PART_OF, DELETION_APPROVED, ID
 from tests.definitions import definition
 from tests.stories.ship import Ship, configmap, until
+from workers.applyset.inventory import Entry, Inventory
+from workers.applyset.parent import Parent, manifest
 
 pytestmark = pytest.mark.cluster
 
@@ -276,6 +279,32 @@ def test_without_its_inventory_an_app_prunes_nothing_and_says_what_to_restore(
     ship.deliver(git_repo, git_repo.commit(removed("two")))
     ship.condition("lost", "adopted rather than created")
     assert ship.configmap(namespace, "two")
+
+
+def test_an_inventory_that_was_there_before_its_app_is_gone_on_with(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    """As after a restore: the app is as new, and so is its namespace."""
+    commit = git_repo.commit(files("one"))
+    ship.create_app("before", git_repo, namespace)
+    until("the first app", lambda: ship.configmap(namespace, "one"))
+    installation = ship.configmap(namespace, "one")["metadata"]["annotations"][ID].partition("/")[0]
+    never_was = ObjectKey("", "ConfigMap", namespace, "never-was")
+    left = Parent(AppKey(ship.home, "restored"), installation, ship.home, Inventory({never_was: Entry()}))
+    uid = ship.ask(f"/api/v1/namespaces/{ship.home}/configmaps", manifest(left))["metadata"]["uid"]
+
+    ship.create_app(
+        "restored", git_repo, f"{namespace}-new", policy={"syncOptions": ["CreateNamespace=true"]}
+    )
+    try:
+        ship.synced("restored", commit)
+        kept = inventory(ship, "restored")
+        assert kept["metadata"]["uid"] == uid
+        assert json.loads(kept["data"]["inventory"])["objects"] == {
+            "/ConfigMap": {f"{namespace}-new/one": "created apply"}
+        }
+    finally:
+        ship.ask(f"/api/v1/namespaces/{namespace}-new", method="DELETE")
 
 
 def test_a_garbled_inventory_stops_everything_and_says_what_to_restore(
