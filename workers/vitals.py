@@ -13,6 +13,7 @@ from typing import Final
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
 from mooring.names import APPLYSET_PART_OF
+from mooring.store.proofs import Proof
 from mooring.store.turns import Turn
 from workers import report, tell
 from workers.applyset.parent import Parent
@@ -22,8 +23,9 @@ from workers.cluster.live import Live
 from workers.clusters.there import there
 from workers.decide import asked
 from workers.engine import Engine
-from workers.health import HealthStatus
+from workers.health import BUILT_IN, Health, HealthStatus
 from workers.proof import proves
+from workers.sighted import Sighted
 from workers.sync_status import SYNCED
 
 _LINKED: Final = ("networking.k8s.io", "Ingress")  # what people are told of it changes with its status
@@ -33,24 +35,29 @@ def vitals(engine: Engine, key: AppKey, turn: Turn) -> tell.Ending | None:
     """Tell how those objects of the application `key` are that were Progressing, when `turn` wishes no more
     than that; None where the whole is to be looked at.
 
-    Costs a LIST for each of their kinds, the application as the API server has it in its cache, and a patch,
-    which fails where that is another by now. Raises as `Applications.get`, `Api.list` and
-    `Applications.report`.
+    Costs the application as the API server has it in its cache, and a patch, which fails where that is
+    another by now; where the observer that wishes for it has not told how they are, a LIST for each of their
+    kinds, too. Raises as `Applications.get`, `Api.list` and `Applications.report`.
     """
-    if turn.wishes.keys() != {OBSERVED} or not turn.wishes[OBSERVED] or turn.waits or turn.deliveries:
+    sighted = Sighted.from_wish(turn.wishes.get(OBSERVED, ""))
+    if turn.wishes.keys() != {OBSERVED} or not sighted.version or turn.waits or turn.deliveries:
         return None
-    app = engine.applications.get(key, since=turn.wishes[OBSERVED])
+    app = engine.applications.get(key, since=sighted.version)
     if app is None or app.metadata.deletion_timestamp:
         return None
     keys = _progressing(app)
     if not keys or engine.applications.state(app).spec != engine.applications.edition(app):
         return None
     engine = there(engine, app)
-    seen = _seen(engine, app, keys)
-    if seen is None:
-        return None
-    judge = engine.judges.now()
-    health = {key: judge.assess(live.body or {}) for key, live in seen.items()}
+    judge, proofs = engine.judges.now(), engine.proofs.of(engine.api.cluster, app.key, keys)
+    health: Mapping[ObjectKey, Health | None] | None = None
+    if judge is BUILT_IN:  # as it is for who has seen them
+        health = sighted.health(keys, proofs)
+    if health is None:
+        seen = _seen(engine, app, keys, proofs)
+        if seen is None:
+            return None
+        health = {key: judge.assess(live.body or {}) for key, live in seen.items()}
     if judge.problems:  # it is a condition, too
         return None
     status = report.with_health(app, health, tell.now(engine))
@@ -72,9 +79,10 @@ def _progressing(app: Application) -> frozenset[ObjectKey]:
     return frozenset(one.key for one in found)
 
 
-def _seen(engine: Engine, app: Application, keys: frozenset[ObjectKey]) -> Mapping[ObjectKey, Live] | None:
+def _seen(
+    engine: Engine, app: Application, keys: frozenset[ObjectKey], proofs: Mapping[ObjectKey, Proof]
+) -> Mapping[ObjectKey, Live] | None:
     """The objects of `keys` as they are; None unless all are there, and just what was applied last."""
-    proofs = engine.proofs.of(engine.api.cluster, app.key, keys)
     parent = Parent(app.key, engine.installation.id, engine.settings.namespace)
     selector = f"{APPLYSET_PART_OF}={parent.applyset}"
     found: dict[ObjectKey, Live] = {}

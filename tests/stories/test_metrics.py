@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import psutil
@@ -18,6 +19,7 @@ from devcluster.gitserver import Repository
 from mooring.keys import AppKey
 from mooring.store.turns import Turns
 from tests.stories.ship import Ship, configmap, until
+from tests.stories.test_waves import DEPLOYMENT
 
 pytestmark = pytest.mark.cluster
 
@@ -103,15 +105,46 @@ def test_what_a_push_of_one_object_asks_of_the_api_server(
     ship.synced("cheap", git_repo.commit(files))
     ship.finished(ship.deliver(git_repo, git_repo.commit({"a.yaml": configmap("a", v="2")})))
 
-    before = asked(ship)
-    ship.finished(ship.deliver(git_repo, git_repo.commit({"a.yaml": configmap("a", v="3")})))
+    values = count(3)
 
-    assert asked(ship) - before == {
+    def costs() -> Counter[tuple[str, str]]:
+        before = asked(ship)
+        commit = git_repo.commit({"a.yaml": configmap("a", v=str(next(values)))})
+        ship.finished(ship.deliver(git_repo, commit))
+        return asked(ship) - before
+
+    least = {
         ("get", "argoproj.io"): 1,  # the Application
         ("get", "core"): 1,  # its inventory
         ("patch", "argoproj.io"): 2,  # the claim, the status
         ("apply", "core"): 1,  # what has changed, without a trial
     }
+    # Another process that begins just then has questions of its own.
+    until("a push that asks for no more than it has to", lambda: costs() == least)
+
+
+def test_how_the_observer_has_seen_that_objects_have_become_is_not_asked_for_again(
+    ship: Ship, git_repo: Repository, namespace: str
+) -> None:
+    slowly = DEPLOYMENT.replace("spec:\n", "spec:\n  minReadySeconds: 3\n", 1)
+    commit = git_repo.commit({"a.yaml": slowly})
+
+    def lists() -> float:
+        return ship.counted("worker", "mooring_kubernetes_requests_total", verb="list", group="apps")
+
+    ship.start("observer")
+    try:
+        ship.create_app("told", git_repo, namespace)
+        app = ship.synced("told", commit)
+        ship.quiet_but("told")
+        assert app["status"]["health"]["status"] == "Progressing"
+        before = lists()
+
+        until("it to be healthy", lambda: ship.app("told")["status"]["health"]["status"] == "Healthy")
+
+        assert lists() == before
+    finally:
+        ship.end("observer")
 
 
 def test_an_app_of_which_more_is_wanted_than_a_push_is_read_once_its_turn_has_come(

@@ -16,8 +16,8 @@ from workers.apps.patches import refresh_asked
 from workers.apps.store import Applications
 
 APP: Final = "app:"  # turns on applications
-# Wished by the observer: something that the app waits for has come; which version of it waits for that, where
-# it is but its health.
+# Wished by the observer: something that the app waits for has come; where it is but its health, what was seen
+# of that (workers/sighted.py).
 OBSERVED: Final = "observed"
 CHANGED: Final = "changed"  # wished by the observer: an object of the app is not as it was left
 EDITION: Final = "edition"  # the app or its project was edited

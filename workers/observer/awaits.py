@@ -17,9 +17,10 @@ from mooring.model.finalizers import obeyed
 from mooring.names import APPLYSET_PART_OF
 from workers.apps.patches import state_of
 from workers.cluster.live import Live, comparable
-from workers.health import BUILT_IN, HOOK_FINALIZER, HealthStatus, Judge
+from workers.health import BUILT_IN, HOOK_FINALIZER, Health, HealthStatus, Judge
 from workers.proof import mark, record, told_by_metadata
 from workers.report import APPLYING, RETRYING
+from workers.sighted import Sight
 
 # What these say may be another thing in a moment, and nobody need be told.
 _MOVING: Final = (HealthStatus.PROGRESSING, HealthStatus.UNKNOWN, HealthStatus.MISSING)
@@ -32,7 +33,8 @@ class Seen:
     """One object as it was seen. A gone one has a status of "".
 
     `mark` is what its record is held against, as `counted` says (workers/proof.py),
-    `shape` another one once anything but its status has moved, `applyset` whose it says that it is.
+    `shape` another one once anything but its status has moved, `applyset` whose it says that it is, `message`
+    what goes with the status.
     """
 
     key: ObjectKey
@@ -43,10 +45,16 @@ class Seen:
     counted: bool = field(default=False, compare=False)
     shape: bytes = field(default=b"", compare=False)
     applyset: str = field(default="", compare=False)
+    message: str = field(default="", compare=False)
 
     @property
     def settled(self) -> bool:
         return self.status not in _MOVING
+
+    @property
+    def sight(self) -> Sight:
+        """How one that is there is, for whom it concerns."""
+        return Sight(Health(HealthStatus(self.status), self.message), self.mark, self.counted)
 
     def stands_as(self, before: Seen | None) -> bool:
         """Whether nothing but its status has moved since."""
@@ -66,7 +74,10 @@ def seen(live: Live, *, gone: bool = False, judge: Judge = BUILT_IN) -> Seen:
     if gone:
         return found
     health = judge.assess({"metadata": {"deletionTimestamp": live.deletion_timestamp}} | (live.body or {}))
-    found = replace(found, status=(health.status if health else HealthStatus.HEALTHY).value)
+    if health is None:
+        found = replace(found, status=HealthStatus.HEALTHY.value)
+    else:
+        found = replace(found, status=health.status.value, message=health.message)
     if live.deletion_timestamp and HOOK_FINALIZER in live.finalizers and not found.settled:
         return replace(found, status=HealthStatus.DEGRADED.value)  # a hook that is deleted has ended by that
     return found

@@ -25,12 +25,13 @@ from mooring.store.proofs import Proofs
 from mooring.store.turns import Turns
 from workers.apps.wishes import CHANGED, OBSERVED, turn_of
 from workers.cluster.api import Api
-from workers.health import Judge
+from workers.health import BUILT_IN, Judge
 from workers.metrics import WAKES
 from workers.observer.ailing import Ailing
 from workers.observer.awaits import Awaits, Seen, awaits, judged, news
 from workers.observer.managed import Managed
 from workers.observer.watches import Heard, Place, Watch
+from workers.sighted import Sighted
 
 _log = logging.getLogger(__name__)
 _BACKLOG: Final = 1000  # changes that a watch may be ahead of who hears them
@@ -233,16 +234,24 @@ class Site:
     def _wake_waiting(self) -> None:
         for key in list(self._open):
             waits = self._apps.get(key)
-            found = news(self._seeable(waits), self._seen(waits)) if waits else frozenset()
+            objects = self._seen(waits) if waits else {}
+            found = news(self._seeable(waits), objects) if waits else frozenset()
             if waits and found and found != self._judged.get(key):
-                # Who is in the midst of something reads it anew.
-                since = "" if waits.hurried else waits.version
-                self._wakers.wake(key, {OBSERVED: since}, "object", hurried=waits.hurried)
+                wishes = {OBSERVED: self._sighted(waits, objects).to_wish()}
+                self._wakers.wake(key, wishes, "object", hurried=waits.hurried)
             if found:
                 self._judged[key] = found
             else:
                 self._judged.pop(key, None)
             self._open.discard(key)
+
+    def _sighted(self, waits: Awaits, objects: Mapping[ObjectKey, Seen]) -> Sighted:
+        """What whoever is woken need not ask for. Who is in the midst of something reads all of it anew."""
+        if waits.hurried:
+            return Sighted("")
+        if self.watches.judge is not BUILT_IN:
+            return Sighted(waits.version)
+        return Sighted(waits.version, {key: one.sight for key, one in objects.items() if one.status})
 
     def _wake_changed(self) -> None:
         self._changed |= self._managed.changed()
