@@ -226,8 +226,9 @@ def look(engine: Engine, checked: Checked, turn: Turn, line: Timeline) -> Scene:
     else:
         nowhere = not_there(engine.api, engine.executor, wanted)
         # Should there be an inventory all the same, the write that is to create it says so (Conflict), and
-        # all is looked at again.
-        parent = absent if _all_new(wanted, nowhere) else read_parent()
+        # all is looked at again. Hooks of one of this name before it may run elsewhere.
+        new = _all_new(wanted, nowhere) and not hooks and operation is None
+        parent = absent if new else read_parent()
     twofold = managed_namespace.told(app, {item.key for item in wanted})
     notices = [
         *checked.notices,

@@ -56,10 +56,13 @@ class Sighted:
             return cls(version)
 
     def health(
-        self, keys: Collection[ObjectKey], records: Mapping[ObjectKey, Proof]
+        self, version: str, keys: Collection[ObjectKey], records: Mapping[ObjectKey, Proof]
     ) -> dict[ObjectKey, Health] | None:
-        """How the objects `keys` are; None unless each was seen just as its record has it."""
+        """How the objects `keys` of the Application at `version` are; None unless each was seen just as its
+        record has it, and nothing newer was said of the Application since."""
         found: dict[ObjectKey, Health] = {}
+        if version != self.version:
+            return None
         for key in keys:
             one, record = self.objects.get(key), records.get(key)
             if one is None or record is None or mark(record, counted=one.counted) != one.mark:

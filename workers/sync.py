@@ -29,7 +29,6 @@ from workers.apps.store import Claim
 from workers.cluster.api import NAMESPACE
 from workers.compare import compare
 from workers.decide import Mode
-from workers.desired import CRD
 from workers.drift.record import healed
 from workers.dry_run import dry_run
 from workers.engine import Engine
@@ -56,15 +55,13 @@ from workers.tell import (
     now,
 )
 from workers.timeline import Timeline
-from workers.waves import after_failure, in_waves, stages
+from workers.waves import after_failure, in_waves
 
 # How long after objects were written it is worth looking whether they are healthy, in seconds.
 _HEALTHY_YET_S = (0.5, 15.0)
 NEXT_SYNC = "left Git; it is pruned with the next sync"
 # How long after the others were not ready they are asked again, should nobody have told, in seconds.
 _OTHERS_READY_S = 15.0
-# So many objects are written in well under a second; of more, people want to see that something happens.
-_FEW = 50
 _WRITTEN = (Result.CREATED, Result.CONFIGURED, Result.UNCHANGED)
 
 
@@ -107,8 +104,7 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
     if _whole(scene):
         memory = replace(memory, tried=scene.content, failed="", deployed=scene.given, bad=scene.bad)
     begun = report.running(decision.operation, scene.pinned, report.later(now(engine), state), resumed)
-    takes = engine.applications.first_claim if _at_once(scene) else engine.applications.claim
-    claim = takes(app, begun, memory)
+    claim = engine.applications.claim(app, begun, memory)
     fence = Fence(lambda: engine.applications.holds(claim), Successor(engine, claim).wants)
     hooks = HooksOfSync(engine, claim, scene.hooks, scene.parent, fence)
     if hooks.begun(Phase.SYNC_FAIL):  # where they run was written down when the first of them began
@@ -164,18 +160,6 @@ def sync(engine: Engine, scene: Scene, turn: Turn, line: Timeline) -> Ending:
             checkout.origin_of(engine, source, app.spec.project_name).keep(revision)
     _tell_end(engine, scene, finished, failed=applied.failed)
     return ended
-
-
-def _at_once(scene: Scene) -> bool:
-    """Whether this is the first there ever is of the app, and over in a moment: a few objects that need not
-    wait for each other. Then nobody need be told that it runs, which would take the API server as long as to
-    apply one or two. The inventory, created before the first of them, tells it to whoever comes next."""
-    app, plan = scene.app, scene.plan
-    first = app.status.sync is None and app.status.operation_state is None and not scene.parent.uid
-    asked_for = app.operation is not None or scene.decision.by_hand or scene.rest is not None
-    few = 0 < len(plan.grow) <= _FEW and not any((key.group, key.kind) == CRD for key in plan.grow)
-    more = bool(scene.hooks.wanted or scene.bundle or scene.bad or plan.prunes)
-    return first and few and not asked_for and not more and len(stages(plan)) == 1
 
 
 def _whole(scene: Scene) -> bool:

@@ -1,4 +1,4 @@
-"""An app of which nothing but the health has moved: its objects are asked how they are, and that is all.
+"""An app of which nothing but the health has moved: how its objects are is told, and that is all.
 
 Nothing is fetched, rendered or compared. That is right only where all else stands as it was looked at, and
 where the objects in question are proved to be as Git wants them; wherever there is doubt, the whole is looked
@@ -52,7 +52,7 @@ def vitals(engine: Engine, key: AppKey, turn: Turn) -> tell.Ending | None:
     judge, proofs = engine.judges.now(), engine.proofs.of(engine.api.cluster, app.key, keys)
     health: Mapping[ObjectKey, Health | None] | None = None
     if judge is BUILT_IN:  # as it is for who has seen them
-        health = sighted.health(keys, proofs)
+        health = sighted.health(app.metadata.resource_version, keys, proofs)
     if health is None:
         seen = _seen(engine, app, keys, proofs)
         if seen is None:

@@ -152,7 +152,7 @@ class Turn:
 
     @property
     def first(self) -> bool:
-        """Whether nobody has had it before, as far as Redis remembers."""
+        """Whether nobody has worked on it before, as far as Redis remembers."""
         return (self.seq, self.tries, self.waits) == (1, 1, 0)
 
 

@@ -187,7 +187,7 @@ def _first(ship: Ship, repo: Repository, name: str, namespace: str) -> Any:
 def test_a_worker_that_is_killed_at_any_request_of_a_first_deployment_changes_nothing_of_how_it_ends(
     ship: Ship, git_repo: Repository, namespace: str, toll: Toll, first_requests: int, number: int
 ) -> None:
-    """Of one that is over in a moment: nothing but its inventory tells that it has begun."""
+    """In a namespace that is not there yet, where its inventory is not looked for."""
     name, new = f"crash-first-{number}", f"{namespace}-first"
     at = Point(number * (first_requests - 1) // _FIRST_POINTS, bool(number % 2))
     toll.count(new)

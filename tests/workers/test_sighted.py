@@ -36,12 +36,12 @@ HEALTHY = Health(HealthStatus.HEALTHY)
 def test_what_was_seen_as_it_was_applied_need_not_be_asked_for() -> None:
     heard = Sighted.from_wish(SIGHTED.to_wish())
     assert heard == SIGHTED
-    assert heard.health([WEB, API], RECORDS) == {WEB: HEALTHY, API: HEALTHY}
+    assert heard.health("7", [WEB, API], RECORDS) == {WEB: HEALTHY, API: HEALTHY}
 
 
 def test_a_status_that_has_moved_since_it_was_applied_changes_nothing_of_that() -> None:
     moved = Sighted("7", {WEB: seen(replace(LIVES[WEB], resource_version="99")).sight})
-    assert moved.health([WEB], RECORDS) == {WEB: HEALTHY}
+    assert moved.health("7", [WEB], RECORDS) == {WEB: HEALTHY}
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,18 @@ def test_a_status_that_has_moved_since_it_was_applied_changes_nothing_of_that() 
 )
 def test_what_somebody_else_has_changed_is_asked_for(other: object) -> None:
     changed = Sighted("7", {**SIGHTED.objects, WEB: seen(other).sight})  # type: ignore[arg-type]
-    assert changed.health([WEB, API], RECORDS) is None
-    assert changed.health([API], RECORDS) == {API: HEALTHY}
+    assert changed.health("7", [WEB, API], RECORDS) is None
+    assert changed.health("7", [API], RECORDS) == {API: HEALTHY}
 
 
 def test_what_was_not_seen_or_has_no_record_is_asked_for() -> None:
-    assert SIGHTED.health([WEB, key("new", "Deployment", "apps")], RECORDS) is None
-    assert SIGHTED.health([WEB, API], {WEB: RECORDS[WEB]}) is None
-    assert Sighted("7").health([WEB], RECORDS) is None
+    assert SIGHTED.health("7", [WEB, key("new", "Deployment", "apps")], RECORDS) is None
+    assert SIGHTED.health("7", [WEB, API], {WEB: RECORDS[WEB]}) is None
+    assert Sighted("7").health("7", [WEB], RECORDS) is None
+
+
+def test_of_an_app_of_which_something_newer_was_said_they_are_asked_for() -> None:
+    assert SIGHTED.health("8", [WEB, API], RECORDS) is None
 
 
 def test_of_many_nothing_is_told() -> None:
@@ -98,4 +102,4 @@ def test_a_wish_says_all_of_it(sighted: Sighted) -> None:
 def test_a_wish_that_makes_no_sense_tells_of_no_object(text: str) -> None:
     heard = Sighted.from_wish(text)
     assert text.startswith(heard.version)
-    assert heard.health([WEB], RECORDS) is None
+    assert heard.health("7", [WEB], RECORDS) is None

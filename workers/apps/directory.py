@@ -16,7 +16,6 @@ from typing import Any, Final
 from mooring.errors import Refused
 from mooring.keys import AppKey, ObjectKey
 from mooring.model.application import Application
-from mooring.model.status import OperationState
 from mooring.names import APPLYSET_ID, ID, STATE
 from workers.applyset.packing import pack, unpack
 from workers.applyset.parent import Parent, manifest, parent_name
@@ -25,8 +24,7 @@ from workers.apps.files import Files, Manifest
 from workers.apps.patches import REFRESHES, Patch, had
 from workers.apps.projects import Projects
 from workers.apps.recorded import RecordedApplications
-from workers.apps.state import State
-from workers.apps.store import Claim, Listing
+from workers.apps.store import Listing
 from workers.cluster.api import Api
 from workers.cluster.kinds import Kind
 from workers.cluster.live import Live
@@ -103,9 +101,6 @@ class DirectoryApplications(RecordedApplications):
             parent = Parent(app.key, self._installation.id, self._namespace)
             live = self._api.create(CONFIG_MAP, manifest(parent, body))
         return composed(app.raw, live.body)
-
-    def first_claim(self, app: Application, state: OperationState, remember: State) -> Claim:
-        return self.claim(app, state, remember)
 
     def bind(self, app: Application, finalizers: Collection[str]) -> Application:
         return app

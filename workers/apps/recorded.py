@@ -123,10 +123,7 @@ class RecordedApplications(ABC):
     def claim(self, app: Application, state: OperationState, remember: State | None = None) -> Claim:
         id_ = uuid.uuid4().hex
         after = self._write(app, claim_patch(app, state, replace(remember or state_of(app), claim=id_)))
-        return Claim(app.key, id_, after.metadata.uid, after, state, id_)
-
-    def first_claim(self, app: Application, state: OperationState, remember: State) -> Claim:
-        return Claim(app.key, uuid.uuid4().hex, app.metadata.uid, app, state, state_of(app).claim)
+        return Claim(app.key, id_, after.metadata.uid, after, state)
 
     def holds(self, claim: Claim) -> bool:
         live = self._record(claim.key)
@@ -134,15 +131,13 @@ class RecordedApplications(ABC):
             live is not None
             and live.uid == claim.uid
             and live.deletion_timestamp is None
-            and State.from_json(live.annotations.get(STATE)).claim in (claim.held, claim.id)
+            and State.from_json(live.annotations.get(STATE)).claim == claim.id
         )
 
     def report(
         self, app: Application, status: ApplicationStatus, state: State, claim: Claim | None = None
     ) -> Application:
-        uid, held = (claim.uid, claim.held) if claim else (app.metadata.uid, state_of(app).claim)
-        claim_id = claim.id if claim else held
-        wins = claim is not None and held == claim_id  # else nobody has been told yet that it was claimed
+        uid, claim_id = (claim.uid, claim.id) if claim else (app.metadata.uid, state_of(app).claim)
 
         def patch(current: Application) -> Patch:
             new, there = status, current.status.operation_state
@@ -153,8 +148,8 @@ class RecordedApplications(ABC):
             return status_patch(current, new) | state_patch(current, replace(state, claim=claim_id))
 
         def still(current: Application) -> bool:
-            mine = current.metadata.uid == uid and state_of(current).claim in (held, claim_id)
-            return mine and (wins or current.status == app.status)
+            mine = current.metadata.uid == uid and state_of(current).claim == claim_id
+            return mine and (claim is not None or current.status == app.status)
 
         if not still(app):  # read before the claim was made, or by one who has lost it
             current = self.get(app.key)

@@ -53,8 +53,7 @@ class Listing:
 class Claim:
     """The right to carry out one operation, until somebody claims the next one.
 
-    `app` is as it was right after, `state` what was written into its status.operationState. `held` is the id
-    that the app has meanwhile: another one than its own where nothing is written before the first report.
+    `app` is as it was right after, `state` what was written into its status.operationState.
     """
 
     key: AppKey
@@ -62,7 +61,6 @@ class Claim:
     uid: str
     app: Application
     state: OperationState
-    held: str
 
 
 class Applications(Protocol):
@@ -123,13 +121,6 @@ class Applications(Protocol):
         """
         ...
 
-    def first_claim(self, app: Application, state: OperationState, remember: State) -> Claim:
-        """As `claim`, for the very first operation of `app`, whose first write creates the inventory: to have
-        done that is to have the claim, and is remembered. So nothing is written here, unless the inventory is
-        what holds the app's status, too; the first report writes all of it.
-        """
-        ...
-
     def holds(self, claim: Claim) -> bool:
         """Whether `claim` is still the newest one. False also when the app is gone, going, or another."""
         ...
@@ -143,7 +134,7 @@ class Applications(Protocol):
         only `claim` changes it. With a `claim`, raises Superseded when it is not held any more, and wins
         over every other writer. Without one, `operationState` stays as it is, and Superseded is raised
         when anybody has written the app's status or claimed an operation since `app` was read: what they
-        know is newer. So it is with the first report of a `first_claim`.
+        know is newer.
         """
         ...
 

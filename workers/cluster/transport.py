@@ -66,7 +66,7 @@ _SCHEMA_PATH = re.compile(
     r"(\.[\w.\[\]\"=,/-]+): (field not declared in schema|duplicate entries|expected \w+)"
 )
 # https://www.rfc-editor.org/rfc/rfc8446#section-6.2
-_GARBLED: Final = ("ALERT_DECODE_ERROR", "BAD_RECORD_MAC", "ALERT_INTERNAL_ERROR")
+_GARBLED: Final = ("ALERT_DECODE_ERROR", "BAD_RECORD_MAC")
 _USERINFO = re.compile(r"//[^/@\s]+@")
 _SENDABLE = re.compile(r"[\t -~]*")  # as the value of a header
 

@@ -241,8 +241,9 @@ class Site:
                 self._wakers.wake(key, wishes, "object", hurried=waits.hurried)
             if found:
                 self._judged[key] = found
-            else:
-                self._judged.pop(key, None)
+            elif self._judged.pop(key, None) and waits and not waits.hurried:
+                # What was wished before may not have been taken up yet, and says what is not so any more.
+                self._wakers.wake(key, {OBSERVED: waits.version}, "object")
             self._open.discard(key)
 
     def _sighted(self, waits: Awaits, objects: Mapping[ObjectKey, Seen]) -> Sighted:

@@ -110,67 +110,6 @@ def test_the_first_claim_of_an_app_has_one_winner_too(world: World) -> None:
         world.apps.claim(app, running())
 
 
-def test_a_first_claim_is_told_by_its_first_report(home: World) -> None:
-    app = home.make()
-    claim = home.apps.first_claim(app, running(), State(tried="content"))
-    assert home.read() == app
-    assert home.apps.holds(claim)
-    done = compared(claim.app, operation_state=ended(claim.state))
-    after = home.apps.report(claim.app, done, State(tried="content"), claim)
-    assert after == home.read()
-    assert after.status == done
-    assert home.apps.state(after) == State(claim.id, tried="content")
-    assert home.apps.holds(claim)
-
-
-def test_a_first_claim_of_a_file_is_written_into_what_is_its_inventory_too(files: World) -> None:
-    claim = files.apps.first_claim(files.make(), running(), State(tried="content"))
-    found = files.read()
-    assert found.status.operation_state == running()
-    assert files.apps.state(found) == State(claim.id, tried="content")
-    assert files.apps.holds(claim)
-
-
-def test_a_first_claim_is_lost_to_the_next_one(world: World) -> None:
-    late = world.apps.first_claim(world.make(), running(), State())
-    newer = world.apps.claim(world.read(), running())
-    assert not world.apps.holds(late)
-    with pytest.raises(Superseded):
-        world.apps.report(late.app, compared(late.app, operation_state=ended(late.state)), State(), late)
-    assert world.apps.holds(newer)
-    assert world.read().status.operation_state == running()
-
-
-def test_a_first_claim_is_lost_when_somebody_else_has_said_how_the_app_is(home: World) -> None:
-    late = home.apps.first_claim(home.make(), running(), State())
-    seen = home.read()
-    home.apps.report(seen, compared(seen, "c2"), State())
-    before = home.version()
-    with pytest.raises(Superseded):
-        home.apps.report(late.app, compared(late.app, operation_state=ended(late.state)), State(), late)
-    assert home.version() == before
-
-
-def test_a_first_claim_is_lost_when_the_app_is_deleted(home: World) -> None:
-    claim = home.apps.first_claim(home.make(), running(), State())
-    home.remove("shop")
-    assert not home.apps.holds(claim)
-    with pytest.raises(Superseded):
-        home.apps.report(claim.app, compared(claim.app, operation_state=ended(claim.state)), State(), claim)
-
-
-def test_a_first_claim_is_not_lost_to_what_people_write(home: World) -> None:
-    claim = home.apps.first_claim(home.make(), running(), State())
-    put_on(home, BY_HAND, refresh="hard")
-    assert home.apps.holds(claim)
-    done = compared(claim.app, operation_state=ended(claim.state))
-    home.apps.report(claim.app, done, State(), claim)
-    found = home.read()
-    assert found.status == done
-    assert found.operation == BY_HAND
-    assert found.metadata.annotations[REFRESH] == "hard"
-
-
 def test_an_operation_asked_for_moves_into_the_state(world: World) -> None:
     world.make()
     app = put_on(world, BY_HAND)

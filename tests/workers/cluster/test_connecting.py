@@ -180,7 +180,7 @@ def test_a_server_that_hangs_up_is_asked_again_only_for_reads(changed: Write) ->
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("alert", [50, 20, 80], ids=["decode_error", "bad_record_mac", "internal_error"])
+@pytest.mark.parametrize("alert", [50, 20], ids=["decode_error", "bad_record_mac"])
 def test_a_server_that_cannot_make_sense_of_a_handshake_is_asked_again_only_for_reads(
     changed: Write, alert: int
 ) -> None:

@@ -31,16 +31,17 @@ from workers.applyset.parent import Parent, manifest
 from workers.applyset.store import CONFIG_MAP
 from workers.apps.directory import DirectoryApplications
 from workers.apps.home import APPLICATION, HomeApplications
-from workers.apps.wishes import turn_of
+from workers.apps.wishes import OBSERVED, turn_of
 from workers.cluster.live import Live
 from workers.cluster.watch import Changed, Gone, Listed
 from workers.health import BUILT_IN
 from workers.installation import SECRET, Installation
 from workers.observer import observer as observers
-from workers.observer.awaits import Awaits
+from workers.observer.awaits import Awaits, Seen
 from workers.observer.observer import Observer
 from workers.observer.site import _BACKLOG, Site, Wakers
 from workers.observer.watches import Place, sights
+from workers.sighted import Sighted
 
 OURS = "abcdefgh"
 SHOP = AppKey("home", "shop")
@@ -124,6 +125,37 @@ def test_what_comes_right_after_a_turn_is_heard_together_unless_an_operation_wai
     site.tell(SHOP, None)
     site.hear()
     assert pauses[3] > pauses[2] == pauses[1], "after a flood it gathers for longer"
+
+
+def test_what_was_told_of_an_apps_health_is_taken_back_when_it_is_not_so_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever takes the wish up may do so only later."""
+    told: list[str] = []
+
+    def wake(_key: AppKey, wishes: dict[str, str], _why: str, **_: Any) -> None:
+        told.append(wishes[OBSERVED])
+
+    api = cast("Any", SimpleNamespace(cluster=ClusterRef("https://home.example.org"), namespaces=()))
+    wakers = SimpleNamespace(turns=None, proofs=None, ours=None, pace_s=180.0, wake=wake)
+    site = Site(api, "home", cast("Any", wakers), lambda: BUILT_IN)
+    web = ObjectKey("apps", "Deployment", "shop", "web")
+    healthy, progressing = (Seen(web, "1", 1, status, b"m" * 16) for status in ("Healthy", "Progressing"))
+    site._note(SHOP, Awaits(frozenset({web}), frozenset(), frozenset(), hurried=False, version="7"))
+
+    def sees(one: Seen) -> None:
+        monkeypatch.setattr(site, "_seen", lambda _waits: {web: one})
+        site._open.add(SHOP)
+        site._wake_waiting()
+
+    sees(progressing)
+    assert not told
+    sees(healthy)
+    assert told == [Sighted("7", {web: healthy.sight}).to_wish()]
+    sees(progressing)
+    assert told[1:] == ["7"]
+    sees(progressing)
+    assert len(told) == 2
 
 
 def test_who_has_told_more_than_was_heard_ends_with_its_cluster() -> None:
