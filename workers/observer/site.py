@@ -241,9 +241,11 @@ class Site:
                 self._wakers.wake(key, wishes, "object", hurried=waits.hurried)
             if found:
                 self._judged[key] = found
-            elif self._judged.pop(key, None) and waits and not waits.hurried:
-                # What was wished before may not have been taken up yet, and says what is not so any more.
-                self._wakers.wake(key, {OBSERVED: waits.version}, "object")
+            elif key in self._judged:
+                if waits and not waits.hurried:
+                    # What was wished before may not have been taken up yet, and says what is not so any more.
+                    self._wakers.wake(key, {OBSERVED: waits.version}, "object")
+                del self._judged[key]
             self._open.discard(key)
 
     def _sighted(self, waits: Awaits, objects: Mapping[ObjectKey, Seen]) -> Sighted:
