@@ -12,7 +12,7 @@ import stat
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -154,29 +154,37 @@ def test_a_server_that_is_not_there_may_come_back(changed: Write) -> None:
             connect(changed(lambda config: server(config).update(server=f"https://127.0.0.1:{port}")))
 
 
-@pytest.mark.cluster
-def test_a_server_that_hangs_up_is_asked_again_only_for_reads(changed: Write) -> None:
-    """A listener that accepts and closes at once, as a server that is being restarted."""
+@contextmanager
+def answered_by(meet: Callable[[socket.socket], object]) -> Iterator[int]:
+    """The port of a server that does with each connection what `meet` does, and hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         ends = threading.Event()
 
-        def hang_up() -> None:
+        def serve() -> None:
             while not ends.is_set():
                 connection, _ = listener.accept()
-                connection.close()
+                with connection:
+                    meet(connection)
 
-        thread = threading.Thread(target=hang_up, daemon=True)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
+        yield port
+        ends.set()
+        socket.create_connection(("127.0.0.1", port)).close()
+        thread.join()
+
+
+@pytest.mark.cluster
+def test_a_server_that_hangs_up_is_asked_again_only_for_reads(changed: Write) -> None:
+    """A listener that accepts and closes at once, as a server that is being restarted."""
+    with answered_by(lambda connection: None) as port:
         path = changed(lambda config: server(config).update(server=f"http://127.0.0.1:{port}"))
         pool = transport.Transport(_from_kubeconfig(path, None))
         for method, tries in (("GET", 2), ("PATCH", 1), ("POST", 1), ("DELETE", 1)):
             with pytest.raises(ClusterUnavailable):
                 pool.request(method, "/api", identity=MOORING)
             assert pool.count[method] == tries
-        ends.set()
-        socket.create_connection(("127.0.0.1", port)).close()
-        thread.join()
 
 
 @pytest.mark.cluster
@@ -185,29 +193,19 @@ def test_a_server_that_cannot_make_sense_of_a_handshake_is_asked_again_only_for_
     changed: Write, alert: int
 ) -> None:
     """Something on the way has garbled it, as it seems: that says nothing of whom to trust."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-        ends = threading.Event()
 
-        def complain() -> None:
-            while not ends.is_set():
-                connection, _ = listener.accept()
-                with connection:
-                    if connection.recv(1 << 16):
-                        connection.sendall(bytes((21, 3, 3, 0, 2, 2, alert)))
-                        connection.recv(1 << 16)
+    def complain(connection: socket.socket) -> None:
+        if connection.recv(1 << 16):
+            connection.sendall(bytes((21, 3, 3, 0, 2, 2, alert)))
+            connection.recv(1 << 16)
 
-        thread = threading.Thread(target=complain, daemon=True)
-        thread.start()
+    with answered_by(complain) as port:
         path = changed(lambda config: server(config).update(server=f"https://127.0.0.1:{port}"))
         pool = transport.Transport(_from_kubeconfig(path, None))
         for method, tries in (("GET", 2), ("PATCH", 1)):
             with pytest.raises(Unreachable, match="hung up"):
                 pool.request(method, "/api", identity=MOORING)
             assert pool.count[method] == tries
-        ends.set()
-        socket.create_connection(("127.0.0.1", port)).close()
-        thread.join()
 
 
 @pytest.mark.cluster
