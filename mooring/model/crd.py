@@ -64,21 +64,19 @@ def _flat(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, 
 
 
 def _told(status: Mapping[str, Any]) -> dict[str, Any]:
-    """The schema of what we alone write: its fields are named, and nobody judges again what is in them.
+    """The schema of what we alone write: an object, and nobody judges again what is in it.
 
-    With a whole schema the API server prunes, checks and takes apart by owner all of a status with each
-    write, however little has changed: half as much work again.
+    For each field that a schema names the API server makes and asks several validators with each write of the
+    object, and with each reading of it from its store: with a whole schema of a status a write of a few words
+    costs it twice as much, with the names of its fields a quarter more.
     https://kubernetes.io/docs/reference/using-api/server-side-apply/#custom-resources-and-server-side-apply
     """
-    fields = {name: _unjudged(field) for name, field in status["properties"].items()}
-    return {**status, "properties": fields, "x-kubernetes-map-type": "atomic"}
-
-
-def _unjudged(node: Mapping[str, Any]) -> dict[str, Any]:
-    flat = {key: value for key, value in node.items() if key in ("type", "format", "description")}
-    if "items" in node:
-        return {**flat, "items": _unjudged(node["items"])}
-    return {**flat, "x-kubernetes-preserve-unknown-fields": True} if flat["type"] == "object" else flat
+    return {
+        "type": "object",
+        "description": f"What was told of it last: {', '.join(status['properties'])}.",
+        "x-kubernetes-map-type": "atomic",
+        "x-kubernetes-preserve-unknown-fields": True,
+    }
 
 
 def _crd(
