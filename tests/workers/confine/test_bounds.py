@@ -150,7 +150,8 @@ def test_nor_a_keeper_that_was_killed(prison: Prison) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/autogroup").exists(), reason="this kernel knows no autogroups")
-def test_it_gives_way_to_other_sessions_as_who_runs_it_does(prison: Prison) -> None:
+def test_it_gives_way_to_other_sessions_more_than_who_runs_and_ends_it(prison: Prison) -> None:
+    """Who ends it gets no processor otherwise, where it is a fork bomb."""
     worker = subprocess.Popen(
         ["nice", "-n", "7", sys.executable, "-c", _WORKER, str(prison.directory)],
         stdin=subprocess.PIPE,
@@ -164,8 +165,9 @@ def test_it_gives_way_to_other_sessions_as_who_runs_it_does(prison: Prison) -> N
         assert worker.poll() is None
         time.sleep(0.01)
     (tool,) = _alive(prison)
-    for process in (tool.pid, tool.ppid()):
-        assert Path(f"/proc/{process}/autogroup").read_text().split()[1:] == ["nice", "7"]
+    for process, nice in ((tool.pid, 13), (tool.ppid(), 7)):
+        assert psutil.Process(process).nice() == nice
+        assert Path(f"/proc/{process}/autogroup").read_text().split()[1:] == ["nice", str(nice)]
     worker.kill()
     worker.wait()
     psutil.wait_procs(_alive(prison), timeout=30)
