@@ -100,8 +100,8 @@ def main() -> None:
             "until all Deployments are available.",
             "Requests are those that the API server counted for Mooring's account; CPU is that of all our "
             "processes from the first Application to the end.",
-            "The controllers (with scheduler and kubelet) do nearly the same for both: as far as their CPU "
-            "differs by more than a tenth, the machine was faster or slower.",
+            "The controllers (with scheduler and kubelet) do up to a tenth more for Mooring; what their CPU "
+            "differs by besides is the machine, or what our processes take from its caches.",
         ],
     )
 
